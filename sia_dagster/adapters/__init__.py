@@ -1,0 +1,1 @@
+"""The world: trace stores, model endpoints, the completion store, the policy registry, files."""

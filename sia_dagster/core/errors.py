@@ -1,0 +1,101 @@
+"""Every error this package raises on purpose.
+
+```
+SiaError
+├── ConfigError            sia.yaml: names the key, the line and the mend
+├── TraceError             the trace source cannot be read
+│   ├── TraceFileError     one file is no Parquet/JSON, or misses a column
+│   └── SpanError          one span cannot be mapped (a value of that row, never of the window)
+├── EvaluatorError         one evaluator gave no score for one sample (a value of that row)
+├── ModelCallError         a model call gave no usable answer
+│   ├── CallFailed         this call failed after its attempts (a value of that row)
+│   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
+│   └── BudgetReached      the window's cap is spent: stop before the next call, keep everything
+└── PolicyError            the registry of policies
+    ├── PolicyNotFound     no such version, or none in force yet
+    └── PromotionRefused   the evidence does not allow it, or a newer policy is in force
+```
+
+`SpanError`, `EvaluatorError` and `CallFailed` are caught by the stage that runs rows and become the row's `error`.
+"""
+
+from pathlib import Path
+
+
+class SiaError(Exception):
+    """Root of the tree. The message says what happened, where, and what to do."""
+
+
+class ConfigError(SiaError):
+    """The configuration cannot be used."""
+
+    def __init__(self, message: str, *, key: str = "", line: int | None = None, file: str = "") -> None:
+        """Keep the facts beside the sentence: `key` is dotted (`loops.0.window`), `line` counts from 1."""
+        where = ":".join(str(part) for part in (file, line) if part)
+        at = f" [{where}]" if where else ""
+        super().__init__(f"{key}: {message}{at}" if key else f"{message}{at}")
+        self.key, self.line, self.file = key, line, file
+
+
+class TraceError(SiaError):
+    """The trace source cannot be read."""
+
+
+class TraceFileError(TraceError):
+    """One file of a local trace source cannot be read."""
+
+    def __init__(self, message: str, *, path: Path | str) -> None:
+        """Keep the path of the file at fault."""
+        super().__init__(f"{path}: {message}")
+        self.path = str(path)
+
+
+class SpanError(TraceError):
+    """One span cannot be mapped to a sample."""
+
+    def __init__(self, message: str, *, span_id: str) -> None:
+        """Keep the span's id."""
+        super().__init__(f"span {span_id}: {message}")
+        self.span_id = span_id
+
+
+class EvaluatorError(SiaError):
+    """One evaluator gave no score for one sample."""
+
+
+class ModelCallError(SiaError):
+    """A model call gave no usable answer."""
+
+
+class CallFailed(ModelCallError):
+    """One call failed for good after its attempts; its row carries the error."""
+
+    def __init__(self, message: str, *, attempts: int, status: int | None = None) -> None:
+        """Keep the attempts that were made and the last HTTP status, None where no reply came."""
+        super().__init__(message)
+        self.attempts, self.status = attempts, status
+
+
+class EndpointRefused(ModelCallError):
+    """The endpoint refuses this key or this model: every further call would fail the same way."""
+
+
+class BudgetReached(ModelCallError):
+    """The window's budget is spent. What was paid for is stored and will not be paid again."""
+
+    def __init__(self, message: str, *, spent: float, budget: float, unit: str) -> None:
+        """Keep what was spent and the cap, in `unit` (`USD` or `tokens`)."""
+        super().__init__(message)
+        self.spent, self.budget, self.unit = spent, budget, unit
+
+
+class PolicyError(SiaError):
+    """The registry of policies cannot do what was asked."""
+
+
+class PolicyNotFound(PolicyError):
+    """No such version, or none in force yet."""
+
+
+class PromotionRefused(PolicyError):
+    """The evidence does not allow this promotion, or a newer policy is in force."""

@@ -1,0 +1,148 @@
+"""The roles the loop depends on. Adapters play them; core knows no vendor."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from sia_dagster.core.models import (
+    EvalConstant,
+    EvalMetrics,
+    JsonObject,
+    Sample,
+    Spend,
+    StateActions,
+    TimeWindow,
+    ToolCall,
+    Value,
+)
+from sia_dagster.core.results import Candidate, PolicyVersion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, of, what) as rows complete."""
+
+
+class SpanQuery(Value):
+    """Which spans of a trace store a loop reads."""
+
+    window: TimeWindow
+    where: str = ""
+    """A condition over the store's own columns, as its users write it (`name = 'ChatCompletion'`)."""
+    sample_limit: int = 200
+    """At most this many calls carry their text (`sampled`), chosen by a hash of the span's id."""
+
+
+class TraceSource(Protocol):
+    """Where the application's spans are."""
+
+    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+        """Yield the LLM spans that started in `[window.start, window.end)`, oldest first.
+
+        Batches have the schema `core.openinference.SPAN_SCHEMA`. Raises TraceError.
+        """
+
+
+class ChatRequest(Value):
+    """One chat completion to ask for. All but `stage` identifies the answer."""
+
+    model: str
+    messages: tuple[JsonObject, ...]
+    parameters: JsonObject = Field(default_factory=dict)
+    """`temperature`, `max_tokens`, `tool_choice` and the like, passed through."""
+    tools: tuple[JsonObject, ...] = ()
+    response_format: JsonObject | None = None
+    draw: str = "0"
+    """Which draw of the answer this is (`logged/0`, `holdout/1`): a repeat is a new draw, never a cache hit."""
+    stage: str = ""
+    """What the ledger books the call under: `judge`, `replay`, `update`."""
+
+
+class ChatReply(Value):
+    """A complete answer. The same fields come back, whether it was just paid for or stored earlier."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = ""
+    """`stop`, `length` (truncated), `tool_calls`, `content_filter`."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    attempts: int = 1
+    """Attempts it took when it was paid for."""
+    seconds: float = 0.0
+    cached: bool = False
+    """Whether the completion store answered."""
+
+
+class ChatModel(Protocol):
+    """A model behind an OpenAI-compatible endpoint, with the engine's policy already applied."""
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Answer once: from the completion store, else from the endpoint, within attempts and budget.
+
+        Raises CallFailed (this row only), EndpointRefused or BudgetReached (stop the stage).
+        A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
+        """
+
+    @property
+    def spend(self) -> Mapping[str, Spend]:
+        """What was used so far, by `stage` and model (`judge gpt-4o-mini`)."""
+
+
+class Evaluator(Protocol):
+    """Scores one output."""
+
+    @property
+    def constant(self) -> EvalConstant:
+        """What it measures, and its fingerprint."""
+
+    async def score(self, sample: Sample, draw: str) -> EvalMetrics:
+        """Score `sample.output`. A failure of this row is a value with `error` and no score.
+
+        Raises only what must stop the stage (EndpointRefused, BudgetReached).
+        """
+
+
+class PolicyUpdater(Protocol):
+    """Proposes policies from what went wrong on the train split."""
+
+    async def propose(self, state: StateActions) -> Sequence[Candidate]:
+        """Candidates in order of preference; `status` is `not_chosen` or `unusable`, never `chosen`.
+
+        Sees `state.of("train")` only. Raises EndpointRefused or BudgetReached.
+        """
+
+
+class PolicyStore(Protocol):
+    """The append-only registry of one loop's policies."""
+
+    def versions(self) -> Sequence[PolicyVersion]:
+        """All entries, oldest first."""
+
+    def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
+        """The latest entry with `at < before` (of all, without `before`); None where there is none."""
+
+    def append(self, entry: PolicyVersion) -> PolicyVersion:
+        """Store `entry` under the next version number and return it as stored.
+
+        An entry of the same `kind`, window and policy that is already there is returned instead of written
+        again. Raises PromotionRefused if a newer entry than `entry.at` is in force.
+        """
+
+
+class EvaluatorFunction(Protocol):
+    """A user's own evaluator of one sample; may be async."""
+
+    def __call__(self, sample: Sample) -> "bool | float | int | str | EvalMetrics | Any":
+        """Return a score, a pass/fail, a label, or EvalMetrics."""
+
+
+class Notifier(Protocol):
+    """Tells people that something waits for them."""
+
+    def notify(self, title: str, facts: Mapping[str, Any]) -> None:
+        """Deliver, or raise SiaError with what to check."""
