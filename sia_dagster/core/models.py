@@ -189,8 +189,8 @@ class Spend(Value):
 
     calls: int = 0
     """Answers used, whether paid in this run or in an earlier one."""
-    paid_calls: int = 0
-    """Answers paid for in this run."""
+    paid_calls: int = Field(default=0, exclude=True)
+    """Answers paid for in this run. Not stored: the same window run twice gives the same bytes."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = 0.0

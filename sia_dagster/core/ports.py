@@ -129,8 +129,9 @@ class PolicyStore(Protocol):
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next version number and return it as stored.
 
-        An entry of the same `kind`, window and policy that is already there is returned instead of written
-        again. Raises PromotionRefused if a newer entry than `entry.at` is in force.
+        `entry.parent` is the version that its author saw in force. A promotion of the same policy by the same window
+        that is already there is returned instead of written again; a rollback, if it is the newest entry. Raises
+        PromotionRefused if another version than `entry.parent`, or a newer one than `entry.at`, is in force.
         """
 
 

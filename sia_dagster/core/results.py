@@ -35,18 +35,26 @@ class EvaluatorComparison(Value):
     samples: int = 0
     unscored: int = 0
     """Samples that could not be compared, since one of the two outputs has no score."""
+    unscored_baseline: int = 0
+    """Samples that have no score under the policy in force."""
+    unscored_candidate: int = 0
+    """Samples that have no score under the candidate."""
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None
-    """The weighted mean of the paired differences, shrunk by the plus-two rule (gate.md): the interval's middle."""
+    """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as it was seen. The interval's
+    middle lies a little nearer to 0, since the plus-two rule adds three conversations that say "no difference"."""
     ci_low: float | None = None
+    """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
     ci_high: float | None = None
     p_value: float | None = None
     """One-sided, of the sign-flip permutation test."""
     minimum_detectable_effect: float | None = None
-    """The smallest gain that this many conversations would have shown with 80 % power."""
+    """The smallest gain that this many conversations would have shown with 80 % power; None where they could have
+    shown no gain within the evaluator's range."""
     conversations_needed: int | None = None
-    """How many conversations it would take to show the gain that was seen (or `min_effect`)."""
+    """How many conversations it would take to show the gain that was seen, shrunk (or `min_effect`); of a guardrail:
+    to show that nothing was lost beyond its margin. None beyond a million."""
     scale: float = 1.0
     """The evaluator's range: differences divided by it lie in -1..1, where the test is made."""
 
@@ -115,6 +123,8 @@ class ValidationReport(Value):
     candidate: Actions | None = None
     alpha: float = 0.05
     min_effect: float = 0.0
+    guardrail_margin: float | None = None
+    """The share of its range that a guardrail may have lost at most; None where it was not recorded."""
     conversations: int = 0
     """Held-out conversations of this window."""
     samples_needed: int | None = None
@@ -141,6 +151,8 @@ class PolicyVersion(Value):
     """When it came into force, aware."""
     parent: int | None = None
     """The version that was in force before."""
+    replaced: Actions | None = None
+    """With a loop's first entry: the policy before any promotion, as the traces showed it."""
     restores: int | None = None
     """With `rollback`: the version whose policy this is again; None = the policy before any promotion."""
     window: TimeWindow | None = None

@@ -1,0 +1,50 @@
+# `make` lists the targets. Needs Python 3.11 or newer; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PORT ?= 3000
+export DAGSTER_HOME := $(CURDIR)/.dagster
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+install: $(INSTALLED) ## Set up .venv with what every other target needs
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "Installing into $(VENV) (about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## Run the whole loop over eight simulated weeks: no account, no key
+	@$(BIN)/sia demo
+
+dev: install ## Dagster UI and daemon on http://127.0.0.1:3000 (PORT=...)
+	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+test: install ## Run the tests
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: install ## Lint, types, layers, lock, definitions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
+	$(BIN)/dagster definitions validate --workspace workspace.yaml --load-with-grpc
+
+bench: install ## Benchmarks: print ratios, write bench/results/*.json
+	@$(BIN)/python -m bench
+
+lock: install ## Compile requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
+
+clean: ## Remove what the demo and the tests made (not .venv)
+	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
+
+.PHONY: help install demo dev test check bench lock clean

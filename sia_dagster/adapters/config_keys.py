@@ -1,0 +1,81 @@
+"""Which keys `sia.yaml` knows, read off the configuration's models."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from sia_dagster.core.config import ProjectConfig
+
+Key = tuple[str | int, ...]
+
+
+def dotted(key: Key) -> str:
+    """`loops.0.window`, as people read and write it."""
+    return ".".join(str(part) for part in key)
+
+
+def is_secret(key: Key) -> bool:
+    """Whether the value at `key` is the name of an environment variable, never a value."""
+    return key == ("llm", "api_key") or (key[:1] == ("loops",) and key[2:] == ("notify", "webhook"))
+
+
+def known_keys(location: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys of the section at `location`, a pydantic error's location: union tags may stand in it."""
+    models: tuple[type[BaseModel], ...] = (ProjectConfig,)
+    for part in location:
+        models = _step(models, part)
+    return tuple(sorted({name for model in models for name in model.model_fields}))
+
+
+def without_tags(location: Sequence[str | int]) -> Key:
+    """`location` as the path in the file: without the union tags that pydantic puts in."""
+    models: tuple[type[BaseModel], ...] = (ProjectConfig,)
+    key: list[str | int] = []
+    for part in location:
+        if not _tagged(models, part):
+            key.append(part)
+        models = _step(models, part)
+    return tuple(key)
+
+
+def nearest_key(name: str, location: Sequence[str | int]) -> str:
+    """What to say of an unknown key: the nearest known one, else all of the section's."""
+    known = known_keys(location)
+    if close := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean `{close[0]}`?"
+    return f"known here: {', '.join(known)}"
+
+
+def every_key() -> Iterator[str]:
+    """Each key of the configuration as `loops[].validation.alpha`; `[]` stands for an item, `*` for a free name."""
+    yield from _keys_of(ProjectConfig, "")
+
+
+def _keys_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        text = str(field.annotation)
+        between = "[]." if "tuple[" in text.lower() else ".*." if "dict[" in text.lower() else "."
+        for section in _models_of(field.annotation):
+            yield from _keys_of(section, f"{prefix}{name}{between}")
+
+
+def _step(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[BaseModel], ...]:
+    if tagged := _tagged(models, part):
+        return tagged
+    fields = [model.model_fields[part] for model in models if isinstance(part, str) and part in model.model_fields]
+    return tuple(m for field in fields for m in _models_of(field.annotation)) if fields else models
+
+
+def _tagged(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[BaseModel], ...]:
+    """The models of a union whose `kind` is `part`."""
+    return tuple(m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation))
+
+
+def _models_of(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """The sections that a field's type holds: itself, its items, its union's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(model for part in get_args(annotation) for model in _models_of(part))

@@ -1,0 +1,133 @@
+"""One attempt at an OpenAI-compatible endpoint: an answer, or a value that says why there is none."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sia_dagster.adapters.attempts import Failure, retry_after
+from sia_dagster.adapters.completions import BadReply, body_of, error_message, parse_completion
+from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.errors import ConfigError, EndpointRefused
+from sia_dagster.core.ports import ChatReply, ChatRequest
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+_LONGEST_MESSAGE = 300
+
+
+class Endpoint:
+    """The client, opened at the first attempt: a window that is answered from the store loads no SDK."""
+
+    def __init__(self, config: LLMConfig, *, api_key: str | None) -> None:
+        """Raises ConfigError where `base_url` is no address, or the key holds what no header can."""
+        self._config, self._api_key = config, (api_key or "").strip()
+        parts = urlsplit(config.base_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ConfigError(f"{_shown(config.base_url)!r} is no http:// or https:// address", key="llm.base_url")
+        if "@" in parts.netloc:
+            raise ConfigError(
+                f"{_shown(config.base_url)} comes with a user: write secrets as api_key", key="llm.base_url"
+            )
+        if not (self._api_key.isascii() and self._api_key.isprintable()):
+            name = config.api_key or "the key"
+            raise ConfigError(
+                f"the value of {name} is no API key: it holds control or non-ASCII characters", key="llm.api_key"
+            )
+        self._client: AsyncOpenAI | None = None
+
+    async def close(self) -> None:
+        """Close the connections; the next attempt opens them again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def attempt(self, request: ChatRequest, *, estimated_prompt: int) -> ChatReply | Failure:
+        """Ask once, within `timeout_seconds` from connecting to the last byte."""
+        import aiohttp
+        import openai
+
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                text = await self._post(request)
+            return parse_completion(text, estimated_prompt=estimated_prompt)
+        except openai.APIStatusError as error:
+            return self._refusal(error)
+        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
+            return self._broken(_root(error))
+        except UnicodeEncodeError:
+            return self._failure("not sent: the request holds half of a surrogate pair, which is no text", status=422)
+        except BadReply as error:
+            return self._failure(str(error), status=200)
+
+    def refused(self, failure: Failure, model: str) -> EndpointRefused:
+        """The error for a failure that every further call would meet, with what to do."""
+        said = f"{failure.status}: {failure.message}" if failure.message else str(failure.status)
+        where, key = _shown(self._config.base_url), self._config.api_key
+        named = f"the environment variable {key}" if key else "llm.api_key (`${OPENAI_API_KEY}`) and that variable"
+        if failure.no_quota:
+            advice = f"the account has no quota left. Add credit, or set {named} to a key that has some"
+        elif failure.bad_key:
+            advice = f"the key is not accepted. Set {named} to a valid key for llm.base_url"
+        elif failure.status == 403:
+            advice = f"the key may not use model {model!r}. Give it access, set {named} to another, or change the model"
+        else:
+            advice = f"the model {model!r} is not there. Check its name in the configuration, and llm.base_url"
+        return EndpointRefused(f"{where} refused the call ({said}): {advice}; then run the window again.")
+
+    async def _post(self, request: ChatRequest) -> str:
+        client = self._opened()
+        # Not chat.completions.create: its typed parameters and its parsed result double the CPU of a call.
+        return await client.post("/chat/completions", body=body_of(request), cast_to=str, options=self._options())
+
+    def _opened(self) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+
+        if self._client is None:
+            self._client = AsyncOpenAI(
+                base_url=self._config.base_url,
+                # Without one the SDK would take OPENAI_API_KEY and send it to whatever endpoint this is.
+                api_key=self._api_key or "none",
+                max_retries=0,
+                timeout=self._config.timeout_seconds,
+                http_client=DefaultAioHttpClient(),
+            )
+        return self._client
+
+    def _options(self) -> Any:
+        from openai import Omit
+
+        return {} if self._api_key else {"headers": {"Authorization": Omit()}}
+
+    def _refusal(self, error: "APIStatusError") -> Failure:
+        told = error_message(error.body) or error.response.reason_phrase
+        code = error.code or error.type or ""
+        wait = retry_after(error.response.headers)
+        return self._failure(told, status=error.status_code, code=code, wait=wait)
+
+    def _broken(self, cause: BaseException) -> Failure:
+        if isinstance(cause, TimeoutError):
+            return self._failure(f"no reply within {self._config.timeout_seconds:g} seconds")
+        return self._failure(f"the connection failed ({type(cause).__name__}: {cause})")
+
+    def _failure(
+        self, message: str, *, status: int | None = None, code: str = "", wait: float | None = None
+    ) -> Failure:
+        """A failure whose message is one trimmed line without the key, which some endpoints echo."""
+        said = message.replace(self._api_key, "***") if self._api_key else message
+        said = " ".join(said.encode("utf-8", "replace").decode().split())
+        short = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "..."
+        return Failure(message=short, status=status, code=code, retry_after=wait)
+
+
+def _root(error: BaseException) -> BaseException:
+    """The deepest cause, or a timeout: the SDK itself says "timed out" of a refused connection too."""
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
+        error = error.__cause__
+    return error
+
+
+def _shown(url: str) -> str:
+    """The address without a user, a password or a query, which may be secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

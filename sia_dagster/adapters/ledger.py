@@ -1,0 +1,192 @@
+"""What a stage used and what a window may still spend."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
+from sia_dagster.adapters.prices import cost_usd, price_of
+from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.errors import BudgetReached, ConfigError
+from sia_dagster.core.models import Spend
+from sia_dagster.core.ports import ChatReply, ChatRequest
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Money and tokens; `usd` is 0 where the price is unknown."""
+
+    usd: float = 0.0
+    tokens: float = 0.0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.usd + other.usd, self.tokens + other.tokens)
+
+
+@dataclass(eq=False)
+class Reservation:
+    """What one call in flight may cost, held against the cap until it is settled."""
+
+    line: str
+    estimated_prompt: int
+    amount: Amount
+
+
+@dataclass
+class _Line:
+    """One stage and model: what was used, and the dearest call so far, which the next is expected to be at most."""
+
+    calls: int = 0
+    paid_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+    most_prompt_ratio: float = 0.0
+    most_completion: int | None = None
+    seen: set[str] = field(default_factory=set)
+
+    def spend(self) -> Spend:
+        return Spend(
+            calls=self.calls,
+            paid_calls=self.paid_calls,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cost_usd=self.cost_usd,
+        )
+
+
+class Ledger:
+    """Counts one stage's use, and keeps a window under its caps.
+
+    The caps hold over all stages, runs and processes of the window, since what is spent is read from the store
+    before each call. Calls in flight in this process are counted as dear as the dearest so far of their stage and
+    model. The first of its kind cannot be predicted: it holds all that is left until it is settled, so with a cap
+    it runs alone.
+    """
+
+    def __init__(self, config: LLMConfig, *, store: CompletionStore, scope: LedgerScope) -> None:
+        self._config, self._store, self._scope = config, store, scope
+        self._lines: dict[str, _Line] = {}
+        self._held: set[Reservation] = set()
+        self._settled = asyncio.Event()
+
+    @property
+    def spend(self) -> Mapping[str, Spend]:
+        """What was used, by `stage model`, in that order. Tokens and cost count once for each distinct answer.
+
+        They are the same whether an answer was paid for in this run or an earlier one; only `paid_calls` differs.
+        """
+        return {name: self._lines[name].spend() for name in sorted(self._lines)}
+
+    def use(self, request: ChatRequest, key: str, reply: ChatReply) -> None:
+        """Count an answer that was handed out."""
+        line = self._line(request)
+        line.calls += 1
+        if key in line.seen:
+            return
+        line.seen.add(key)
+        line.prompt_tokens += reply.prompt_tokens
+        line.completion_tokens += reply.completion_tokens
+        known = line.cost_usd is not None and reply.cost_usd is not None
+        line.cost_usd = (line.cost_usd or 0.0) + (reply.cost_usd or 0.0) if known else None
+
+    def cost(self, request: ChatRequest, *, prompt_tokens: float, completion_tokens: float) -> float | None:
+        """USD of a call; None where the model's price is unknown."""
+        price = price_of(request.model, self._config.prices)
+        return cost_usd(price, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+
+    async def reserve(self, request: ChatRequest, *, estimated_prompt: int) -> Reservation:
+        """Hold what the call may cost. Waits while only calls in flight stand between it and the cap.
+
+        Raises BudgetReached where it does not fit even then, ConfigError where a USD cap cannot count this model.
+        """
+        self._check_countable(request)
+        if self._config.budget_usd is None and self._config.budget_tokens is None:
+            return self._hold(request, estimated_prompt, Amount())
+        while True:
+            expected = self._expected(request, estimated_prompt)
+            spent = Amount(*self._store.spent(self._scope.loop, self._scope.window))
+            if self._over(spent + expected) is not None:
+                raise self._reached(request, spent, expected)
+            held = sum((r.amount for r in self._held), Amount())
+            if self._over(spent + held + expected) is None:
+                return self._hold(request, estimated_prompt, self._predicted(request, expected, spent + held))
+            self._settled.clear()
+            await self._settled.wait()
+
+    def settle(self, reservation: Reservation, reply: ChatReply | None) -> None:
+        """Give back what was held; with a `reply` it was paid for, and the next estimates learn from it."""
+        self._held.discard(reservation)
+        self._settled.set()
+        if reply is None:
+            return
+        line = self._lines[reservation.line]
+        line.paid_calls += 1
+        ratio = reply.prompt_tokens / max(1, reservation.estimated_prompt)
+        line.most_prompt_ratio = max(line.most_prompt_ratio, ratio)
+        line.most_completion = max(line.most_completion or 0, reply.completion_tokens)
+
+    def _line(self, request: ChatRequest) -> _Line:
+        return self._lines.setdefault(_name(request), _Line())
+
+    def _expected(self, request: ChatRequest, estimated_prompt: int) -> Amount:
+        line = self._line(request)
+        if line.most_completion is None:
+            return self._amount(request, estimated_prompt, 0)
+        asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        limits = [limit for limit in asked if isinstance(limit, int)]
+        completion = min([line.most_completion, *limits])
+        return self._amount(request, estimated_prompt * line.most_prompt_ratio, completion)
+
+    def _amount(self, request: ChatRequest, prompt: float, completion: float) -> Amount:
+        usd = self.cost(request, prompt_tokens=prompt, completion_tokens=completion)
+        return Amount(usd or 0.0, prompt + completion)
+
+    def _predicted(self, request: ChatRequest, expected: Amount, taken: Amount) -> Amount:
+        """`expected`, or all that is left where nothing is known of such calls."""
+        if self._line(request).most_completion is not None:
+            return expected
+        usd = (self._config.budget_usd or 0.0) - taken.usd
+        tokens = (self._config.budget_tokens or 0) - taken.tokens
+        return Amount(max(usd, expected.usd), max(tokens, expected.tokens))
+
+    def _hold(self, request: ChatRequest, estimated_prompt: int, amount: Amount) -> Reservation:
+        self._line(request)
+        reservation = Reservation(_name(request), estimated_prompt, amount)
+        self._held.add(reservation)
+        return reservation
+
+    def _check_countable(self, request: ChatRequest) -> None:
+        if self._config.budget_usd is not None and price_of(request.model, self._config.prices) is None:
+            raise ConfigError(
+                f"llm.budget_usd cannot be kept, since the price of {request.model!r} is unknown: give it as "
+                f"`{request.model}: {{input: ..., output: ...}}` (USD for a million tokens), or use llm.budget_tokens",
+                key="llm.prices",
+            )
+
+    def _over(self, amount: Amount) -> str | None:
+        """The unit whose cap `amount` would pass."""
+        usd, tokens = self._config.budget_usd, self._config.budget_tokens
+        if usd is not None and amount.usd > usd:
+            return "usd"
+        return "tokens" if tokens is not None and amount.tokens > tokens else None
+
+    def _reached(self, request: ChatRequest, spent: Amount, expected: Amount) -> BudgetReached:
+        if self._over(spent + expected) == "tokens":
+            of, unit, cap = "tokens", "tokens", float(self._config.budget_tokens or 0)
+            paid, more = spent.tokens, expected.tokens
+        else:
+            of, unit, cap = "usd", "USD", self._config.budget_usd or 0.0
+            paid, more = spent.usd, expected.usd
+        return BudgetReached(
+            f"{self._scope.loop} {self._scope.window}: the budget is reached. {paid:.6g} of {cap:.6g} {unit} are "
+            f"spent, and the next call ({_name(request)}) may take {more:.2g}. All answers are kept: raise "
+            f"llm.budget_{of} and run the window again; it goes on from here without paying for anything twice.",
+            spent=paid,
+            budget=cap,
+            unit=unit,
+        )
+
+
+def _name(request: ChatRequest) -> str:
+    return f"{request.stage} {request.model}".strip()

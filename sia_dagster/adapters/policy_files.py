@@ -1,0 +1,145 @@
+"""The policy registry as files: `<storage>/policies/<loop>/000001.json`, one entry a file, never changed."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names
+from sia_dagster.core.errors import PolicyError, PromotionRefused
+from sia_dagster.core.results import PolicyVersion
+
+
+class PolicyFiles:
+    """Plays `PolicyStore` over a folder or a URL; safe for several processes at once.
+
+    The highest number is the policy in force. Numbers are taken by creating the file exclusively, so two writers never
+    share one, and an entry is complete or absent.
+    """
+
+    def __init__(self, root: StoragePath, loop: str) -> None:
+        """`root` is the storage's root; `loop` the loop whose policies these are."""
+        self._folder = root / "policies" / loop
+        self._loop = loop
+
+    def versions(self) -> tuple[PolicyVersion, ...]:
+        """All entries, oldest first. Raises PolicyError naming a file that is no entry."""
+        return tuple(reversed(list(self._newest_first())))
+
+    def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
+        """The latest entry with `at < before` (of all, without `before`); None where there is none.
+
+        Reads the listing and the files from the newest back to the answer, no others. Raises PolicyError.
+        """
+        return next((entry for entry in self._newest_first() if before is None or entry.at < before), None)
+
+    def append(self, entry: PolicyVersion) -> PolicyVersion:
+        """Store `entry` under the next number and return it as stored; `entry.version` is not looked at.
+
+        `entry.parent` is the version that its author saw in force (None: no policy was promoted yet). A promotion of
+        the same policy by the same window that is already there, or a rollback to the same version that is the newest
+        entry, is returned instead of written again. Raises PromotionRefused if another version than `parent` is in
+        force, or one newer than `entry.at`; PolicyError if the storage refuses.
+        """
+        self._check(entry)
+        while True:
+            versions = self.versions()
+            if same := _same(versions, entry):
+                return same
+            newest = versions[-1] if versions else None
+            _check_order(entry, newest)
+            stored = entry.model_copy(update={"version": newest.version + 1 if newest else 1})
+            if self._create(stored):
+                return stored
+
+    def _check(self, entry: PolicyVersion) -> None:
+        if entry.loop != self._loop:
+            raise PolicyError(f"an entry of loop {entry.loop!r} cannot stand in the registry of {self._loop!r}")
+        if entry.at.tzinfo is None:
+            raise PolicyError(f"the entry's time {entry.at.isoformat()} has no time zone; give an aware datetime")
+
+    def _create(self, entry: PolicyVersion) -> bool:
+        path = self._folder / f"{entry.version:06d}.json"
+        try:
+            return create_exclusively(path, (entry.model_dump_json(indent=2) + "\n").encode())
+        except OSError as error:
+            raise PolicyError(
+                f"{path}: the registry cannot be written ({error}); check that `storage` is a folder or URL that this "
+                "process may write to (a local one needs a file system with hard links)"
+            ) from error
+
+    def _newest_first(self) -> Iterator[PolicyVersion]:
+        """Entries from the newest back, each read when it is asked for."""
+        try:
+            names = file_names(self._folder)
+        except OSError as error:
+            raise PolicyError(f"{self._folder}: the registry cannot be listed ({error}); check `storage`") from error
+        numbers = (self._number(name) for name in names if name.endswith(".json"))
+        for number in sorted(numbers, reverse=True):
+            yield self._read(number)
+
+    def _number(self, name: str) -> int:
+        if match := re.fullmatch(r"(\d{6,})\.json", name, re.ASCII):
+            return int(match[1])
+        raise PolicyError(
+            f"{self._folder / name}: this file is none of the registry's (000001.json and so on); move it away"
+        )
+
+    def _read(self, number: int) -> PolicyVersion:
+        path = self._folder / f"{number:06d}.json"
+        try:
+            entry = PolicyVersion.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise PolicyError(f"{path}: this entry of the registry cannot be read ({error})") from error
+        except ValidationError as error:
+            raise PolicyError(
+                f"{path}: this file is no entry of the registry ({_first_fault(error)}); restore it from a backup, "
+                "or move it away to continue from the version before it"
+            ) from error
+        if (entry.version, entry.loop) != (number, self._loop):
+            raise PolicyError(
+                f"{path}: this file says it is version {entry.version} of loop {entry.loop!r}; it was copied or "
+                "renamed: restore it from a backup or move it away"
+            )
+        return entry
+
+
+def _same(versions: tuple[PolicyVersion, ...], entry: PolicyVersion) -> PolicyVersion | None:
+    """The entry that makes writing this one a repetition.
+
+    A window promotes a policy once, whatever came after it: a repeated run never undoes a rollback. A rollback repeats
+    only the newest entry: going back to the same version a second time is a new event.
+    """
+    if entry.kind == "promote" and entry.window is not None:
+        return next((v for v in versions if _promotion_of(v) == _promotion_of(entry)), None)
+    return next((v for v in versions[-1:] if (v.kind, v.restores, v.actions) == _event(entry)), None)
+
+
+def _promotion_of(entry: PolicyVersion) -> object:
+    return entry.kind, entry.window, entry.actions
+
+
+def _event(entry: PolicyVersion) -> object:
+    return entry.kind, entry.restores, entry.actions
+
+
+def _check_order(entry: PolicyVersion, newest: PolicyVersion | None) -> None:
+    if newest is not None and newest.at > entry.at:
+        raise PromotionRefused(
+            f"loop {entry.loop}: version {newest.version} came into force at {newest.at.isoformat()}, after "
+            f"{entry.at.isoformat()}; the registry is never changed behind a newer policy"
+        )
+    if (newest.version if newest else None) != entry.parent:
+        seen = f"version {entry.parent}" if entry.parent else "no version"
+        now = f"version {newest.version} is" if newest else "no version is"
+        raise PromotionRefused(
+            f"loop {entry.loop}: {now} in force now, while this change was made on {seen}; look at "
+            f"`sia policy list --loop {entry.loop}` and decide again"
+        )
+
+
+def _first_fault(error: ValidationError) -> str:
+    """Where the file breaks, without its content."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)

@@ -1,0 +1,80 @@
+"""The window's spans as one Parquet file: written batch by batch, read back without what was not sampled."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sia_dagster.adapters.storage import StoragePath
+from sia_dagster.core.models import Value
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class SpanFile(Value):
+    """Spans staged in a local file, and what they count."""
+
+    path: Path
+    rows: int = 0
+    sampled: int = 0
+    """Calls that carry their text: what is evaluated and replayed."""
+    by_status: dict[str, int] = Field(default_factory=dict)
+    by_model: dict[str, int] = Field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class SampledSpans(Value):
+    """The sampled calls of a window as rows of `SPAN_SCHEMA`, oldest first."""
+
+    rows: tuple[dict[str, Any], ...] = ()
+
+
+def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
+    """Write all batches to a temporary file in flat memory and count them on the way; `place` takes it away."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from sia_dagster.core.openinference.schema import SPAN_SCHEMA
+
+    counts: Counter[str] = Counter()
+    status: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    path = Path(tempfile.mkdtemp(prefix="sia_spans_")) / "spans.parquet"
+    with pq.ParquetWriter(path, SPAN_SCHEMA, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            counts["rows"] += batch.num_rows
+            for name in ("sampled", "prompt_tokens", "completion_tokens"):
+                counts[name] += int(pc.sum(batch.column(name)).as_py() or 0)
+            for column, counter in (("status", status), ("model", models)):
+                for entry in pc.value_counts(batch.column(column)).to_pylist():
+                    counter[str(entry["values"] or "unknown")] += entry["counts"]
+    return SpanFile(path=path, **counts, by_status=dict(sorted(status.items())), by_model=dict(sorted(models.items())))
+
+
+def place(file: SpanFile, target: StoragePath) -> None:
+    """Move a staged file to its place: whole or not at all, over what was there."""
+    try:
+        if isinstance(target, Path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{target.name}.{file.path.parent.name}")
+            shutil.copyfile(file.path, draft)
+            draft.replace(target)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.fs.put_file(str(file.path), target.path)
+    finally:
+        shutil.rmtree(file.path.parent, ignore_errors=True)
+
+
+def read_sampled(file: "IO[bytes] | Path") -> SampledSpans:
+    """The sampled calls of a span file."""
+    import pyarrow.parquet as pq
+
+    return SampledSpans(rows=tuple(pq.read_table(file, filters=[("sampled", "==", True)]).to_pylist()))

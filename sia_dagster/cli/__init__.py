@@ -1,0 +1,56 @@
+"""The `sia` command. Each subcommand is a module that is imported when it is called."""
+
+import importlib
+import sys
+
+import click
+
+from sia_dagster.core.errors import SiaError
+
+COMMANDS = {
+    "check": "Check configuration, credentials, traces and cost before a run.",
+    "demo": "Run the whole loop over simulated weeks: no account, no key.",
+    "init": "Write a commented sia.yaml.",
+    "policy": "List, show, compare, promote and roll back policies.",
+    "report": "Show a window's report.",
+    "run": "Run a window of a loop, with a progress bar.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a subcommand when it is called: `sia --help` costs no import of Dagster."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sia_dagster.cli.{cmd_name}_command").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, epilog="Start with `sia demo`, or with `sia init` in your project's folder.")
+@click.version_option(package_name="sia-dagster")
+def cli() -> None:
+    """Improves an LLM application's prompt from its own production traces, with evidence."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence and exit code 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SiaError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

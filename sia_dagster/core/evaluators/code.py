@@ -1,0 +1,154 @@
+"""An evaluator that is a Python function of one sample."""
+
+import asyncio
+import contextlib
+import difflib
+import importlib
+import inspect
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from types import CodeType, ModuleType
+from typing import Any
+
+from sia_dagster.core.config import CodeConfig
+from sia_dagster.core.errors import BudgetReached, ConfigError, EndpointRefused
+from sia_dagster.core.evaluators.scores import Scale, read_result
+from sia_dagster.core.models import EvalConstant, EvalMetrics, JsonObject, Sample, fingerprint
+
+Function = Callable[[Sample], Any]
+Outcome = tuple[Any, BaseException | None]
+"""What a function returned, or what it raised."""
+
+_SHOWN = 300
+
+
+def import_function(path: str) -> Function:
+    """The function at `package.module:name`. Raises ConfigError that says which part of the path fails."""
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise ConfigError(f"{path!r} is no path to a function: write package.module:function")
+    function = getattr(_import_module(path, module_name), name, None)
+    if function is None:
+        near = difflib.get_close_matches(name, dir(importlib.import_module(module_name)), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{path!r}: the module {module_name!r} has no {name!r}{hint}")
+    if not callable(function):
+        raise ConfigError(f"{path!r}: {name!r} is a {type(function).__name__}, not a function of a sample")
+    return function  # type: ignore[no-any-return]  # callable() narrows an attribute to an unknown signature
+
+
+def _import_module(path: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        mend = (
+            "is it installed, and is its folder the configuration's or on PYTHONPATH?"
+            if error.name and f"{name}.".startswith(f"{error.name}.")
+            else f"{name!r} needs it: install it"
+        )
+        raise ConfigError(f"{path!r}: there is no module {error.name!r}; {mend}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{path!r}: importing {name!r} raised {type(error).__name__}: {error}"[:_SHOWN]) from error
+
+
+class CodeEvaluator:
+    """Scores with a function of a sample, sync or async. Plays the role `Evaluator`.
+
+    A sync function runs in a thread of its own, several samples at a time; one that hangs is left behind after the
+    time limit and cannot hold up the end of the process.
+    """
+
+    def __init__(self, config: CodeConfig, function: Function, *, primary: bool = False) -> None:
+        """`function` is what `config.function` names."""
+        self._config, self._function, self._primary = config, function, primary
+        self._scale = Scale(low=config.low, high=config.high)
+        identity = {"kind": "code", "function": config.function, "code": source_of(function)}
+        self._fingerprint = fingerprint({**identity, "low": config.low, "high": config.high})
+
+    @cached_property
+    def constant(self) -> EvalConstant:
+        """Its criteria are the function's docstring."""
+        return EvalConstant(
+            name=self._config.name,
+            kind="code",
+            fingerprint=self._fingerprint,
+            criteria=inspect.getdoc(self._function) or "",
+            low=self._scale.low,
+            high=self._scale.high,
+            primary=self._primary,
+        )
+
+    async def score(self, sample: Sample, draw: str) -> EvalMetrics:
+        """Call the function. Whatever it raises, a hang, and a result that is no score are errors of this row."""
+        limit = self._config.timeout_seconds
+        task = asyncio.create_task(_outcome(self._function, sample))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=limit)
+        finally:
+            task.cancel()
+        if not done:
+            return self._row(error=f"{self._config.function} gave no answer within {limit:g} s")
+        if task.cancelled():
+            return self._row(error=f"{self._config.function} raised CancelledError")
+        result, error = task.result()
+        if isinstance(error, EndpointRefused | BudgetReached):
+            raise error
+        if error is not None:
+            return self._row(error=f"{self._config.function} raised {type(error).__name__}: {error}"[:_SHOWN])
+        return self._row(**read_result(result, self._scale))
+
+    def _row(self, **said: Any) -> EvalMetrics:
+        return EvalMetrics(**{"name": self._config.name, "fingerprint": self._fingerprint, "source": "code", **said})
+
+
+async def _outcome(function: Function, sample: Sample) -> Outcome:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        result, error = function(sample), None
+    else:
+        result, error = await _in_thread(function, sample)
+    if error is not None or not inspect.isawaitable(result):
+        return result, error
+    try:
+        return await result, None
+    except (Exception, SystemExit) as raised:  # noqa: BLE001  a user's function may raise anything: the row says what
+        return None, raised
+
+
+async def _in_thread(function: Function, sample: Sample) -> Outcome:
+    """Call `function` in a daemon thread: unlike those of an executor, it is not waited for when the process ends."""
+    loop = asyncio.get_running_loop()
+    finished: asyncio.Future[Outcome] = loop.create_future()
+
+    def deliver(outcome: Outcome) -> None:
+        if not finished.done():
+            finished.set_result(outcome)
+
+    def call() -> None:
+        outcome: Outcome
+        try:
+            outcome = function(sample), None
+        except BaseException as error:  # noqa: BLE001  also SystemExit: nothing may be lost between threads
+            outcome = None, error
+        # The loop is closed where the answer comes after the stage is over: nobody waits for it any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(deliver, outcome)
+
+    threading.Thread(target=call, name="code-evaluator", daemon=True).start()
+    return await finished
+
+
+def source_of(function: Callable[..., Any]) -> object:
+    """What a fingerprint takes of a function: its source, else its bytecode, else nothing but its path is known."""
+    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
+    try:
+        return inspect.getsource(target)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return _bytecode(code) if isinstance(code, CodeType) else ""
+
+
+def _bytecode(code: CodeType) -> JsonObject:
+    """Instructions, names and constants; not file names and line numbers, which say nothing about what it does."""
+    constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return {"code": code.co_code.hex(), "names": code.co_names, "constants": constants}

@@ -1,0 +1,1 @@
+"""The OpenInference mapping: span rows to samples and back (`schema`, `messages`, `samples`)."""

@@ -1,0 +1,71 @@
+"""OpenInference attributes arrive nested, flattened (`0.message.role`) or as JSON text: one way to read them all."""
+
+import json
+from typing import Any
+
+EMPTY_TEXTS = ("", "null", "[]", "{}")
+"""Texts that stand for nothing in an exported column."""
+
+
+def load_json(value: Any) -> Any:
+    """The value behind JSON text; what is no text is returned as it is. None for what stands for nothing.
+
+    Raises ValueError for text that is no JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    return None if value.strip() in EMPTY_TEXTS else json.loads(value)
+
+
+def load_object(value: Any) -> dict[str, Any]:
+    """The JSON object in `value`, without its null entries; {} for anything that is none."""
+    try:
+        loaded = load_json(value)
+    except ValueError:
+        return {}
+    return {k: v for k, v in loaded.items() if v is not None} if isinstance(loaded, dict) else {}
+
+
+def nest(value: Any) -> Any:
+    """Expand dotted keys into objects and numbered keys into lists, at every depth; nulls leave.
+
+    `{"message.role": "user"}` becomes `{"message": {"role": "user"}}`, `{"0.a": 1, "1.a": 2}` becomes
+    `[{"a": 1}, {"a": 2}]`. Where a key stands both as a value and as a prefix, the object stays.
+    """
+    return _lists(_objects(value))
+
+
+def _objects(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_objects(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tree: dict[str, Any] = {}
+    for key, item in value.items():
+        if item is not None:
+            _put(tree, key.split("."), _objects(item))
+    return tree
+
+
+def _put(tree: dict[str, Any], path: list[str], item: Any) -> None:
+    """Put `item` at `path`; objects that meet there are joined."""
+    first, rest = path[0], path[1:]
+    there = tree.get(first)
+    if rest:
+        tree[first] = there if isinstance(there, dict) else {}
+        _put(tree[first], rest, item)
+    elif not isinstance(there, dict):
+        tree[first] = item
+    elif isinstance(item, dict):
+        for key, inner in item.items():
+            _put(there, [key], inner)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lists(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value and all(key.isdecimal() for key in value):
+        return [_lists(value[key]) for key in sorted(value, key=int)]
+    return {key: _lists(item) for key, item in value.items()}

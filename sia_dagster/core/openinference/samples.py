@@ -1,0 +1,169 @@
+"""Span rows to samples and back."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sia_dagster.core.errors import SpanError
+from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Message, Sample, Value
+from sia_dagster.core.openinference.attributes import load_json, load_object
+from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
+from sia_dagster.core.openinference.payloads import request_messages, response_text
+from sia_dagster.core.openinference.settings import read_parameters, read_tools
+from sia_dagster.core.splits import split_of
+
+_SYSTEM = {"system", "developer"}
+_BAD_SHAPES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What reading a trace of an unknown shape may raise: instrumentors differ, and a trace is untrusted."""
+
+
+class MappedSpans(Value):
+    """What a window's sampled rows gave."""
+
+    samples: tuple[Sample, ...] = ()
+    """In the order of the rows."""
+    skipped: tuple[str, ...] = ()
+    """Why a span could not be used, one sentence a span that names it."""
+
+
+def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
+    """Map rows of `SPAN_SCHEMA` with `sampled` set; a span that cannot be read is skipped and named."""
+    samples: list[Sample] = []
+    skipped: list[str] = []
+    for row in rows:
+        try:
+            samples.append(sample_from_row(row))
+        except SpanError as error:
+            skipped.append(str(error))
+    return MappedSpans(samples=tuple(samples), skipped=tuple(skipped))
+
+
+def sample_from_row(row: Mapping[str, Any]) -> Sample:
+    """Map one sampled row of `SPAN_SCHEMA`. Raises SpanError where it holds no chat or no answer, or broken JSON."""
+    span_id = str(row["span_id"])
+    chat = _read(row, "input_messages", parse_messages) or _read(row, "input_value", request_messages)
+    output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)
+    if not chat or not output:
+        missing = "no answer" if chat else "no messages"
+        raise SpanError(f"it holds {missing}; see its input and output in the trace store", span_id=span_id)
+    system, history = split_system(chat)
+    variables = {name: _as_text(value) for name, value in load_object(row.get("template_variables")).items()}
+    settings = _read(row, "invocation_parameters", load_json) or {}
+    parameters = _read(row, "invocation_parameters", read_parameters)
+    conversation = str(row.get("conversation_id") or row.get("trace_id") or span_id)
+    return Sample(
+        span_id=span_id,
+        trace_id=str(row.get("trace_id") or ""),
+        conversation_id=conversation,
+        start_time=_utc(row["start_time"]),
+        split=split_of(conversation),
+        system_prompt=system,
+        messages=history,
+        output=output,
+        variables=variables,
+        template=_trusted_template(row.get("template"), variables, system),
+        model=str(row.get("model") or settings.get("model") or ""),
+        parameters=parameters,
+        tools=_read(row, "tools", read_tools),
+        evals=_read(row, "evals", _evals),
+    )
+
+
+def split_system(chat: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
+    """The leading system and developer messages, joined by a blank line, and the rest of the chat."""
+    lead = next((i for i, message in enumerate(chat) if message.role not in _SYSTEM), len(chat))
+    return "\n\n".join(m.content for m in chat[:lead] if m.content), chat[lead:]
+
+
+def placeholders(template: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Which of `names` stand in the template as `{name}` or `{{name}}`, sorted."""
+    standing = []
+    for name in filter(None, names):
+        empty = Actions(system_prompt=template, variables=(name,))
+        if empty.render({name: ""}) != template:
+            standing.append(name)
+    return tuple(sorted(standing))
+
+
+def sample_to_row(sample: Sample) -> dict[str, Any]:
+    """The sample as a sampled row of `SPAN_SCHEMA`; `sample_from_row` gives it back.
+
+    Evaluations come back as the platform's (`source="platform"`): a trace keeps label, score and explanation alone.
+    """
+    system = [Message(role="system", content=sample.system_prompt)] if sample.system_prompt else []
+    answer = Message(role="assistant", content=sample.output)
+    evals = {e.name: {"label": e.label, "score": e.score, "explanation": e.explanation} for e in sample.evals}
+    return {
+        "span_id": sample.span_id,
+        "trace_id": sample.trace_id,
+        "conversation_id": sample.conversation_id,
+        "name": None,
+        "start_time": sample.start_time,
+        "latency_ms": None,
+        "status": "OK",
+        "model": sample.model,
+        "prompt_tokens": None,
+        "completion_tokens": None,
+        "sampled": True,
+        "input_messages": _dump([message_attributes(m) for m in (*system, *sample.messages)]),
+        "output_messages": _dump([message_attributes(answer)]),
+        "input_value": None,
+        "output_value": None,
+        "invocation_parameters": _dump(sample.parameters),
+        "tools": _dump([{"tool.json_schema": _dump(tool)} for tool in sample.tools]),
+        "template": sample.template,
+        "template_variables": _dump(sample.variables),
+        "evals": _dump(evals),
+    }
+
+
+def _read(row: Mapping[str, Any], column: str, reader: Any) -> Any:
+    """Apply `reader` to a column. Raises SpanError that names the column."""
+    try:
+        return reader(row.get(column))
+    except _BAD_SHAPES as error:
+        message = f"its {column} cannot be read ({type(error).__name__}: {str(error)[:120]}); the span is left out"
+        raise SpanError(message, span_id=str(row["span_id"])) from error
+
+
+def _trusted_template(template: Any, variables: Mapping[str, str], system: str) -> str | None:
+    """The template, only where filling it in gives the recorded system prompt exactly: many spans carry a wrong one."""
+    if not isinstance(template, str) or not template:
+        return None
+    names = placeholders(template, variables)
+    return template if Actions(system_prompt=template, variables=names).render(variables) == system else None
+
+
+def _evals(value: Any) -> tuple[EvalMetrics, ...]:
+    found = load_json(value) or {}
+    return tuple(
+        EvalMetrics(
+            name=name,
+            label=_as_text(said["label"]) if said.get("label") is not None else None,
+            score=_score(said.get("score")),
+            explanation=said.get("explanation"),
+            source="platform",
+        )
+        for name, said in sorted(found.items())
+    )
+
+
+def _score(value: Any) -> float | None:
+    """Exports write NaN for a missing score."""
+    score = math.nan if value is None else float(value)
+    return score if math.isfinite(score) else None
+
+
+def _utc(moment: datetime) -> datetime:
+    """Spans without a zone are UTC, as exports write them."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _dump(value: JsonObject | list[Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,155 @@
+"""Asking again: samples replayed under one or more policies, and every new output scored."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from sia_dagster.core.comparison import ComparisonRule, compare
+from sia_dagster.core.concurrency import map_rows
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.errors import CallFailed
+from sia_dagster.core.models import Actions, EvalConstant, Sample, Value
+from sia_dagster.core.ports import ChatModel, ChatReply, ChatRequest, Evaluator, Progress
+from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
+
+Arm = Mapping[tuple[str, int], ArmOutcome]
+"""One policy's outcomes by (span id, repeat)."""
+
+
+class ReplayPlan(Value):
+    """What is replayed and how often."""
+
+    scope: Literal["selection", "holdout"]
+    """Names the draws with the repeat, so that an answer of one split never stands in for another's."""
+    repeats: int = 1
+    workers: int = 32
+
+
+class _Row(NamedTuple):
+    arm: int
+    actions: Actions
+    sample: Sample
+    repeat: int
+
+
+async def replay(
+    samples: Sequence[Sample],
+    policies: Sequence[Actions],
+    *,
+    chat: ChatModel,
+    evaluators: Sequence[Evaluator],
+    plan: ReplayPlan,
+    progress: Progress | None = None,
+) -> tuple[Arm, ...]:
+    """Answer every sample `plan.repeats` times under every policy, and score the answers; one arm a policy.
+
+    All arms share one pool of workers and the same draws, so requests that are equal are one answer. History and
+    tools are sent as they were recorded. A call that fails, or a policy that lacks a variable of its prompt, is the
+    row's `error`; a truncated or filtered answer counts as it came, since that is what users would get. Evaluators
+    see the new output in the recorded surroundings, the recorded system prompt included: both arms are measured
+    against one reference. Raises EndpointRefused and BudgetReached.
+    """
+    judges = replayable(evaluators)
+    rows = [
+        _Row(arm, actions, sample, repeat)
+        for sample in samples
+        for repeat in range(plan.repeats)
+        for arm, actions in enumerate(policies)
+    ]
+
+    async def work(row: _Row) -> ArmOutcome:
+        return await _outcome(row, chat, judges, f"{plan.scope}/{row.repeat}")
+
+    arms: tuple[dict[tuple[str, int], ArmOutcome], ...] = tuple({} for _ in policies)
+    done = 0
+    async for index, outcome in map_rows(rows, work, workers=plan.workers):
+        row, done = rows[index], done + 1
+        arms[row.arm][row.sample.span_id, row.repeat] = outcome
+        if progress:
+            progress(done, len(rows), f"{plan.scope} replay")
+    return arms
+
+
+def replayable(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
+    """The evaluators that can score a new output, the primary first: a platform's score belongs to the logged one."""
+    able = (evaluator for evaluator in evaluators if evaluator.constant.kind != "platform")
+    return tuple(sorted(able, key=lambda evaluator: not evaluator.constant.primary))
+
+
+def constants_of(evaluators: Sequence[Evaluator]) -> tuple[EvalConstant, ...]:
+    """What is compared after a replay, the primary first."""
+    return tuple(evaluator.constant for evaluator in replayable(evaluators))
+
+
+def pair(samples: Sequence[Sample], baseline: Arm, candidate: Arm) -> tuple[ValidationRow, ...]:
+    """Both arms side by side, ordered by span id, then repeat. A sample that only one arm holds is left out."""
+    known = {sample.span_id: sample for sample in samples}
+    return tuple(
+        ValidationRow(
+            span_id=span_id,
+            conversation_id=known[span_id].conversation_id,
+            repeat=repeat,
+            request=known[span_id].request,
+            baseline=baseline[span_id, repeat],
+            candidate=candidate[span_id, repeat],
+        )
+        for span_id, repeat in sorted(baseline.keys() & candidate.keys())
+        if span_id in known
+    )
+
+
+def comparison_rule(loop: LoopConfig) -> ComparisonRule:
+    """What counts as better, as the loop is configured."""
+    given = loop.validation
+    return ComparisonRule(
+        alpha=given.alpha,
+        min_effect=given.min_effect,
+        guardrail_margin=given.guardrail_margin,
+        max_unscored_share=given.max_unscored_share,
+    )
+
+
+def compare_all(
+    rows: Sequence[ValidationRow], constants: Sequence[EvalConstant], rule: ComparisonRule
+) -> tuple[EvaluatorComparison, ...]:
+    """Both policies under every evaluator, in the evaluators' order."""
+    return tuple(
+        compare(rows, constant, role="primary" if constant.primary else "guardrail", rule=rule)
+        for constant in constants
+    )
+
+
+async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], draw: str) -> ArmOutcome:
+    try:
+        request = _request(row, draw)
+    except KeyError as error:
+        return ArmOutcome(error=f"span {row.sample.span_id} cannot be replayed: {error.args[0]}")
+    try:
+        reply = await chat.complete(request)
+    except CallFailed as error:
+        return ArmOutcome(error=str(error))
+    output = _text(reply)
+    answered = row.sample.model_copy(update={"output": output, "evals": ()})
+    return ArmOutcome(output=output, evals=tuple([await each.score(answered, draw) for each in evaluators]))
+
+
+def _request(row: _Row, draw: str) -> ChatRequest:
+    """The sample's call under the policy. Raises KeyError where the sample lacks a variable of the prompt."""
+    actions, sample = row.actions, row.sample
+    parameters = dict(actions.parameters)
+    return ChatRequest(
+        model=actions.model,
+        messages=tuple(actions.messages(sample.variables if actions.variables else None, sample.messages)),
+        response_format=parameters.pop("response_format", None),
+        parameters=parameters,
+        tools=sample.tools,
+        draw=draw,
+        stage="replay",
+    )
+
+
+def _text(reply: ChatReply) -> str:
+    """What the application would have used: the text, else the tool calls as JSON."""
+    if reply.text or not reply.tool_calls:
+        return reply.text
+    return json.dumps([call.model_dump(mode="json") for call in reply.tool_calls], ensure_ascii=False)

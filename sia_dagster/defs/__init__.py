@@ -1,0 +1,1 @@
+"""The loop in Dagster: partitions, assets, checks, resources, jobs, schedules and sensors."""

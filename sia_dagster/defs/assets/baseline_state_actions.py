@@ -1,0 +1,91 @@
+"""`baseline_state_actions`: the window's samples under the policy in force."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.span_table import SampledSpans
+from sia_dagster.core.models import StateActions
+from sia_dagster.defs.claims import EVERY_SPLIT_HAS_SAMPLES, ONE_POLICY_SPOKE
+from sia_dagster.defs.metadata import present
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.stages import eval_constants
+
+SPEC = StageSpec(
+    stage="baseline_state_actions",
+    description="The policy that was in force at the window's end, and the samples with their evaluations and "
+    "the split (train, selection, holdout) that their conversation belongs to for ever.",
+    claims=(
+        ONE_POLICY_SPOKE,
+        EVERY_SPLIT_HAS_SAMPLES,
+    ),
+    io="documents",
+    kinds=("json",),
+    resources=("storage",),
+    upstream=(
+        "traces",
+        "eval_results",
+    ),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names)
+    def baseline_state_actions(context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any) -> dg.MaterializeResult[Any]:
+        with staged(names, context) as stage:
+            state = _state(stage, traces, eval_results.to_dict("records"))
+            return dg.MaterializeResult(value=state, metadata=_metadata(state), check_results=_claims(state))
+
+    return baseline_state_actions
+
+
+def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> StateActions:
+    from sia_dagster.core.baseline import build_baseline
+    from sia_dagster.core.evaluation import evals_from_rows
+    from sia_dagster.core.openinference.samples import samples_from_rows
+
+    loop, window = stage.names.loop, stage.window
+    return build_baseline(
+        loop.name,
+        window,
+        samples_from_rows(traces.rows),
+        evals_from_rows(eval_rows),
+        eval_constants(loop, stage.names.folder),
+        stage.storage.policies(loop.name).in_force(before=window.end),
+    )
+
+
+def _splits(state: StateActions) -> dict[str, int]:
+    counts = Counter(sample.split for sample in state.samples)
+    return {"train": counts["train"], "selection": counts["selection"], "holdout": counts["holdout"]}
+
+
+def _metadata(state: StateActions) -> dict[str, Any]:
+    from sia_dagster.reports.markdown import skipped_markdown, state_markdown
+
+    return {
+        "samples": len(state.samples),
+        "conversations": len({sample.conversation_id for sample in state.samples}),
+        **{f"samples_{split}": count for split, count in _splits(state).items()},
+        "near_duplicates_set_aside": state.set_aside,
+        **present({"policy_share": state.policy_share, "policy_version": state.policy_version}),
+        "policy_in_force": dg.MetadataValue.md(state_markdown(state)),
+        "skipped": dg.MetadataValue.md(skipped_markdown(state.skipped)),
+    }
+
+
+def _claims(state: StateActions) -> Sequence[dg.AssetCheckResult]:
+    splits = _splits(state)
+    share = state.policy_share
+    spoke = "The window has no samples." if share is None else f"The policy in force produced {share:.0%} of them."
+    return [
+        ONE_POLICY_SPOKE.holds(share is not None and share > 0.5, spoke),
+        EVERY_SPLIT_HAS_SAMPLES.holds(
+            all(splits.values()), ", ".join(f"{split}: {count}" for split, count in splits.items()) + " samples."
+        ),
+    ]

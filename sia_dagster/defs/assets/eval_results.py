@@ -1,0 +1,95 @@
+"""`eval_results`: what the evaluators say of the application's logged outputs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from sia_dagster.adapters.span_table import SampledSpans
+from sia_dagster.core.models import EvalMetrics
+from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW
+from sia_dagster.defs.metadata import column_schema, score_metadata, spend_metadata
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageSpec, staged
+from sia_dagster.defs.tables import EVAL_RESULTS_TYPE, eval_results_frame
+from sia_dagster.wiring.stages import Evals, Outcome, evaluate_window
+
+if TYPE_CHECKING:
+    from sia_dagster.core.openinference.samples import MappedSpans
+
+
+SPEC = StageSpec(
+    stage="eval_results",
+    description="One row for each sampled call and evaluator: label, score, explanation, or the error of that row.",
+    claims=(
+        SPANS_ARE_READABLE,
+        UNSCORED_SHARE_IS_LOW,
+    ),
+    io="tables",
+    kinds=(
+        "pandas",
+        "openai",
+    ),
+    resources=("model",),
+    upstream=("traces",),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names, EVAL_RESULTS_TYPE)
+    def eval_results(context: dg.AssetExecutionContext, traces: SampledSpans) -> dg.MaterializeResult[Any]:
+        from sia_dagster.core.openinference.samples import samples_from_rows
+
+        with staged(names, context) as stage:
+            mapped = samples_from_rows(traces.rows)
+            outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
+            return dg.MaterializeResult(
+                value=eval_results_frame(outcome.value),
+                metadata=_metadata(outcome, mapped),
+                check_results=_claims(outcome.value, mapped, names.loop.validation.max_unscored_share),
+            )
+
+    return eval_results
+
+
+def _flat(evals: Evals) -> list[EvalMetrics]:
+    return [metrics for of_span in evals.values() for metrics in of_span]
+
+
+def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans") -> dict[str, Any]:
+    from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
+    from sia_dagster.reports.markdown import skipped_markdown
+
+    rows = _flat(outcome.value)
+    return {
+        "dagster/row_count": len(rows),
+        "samples": len(mapped.samples),
+        "spans_skipped": len(mapped.skipped),
+        "unscored": sum(row.score is None for row in rows),
+        **score_metadata(rows),
+        **spend_metadata(outcome.spend),
+        **column_schema(EVAL_RESULT_COLUMNS),
+        "skipped": dg.MetadataValue.md(skipped_markdown(mapped.skipped)),
+    }
+
+
+def _claims(evals: Evals, mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
+    rows = _flat(evals)
+    unscored = [row for row in rows if row.score is None]
+    share = len(unscored) / len(rows) if rows else 0.0
+    first = f" The first: {unscored[0].name}: {unscored[0].error}" if unscored else ""
+    spans = len(mapped.samples) + len(mapped.skipped)
+    skipped = f" The first: {mapped.skipped[0]}" if mapped.skipped else ""
+    return [
+        SPANS_ARE_READABLE.holds(
+            len(mapped.skipped) <= 0.1 * spans, f"{len(mapped.skipped)} of {spans} chosen spans were skipped.{skipped}"
+        ),
+        UNSCORED_SHARE_IS_LOW.holds(
+            share <= allowed,
+            f"{len(unscored)} of {len(rows)} evaluations have no score ({share:.0%}; allowed: {allowed:.0%}).{first}",
+            unscored_share=round(share, 6),
+        ),
+    ]

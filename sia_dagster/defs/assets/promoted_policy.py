@@ -1,0 +1,81 @@
+"""`promoted_policy`: what the window put in force."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from sia_dagster.core.promotion import promote
+from sia_dagster.core.results import Promotion, ValidationReport
+from sia_dagster.defs.claims import PROMOTION_RESTS_ON_EVIDENCE
+from sia_dagster.defs.metadata import present
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
+
+SPEC = StageSpec(
+    stage="promoted_policy",
+    description="The registry entry that this window put in force, or why none. Whatever the run, only a "
+    "verdict of `accept` is promoted.",
+    claims=(PROMOTION_RESTS_ON_EVIDENCE,),
+    io="documents",
+    kinds=("json",),
+    resources=(
+        "storage",
+        "clock",
+    ),
+    upstream=("validation_results",),
+)
+
+
+class PromotionConfig(dg.Config):
+    """What the Launchpad asks of the person who approves."""
+
+    approved_by: str = Field(default="", description="Your name, for the registry. Empty: whoever started the run.")
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+    who = (
+        "Materialise it to approve an accepted window."
+        if names.loop.promotion == "manual"
+        else "Materialised by the job: an accepted window comes into force by itself."
+    )
+    spec = SPEC.model_copy(update={"description": f"{SPEC.description} {who}"})
+
+    @spec.asset(names)
+    def promoted_policy(
+        context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
+    ) -> dg.MaterializeResult[Any]:
+        with staged(names, context) as stage:
+            promotion = _promote(stage, config, validation_results)
+            return dg.MaterializeResult(
+                value=promotion, metadata=_metadata(promotion), check_results=[_claim(promotion, validation_results)]
+            )
+
+    return promoted_policy
+
+
+def _promote(stage: StageContext, config: PromotionConfig, report: ValidationReport) -> Promotion:
+    automatic = "auto" if stage.names.loop.promotion == "auto" else "a person"
+    return promote(
+        report,
+        store=stage.storage.policies(stage.names.name),
+        at=stage.clock.time(stage.window),
+        by=config.approved_by or automatic,
+        report_url=str(stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")),
+    )
+
+
+def _metadata(promotion: Promotion) -> dict[str, Any]:
+    entry = promotion.promoted
+    return {
+        "promoted": entry is not None,
+        "reason": promotion.reason,
+        **present({"policy_version": entry.version, "parent": entry.parent, "by": entry.by} if entry else {}),
+        **({"system_prompt": dg.MetadataValue.text(entry.actions.system_prompt)} if entry else {}),
+    }
+
+
+def _claim(promotion: Promotion, report: ValidationReport) -> dg.AssetCheckResult:
+    proven = promotion.promoted is None or report.verdict == "accept"
+    return PROMOTION_RESTS_ON_EVIDENCE.holds(proven, promotion.reason)

@@ -1,0 +1,63 @@
+"""`traces`: the window's LLM spans."""
+
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.span_table import SpanFile, stage_spans
+from sia_dagster.core.ports import SpanQuery
+from sia_dagster.defs.claims import WINDOW_HAS_TRACES
+from sia_dagster.defs.metadata import table
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageSpec, staged
+
+SPEC = StageSpec(
+    stage="traces",
+    description="The window's LLM spans, one row a call, normalised. Only the calls that `sample_limit` chose by "
+    "a hash of their id carry their text; all are counted.",
+    claims=(WINDOW_HAS_TRACES,),
+    io="tables",
+    kinds=(
+        "parquet",
+        "duckdb",
+    ),
+    resources=("traces",),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names)
+    def traces(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        with staged(names, context) as stage:
+            query = SpanQuery(window=stage.window, where=stage.traces.where, sample_limit=names.loop.sample_limit)
+            spans = stage_spans(stage.traces.connect().spans(query))
+            return dg.MaterializeResult(value=spans, metadata=_metadata(spans), check_results=[_has_traces(spans)])
+
+    return traces
+
+
+def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
+    if spans.sampled:
+        return WINDOW_HAS_TRACES.holds(True, f"{spans.rows} calls, {spans.sampled} of them evaluated.")
+    if not spans.rows:
+        return WINDOW_HAS_TRACES.holds(
+            False, "The window holds no call of the application. Was there traffic, and does `traces.where` fit it?"
+        )
+    return WINDOW_HAS_TRACES.holds(False, f"None of the window's {spans.rows} calls has an output: {spans.by_status}.")
+
+
+def _metadata(spans: SpanFile) -> dict[str, Any]:
+    from sia_dagster.core.openinference.schema import SPAN_COLUMNS
+    from sia_dagster.defs.metadata import column_schema
+
+    return {
+        "dagster/row_count": spans.rows,
+        "calls": spans.rows,
+        "calls_sampled": spans.sampled,
+        "error_share": round(spans.by_status.get("ERROR", 0) / spans.rows, 6) if spans.rows else 0.0,
+        "application_tokens": spans.prompt_tokens + spans.completion_tokens,
+        "models": table({"model": model, "calls": count} for model, count in spans.by_model.items()),
+        **column_schema(SPAN_COLUMNS),
+    }

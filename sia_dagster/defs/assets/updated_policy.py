@@ -1,0 +1,82 @@
+"""`updated_policy`: the search for a better policy."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.results import PolicyUpdate
+from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES
+from sia_dagster.defs.metadata import spend_metadata
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageSpec, staged
+from sia_dagster.wiring.stages import Outcome, search_window
+
+SPEC = StageSpec(
+    stage="updated_policy",
+    description="Candidates that the updater proposed from the train split, stopped by the contract guard or "
+    "compared on the selection split; the best goes on, or the policy stays.",
+    claims=(
+        POLICY_KEEPS_ITS_VARIABLES,
+        GUARD_STOPPED_NOTHING,
+    ),
+    io="documents",
+    kinds=(
+        "json",
+        "openai",
+    ),
+    resources=("model",),
+    upstream=("baseline_state_actions",),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names)
+    def updated_policy(context: dg.AssetExecutionContext, baseline_state_actions: StateActions) -> dg.MaterializeResult[Any]:
+        with staged(names, context) as stage:
+            outcome = asyncio.run(search_window(stage.session, baseline_state_actions))
+            return dg.MaterializeResult(
+                value=outcome.value, metadata=_metadata(outcome), check_results=_claims(outcome.value)
+            )
+
+    return updated_policy
+
+
+def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
+    from sia_dagster.reports.markdown import candidates_markdown, edits_markdown, prompt_diff_markdown
+
+    update = outcome.value
+    tried = Counter(candidate.status for candidate in update.candidates)
+    old = update.baseline.system_prompt if update.baseline else ""
+    new = update.actions.system_prompt if update.actions else ""
+    return {
+        "changed": update.changed,
+        "reason": update.reason,
+        "candidates": len(update.candidates),
+        "candidates_stopped_by_guard": tried["stopped_by_guard"],
+        "candidates_unusable": tried["unusable"],
+        **spend_metadata(outcome.spend),
+        "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
+        "edits": dg.MetadataValue.md(edits_markdown(update)),
+        "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),
+    }
+
+
+def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.core.guard import keeps_variables
+
+    fault = keeps_variables(update.actions, update.baseline) if update.actions and update.baseline else None
+    stopped = [candidate for candidate in update.candidates if candidate.status == "stopped_by_guard"]
+    reasons = "; ".join(f"{candidate.name}: {', '.join(candidate.reasons)}" for candidate in stopped)
+    return [
+        POLICY_KEEPS_ITS_VARIABLES.holds(fault is None, fault or "The template variables are the same."),
+        GUARD_STOPPED_NOTHING.holds(
+            not stopped,
+            f"Stopped {len(stopped)} of {len(update.candidates)}. {reasons}" if stopped else "None stopped.",
+        ),
+    ]

@@ -1,0 +1,79 @@
+"""Where assets are kept: `<storage>/assets/<loop>/<asset>/<partition>.parquet|json`, on any fsspec URL."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import BaseModel, Field
+
+from sia_dagster.adapters.span_table import SampledSpans, SpanFile, place
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+class DocumentIOManager(dg.UPathIOManager):
+    """Frozen models as JSON; read back as the type that the asset's parameter is annotated with."""
+
+    extension = ".json"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: BaseModel, path: "UPath") -> None:
+        """Write at once or not at all: two runs of one window leave one whole file."""
+        from sia_dagster.adapters.storage import write_atomically
+
+        write_atomically(path, (obj.model_dump_json(indent=1) + "\n").encode())
+
+    def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
+        """Read and validate."""
+        model: type[BaseModel] = context.dagster_type.typing_type
+        return model.model_validate_json(path.read_bytes())
+
+
+class TableIOManager(dg.UPathIOManager):
+    """Spans and evaluation results as Parquet."""
+
+    extension = ".parquet"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: "UPath") -> None:
+        """Write a DataFrame, or move staged spans to their place."""
+        from sia_dagster.adapters.storage import write_atomically
+
+        if isinstance(obj, SpanFile):
+            place(obj, path)
+        else:
+            write_atomically(path, obj.to_parquet(index=False))
+
+    def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
+        """The sampled calls of `traces`; any other table as a DataFrame."""
+        if context.dagster_type.typing_type is SampledSpans:
+            from sia_dagster.adapters.span_table import read_sampled
+
+            with path.open("rb") as file:
+                return read_sampled(file)
+        import pandas as pd
+
+        with path.open("rb") as file:
+            return pd.read_parquet(file)
+
+
+class Documents(dg.ConfigurableIOManagerFactory[DocumentIOManager]):
+    """JSON documents under one root."""
+
+    root: str = Field(description="Folder or fsspec URL.")
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> DocumentIOManager:
+        """The I/O manager for `root`."""
+        from upath import UPath
+
+        return DocumentIOManager(base_path=UPath(self.root))
+
+
+class Tables(dg.ConfigurableIOManagerFactory[TableIOManager]):
+    """Parquet tables under one root."""
+
+    root: str = Field(description="Folder or fsspec URL.")
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> TableIOManager:
+        """The I/O manager for `root`."""
+        from upath import UPath
+
+        return TableIOManager(base_path=UPath(self.root))

@@ -1,0 +1,30 @@
+"""The job of a loop and its schedule."""
+
+from typing import cast
+
+import dagster as dg
+
+from sia_dagster.defs.names import STAGES, LoopNames
+
+
+def improvement_job(names: LoopNames) -> dg.JobDefinition:
+    """All stages of a window; the last one only where promotion is automatic."""
+    stages = STAGES if names.loop.promotion == "auto" else STAGES[:-1]
+    job = dg.define_asset_job(
+        names.job,
+        selection=dg.AssetSelection.assets(*(names.asset(stage) for stage in stages)),
+        description=f"Improve the policy of {names.name} from one {names.loop.window} window of its traces.",
+        tags={"sia/loop": names.name},
+    )
+    return cast(dg.JobDefinition, job)  # Dagster resolves it when the code location is built
+
+
+def improvement_schedule(names: LoopNames, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Each window a quarter of an hour after it closes, so that late spans have arrived; stopped until turned on."""
+    schedule = dg.build_schedule_from_partitioned_job(
+        job,
+        name=f"{names.name}_schedule",
+        minute_of_hour=15,
+        description=f"Improves the policy of {names.name} after each {names.loop.window} window.",
+    )
+    return cast(dg.ScheduleDefinition, schedule)

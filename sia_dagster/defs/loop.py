@@ -1,0 +1,63 @@
+"""One loop as Dagster definitions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.storage import storage_root
+from sia_dagster.core.config import LLMConfig, LoopConfig
+from sia_dagster.defs.assets import STAGE_BUILDERS
+from sia_dagster.defs.io_managers import Documents, Tables
+from sia_dagster.defs.jobs import improvement_job, improvement_schedule
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
+from sia_dagster.defs.sensors import approval_sensor, run_failed_sensor
+
+
+def build_loop(
+    loop: LoopConfig,
+    *,
+    llm: LLMConfig,
+    storage: str = ".sia",
+    folder: Path | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Assets, checks, job, schedule, sensors and resources of one loop.
+
+    Relative paths of `loop` and `storage` start at `folder`, by default the working folder. `resources` go before the
+    loop's own, by role (`model`, `traces`, `storage`, `clock`, `documents`, `tables`). Nothing is read or connected
+    before a run.
+    """
+    names = LoopNames(loop, (folder or Path()).absolute())
+    job = improvement_job(names)
+    sensors = [run_failed_sensor(names, job)]
+    if loop.promotion == "manual":
+        sensors.append(approval_sensor(names, job))
+    return dg.Definitions(
+        assets=[build(names) for build in STAGE_BUILDERS],
+        jobs=[job],
+        schedules=[improvement_schedule(names, job)],
+        sensors=sensors,
+        resources={
+            names.resource(role): resource
+            for role, resource in {**loop_resources(names, llm=llm, storage=storage), **(resources or {})}.items()
+        },
+    )
+
+
+def loop_resources(names: LoopNames, *, llm: LLMConfig, storage: str) -> dict[str, Any]:
+    """The loop's own resources, by role."""
+    root = storage_root(storage, names.folder)
+    local = root if isinstance(root, Path) else names.folder / ".sia"
+    traces = names.loop.traces
+    path = traces.path if "://" in traces.path else str(names.folder / Path(traces.path).expanduser())
+    return {
+        "model": ModelEndpoint.of(llm, local / "completions.sqlite"),
+        "traces": TraceStore(source=traces.source, path=path, where=traces.where),
+        "storage": Storage(root=str(root)),
+        "clock": Clock(),
+        "documents": Documents(root=str(root / "assets")),
+        "tables": Tables(root=str(root / "assets")),
+    }

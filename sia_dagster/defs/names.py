@@ -1,0 +1,59 @@
+"""What a loop's definitions are called: keys of assets and resources, and what all stages share."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.models import TimeWindow
+from sia_dagster.defs.partitions import partitions_of, window_of
+
+STAGES = (
+    "traces",
+    "eval_results",
+    "baseline_state_actions",
+    "updated_policy",
+    "validation_results",
+    "promoted_policy",
+)
+
+
+@dataclass(frozen=True)
+class LoopNames:
+    """One loop and the names under which its parts find each other.
+
+    Resource keys carry the loop's name, so that loops with other endpoints or stores live in one code location.
+    """
+
+    loop: LoopConfig
+    folder: Path = field(default_factory=Path)
+    """Where relative paths of the configuration start."""
+
+    @property
+    def name(self) -> str:
+        """The loop's name: key prefix and group of its assets."""
+        return self.loop.name
+
+    @property
+    def job(self) -> str:
+        """The name of the job that improves the policy."""
+        return f"{self.name}_improvement"
+
+    @cached_property
+    def partitions(self) -> dg.TimeWindowPartitionsDefinition:
+        """The loop's windows."""
+        return partitions_of(self.loop)
+
+    def asset(self, stage: str) -> dg.AssetKey:
+        """The key of a stage's asset."""
+        return dg.AssetKey([self.name, stage])
+
+    def resource(self, role: str) -> str:
+        """The key of a resource."""
+        return f"{self.name}__{role}"
+
+    def window(self, key: str) -> TimeWindow:
+        """The window of a partition key."""
+        return window_of(self.partitions, key)

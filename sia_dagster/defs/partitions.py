@@ -1,0 +1,30 @@
+"""A loop's windows as Dagster partitions, keyed by the window's start."""
+
+from datetime import UTC
+
+import dagster as dg
+
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.models import TimeWindow
+
+
+def partitions_of(loop: LoopConfig) -> dg.TimeWindowPartitionsDefinition:
+    """Closed windows only, since the loop's `start`; weekly windows begin on the weekday of `start`."""
+    start = loop.start.isoformat()
+    if loop.window == "hourly":
+        return dg.HourlyPartitionsDefinition(start_date=f"{start}-00:00", timezone=loop.timezone)
+    if loop.window == "daily":
+        return dg.DailyPartitionsDefinition(start_date=start, timezone=loop.timezone)
+    if loop.window == "weekly":
+        weekday = loop.start.isoweekday() % 7  # Dagster counts from Sunday = 0
+        return dg.WeeklyPartitionsDefinition(start_date=start, timezone=loop.timezone, day_offset=weekday)
+    day = min(loop.start.day, 28)  # a day that every month has
+    return dg.MonthlyPartitionsDefinition(
+        start_date=loop.start.replace(day=day).isoformat(), timezone=loop.timezone, day_offset=day
+    )
+
+
+def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> TimeWindow:
+    """The window of a partition key, in UTC."""
+    bounds = partitions.time_window_for_partition_key(key)
+    return TimeWindow(key=key, start=bounds.start.astimezone(UTC), end=bounds.end.astimezone(UTC))

@@ -1,0 +1,15 @@
+"""All loops of a configuration as one set of definitions."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from sia_dagster.core.config import ProjectConfig
+from sia_dagster.defs.loop import build_loop
+
+
+def build_project(config: ProjectConfig, folder: Path) -> dg.Definitions:
+    """The definitions of every loop, run by the configured executor."""
+    loops = [build_loop(loop, llm=config.llm, storage=config.storage, folder=folder) for loop in config.loops]
+    executor = dg.multiprocess_executor if config.executor == "multiprocess" else dg.in_process_executor
+    return dg.Definitions.merge(*loops, dg.Definitions(executor=executor))

@@ -1,0 +1,98 @@
+"""Configuration in, port out: the resources of a loop, as typed fields with one accessor each."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from sia_dagster.adapters.storage import StoragePath, storage_root
+from sia_dagster.core.config import LLMConfig, Price, TracesConfig
+from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.ports import PolicyStore, TraceSource
+from sia_dagster.wiring.ports import ChatSettings, trace_source
+
+
+class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
+    """An OpenAI-compatible endpoint with its limits, its budget and its completion store."""
+
+    base_url: str = Field(description="Address of the OpenAI-compatible API.")
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the API key; its value is never stored."
+    )
+    max_concurrency: int = Field(description="Model calls in flight at a time.")
+    budget_usd: float | None = Field(default=None, description="Cap of a window in USD, over all stages.")
+    budget_tokens: int | None = Field(default=None, description="Cap of a window in tokens, over all stages.")
+    timeout_seconds: float = Field(description="Of one attempt.")
+    max_attempts: int = Field(description="Attempts of one call.")
+    prices: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="USD for a million tokens by model: {model: {input, output}}."
+    )
+    completions: str = Field(description="SQLite file in which every paid answer is kept.")
+    endpoint: str | None = Field(
+        default=None, description="Lasting name of the endpoint in the completion store, where its address changes."
+    )
+
+    def settings(self) -> ChatSettings:
+        """What a session needs; the key itself is read when the session opens."""
+        return ChatSettings(
+            llm=LLMConfig(
+                base_url=self.base_url,
+                api_key=self.api_key_variable,
+                max_concurrency=self.max_concurrency,
+                budget_usd=self.budget_usd,
+                budget_tokens=self.budget_tokens,
+                timeout_seconds=self.timeout_seconds,
+                max_attempts=self.max_attempts,
+                prices={model: Price(**price) for model, price in self.prices.items()},
+            ),
+            completions=Path(self.completions),
+            endpoint=self.endpoint,
+        )
+
+    @classmethod
+    def of(cls, llm: LLMConfig, completions: Path) -> "ModelEndpoint":
+        """The resource for the `llm` section of the configuration."""
+        fields = llm.model_dump(mode="json", exclude={"api_key"})
+        return cls(**fields, api_key_variable=llm.api_key, completions=str(completions))
+
+
+class TraceStore(dg.ConfigurableResource[TraceSource]):
+    """Where the loop's spans are read from."""
+
+    source: str = Field(default="local", description="Kind of the trace store.")
+    path: str = Field(description="File, folder or glob of Parquet, JSONL or JSON with the columns of Arize's export.")
+    where: str = Field(default="", description="Which calls of the application this loop improves.")
+
+    def connect(self) -> TraceSource:
+        """The trace source."""
+        return trace_source(TracesConfig(source="local", path=self.path, where=self.where), Path())
+
+
+class Storage(dg.ConfigurableResource["Storage"]):
+    """The folder or fsspec URL that holds assets, policies and reports."""
+
+    root: str = Field(description="Folder or URL (s3://...).")
+
+    def path(self, *parts: str) -> StoragePath:
+        """A path under the root."""
+        return storage_root(self.root, Path()).joinpath(*parts)
+
+    def policies(self, loop: str) -> PolicyStore:
+        """The loop's registry of policies."""
+        from sia_dagster.adapters.policy_files import PolicyFiles
+
+        return PolicyFiles(self.path(), loop)
+
+
+class Clock(dg.ConfigurableResource["Clock"]):
+    """What time it is when a policy comes into force."""
+
+    at: str = Field(
+        default="now",
+        description="`now`, or `window_end`: history is replayed as if each window had been decided as it closed.",
+    )
+
+    def time(self, window: TimeWindow) -> datetime:
+        """The time that the registry records, aware."""
+        return window.end if self.at == "window_end" else datetime.now(UTC)

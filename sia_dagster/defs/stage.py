@@ -1,0 +1,116 @@
+"""What the assets of a loop have in common: their options, their session and how their errors read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import dagster as dg
+
+from sia_dagster.core.errors import BudgetReached, SiaError
+from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.defs.claims import Claim, specs
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.progress import progress_of
+from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
+from sia_dagster.wiring.stages import LoopSession
+
+
+class StageSpec(Value):
+    """What a stage's asset is, but for the loop."""
+
+    stage: str
+    description: str
+    claims: tuple[Claim, ...]
+    io: str
+    """Role of its I/O manager: `documents` or `tables`."""
+    kinds: tuple[str, ...]
+    """What the lineage shows on its tile."""
+    resources: tuple[str, ...] = ()
+    """Roles of the resources that it needs."""
+    upstream: tuple[str, ...] = ()
+    """Stages it reads, by parameter name."""
+
+    def asset(
+        self, names: LoopNames, dagster_type: dg.DagsterType | None = None
+    ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+        """The decorator that makes a function this stage of a loop."""
+        decorator = dg.asset(
+            key=names.asset(self.stage),
+            description=self.description,
+            group_name=names.name,
+            partitions_def=names.partitions,
+            io_manager_key=names.resource(self.io),
+            kinds=set(self.kinds),
+            tags={"sia/loop": names.name},
+            ins={stage: dg.AssetIn(key=names.asset(stage)) for stage in self.upstream},
+            check_specs=specs(names, self.stage, self.claims),
+            required_resource_keys={names.resource(role) for role in self.resources},
+            pool="llm" if "model" in self.resources else None,
+            dagster_type=dagster_type,
+        )
+
+        def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
+            # Dagster reads `-> MaterializeResult` as "nothing to store", though the result carries a value.
+            body.__annotations__.pop("return", None)
+            asset: dg.AssetsDefinition = decorator(body)
+            return asset
+
+        return decorate
+
+
+class StageContext:
+    """One stage in one window: its ports, and errors that say where they happened."""
+
+    def __init__(self, names: LoopNames, context: dg.AssetExecutionContext) -> None:
+        self.names, self.context = names, context
+
+    @property
+    def window(self) -> TimeWindow:
+        """The window of this run's partition."""
+        return self.names.window(self.context.partition_key)
+
+    def _resource(self, role: str) -> Any:
+        return getattr(self.context.resources, self.names.resource(role))
+
+    @property
+    def traces(self) -> TraceStore:
+        """Where spans come from."""
+        return cast(TraceStore, self._resource("traces"))
+
+    @property
+    def storage(self) -> Storage:
+        """Where assets, policies and reports are."""
+        return cast(Storage, self._resource("storage"))
+
+    @property
+    def clock(self) -> Clock:
+        """The time that the registry records."""
+        return cast(Clock, self._resource("clock"))
+
+    @property
+    def session(self) -> LoopSession:
+        """What a stage with model calls needs."""
+        model = cast(ModelEndpoint, self._resource("model"))
+        return LoopSession(
+            loop=self.names.loop,
+            window=self.window,
+            chat=model.settings(),
+            folder=self.names.folder,
+            progress=progress_of(self.context),
+        )
+
+
+@contextmanager
+def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[StageContext]:
+    """Run a stage's body; an error of ours becomes a failure that names loop and window and is not retried."""
+    try:
+        yield StageContext(names, context)
+    except SiaError as error:
+        metadata: dict[str, float | str] = {"error": type(error).__name__}
+        if isinstance(error, BudgetReached):
+            metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
+        raise dg.Failure(
+            description=f"loop {names.name}, window {context.partition_key}: {error}",
+            metadata=metadata,
+            allow_retries=False,
+        ) from error

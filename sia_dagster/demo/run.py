@@ -1,0 +1,120 @@
+"""`make demo`: eight simulated weeks through the real job, each under the policy that the week before put in force."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.policy_files import PolicyFiles
+from sia_dagster.adapters.storage import StoragePath, storage_root
+from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.demo.definitions import demo_config, demo_definitions
+from sia_dagster.demo.traffic import WEEKS, WeekPlan, week_windows, write_traffic
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own log lines of an in-process run stay out of the table; the UI has them."""
+
+
+class WeekOutcome(Value):
+    """What one window decided, as the demo's table shows it."""
+
+    window: str
+    calls: int = 0
+    production_score: float | None = None
+    """Mean `correctness` of the week's own traffic."""
+    verdict: str = ""
+    decided: str = ""
+    """What happened, in a few words."""
+    baseline_mean: float | None = None
+    candidate_mean: float | None = None
+    p_value: float | None = None
+    conversations: int = 0
+    version: int | None = None
+    """The registry's version that this window put in force."""
+    cost_usd: float = 0.0
+    report: str = ""
+
+
+class DemoError(Exception):
+    """A window of the demo failed; the message holds Dagster's own."""
+
+
+def run_demo(
+    folder: Path, instance: dg.DagsterInstance, *, started: Callable[[str], None] | None = None
+) -> Iterator[WeekOutcome]:
+    """Run the weeks in order with storage under `folder`, and yield each as its run ends.
+
+    Run again, it decides the same and pays for nothing: answers, traffic and registry are where they were.
+    Raises DemoError with the failed step.
+    """
+    config = demo_config()
+    names = LoopNames(config.loops[0])
+    root = storage_root(config.storage, folder)
+    job = demo_definitions(folder).resolve_job_def(names.job)
+    store = PolicyFiles(root, names.name)
+    for window, plan in zip(week_windows(), WEEKS, strict=True):
+        if started:
+            started(f"{window.key}: {plan.what}")
+        in_force = store.in_force(before=window.end)
+        write_traffic(folder / config.loops[0].traces.path, window, in_force.actions if in_force else None, plan)
+        result = job.execute_in_process(
+            partition_key=window.key, instance=instance, raise_on_error=False, run_config=QUIET
+        )
+        if not result.success:
+            failures = [event.message for event in result.all_events if event.is_failure]
+            raise DemoError(f"window {window.key} failed: {failures[-1] if failures else 'see the run in the UI'}")
+        yield _outcome(names, window, plan, result, root)
+
+
+def _outcome(
+    names: LoopNames, window: TimeWindow, plan: WeekPlan, result: dg.ExecuteInProcessResult, root: StoragePath
+) -> WeekOutcome:
+    update: PolicyUpdate = _value(names, result, "updated_policy")
+    report: ValidationReport = _value(names, result, "validation_results")
+    promotion: Promotion = _value(names, result, "promoted_policy")
+    evaluated = _metadata(names, result, "eval_results")
+    costs = [_metadata(names, result, s).get("cost_usd", 0.0) for s in ("updated_policy", "validation_results")]
+    primary = report.primary
+    return WeekOutcome(
+        window=window.key,
+        calls=_metadata(names, result, "traces")["calls"],
+        production_score=evaluated.get("score/correctness"),
+        verdict=report.verdict,
+        decided=_decided(update, report, promotion),
+        conversations=report.conversations,
+        baseline_mean=primary.baseline_mean if primary else None,
+        candidate_mean=primary.candidate_mean if primary else None,
+        p_value=primary.p_value if primary else None,
+        version=promotion.promoted.version if promotion.promoted else None,
+        cost_usd=round(sum(costs, evaluated.get("cost_usd", 0.0)), 6),
+        report=str(root / "reports" / names.name / f"{window.key}.html"),
+    )
+
+
+def _value(names: LoopNames, result: dg.ExecuteInProcessResult, stage: str) -> Any:
+    return result.asset_value(names.asset(stage))
+
+
+def _metadata(names: LoopNames, result: dg.ExecuteInProcessResult, stage: str) -> dict[str, Any]:
+    events = result.asset_materializations_for_node("__".join(names.asset(stage).path))
+    return {name: value.value for name, value in events[-1].metadata.items()}
+
+
+def _decided(update: PolicyUpdate, report: ValidationReport, promotion: Promotion) -> str:
+    stopped = sum(candidate.status == "stopped_by_guard" for candidate in update.candidates)
+    guard = f"guard stopped {stopped} of {len(update.candidates)} candidates" if stopped else ""
+    if promotion.promoted:
+        outcome = f"promoted as version {promotion.promoted.version}"
+    elif update.changed:
+        outcome = "policy stays: not shown to be better"
+    else:
+        outcome = update.reason.partition("(")[0].strip()
+    return "; ".join(part for part in (outcome, guard) if part)
+
+
+def total_cost(weeks: list[WeekOutcome]) -> float:
+    """USD over all windows, at the demo's made-up prices."""
+    return round(sum(week.cost_usd for week in weeks), 6)

@@ -1,0 +1,109 @@
+"""How numbers, instants and untrusted text are written for people, the same in every report."""
+
+import math
+import re
+
+from sia_dagster.core.models import Spend, TimeWindow
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+STATUSES = {
+    "chosen": "went on to the validation",
+    "not_chosen": "not chosen",
+    "stopped_by_guard": "stopped by the contract guard",
+    "unusable": "unusable answer",
+}
+"""How far a candidate came."""
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+def visible(text: str) -> str:
+    """`text` with characters that hide or reorder text written out (`⟨U+202E⟩`): what is read is what is there.
+
+    Every kind of line break becomes a line feed. Makes any string writable as UTF-8: lone surrogates are written out.
+    """
+    joined = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", joined)
+
+
+def trimmed(text: str, limit: int) -> str:
+    """`text` on one line, white space folded, no longer than `limit` characters with the ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def capped(text: str, limit: int = 20_000) -> str:
+    """`text`, or its first `limit` characters and how many are left out."""
+    return text if len(text) <= limit else f"{text[:limit]}\n… {len(text) - limit:,} more characters are not shown"
+
+
+def decimals(scale: float) -> int:
+    """How many decimals a score takes whose evaluator spans `scale`: about a hundredth of the range is told apart."""
+    if not (math.isfinite(scale) and scale > 0):
+        return 2
+    return min(max(2 - math.floor(math.log10(scale)), 0), 6)
+
+
+def number(value: float | None, scale: float = 1.0) -> str:
+    """A score of an evaluator that spans `scale`."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return _minus(f"{value:.{decimals(scale)}f}")
+
+
+def signed(value: float | None, scale: float = 1.0) -> str:
+    """A difference of scores, always with its sign unless it is written as zero."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    text = f"{value:+.{decimals(scale)}f}"
+    return _minus(text) if float(text) else text[1:]
+
+
+def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
+    """`[low, high]`; empty where a bound is unknown."""
+    return "" if low is None or high is None else f"[{signed(low, scale)}, {signed(high, scale)}]"
+
+
+def p_value(value: float | None) -> str:
+    """Two significant digits; below a ten-thousandth only that."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value < 0.0001:
+        return "< 0.0001"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.4f}" if value < 0.001 else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage without decimals, one decimal where it would be lost."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    percent = value * 100
+    whole = math.isclose(percent, round(percent), abs_tol=1e-9) or 1 <= abs(percent) <= 99
+    return _minus(f"{percent:.0f} %" if whole else f"{percent:.1f} %")
+
+
+def usd(spend: Spend) -> str:
+    """What it cost; says so where a model has no known price."""
+    if spend.cost_usd is None:
+        return "price unknown"
+    return f"${spend.cost_usd:,.2f}" if spend.cost_usd >= 1 or not spend.cost_usd else f"${spend.cost_usd:.4f}"
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 line`, `2 lines`, `no lines`, `1,204 lines`."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"
+
+
+def window_text(window: TimeWindow) -> str:
+    """The window's bounds to the minute in its own time zone; the end is not part of it."""
+    zone = window.start.strftime("%Z") or "UTC"
+    return f"{window.start:%Y-%m-%d %H:%M} up to {window.end:%Y-%m-%d %H:%M} {zone}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")

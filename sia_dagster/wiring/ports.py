@@ -1,0 +1,75 @@
+"""One function for each role: configuration in, port out. Vendors are imported when a port is built."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sia_dagster.adapters.environment import require
+from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
+from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, TraceSource
+
+if TYPE_CHECKING:
+    from sia_dagster.adapters.openai_chat import OpenAIChat
+
+
+class ChatSettings(Value):
+    """What a session with the model endpoint needs."""
+
+    llm: LLMConfig
+    completions: Path
+    """The SQLite file of the completion store."""
+    endpoint: str | None = None
+    """The endpoint's lasting name in the completion store, where its address changes; else its address."""
+
+
+def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> "OpenAIChat":
+    """A session for one window of one loop, to be entered with `async with`.
+
+    Raises ConfigError where the variable of the API key is not set.
+    """
+    from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
+    from sia_dagster.adapters.openai_chat import OpenAIChat
+
+    settings.completions.parent.mkdir(parents=True, exist_ok=True)
+    key = require(settings.llm.api_key) if settings.llm.api_key else None
+    return OpenAIChat(
+        settings.llm,
+        api_key=key,
+        store=CompletionStore(settings.completions),
+        scope=LedgerScope(loop=loop, window=window.key),
+        endpoint=settings.endpoint,
+    )
+
+
+def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
+    """The trace store that the configuration names; relative paths start at `folder`."""
+    from sia_dagster.adapters.local_traces import LocalTraces
+
+    return LocalTraces(config.path if "://" in config.path else folder / Path(config.path).expanduser())
+
+
+def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tuple[Evaluator, ...]:
+    """The loop's evaluators in the order of the configuration; without `chat` good for their constants alone.
+
+    Raises ConfigError.
+    """
+    from sia_dagster.adapters.config_references import importable_from, read_template
+    from sia_dagster.core.evaluators import build_evaluator
+
+    importable_from(folder)
+    return tuple(
+        build_evaluator(
+            evaluator,
+            chat=chat,
+            template=read_template(evaluator.template, folder) if evaluator.kind == "llm_classify" else None,
+            primary=evaluator.name == loop.validation.primary,
+        )
+        for evaluator in loop.evaluators
+    )
+
+
+def updater_of(config: PolicyConfig, chat: ChatModel) -> PolicyUpdater:
+    """The way of finding candidates that the configuration names."""
+    from sia_dagster.core.reflection.updater import ReflectionUpdater
+
+    return ReflectionUpdater(config, chat=chat)

@@ -1,0 +1,144 @@
+"""A scripted OpenAI-compatible server on loopback: tests talk to it over real sockets with the real client.
+
+```python
+with ScriptedServer(lambda body, n: completion("correct")) as server:
+    ...  # LLMConfig(base_url=server.base_url)
+assert server.requests[0]["model"] == "judge"
+```
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One scripted HTTP reply; `body` is sent as JSON, or as it stands where it is bytes."""
+
+    status: int = 200
+    body: Body | bytes = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    """Seconds before the reply; a large number is a hang."""
+    drop: bool = False
+    """Close the connection without a reply."""
+
+
+Answer = Callable[[Body, int], Reply | Body]
+
+
+def completion(
+    text: str | None,
+    *,
+    prompt_tokens: int = 10,
+    completion_tokens: int = 5,
+    finish_reason: str = "stop",
+    tool_calls: Sequence[Body] = (),
+) -> Body:
+    """A chat completion in wire form; `tool_calls` items are `{"id", "name", "arguments"}`, arguments as JSON text."""
+    message: Body = {"role": "assistant", "content": text}
+    if tool_calls:
+        message["tool_calls"] = [
+            {"id": c.get("id", ""), "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
+            for c in tool_calls
+        ]
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "scripted",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+    }
+
+
+def refusal(status: int, message: str, *, code: str | None = None, **headers: str) -> Reply:
+    """An error reply in OpenAI's form; `headers` are written with underscores (`retry_after="0"`)."""
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return Reply(status, {"error": error}, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class ScriptedServer:
+    """Answers POST <base_url>/chat/completions by `answer(body, n)`, where n counts requests from 0.
+
+    `answer` runs in the server's own thread and returns a Reply, or a JSON body for a plain 200. An exception in it
+    is a 500. GET <base_url>/models lists `models`.
+    """
+
+    def __init__(self, answer: Answer, *, models: Sequence[str] = ()) -> None:
+        self.answer, self._models = answer, tuple(models)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="scripted-server", daemon=True)
+        self._port = 0
+        self.in_flight = 0
+        """The requests that are open now."""
+        self.requests: list[Body] = []
+        """The JSON bodies received, in order of arrival."""
+        self.headers: list[dict[str, str]] = []
+        """The headers of each request, names in lower case."""
+        self.most_in_flight = 0
+        """The most requests that were open at one moment."""
+
+    @property
+    def base_url(self) -> str:
+        """What a client is configured with."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_get("/v1/models", self._list_models)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def _list_models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": m, "object": "model"} for m in self._models]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        number = len(self.requests)
+        self.requests.append(body)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            scripted = self.answer(body, number)
+            reply = scripted if isinstance(scripted, Reply) else Reply(body=scripted)
+            if reply.delay:
+                await asyncio.sleep(reply.delay)
+            return _response(request, reply)
+        finally:
+            self.in_flight -= 1
+
+
+def _response(request: web.Request, reply: Reply) -> web.Response:
+    if reply.drop and request.transport is not None:
+        request.transport.close()
+    if isinstance(reply.body, bytes):
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+    return web.json_response(reply.body, status=reply.status, headers=reply.headers)

@@ -1,0 +1,41 @@
+"""A platform score is what the trace store recorded of the span, or an error that says why there is none."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sia_dagster.core.config import PlatformConfig
+from sia_dagster.core.evaluators.platform import PlatformEvaluator
+from sia_dagster.core.models import EvalMetrics
+from sia_dagster_tests.evaluation_samples import sample
+
+
+def recorded(**said: Any) -> EvalMetrics:
+    return EvalMetrics(**{"name": "csat", "source": "platform", **said})
+
+
+@pytest.mark.parametrize(
+    ("said", "score", "error"),
+    [
+        (recorded(score=0.5, label="ok", explanation="meh"), 0.5, None),
+        (recorded(label="0.25"), 0.25, None),
+        (recorded(label="good"), None, "eval.csat has neither a score nor a label that is a number"),
+        (recorded(), None, "eval.csat has neither a score nor a label that is a number"),
+        (recorded(score=2.0), None, "the score 2 is not within 0 .. 1, the evaluator's low and high"),
+        (recorded(label="nan"), None, "the score nan is not within 0 .. 1, the evaluator's low and high"),
+        (recorded(error="timed out"), None, "timed out"),
+        (EvalMetrics(name="csat", score=1.0, source="code"), None, "the trace carries no eval.csat"),
+        (EvalMetrics(name="other", score=1.0, source="platform"), None, "the trace carries no eval.csat"),
+    ],
+)
+def test_a_platform_score_is_what_the_trace_carries(said: EvalMetrics, score: float | None, error: str | None) -> None:
+    evaluator = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
+    metrics = asyncio.run(evaluator.score(sample(evals=(said,)), "logged/0"))
+    assert (metrics.name, metrics.score, metrics.error, metrics.source) == ("csat", score, error, "platform")
+    assert metrics.fingerprint == evaluator.constant.fingerprint
+
+
+def test_a_platform_constant_tells_its_range() -> None:
+    constant = PlatformEvaluator(PlatformConfig(name="csat", kind="platform", low=1, high=5)).constant
+    assert (constant.low, constant.high, constant.criteria) == (1.0, 5.0, "recorded by the trace store as eval.csat")

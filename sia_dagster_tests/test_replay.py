@@ -1,0 +1,187 @@
+"""A replay asks the application's model again, under several policies, and measures them alike."""
+
+from pathlib import Path
+
+import pytest
+
+from sia_dagster.core.errors import EndpointRefused
+from sia_dagster.core.models import Actions, Example, Message, Sample, ToolCall
+from sia_dagster.core.ports import ChatModel, Progress
+from sia_dagster.core.replay import Arm, ReplayPlan, pair, replay
+from sia_dagster.core.results import ArmOutcome
+from sia_dagster_tests.search_world import (
+    ASK_FOR_ORDER,
+    BASELINE,
+    PROMPT,
+    Shop,
+    asked,
+    evaluators,
+    in_shop,
+    said,
+    sample,
+)
+from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
+
+BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
+TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
+
+
+def run(
+    server: ScriptedServer,
+    folder: Path,
+    samples: list[Sample],
+    *policies: Actions,
+    repeats: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Arm, ...]:
+    async def work(chat: ChatModel) -> tuple[Arm, ...]:
+        plan = ReplayPlan(scope="holdout", repeats=repeats, workers=3)
+        return await replay(samples, policies, chat=chat, evaluators=evaluators(chat), plan=plan, progress=progress)
+
+    return in_shop(server, folder, work)
+
+
+def test_every_sample_is_answered_and_scored_under_every_policy(tmp_path: Path) -> None:
+    samples = [sample(number, "holdout") for number in range(3)]
+    with ScriptedServer(Shop()) as server:
+        old, new = run(server, tmp_path, samples, BASELINE, BETTER)
+    assert old.keys() == new.keys() == {(s.span_id, 0) for s in samples}
+    assert [outcome.score("correctness") for outcome in old.values()] == [0, 0, 0]
+    assert [outcome.score("correctness") for outcome in new.values()] == [1, 1, 1]
+    assert {e.name for outcome in new.values() for e in outcome.evals} == {"correctness", "is_brief"}
+    assert {e.explanation for outcome in new.values() for e in outcome.evals[:1]} == {"It is correct."}
+
+
+def test_a_platform_score_is_not_carried_over_to_a_new_output(tmp_path: Path) -> None:
+    logged = said("correct").model_copy(update={"name": "csat", "source": "platform"})
+    with ScriptedServer(Shop()) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout", logged)], BASELINE)
+    assert arm["holdout-00", 0].score("csat") is None
+
+
+def test_the_chat_is_sent_as_recorded_but_for_the_policy(tmp_path: Path) -> None:
+    history = (
+        Message(role="user", content="Where is it?"),
+        Message(role="assistant", tool_calls=(ToolCall(id="1", name="find_order", arguments="{}"),)),
+        Message(role="tool", content="shipped", tool_call_id="1"),
+    )
+    before = sample(0, "holdout").model_copy(
+        update={"messages": history, "tools": (TOOL,), "variables": {"shop": "Corner"}, "parameters": {"top_p": 0.1}}
+    )
+    policy = Actions(
+        system_prompt="You work for {shop}.",
+        model="app",
+        parameters={"temperature": 0.5, "response_format": {"type": "json_object"}},
+        examples=(Example(input="Hello", output="Good day"),),
+        variables=("shop",),
+    )
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, [before], policy)
+        (body,) = asked(server, "app")
+    assert [m["role"] for m in body["messages"]] == ["system", "user", "assistant", "user", "assistant", "tool"]
+    assert body["messages"][0]["content"] == "You work for Corner."
+    assert body["tools"] == [TOOL]
+    assert (body["temperature"], body["response_format"]) == (0.5, {"type": "json_object"})
+    assert "top_p" not in body
+
+
+def test_variables_of_the_trace_do_not_fill_a_policy_that_has_none(tmp_path: Path) -> None:
+    before = sample(0, "holdout").model_copy(update={"variables": {"shop": "Corner"}})
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, [before], Actions(system_prompt='Answer {"shop": "{shop}"}', model="app"))
+    assert asked(server, "app")[0]["messages"][0]["content"] == 'Answer {"shop": "{shop}"}'
+
+
+def test_a_sample_without_a_variable_of_the_prompt_is_an_error_of_its_row(tmp_path: Path) -> None:
+    policy = Actions(system_prompt="You work for {shop}.", model="app", variables=("shop",))
+    with ScriptedServer(Shop()) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout")], policy)
+    outcome = arm["holdout-00", 0]
+    assert "holdout-00" in str(outcome.error)
+    assert "shop" in str(outcome.error)
+    assert outcome.evals == ()
+    assert not server.requests
+
+
+def test_equal_requests_of_both_arms_are_one_answer(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        old, new = run(server, tmp_path, [sample(0, "holdout")], BASELINE, BASELINE)
+    assert old == new
+    assert len(asked(server, "app")) == len(asked(server, "judge")) == 1
+
+
+def test_repeats_are_new_draws_under_both_policies(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        old, new = run(server, tmp_path, [sample(0, "holdout")], BASELINE, BETTER, repeats=3)
+    assert sorted(old) == sorted(new) == [("holdout-00", repeat) for repeat in range(3)]
+    assert len(asked(server, "app")) == len(asked(server, "judge")) == 6
+
+
+def test_a_failed_call_is_an_error_of_its_row_and_the_rest_stands(tmp_path: Path) -> None:
+    def answer(_: str, user: str) -> Body | Reply:
+        return refusal(500, "out of order") if "parcel 1" in user else completion("Your order number is 7.")
+
+    with ScriptedServer(Shop(answer=answer)) as server:
+        (arm,) = run(server, tmp_path, [sample(number, "holdout") for number in range(3)], BASELINE)
+    assert [arm[f"holdout-0{n}", 0].score("correctness") for n in range(3)] == [1, None, 1]
+    assert "500" in str(arm["holdout-01", 0].error)
+    assert arm["holdout-01", 0].output is None
+
+
+def test_a_refused_key_stops_the_replay(tmp_path: Path) -> None:
+    def answer(_: str, __: str) -> Body | Reply:
+        return refusal(401, "bad key")
+
+    with ScriptedServer(Shop(answer=answer)) as server, pytest.raises(EndpointRefused):
+        run(server, tmp_path, [sample(0, "holdout")], BASELINE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "output"),
+    [
+        (completion("Your order number", finish_reason="length"), "Your order number"),
+        (completion(None, finish_reason="content_filter"), ""),
+        (
+            completion(None, tool_calls=[{"id": "1", "name": "find", "arguments": '{"id": 7}'}]),
+            '[{"id": "1", "name": "find", "arguments": "{\\"id\\": 7}"}]',
+        ),
+        (completion("Wait.", tool_calls=[{"id": "1", "name": "find", "arguments": "{}"}]), "Wait."),
+    ],
+)
+def test_the_output_is_what_users_would_have_got(tmp_path: Path, reply: Body, output: str) -> None:
+    with ScriptedServer(Shop(answer=lambda _, __: reply)) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout")], BASELINE)
+    assert arm["holdout-00", 0].output == output
+    assert arm["holdout-00", 0].score("correctness") is not None
+
+
+def test_progress_counts_every_row_of_every_arm(tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    with ScriptedServer(Shop()) as server:
+        run(
+            server,
+            tmp_path,
+            [sample(number, "holdout") for number in range(2)],
+            BASELINE,
+            BETTER,
+            progress=lambda done, of, what: seen.append((done, of, what)),
+        )
+    assert seen == [(done, 4, "holdout replay") for done in range(1, 5)]
+
+
+def test_pairs_are_in_order_and_need_both_arms() -> None:
+    samples = [sample(number, "holdout") for number in (2, 0, 1)]
+    old = {(s.span_id, repeat): ArmOutcome(output=f"old {repeat}") for s in samples for repeat in (1, 0)}
+    new = {key: ArmOutcome(output="new") for key in old if key != ("holdout-01", 1)}
+    rows = pair(samples, old, new | {("unknown", 0): ArmOutcome()})
+    assert [(row.span_id, row.repeat) for row in rows] == [
+        ("holdout-00", 0),
+        ("holdout-00", 1),
+        ("holdout-01", 0),
+        ("holdout-02", 0),
+        ("holdout-02", 1),
+    ]
+    assert rows[1].baseline.output == "old 1"
+    assert rows[1].candidate.output == "new"
+    assert rows[0].request == "Where is my holdout parcel 0?"
+    assert rows[0].conversation_id == "holdout/0"

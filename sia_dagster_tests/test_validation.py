@@ -1,0 +1,159 @@
+"""The validation replays the held-out split under both policies and takes the verdict there."""
+
+from pathlib import Path
+
+import pytest
+
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.models import Actions, StateActions
+from sia_dagster.core.ports import ChatModel
+from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.validation import ValidationRules, validate
+from sia_dagster_tests.search_world import (
+    ASK_FOR_ORDER,
+    BASELINE,
+    PROMPT,
+    WINDOW,
+    Shop,
+    asked,
+    evaluators,
+    in_shop,
+    state,
+)
+from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
+
+BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
+OTHER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\nBe glad."})
+STAYS = PolicyUpdate(
+    loop="desk", window=WINDOW, baseline=BASELINE, actions=BASELINE, reason="the policy stays: no idea"
+)
+
+
+def changed(actions: Actions) -> PolicyUpdate:
+    return PolicyUpdate(loop="desk", window=WINDOW, baseline=BASELINE, actions=actions, changed=True, reason="better")
+
+
+def run(
+    server: ScriptedServer, folder: Path, before: StateActions, update: PolicyUpdate, repeats: int = 1
+) -> ValidationReport:
+    async def work(chat: ChatModel) -> ValidationReport:
+        rules = ValidationRules(repeats=repeats, workers=4)
+        return await validate(before, update, chat=chat, evaluators=evaluators(chat), rules=rules)
+
+    return in_shop(server, folder, work)
+
+
+def test_a_shown_gain_is_reported_with_all_that_it_rests_on(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=12), changed(BETTER))
+    assert report.primary is not None
+    assert (report.primary.evaluator, report.primary.n) == ("correctness", 12)
+    assert (report.primary.baseline_mean, report.primary.candidate_mean) == (0.0, 1.0)
+    assert report.primary.p_value is not None
+    assert report.primary.p_value <= report.alpha
+    assert [c.evaluator for c in report.comparisons] == ["correctness", "is_brief"]
+    assert (report.baseline, report.candidate, report.conversations) == (BASELINE, BETTER, 12)
+    assert [row.span_id for row in report.rows] == [f"holdout-{number:02}" for number in range(12)]
+    assert "correctness rose from 0.00 to 1.00" in " ".join(report.reasons)
+
+
+def test_enough_conversations_accept_a_gain(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=120), changed(BETTER))
+    assert (report.verdict, report.samples_needed) == ("accept", None)
+
+
+def test_a_shown_loss_is_rejected(tmp_path: Path) -> None:
+    def answer(system: str, _: str) -> Body:
+        return completion("Your order number is 7." if system == PROMPT else "Hello.")
+
+    with ScriptedServer(Shop(answer=answer)) as server:
+        report = run(server, tmp_path, state(holdout=12), changed(OTHER))
+    assert report.verdict == "reject"
+
+
+def test_only_the_holdout_is_replayed(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, state(), changed(BETTER))
+    assert "holdout parcel" in str(server.requests)
+    assert "train parcel" not in str(server.requests)
+    assert "selection parcel" not in str(server.requests)
+
+
+def test_repeats_are_rows_of_one_conversation(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=5), changed(BETTER), repeats=2)
+    assert [(row.span_id, row.repeat) for row in report.rows][:2] == [("holdout-00", 0), ("holdout-00", 1)]
+    assert report.primary is not None
+    assert (report.primary.n, report.primary.samples, len(report.rows)) == (5, 5, 10)
+
+
+def test_the_same_window_gives_the_same_bytes(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        first, second = (run(server, tmp_path, state(), changed(BETTER)) for _ in range(2))
+    assert first.model_dump_json() == second.model_dump_json()
+
+
+@pytest.mark.parametrize("holdout", [0, 2, 12])
+def test_without_a_new_policy_nothing_is_called_and_the_plan_is_said(tmp_path: Path, holdout: int) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=holdout), STAYS)
+    assert not server.requests
+    assert report.verdict == "inconclusive"
+    assert report.reasons[0] == STAYS.reason
+    assert len(report.reasons) > 1
+    assert (report.candidate, report.rows, report.conversations) == (None, (), holdout)
+    assert report.samples_needed is not None
+    assert report.samples_needed > holdout
+
+
+def test_no_policy_at_all_is_inconclusive(tmp_path: Path) -> None:
+    nothing = STAYS.model_copy(update={"baseline": None, "actions": None})
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(0, 0, 0).model_copy(update={"actions": None}), nothing)
+    assert (report.verdict, report.baseline, report.candidate) == ("inconclusive", None, None)
+
+
+def test_a_new_policy_without_held_out_samples_calls_nothing(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=0), changed(BETTER))
+    assert not server.requests
+    assert (report.verdict, report.candidate) == ("inconclusive", BETTER)
+    assert report.samples_needed is not None
+
+
+def test_too_few_conversations_to_decide_are_replayed_for_people_to_read(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, state(holdout=2), changed(BETTER))
+    assert len(report.rows) == 2
+    assert report.verdict == "inconclusive"
+    assert report.samples_needed is not None
+    assert report.primary is not None
+    assert report.primary.p_value is None
+
+
+def test_failed_rows_are_counted_and_shown(tmp_path: Path) -> None:
+    def answer(_: str, user: str) -> Body | Reply:
+        return refusal(500, "out of order") if user.endswith("parcel 3?") else completion("Your order number is 7.")
+
+    with ScriptedServer(Shop(answer=answer)) as server:
+        report = run(server, tmp_path, state(), changed(BETTER))
+    assert report.primary is not None
+    assert report.primary.unscored == 1
+    assert [row.span_id for row in report.rows if row.candidate.error] == ["holdout-03"]
+    assert len(asked(server, "judge")) == 11
+
+
+def test_the_rules_are_those_of_the_configuration() -> None:
+    loop = LoopConfig.model_validate(
+        {
+            "name": "desk",
+            "traces": {"source": "local", "path": "traces"},
+            "start": "2026-09-28",
+            "evaluators": [{"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief"}],
+            "policy": {"model": "optimizer"},
+            "validation": {"primary": "is_brief", "repeats": 3, "max_unscored_share": 0.5},
+        }
+    )
+    rules = ValidationRules.of(loop, workers=7)
+    assert (rules.repeats, rules.workers, rules.rule.max_unscored_share) == (3, 7, 0.5)
