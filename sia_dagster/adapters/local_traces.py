@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 16_384
 
 
 class LocalTraces:

@@ -15,6 +15,8 @@ def quote(text: str, name: str) -> str:
 
     `name` is a word that says what is quoted (`output`). Equal text gives equal quotes.
     """
-    tags = (hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()[:12] for salt in itertools.count())
+    tags = (
+        hashlib.sha256(f"{salt}:{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] for salt in itertools.count()
+    )
     tag = next(tag for tag in tags if tag not in text)
     return f"<<<{name} {tag}\n{text}\n{tag} {name}>>>"

@@ -8,4 +8,4 @@ def estimate_tokens(text: str) -> int:
 
     Tokenizers differ by model and load their tables over the network; the bill comes from the endpoint's own usage.
     """
-    return max(math.ceil(len(text.encode()) / 4), len(text.split()))
+    return max(math.ceil(len(text.encode("utf-8", "surrogatepass")) / 4), len(text.split()))

@@ -1,15 +1,13 @@
 """One function for each role: configuration in, port out. Vendors are imported when a port is built."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
 from sia_dagster.core.models import TimeWindow, Value
 from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, TraceSource
-
-if TYPE_CHECKING:
-    from sia_dagster.adapters.openai_chat import OpenAIChat
 
 
 class ChatSettings(Value):
@@ -22,8 +20,9 @@ class ChatSettings(Value):
     """The endpoint's lasting name in the completion store, where its address changes; else its address."""
 
 
-def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> "OpenAIChat":
-    """A session for one window of one loop, to be entered with `async with`.
+@asynccontextmanager
+async def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> AsyncIterator[ChatModel]:
+    """A session with the model endpoint for one window of one loop.
 
     Raises ConfigError where the variable of the API key is not set.
     """
@@ -32,13 +31,10 @@ def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> "OpenAIC
 
     settings.completions.parent.mkdir(parents=True, exist_ok=True)
     key = require(settings.llm.api_key) if settings.llm.api_key else None
-    return OpenAIChat(
-        settings.llm,
-        api_key=key,
-        store=CompletionStore(settings.completions),
-        scope=LedgerScope(loop=loop, window=window.key),
-        endpoint=settings.endpoint,
-    )
+    scope = LedgerScope(loop=loop, window=window.key)
+    with closing(CompletionStore(settings.completions)) as store:
+        async with OpenAIChat(settings.llm, api_key=key, store=store, scope=scope, endpoint=settings.endpoint) as chat:
+            yield chat
 
 
 def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
