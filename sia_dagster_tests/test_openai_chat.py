@@ -427,5 +427,5 @@ def test_a_block_can_be_entered_again(tmp_path: Path) -> None:
 
 def test_importing_the_engine_loads_no_client() -> None:
     heavy = "{'openai', 'aiohttp', 'httpx', 'numpy', 'pandas'}"
-    code = f"import sys, sia_dagster.adapters.openai_chat; sys.exit(str({heavy} & set(sys.modules) or ''))"
+    code = f"import sys, sia_dagster.adapters.openai_chat; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

@@ -156,14 +156,14 @@ def test_a_window_of_four_samples_without_a_candidate_says_how_many_it_would_tak
     decision = decided(conversations=4, changed=False)
     assert decision.verdict == "inconclusive"
     assert decision.samples_needed == 3866
-    assert decision.reasons[0].startswith("no candidate goes on to validation: the policy stays")
+    assert decision.reasons[0].startswith("no candidate was proposed for validation: the policy stays")
     assert "4 held-out conversations" in decision.reasons[0]
 
 
 def test_a_large_window_without_a_candidate_lacks_no_samples() -> None:
     decision = decided(conversations=5000, changed=False)
     assert decision == Decision(
-        verdict="inconclusive", reasons=("no candidate goes on to validation: the policy stays",)
+        verdict="inconclusive", reasons=("no candidate was proposed for validation: the policy stays",)
     )
 
 

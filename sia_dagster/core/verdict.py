@@ -68,7 +68,7 @@ def something_was_compared(evidence: Evidence) -> Iterator[Finding]:
     if evidence.candidate_changed and evidence.primary:
         return
     rule, held_out = evidence.rule, evidence.conversations
-    what = "nothing was compared" if evidence.candidate_changed else "no candidate goes on to validation"
+    what = "nothing was compared" if evidence.candidate_changed else "no candidate was proposed for validation"
     needed = conversations_needed(rule.min_effect, WORST_SPREAD, rule.alpha)
     if needed is None or needed <= held_out:
         yield Finding(kind="void", sentence=f"{what}: the policy stays")
