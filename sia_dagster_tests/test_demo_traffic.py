@@ -76,7 +76,7 @@ def test_weeks_are_as_documented() -> None:
 
 def test_windows_run_from_monday_to_monday() -> None:
     windows = week_windows()
-    assert windows[0].key == "2026-09-28"
+    assert windows[0].key == "2026-09-14"
     assert all(window.start.weekday() == 0 and window.start.tzinfo for window in windows)
     assert all(before.end == after.start for before, after in pairwise(windows))
 
@@ -216,7 +216,7 @@ def test_plan_counts_from_zero() -> None:
 
 
 def test_short_window_holds_its_spans(tmp_path: Path) -> None:
-    window = TimeWindow(key="2026-09-28-day", start=FIRST_WEEK, end=FIRST_WEEK + timedelta(days=1))
+    window = TimeWindow(key="2026-09-14-day", start=FIRST_WEEK, end=FIRST_WEEK + timedelta(days=1))
     path = write_traffic(tmp_path, window, None, WeekPlan(conversations=5))
     assert path
     starts = pq.read_table(path)["start_time"].to_pylist()

@@ -72,6 +72,7 @@ def _report(
         candidate=update.actions if update.changed else None,
         alpha=rule.alpha,
         min_effect=rule.min_effect,
+        guardrail_margin=rule.guardrail_margin,
         conversations=conversations,
         samples_needed=decision.samples_needed,
         comparisons=comparisons,

@@ -14,7 +14,7 @@ from sia_dagster.demo.customers import Inquiry, inquiry
 from sia_dagster.demo.rules import draw
 from sia_dagster.demo.spans import Call, llm_span, message_with_picture, surrounding_spans, table
 
-FIRST_WEEK = datetime(2026, 9, 28, tzinfo=UTC)
+FIRST_WEEK = datetime(2026, 9, 14, tzinfo=UTC)
 
 
 class WeekPlan(Value):
@@ -30,16 +30,14 @@ class WeekPlan(Value):
 
 
 WEEKS: tuple[WeekPlan, ...] = (
-    WeekPlan(
-        conversations=122, errors=2, what="the first prompt asks for politeness only: many answers lack something"
-    ),
-    WeekPlan(conversations=118, errors=1, what="answered under what the first week found"),
+    WeekPlan(conversations=122, errors=2, what="the first prompt asks for politeness only: many answers lack something"),
+    WeekPlan(conversations=12, what="a better candidate, but too few conversations to decide"),
+    WeekPlan(conversations=118, errors=1, what="answered under what the first week found; there is more to find"),
     WeekPlan(conversations=120, errors=2, what="normal traffic: the closer to the best, the less there is to find"),
-    WeekPlan(conversations=9, what="too few conversations to decide"),
     WeekPlan(conversations=116, injected=True, errors=1, what="a customer's note tries to reach the prompt"),
     WeekPlan(conversations=0, what="no traffic"),
     WeekPlan(conversations=124, errors=2, what="back to normal after the gap"),
-    WeekPlan(conversations=120, errors=1, what="normal traffic: little is left to win"),
+    WeekPlan(conversations=120, errors=1, what="the last week: little is left to win"),
 )
 """The demo's eight weeks, from `FIRST_WEEK` on."""
 
