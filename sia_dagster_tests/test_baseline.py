@@ -68,7 +68,7 @@ def test_without_a_registry_the_commonest_prompt_is_in_force() -> None:
 
 def test_the_commonest_model_parameters_and_tools_are_those_of_its_speakers() -> None:
     tool = {"type": "function", "function": {"name": "look_up"}}
-    warm = {"model": "model-b", "parameters": {"temperature": 1}, "tools": (tool,)}
+    warm: dict[str, Any] = {"model": "model-b", "parameters": {"temperature": 1}, "tools": (tool,)}
     others = [spoke(n, "Be rude.", model="model-c") for n in range(2)]
     actions = policy_from_traces([*others, spoke(3, **warm), spoke(4, **warm), spoke(5)])
     assert actions == Actions(system_prompt="Be kind.", **warm)
@@ -118,7 +118,7 @@ def test_the_window_evaluations_replace_what_the_traces_carry() -> None:
 
 
 def test_near_duplicates_across_splits_are_set_aside_and_counted() -> None:
-    same = {"messages": (Message(role="user", content="Where is order 1?"),)}
+    same: dict[str, Any] = {"messages": (Message(role="user", content="Where is order 1?"),)}
     samples = [spoke(n, **same) for n in range(12)]
     state = baseline(samples)
     assert {s.split for s in state.samples} == {"holdout"}

@@ -137,19 +137,20 @@ _FILL = """
 import sys
 from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
 from sia_dagster.core.ports import ChatReply
-sys.stdin.readline()
-store = CompletionStore(sys.argv[1])
 scope = LedgerScope(loop="desk", window="2026-11-02")
 reply = ChatReply(text=sys.argv[2], prompt_tokens=1)
-sys.stdout.write(" ".join(store.put(str(n), reply, scope=scope, stage="judge", model="m").text for n in range(100)))
+sys.stdin.readline()
+for number in range(20):
+    store = CompletionStore(f"{sys.argv[1]}/{number}.sqlite")
+    sys.stdout.write(" ".join(store.put(str(n), reply, scope=scope, stage="s", model="m").text for n in range(10)))
+    store.close()
 """
 
 
 def test_processes_that_create_and_fill_one_store_together_agree(tmp_path: Path) -> None:
-    path = str(tmp_path / "c.sqlite")
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", _FILL, path, str(number)],
+            [sys.executable, "-c", _FILL, str(tmp_path), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -164,9 +165,10 @@ def test_processes_that_create_and_fill_one_store_together_agree(tmp_path: Path)
     ends = [child.communicate() for child in children]
     assert [error for _, error in ends] == [""] * 4
     assert len({told for told, _ in ends}) == 1
-    store = CompletionStore(path)
-    assert store.spent("desk", "2026-11-02") == (0.0, 400)
-    store.close()
+    for number in range(20):
+        store = CompletionStore(tmp_path / f"{number}.sqlite")
+        assert store.spent("desk", "2026-11-02") == (0.0, 40)
+        store.close()
 
 
 def test_who_pays_is_no_part_of_the_question() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -141,7 +142,8 @@ sizes = st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, 
 @given(sizes=sizes, cap=st.integers(1, 400))
 def test_calls_in_flight_never_pass_the_cap_by_more_than_they_surprise(sizes: list[tuple[int, int]], cap: int) -> None:
     """Each call may be dearer than the dearest before it; only that difference can pass the cap."""
-    store = CompletionStore(":memory:")
+    folder = TemporaryDirectory()
+    store = CompletionStore(Path(folder.name) / "c.sqlite")
     books = ledger(store, budget_tokens=cap)
 
     async def one(number: int, size: tuple[int, int]) -> bool:
@@ -157,6 +159,7 @@ def test_calls_in_flight_never_pass_the_cap_by_more_than_they_surprise(sizes: li
     paid = asyncio.run(all_at_once())
     spent = store.spent("desk", "2026-11-02")[1]
     store.close()
+    folder.cleanup()
     assert spent == sum(sum(size) for size, done in zip(sizes, paid, strict=True) if done)
     if len(set(sizes)) == 1:
         first = sum(sizes[0])

@@ -13,6 +13,8 @@ from sia_dagster.core.models import Value
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 _VERSION = 1
+_PATIENCE = 60.0
+"""Seconds to wait for another process that is writing."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT PRIMARY KEY,
@@ -59,7 +61,8 @@ class CompletionStore:
     The file is in WAL mode with `synchronous=NORMAL`: a commit is in the operating system's hands before `put`
     returns, so that a killed process loses nothing, and costs some 50 microseconds in the event loop. A power cut
     can lose the last seconds (which are then paid again), never break the file. FULL would close that gap for an
-    fsync a call. WAL needs a local disk, not a network share.
+    fsync a call. WAL needs a local disk, not a network share. Beside the file stand SQLite's own `-wal` and `-shm`,
+    and an empty `.lock`.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -68,7 +71,7 @@ class CompletionStore:
         self._lock = threading.Lock()
         with self._explained("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
             except BaseException:
@@ -116,16 +119,29 @@ class CompletionStore:
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
-            return
-        self._db.execute("PRAGMA journal_mode = WAL")
-        with self._transaction():
+        with self._alone():
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
             if found > _VERSION:
                 raise sqlite3.DatabaseError(f"it was written by a newer version of this package (format {found})")
+            if found < _VERSION:
+                self._create()
+
+    def _create(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        with self._transaction():
             for statement in _SCHEMA.split(";\n"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold a lock file: turning on WAL is the one step in which SQLite does not wait for other processes."""
+        lock = sqlite3.connect(f"{self.path}.lock", timeout=_PATIENCE, isolation_level=None)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+        finally:
+            lock.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -31,8 +31,8 @@ def plain_text(actions: Actions) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character neither shows nor breaks a line: control and format characters."""
-    return character not in "\n\t\r" + JOINERS and unicodedata.category(character) in {"Cc", "Cf"}
+    """Whether a character neither shows nor breaks a line: control and format characters, half a surrogate pair."""
+    return character not in "\n\t\r" + JOINERS and unicodedata.category(character) in {"Cc", "Cf", "Cs"}
 
 
 def _is_unseen(character: str) -> bool:

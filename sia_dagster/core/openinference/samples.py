@@ -147,6 +147,7 @@ def _evals(value: Any) -> tuple[EvalMetrics, ...]:
             source="platform",
         )
         for name, said in sorted(found.items())
+        if any(_score(v) is not None if k == "score" else v is not None for k, v in said.items())
     )
 
 
