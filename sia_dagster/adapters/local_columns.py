@@ -55,8 +55,8 @@ class SpanExpressions:
             ranges = [(start // 10**6, -(-end // 10**6)), (start // 1000, -(-end // 1000)), (start, end)]
             ranges.append((start * 1000, end * 1000))
             return " OR ".join(f"({column} >= {low} AND {column} < {high})" for low, high in ranges)
-        if make := {"TIMESTAMP": "make_timestamp", "TIMESTAMP WITH TIME ZONE": "make_timestamptz"}.get(kind):
-            return f"{column} >= {make}({start}) AND {column} < {make}({end})"
+        if make := _MAKE.get(kind):
+            return f"{column} >= {make}({start})::{kind} AND {column} < {make}({end})::{kind}"
         return "true"
 
     def moment(self, name: str) -> str:
@@ -65,7 +65,7 @@ class SpanExpressions:
         if kind is None:
             return "NULL::BIGINT"
         if kind.startswith(("TIMESTAMP", "DATE")):
-            return f"epoch_us({column}{'' if 'ZONE' in kind else '::TIMESTAMP'})"
+            return f"epoch_us({column}::{'TIMESTAMPTZ' if 'Z' in kind else 'TIMESTAMP'})"
         if kind in _INTEGERS:
             return _from_integer(column)
         number = _from_number(f"TRY_CAST({column} AS DOUBLE)")
@@ -139,6 +139,11 @@ class SpanExpressions:
 
 
 _INTEGERS = {"BIGINT", "UBIGINT"}
+_MAKE = {
+    "TIMESTAMP": "make_timestamp",
+    "TIMESTAMP_NS": "make_timestamp",
+    "TIMESTAMP WITH TIME ZONE": "make_timestamptz",
+}
 
 
 def quoted(name: str) -> str:

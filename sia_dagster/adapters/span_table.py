@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -45,8 +46,7 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
     counts: Counter[str] = Counter()
     status: Counter[str] = Counter()
     models: Counter[str] = Counter()
-    path = Path(tempfile.mkdtemp(prefix="sia_spans_")) / "spans.parquet"
-    with pq.ParquetWriter(path, SPAN_SCHEMA, compression="zstd") as writer:
+    with _staging_file() as path, pq.ParquetWriter(path, SPAN_SCHEMA, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
             counts["rows"] += batch.num_rows
@@ -56,6 +56,17 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
                 for entry in pc.value_counts(batch.column(column)).to_pylist():
                     counter[str(entry["values"] or "unknown")] += entry["counts"]
     return SpanFile(path=path, **counts, by_status=dict(sorted(status.items())), by_model=dict(sorted(models.items())))
+
+
+@contextmanager
+def _staging_file() -> Iterator[Path]:
+    """A file in a temporary folder of its own, which an error takes away."""
+    folder = Path(tempfile.mkdtemp(prefix="sia_spans_"))
+    try:
+        yield folder / "spans.parquet"
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def place(file: SpanFile, target: StoragePath) -> None:

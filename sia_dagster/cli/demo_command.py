@@ -104,15 +104,17 @@ def _table(weeks: "list[WeekOutcome]") -> "Table":
     table = Table(
         title="message_desk (SIMULATED): the application's weeks, and what the loop decided after each",
         title_justify="left",
-        box=box.SIMPLE,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
-        caption="production: mean correctness of the week's own answers. old -> new: both policies replayed on n "
+        caption="live: mean correctness of the week's own answers. old -> new: both policies replayed on n "
         "held-out conversations; p of the paired permutation test.",
         caption_justify="left",
     )
-    for name in ("window", "calls", "production", "n", "old -> new", "p"):
+    for name in ("window", "calls", "live", "n", "old -> new", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("what was decided", no_wrap=True)
     for week in weeks:
         compared = week.baseline_mean is not None
         table.add_row(
@@ -121,8 +123,9 @@ def _table(weeks: "list[WeekOutcome]") -> "Table":
             _number(week.production_score),
             str(week.conversations),
             f"{_number(week.baseline_mean)} -> {_number(week.candidate_mean)}" if compared else "-",
-            _number(week.p_value, 4),
-            f"{_COLOURS.get(week.verdict, '')}{week.verdict}[/]: {week.decided}",
+            "<0.001" if week.p_value is not None and week.p_value < 0.001 else _number(week.p_value, 3),
+            f"{_COLOURS[week.verdict]}{week.verdict}[/]",
+            week.decided if week.calls else "no traffic",
         )
     return table
 

@@ -1,5 +1,6 @@
 """Where assets are kept: `<storage>/assets/<loop>/<asset>/<partition>.parquet|json`, on any fsspec URL."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -23,9 +24,11 @@ class DocumentIOManager(dg.UPathIOManager):
         write_atomically(path, (obj.model_dump_json(indent=1) + "\n").encode())
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
-        """Read and validate."""
-        model: type[BaseModel] = context.dagster_type.typing_type
-        return model.model_validate_json(path.read_bytes())
+        """Read and validate; plain JSON for a parameter that is annotated with no model."""
+        model = context.dagster_type.typing_type
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return model.model_validate_json(path.read_bytes())
+        return json.loads(path.read_bytes())
 
 
 class TableIOManager(dg.UPathIOManager):

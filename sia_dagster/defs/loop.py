@@ -32,7 +32,7 @@ def build_loop(
     """
     names = LoopNames(loop, (folder or Path()).absolute())
     job = improvement_job(names)
-    sensors = [run_failed_sensor(names, job)]
+    sensors = [run_failed_sensor(names)]
     if loop.promotion == "manual":
         sensors.append(approval_sensor(names, job))
     return dg.Definitions(

@@ -1,5 +1,6 @@
 """Who hears of it: a failed run, and a window whose accepted candidate waits for a person."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,9 @@ import dagster as dg
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.ports import Notifier
 from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.resources import Storage
+
+_EVENTS_A_TICK = 50
 
 
 def _notifier(names: LoopNames, log: Any) -> Notifier:
@@ -17,50 +21,102 @@ def _notifier(names: LoopNames, log: Any) -> Notifier:
     return WebhookNotifier(require(variable)) if variable else LogNotifier(log)
 
 
-def run_failed_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Tells of a failed run of the loop's job."""
+def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
+    """Tells of a failed run of the loop: of its job, of a backfill, or of assets materialised by hand."""
 
+    # Not `monitored_jobs`: backfills and the Materialize button run Dagster's own job.
     @dg.run_failure_sensor(
         name=f"{names.name}_run_failed",
-        monitored_jobs=[job],
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Says which window failed and why, to the log and the loop's webhook.",
     )
-    def run_failed(context: dg.RunFailureSensorContext) -> None:
+    def run_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        if not _is_of_loop(names, context.dagster_run):
+            return dg.SkipReason(f"not a run of {names.name}")
         facts = {
             "loop": names.name,
             "window": context.dagster_run.tags.get("dagster/partition", ""),
             "run": context.dagster_run.run_id,
-            "error": context.failure_event.message or "",
+            "error": " ".join(_reasons(context.get_step_failure_events())) or context.failure_event.message or "",
         }
         _notifier(names, context.log).notify(f"{names.name}: a run failed", facts)
+        return None
 
     return run_failed
 
 
-def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Tells of an accepted candidate that nobody has promoted yet."""
+def _is_of_loop(names: LoopNames, run: dg.DagsterRun) -> bool:
+    chosen = run.asset_selection or ()
+    return run.job_name == names.job or any(key.path[:1] == [names.name] for key in chosen)
 
-    @dg.asset_sensor(
-        asset_key=names.asset("validation_results"),
+
+def _reasons(failures: Iterable[dg.DagsterEvent]) -> Iterator[str]:
+    """What each failed stage said: our own sentence, else the error's message."""
+    for event in failures:
+        failure, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+        told = failure.description if failure else None
+        yield told or (error.message.strip() if error else "")
+
+
+def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Tells of every accepted candidate that nobody has promoted yet."""
+    storage_key = names.resource("storage")
+
+    # Not `asset_sensor`: it shows the latest window alone, and a backfill decides many between two ticks.
+    @dg.sensor(
         name=f"{names.name}_waits_for_approval",
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Says that a window was accepted and waits for a person to materialise promoted_policy.",
         job=job,
+        required_resource_keys={storage_key},
     )
-    def waits_for_approval(context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> dg.SkipReason:
-        materialization = event.asset_materialization
-        verdict = materialization.metadata["verdict"].value if materialization else ""
-        if verdict != "accept" or materialization is None:
-            return dg.SkipReason(f"the verdict is {verdict}: nothing to approve")
-        facts = {
-            "loop": names.name,
-            "window": materialization.partition or "",
-            "report": str(materialization.metadata["report"].value),
-            "approve": f"materialise {names.name}/promoted_policy for this window, or "
-            f"`sia policy promote --loop {names.name} --window {materialization.partition}`",
-        }
-        _notifier(names, context.log).notify(f"{names.name}: an accepted policy waits for approval", facts)
-        return dg.SkipReason(f"window {materialization.partition} waits for approval; told so")
+    def waits_for_approval(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        storage: Storage = getattr(context.resources, storage_key)
+        waiting = _waiting(_decided(names, context), storage.policies(names.name).versions())
+        for materialization in waiting.values():
+            _notifier(names, context.log).notify(
+                f"{names.name}: an accepted policy waits for approval", _facts(names, materialization)
+            )
+        return dg.SkipReason(f"told of {', '.join(waiting)}" if waiting else "no new window waits for approval")
 
     return waits_for_approval
+
+
+def _decided(names: LoopNames, context: dg.SensorEvaluationContext) -> Iterator[dg.AssetMaterialization]:
+    """The validations since the last tick, oldest first; moves the cursor, which holds if this tick succeeds."""
+    key, cursor = names.asset("validation_results"), context.cursor
+    wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(cursor) if cursor else None)
+    records = context.instance.fetch_materializations(wanted, limit=_EVENTS_A_TICK, ascending=True).records
+    for record in records:
+        if record.asset_materialization:
+            yield record.asset_materialization
+    if records:
+        context.update_cursor(str(records[-1].storage_id))
+
+
+def _waiting(decided: Iterable[dg.AssetMaterialization], versions: Iterable[Any]) -> dict[str, dg.AssetMaterialization]:
+    """By window, the latest validations that accept, without those that are promoted."""
+    latest = {materialization.partition or "": materialization for materialization in decided}
+    promoted = {version.window.key for version in versions if version.window}
+    return {
+        window: materialization
+        for window, materialization in latest.items()
+        if _text(materialization, "verdict") == "accept" and window not in promoted
+    }
+
+
+def _facts(names: LoopNames, materialization: dg.AssetMaterialization) -> dict[str, str]:
+    window = materialization.partition
+    return {
+        "loop": names.name,
+        "window": window or "",
+        "report": _text(materialization, "report"),
+        "approve": f"materialise {names.name}/promoted_policy for this window, or "
+        f"`sia policy promote --loop {names.name} --window {window}`",
+    }
+
+
+def _text(materialization: dg.AssetMaterialization, name: str) -> str:
+    """One entry of the metadata; empty where a person reported the materialisation without it."""
+    entry = materialization.metadata.get(name)
+    return str(entry.value) if entry else ""

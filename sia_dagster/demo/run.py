@@ -104,17 +104,12 @@ def _metadata(names: LoopNames, result: dg.ExecuteInProcessResult, stage: str) -
 
 
 def _decided(update: PolicyUpdate, report: ValidationReport, promotion: Promotion) -> str:
+    """The outcome in a few words; the report has the reasons."""
     stopped = sum(candidate.status == "stopped_by_guard" for candidate in update.candidates)
-    guard = f"guard stopped {stopped} of {len(update.candidates)} candidates" if stopped else ""
     if promotion.promoted:
-        outcome = f"promoted as version {promotion.promoted.version}"
-    elif update.changed:
-        outcome = "policy stays: not shown to be better"
-    else:
-        outcome = update.reason.partition("(")[0].strip()
-    return "; ".join(part for part in (outcome, guard) if part)
-
-
-def total_cost(weeks: list[WeekOutcome]) -> float:
-    """USD over all windows, at the demo's made-up prices."""
-    return round(sum(week.cost_usd for week in weeks), 6)
+        return f"promoted as v{promotion.promoted.version}"
+    if update.changed:
+        return "not shown better"
+    if stopped:
+        return f"guard stopped {stopped} of {len(update.candidates)}"
+    return "no candidate helps" if update.candidates else "nothing to learn from"

@@ -1,0 +1,169 @@
+"""Small loops for the tests of the Dagster layer: some tens of conversations, the demo's models, the real job.
+
+`python -m sia_dagster_tests.loops FOLDER BASE_URL WINDOW` runs one window of the loop in FOLDER in a process of its
+own: it says `ready`, waits for a line, and runs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from sia_dagster.adapters.policy_files import PolicyFiles
+from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
+from sia_dagster.core.models import Actions, JsonObject, TimeWindow
+from sia_dagster.core.results import PolicyVersion
+from sia_dagster.defs.names import STAGES
+from sia_dagster.defs.project import build_project
+from sia_dagster.demo.server import MODELS
+from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
+from sia_dagster.demo.wire import completion
+from sia_dagster_tests.servers import Answer, Body, Reply, ScriptedServer
+
+Document = TypeVar("Document", bound=BaseModel)
+
+NAME = "desk"
+WEEKS = week_windows()
+FIRST, SECOND, THIRD = (week.key for week in WEEKS[:3])
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+PRICES = {model: Price(input=1.0, output=1.0) for model in MODELS}
+CORRECTNESS = {
+    "name": "correctness",
+    "kind": "llm_classify",
+    "model": "simulated-judge",
+    "template": "correctness",
+    "rails": {"correct": 1, "incorrect": 0},
+}
+IS_BRIEF = {"name": "is_brief", "kind": "code", "function": "sia_dagster.demo.checks:is_brief"}
+
+
+def code(function: str, **fields: Any) -> JsonObject:
+    """A code evaluator that is the function of this name in the tests' `evaluator_faults`."""
+    return {"name": function, "kind": "code", "function": f"sia_dagster_tests.loops:{function}", **fields}
+
+
+def simulated(body: Body, _: int = 0) -> Body:
+    """What the demo's models answer, for a scripted server that keeps the requests."""
+    return completion(body["model"], body["messages"], MODELS[body["model"]](body))
+
+
+def loop_config(**changes: Any) -> LoopConfig:
+    """The loop of these tests; `changes` replace top-level keys."""
+    entry: JsonObject = {
+        "name": NAME,
+        "traces": {"source": "local", "path": "traces", "where": "name = 'ChatCompletion'"},
+        "start": FIRST,
+        "sample_limit": 60,
+        "evaluators": [CORRECTNESS, IS_BRIEF],
+        "policy": {"model": "simulated-optimizer", "candidates": 2},
+        "validation": {"primary": "correctness"},
+        "promotion": "auto",
+    }
+    return LoopConfig.model_validate({**entry, **changes})
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A loop over a folder: its traces, its storage `.sia`, and its job."""
+
+    folder: Path
+    base_url: str
+    loop: LoopConfig = field(default_factory=loop_config)
+    llm: Mapping[str, Any] = field(default_factory=dict)
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    def with_loop(self, **changes: Any) -> "Desk":
+        """The same folder under another configuration."""
+        return Desk(self.folder, self.base_url, loop_config(**changes), self.llm, self.instance)
+
+    def with_llm(self, **llm: Any) -> "Desk":
+        """The same folder with other settings of the endpoint."""
+        return Desk(self.folder, self.base_url, self.loop, llm, self.instance)
+
+    @cached_property
+    def config(self) -> ProjectConfig:
+        settings = {"base_url": self.base_url, "max_concurrency": 8, "max_attempts": 2, "prices": PRICES}
+        return ProjectConfig(llm=LLMConfig.model_validate({**settings, **self.llm}), loops=(self.loop,))
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        return build_project(self.config, self.folder)
+
+    def write(self, number: int = 0, actions: Actions | None = None, **plan: Any) -> None:
+        """Week `number` of the demo's traffic under `actions`."""
+        write_traffic(self.folder / "traces", WEEKS[number], actions, WeekPlan(**{"conversations": 36, **plan}))
+
+    def run(self, window: str = FIRST) -> dg.ExecuteInProcessResult:
+        """The loop's job; a failure is in the result."""
+        job = self.definitions.resolve_job_def(f"{self.loop.name}_improvement")
+        return job.execute_in_process(
+            partition_key=window, instance=self.instance, raise_on_error=False, run_config=QUIET
+        )
+
+    def file(self, stage: str, window: str = FIRST) -> Path:
+        extension = "parquet" if stage in {"traces", "eval_results"} else "json"
+        return self.folder / ".sia" / "assets" / self.loop.name / stage / f"{window}.{extension}"
+
+    def document(self, stage: str, model: type[Document], window: str = FIRST) -> Document:
+        return model.model_validate_json(self.file(stage, window).read_bytes())
+
+    def rows(self, stage: str, window: str = FIRST) -> list[JsonObject]:
+        rows: list[JsonObject] = pq.read_table(self.file(stage, window)).to_pylist()
+        return rows
+
+    def contents(self, window: str = FIRST) -> dict[str, object]:
+        """By stage, the bytes of a document or the rows of a table; without promoted_policy, which holds the time."""
+        found: dict[str, object] = {}
+        for stage in STAGES[:-1]:
+            table = stage in STAGES[:2]
+            found[stage] = self.rows(stage, window) if table else self.file(stage, window).read_bytes()
+        return found
+
+    @property
+    def versions(self) -> Sequence[PolicyVersion]:
+        return PolicyFiles(self.folder / ".sia", self.loop.name).versions()
+
+
+@contextmanager
+def desk(folder: Path, answer: Answer = simulated, **changes: Any) -> Iterator[tuple[Desk, ScriptedServer]]:
+    """A loop over an endpoint that answers by `answer`, and the server that kept the requests."""
+    with ScriptedServer(answer) as server, dg.DagsterInstance.ephemeral() as instance:
+        yield Desk(folder, server.base_url, loop_config(**changes), instance=instance), server
+
+
+def metadata(result: dg.ExecuteInProcessResult, stage: str) -> dict[str, Any]:
+    """What an asset's materialisation shows."""
+    return {name: value.value for name, value in materialization(result, stage).metadata.items()}
+
+
+def materialization(result: dg.ExecuteInProcessResult, stage: str) -> dg.AssetMaterialization:
+    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.path[-1] == stage]
+    return event.step_materialization_data.materialization
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
+    """The stages that were stored in this run."""
+    return {e.asset_key.path[-1] for e in result.get_asset_materialization_events() if e.asset_key}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    """The claims that were looked at, by name."""
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
+    """The stage that failed and what it says."""
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    data = event.step_failure_data
+    told = data.user_failure_data.description if data.user_failure_data else None
+    return str(event.step_key).split("__")[-1], told or (data.error.message if data.error else "")
