@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sia_dagster.core.errors import SiaError
-from sia_dagster.core.models import Value
+from sia_dagster.core.models import Spend, Value
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 _VERSION = 1
@@ -24,13 +24,16 @@ CREATE TABLE IF NOT EXISTS completions (
 );
 CREATE TABLE IF NOT EXISTS ledger (
     loop TEXT NOT NULL, window TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
-    calls INTEGER NOT NULL, tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
+    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cost_usd REAL NOT NULL, unpriced INTEGER NOT NULL,
     PRIMARY KEY (loop, window, stage, model)
 );
 """
 _BOOK = """
-INSERT INTO ledger VALUES (?, ?, ?, ?, 1, ?, ?)
-ON CONFLICT DO UPDATE SET calls = calls + 1, tokens = tokens + excluded.tokens, cost_usd = cost_usd + excluded.cost_usd
+INSERT INTO ledger VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET calls = calls + 1, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = completion_tokens + excluded.completion_tokens,
+    cost_usd = cost_usd + excluded.cost_usd, unpriced = unpriced + excluded.unpriced
 """
 _KEEP = "INSERT OR IGNORE INTO completions (key, loop, window, stage, model, reply) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -91,10 +94,10 @@ class CompletionStore:
         first (`cached=True`). Both were paid for, so both are booked.
         """
         where = (scope.loop, scope.window, stage, model)
-        tokens = reply.prompt_tokens + reply.completion_tokens
+        used = (reply.prompt_tokens, reply.completion_tokens, reply.cost_usd or 0.0, reply.cost_usd is None)
         text = reply.model_dump_json(exclude={"cached"})
         with self._explained("written"), self._lock, self._transaction():
-            self._db.execute(_BOOK, (*where, tokens, reply.cost_usd or 0.0))
+            self._db.execute(_BOOK, (*where, *used))
             if self._db.execute(_KEEP, (key, *where, text)).rowcount:
                 return reply
             row = self._db.execute("SELECT reply FROM completions WHERE key = ?", (key,)).fetchone()
@@ -106,11 +109,30 @@ class CompletionStore:
         Calls of models without a price count as tokens alone.
         """
         query = (
-            "SELECT COALESCE(SUM(cost_usd), 0.0), COALESCE(SUM(tokens), 0) FROM ledger WHERE loop = ? AND window = ?"
+            "SELECT COALESCE(SUM(cost_usd), 0.0), COALESCE(SUM(prompt_tokens + completion_tokens), 0) "
+            "FROM ledger WHERE loop = ? AND window = ?"
         )
         with self._explained("read"), self._lock:
             usd, tokens = self._db.execute(query, (loop, window)).fetchone()
         return usd, tokens
+
+    def ledger(self, loop: str, window: str) -> dict[str, Spend]:
+        """What a window has paid so far, by stage and model (`judge gpt-4o-mini`), in that order."""
+        query = (
+            "SELECT stage || ' ' || model, calls, prompt_tokens, completion_tokens, cost_usd, unpriced "
+            "FROM ledger WHERE loop = ? AND window = ? ORDER BY stage, model"
+        )
+        with self._explained("read"), self._lock:
+            rows = self._db.execute(query, (loop, window)).fetchall()
+        return {
+            line: Spend(
+                calls=calls,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                cost_usd=None if unpriced else round(usd, 9),
+            )
+            for line, calls, prompt, completion, usd, unpriced in rows
+        }
 
     def close(self) -> None:
         """Close the file. What was put is already in it."""

@@ -98,13 +98,12 @@ def _tell(weeks: "list[WeekOutcome]", seconds: float) -> None:
 
 
 def _table(weeks: "list[WeekOutcome]") -> "Table":
-    from rich import box
     from rich.table import Table
 
     table = Table(
         title="message_desk (SIMULATED): the application's weeks, and what the loop decided after each",
         title_justify="left",
-        box=box.SIMPLE_HEAD,
+        box=None,
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption="live: mean correctness of the week's own answers. old -> new: both policies replayed on n "

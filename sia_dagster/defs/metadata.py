@@ -25,9 +25,9 @@ def _type(records: list[dg.TableRecord], name: str) -> str:
     return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")
 
 
-def column_schema(columns: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
-    """Dagster's column schema from names and descriptions."""
-    described = [dg.TableColumn(name, description=text) for name, text in columns.items()]
+def column_schema(columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
+    """Dagster's column schema from names, descriptions and types."""
+    described = [dg.TableColumn(name, types.get(name, "string"), text) for name, text in columns.items()]
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=described))}
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT = ("span_id", "evaluator", "fingerprint", "label", "explanation", "error", "source")
+EVAL_RESULT_TYPES = dict.fromkeys(_TEXT, "string") | {"score": "float", "attempts": "int", "cost_usd": "float"}
+"""The columns' types, as Dagster shows them."""
 
 
 def eval_results_frame(evals: dict[str, tuple[EvalMetrics, ...]]) -> "pd.DataFrame":

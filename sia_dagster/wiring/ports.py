@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
-from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.core.models import Spend, TimeWindow, Value
 from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, TraceSource
+
+if TYPE_CHECKING:
+    from sia_dagster.adapters.local_traces import LocalTraces
 
 
 class ChatSettings(Value):
@@ -37,8 +41,25 @@ async def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> As
             yield chat
 
 
+def window_ledger(settings: ChatSettings, loop: str, window: TimeWindow) -> dict[str, Spend]:
+    """What a window has paid so far in all its stages and runs, by stage and model."""
+    from sia_dagster.adapters.completion_store import CompletionStore
+
+    with closing(CompletionStore(settings.completions)) as store:
+        return store.ledger(loop, window.key)
+
+
 def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
     """The trace store that the configuration names; relative paths start at `folder`."""
+    return _local_traces(config, folder)
+
+
+def unreadable_records(config: TracesConfig, folder: Path) -> dict[str, int]:
+    """By file, the records that say neither which span they are nor when it started, so that no window has them."""
+    return _local_traces(config, folder).unreadable()
+
+
+def _local_traces(config: TracesConfig, folder: Path) -> "LocalTraces":
     from sia_dagster.adapters.local_traces import LocalTraces
 
     return LocalTraces(config.path if "://" in config.path else folder / Path(config.path).expanduser())

@@ -36,7 +36,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     """The asset for one loop."""
 
     @SPEC.asset(names)
-    def baseline_state_actions(context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any) -> dg.MaterializeResult[Any]:
+    def baseline_state_actions(
+        context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
+    ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             state = _state(stage, traces, eval_results.to_dict("records"))
             return dg.MaterializeResult(value=state, metadata=_metadata(state), check_results=_claims(state))

@@ -12,7 +12,7 @@ from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW
 from sia_dagster.defs.metadata import column_schema, score_metadata, spend_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
-from sia_dagster.defs.tables import EVAL_RESULTS_TYPE, eval_results_frame
+from sia_dagster.defs.tables import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
 from sia_dagster.wiring.stages import Evals, Outcome, evaluate_window
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
             return dg.MaterializeResult(
                 value=eval_results_frame(outcome.value),
-                metadata=_metadata(outcome, mapped),
+                metadata=_metadata(outcome, mapped, names.loop.validation.primary),
                 check_results=_claims(outcome.value, mapped, names.loop.validation.max_unscored_share),
             )
 
@@ -59,10 +59,11 @@ def _flat(evals: Evals) -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans") -> dict[str, Any]:
+def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", primary: str) -> dict[str, Any]:
     from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
-    from sia_dagster.reports.markdown import skipped_markdown
+    from sia_dagster.reports.markdown import logged_samples_table, skipped_markdown
 
+    judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
     rows = _flat(outcome.value)
     return {
         "dagster/row_count": len(rows),
@@ -71,7 +72,8 @@ def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans") -> dict[str, Any]:
         "unscored": sum(row.score is None for row in rows),
         **score_metadata(rows),
         **spend_metadata(outcome.spend),
-        **column_schema(EVAL_RESULT_COLUMNS),
+        "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, primary)),
+        **column_schema(EVAL_RESULT_COLUMNS, EVAL_RESULT_TYPES),
         "skipped": dg.MetadataValue.md(skipped_markdown(mapped.skipped)),
     }
 

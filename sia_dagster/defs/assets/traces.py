@@ -1,5 +1,6 @@
 """`traces`: the window's LLM spans."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -32,8 +33,11 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def traces(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             query = SpanQuery(window=stage.window, where=stage.traces.where, sample_limit=names.loop.sample_limit)
+            unreadable = stage.traces.unreadable()
             spans = stage_spans(stage.traces.connect().spans(query))
-            return dg.MaterializeResult(value=spans, metadata=_metadata(spans), check_results=[_has_traces(spans)])
+            return dg.MaterializeResult(
+                value=spans, metadata=_metadata(spans, unreadable), check_results=[_has_traces(spans)]
+            )
 
     return traces
 
@@ -48,8 +52,8 @@ def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
     return WINDOW_HAS_TRACES.holds(False, f"None of the window's {spans.rows} calls has an output: {spans.by_status}.")
 
 
-def _metadata(spans: SpanFile) -> dict[str, Any]:
-    from sia_dagster.core.openinference.schema import SPAN_COLUMNS
+def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
+    from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
     from sia_dagster.defs.metadata import column_schema
 
     return {
@@ -58,6 +62,8 @@ def _metadata(spans: SpanFile) -> dict[str, Any]:
         "calls_sampled": spans.sampled,
         "error_share": round(spans.by_status.get("ERROR", 0) / spans.rows, 6) if spans.rows else 0.0,
         "application_tokens": spans.prompt_tokens + spans.completion_tokens,
+        "records_unreadable": sum(unreadable.values()),
+        "unreadable": table({"file": file, "records": count} for file, count in unreadable.items()),
         "models": table({"model": model, "calls": count} for model, count in spans.by_model.items()),
-        **column_schema(SPAN_COLUMNS),
+        **column_schema(SPAN_COLUMNS, {field.name: str(field.type) for field in SPAN_SCHEMA}),
     }

@@ -37,7 +37,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     """The asset for one loop."""
 
     @SPEC.asset(names)
-    def updated_policy(context: dg.AssetExecutionContext, baseline_state_actions: StateActions) -> dg.MaterializeResult[Any]:
+    def updated_policy(
+        context: dg.AssetExecutionContext, baseline_state_actions: StateActions
+    ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             outcome = asyncio.run(search_window(stage.session, baseline_state_actions))
             return dg.MaterializeResult(

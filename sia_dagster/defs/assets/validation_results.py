@@ -9,11 +9,12 @@ import dagster as dg
 
 from sia_dagster.adapters.storage import StoragePath, write_atomically
 from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, REPLAYS_ARE_SCORED
 from sia_dagster.defs.metadata import present, spend_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.ports import window_ledger
 from sia_dagster.wiring.stages import Outcome, validate_window
 
 SPEC = StageSpec(
@@ -66,7 +67,8 @@ def _write_report(
     from sia_dagster.reports.html import render_report
 
     path = stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")
-    write_atomically(path, render_report(state, update, report).encode())
+    spend = window_ledger(stage.session.chat, stage.names.name, stage.window)
+    write_atomically(path, render_report(state, update, report, spend=spend).encode())
     return path
 
 
@@ -75,18 +77,24 @@ def _link(path: StoragePath) -> dg.MetadataValue:
 
 
 def _numbers(report: ValidationReport) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for comparison in report.comparisons:
-        values = {
-            "baseline": comparison.baseline_mean,
-            "candidate": comparison.candidate_mean,
-            "difference": comparison.difference,
-            "ci_low": comparison.ci_low,
-            "ci_high": comparison.ci_high,
-            "p_value": comparison.p_value,
-        }
-        numbers |= {f"{comparison.evaluator}/{name}": value for name, value in present(values).items()}
-    return numbers
+    """What plots: every evaluator's comparison."""
+    return {
+        f"{comparison.evaluator}/{name}": value
+        for comparison in report.comparisons
+        for name, value in _comparison_numbers(comparison).items()
+    }
+
+
+def _comparison_numbers(comparison: EvaluatorComparison) -> dict[str, float]:
+    values = {
+        "baseline": comparison.baseline_mean,
+        "candidate": comparison.candidate_mean,
+        "difference": comparison.difference,
+        "ci_low": comparison.ci_low,
+        "ci_high": comparison.ci_high,
+        "p_value": comparison.p_value,
+    }
+    return {name: round(value, 6) for name, value in present(values).items()}
 
 
 def _metadata(outcome: Outcome[ValidationReport], path: StoragePath, update: PolicyUpdate) -> dict[str, Any]:
@@ -112,12 +120,16 @@ def _metadata(outcome: Outcome[ValidationReport], path: StoragePath, update: Pol
 
 def _claims(report: ValidationReport, allowed: float) -> Sequence[dg.AssetCheckResult]:
     unscored = sum(comparison.unscored for comparison in report.comparisons)
-    compared = unscored + sum(comparison.samples for comparison in report.comparisons)
+    compared = sum(comparison.samples for comparison in report.comparisons)
     share = unscored / compared if compared else 0.0
     return [
         REPLAYS_ARE_SCORED.holds(
             share <= allowed,
             f"{unscored} of {compared} comparisons have no score on one side (allowed: {allowed:.0%}).",
         ),
-        CANDIDATE_IS_BETTER.holds(report.verdict == "accept", f"{report.verdict}: {' '.join(report.reasons)}"),
+        CANDIDATE_IS_BETTER.holds(
+            report.verdict == "accept",
+            f"{report.verdict}: {'; '.join(report.reasons)}",
+            **(_comparison_numbers(report.primary) if report.primary else {}),
+        ),
     ]
