@@ -481,9 +481,17 @@ def test_too_little_memory_says_what_to_do(tmp_path: Path) -> None:
     path = write_parquet(
         tmp_path / "a.parquet", [span(n, **{"attributes.output.value": f"{n}" * 4000}) for n in range(2000)]
     )
-    traces = LocalTraces(path, memory_limit="1MB", threads=1)
+    traces = LocalTraces(path, memory_limits=["1MB"], threads=1)
     with pytest.raises(TraceError, match="row groups"):
         list(traces.spans(SpanQuery(window=WINDOW)))
+
+
+def test_a_file_that_needs_more_memory_is_read_under_the_next_limit(tmp_path: Path) -> None:
+    path = write_parquet(
+        tmp_path / "a.parquet", [span(n, **{"attributes.output.value": f"{n}" * 4000}) for n in range(2000)]
+    )
+    traces = LocalTraces(path, memory_limits=["1MB", "256MB"], threads=1)
+    assert sum(batch.num_rows for batch in traces.spans(SpanQuery(window=WINDOW))) == 2000
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -1,7 +1,7 @@
 """Traces in files: Parquet, JSONL or JSON with the columns of Arize's export, read by DuckDB in flat memory."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 16_384
+MEMORY_LIMITS = ("256MB", "4GB")
+"""Row groups as exports write them fit the first; a file with all its spans in one row group may need the second."""
 
 
 class LocalTraces:
     """The trace source `local`: a file, a folder (with those below it) or a glob."""
 
-    def __init__(self, path: str | Path, *, memory_limit: str = "256MB", threads: int | None = None) -> None:
-        """`memory_limit` is DuckDB's; what does not fit is sorted on disk. `threads`: all cores by default."""
-        self.path, self.memory_limit, self.threads = str(path), memory_limit, threads
+    def __init__(
+        self, path: str | Path, *, memory_limits: Sequence[str] = MEMORY_LIMITS, threads: int | None = None
+    ) -> None:
+        """`memory_limits` are DuckDB's, tried in order; what does not fit is sorted on disk.
+
+        `threads`: all cores by default.
+        """
+        self.path, self.memory_limits, self.threads = str(path), tuple(memory_limits), threads
 
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
         """Yield the window's LLM spans, oldest first, ties by span id, a span that stands in two exports once.
@@ -36,14 +43,35 @@ class LocalTraces:
         """
         import duckdb
 
+        *modest, last = self.memory_limits
+        for limit in modest:
+            batches = self._spans(query, limit)
+            try:
+                first = next(batches, None)
+            except duckdb.OutOfMemoryException:
+                continue
+            if first is not None:
+                yield first
+                yield from batches
+            return
+        yield from self._spans(query, last)
+
+    def _spans(self, query: SpanQuery, memory_limit: str) -> "Iterator[pa.RecordBatch]":
+        """The spans under one memory limit; the last one's failure is the user's to read."""
+        import duckdb
+
         files = find_files(self.path)
-        with _connection(self.memory_limit, self.threads, files) as connection:
+        with _connection(memory_limit, self.threads, files) as connection:
             groups = group_files(connection, files)
             if not groups:
                 return
             try:
                 queries = _queries(connection, groups, query.where)
                 yield from _stream(connection, queries, query)
+            except duckdb.OutOfMemoryException as error:
+                if memory_limit != self.memory_limits[-1]:
+                    raise
+                _raise(error, connection, groups, query.where)
             except duckdb.Error as error:
                 _raise(error, connection, groups, query.where)
 
@@ -56,7 +84,7 @@ class LocalTraces:
 
         files = find_files(self.path)
         counts: dict[str, int] = {}
-        with _connection(self.memory_limit, self.threads, files) as connection:
+        with _connection(self.memory_limits[-1], self.threads, files) as connection:
             groups = group_files(connection, files)
             try:
                 for group in groups:

@@ -16,6 +16,9 @@ from sia_dagster.core.models import Value
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WRITING: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["name", "status", "model"]}
+"""Ids and text do not repeat: a dictionary of them would be built for nothing."""
+
 
 class SpanFile(Value):
     """Spans staged in a local file, and what they count."""
@@ -46,7 +49,7 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
     counts: Counter[str] = Counter()
     status: Counter[str] = Counter()
     models: Counter[str] = Counter()
-    with _staging_file() as path, pq.ParquetWriter(path, SPAN_SCHEMA, compression="zstd") as writer:
+    with _staging_file() as path, pq.ParquetWriter(path, SPAN_SCHEMA, **_WRITING) as writer:
         for batch in batches:
             writer.write_batch(batch)
             counts["rows"] += batch.num_rows
@@ -72,13 +75,16 @@ def _staging_file() -> Iterator[Path]:
 def place(file: SpanFile, target: StoragePath) -> None:
     """Move a staged file to its place: whole or not at all, over what was there."""
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(target, Path):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the target, since a rename is atomic only within one file system.
             draft = target.with_name(f".{target.name}.{file.path.parent.name}")
-            shutil.copyfile(file.path, draft)
-            draft.replace(target)
+            try:
+                shutil.copyfile(file.path, draft)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
             target.fs.put_file(str(file.path), target.path)
     finally:
         shutil.rmtree(file.path.parent, ignore_errors=True)

@@ -42,7 +42,13 @@ class TraceSource(Protocol):
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
         """Yield the LLM spans that started in `[window.start, window.end)`, oldest first.
 
-        Batches have the schema `core.openinference.SPAN_SCHEMA`. Raises TraceError.
+        Batches have the schema `core.openinference.schema.SPAN_SCHEMA`. Raises TraceError.
+        """
+
+    def unreadable(self) -> "Mapping[str, int]":
+        """How many records stand in no window, since they do not say which span they are or when it started.
+
+        By file or by what else names the place. Raises TraceError.
         """
 
 
