@@ -1,27 +1,29 @@
 """One evaluator over one window, from Python: any callable of a DataFrame or of a sample."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
-from sia_dagster.adapters.storage import StoragePath, write_atomically
-from sia_dagster.core.config import CodeConfig, Name
-from sia_dagster.core.errors import ConfigError, EvaluatorError
+from sia_dagster.adapters.storage import StoragePath
+from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import EvalMetrics, Sample
 from sia_dagster.core.ports import SpanQuery
+from sia_dagster.runners.frames import SAID, evaluations, keep_newest, said_in, samples_frame
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import window_between
+from sia_dagster.runners.workflow import check_name, checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sia_dagster.core.openinference.samples import MappedSpans
 
-SPAN_ID = "context.span_id"
-_SAID = ("label", "score", "explanation", "error")
+_ENDS = {math.inf: 1.0, -math.inf: 0.0}
+"""True and False stand for the ends of the scale; any number may be a score here, so that it has none of its own."""
+_TELEMETRY = ("start_time", "end_time", "where", "limit", "model_id")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class EvalPipeline:
     name: str
     storage: StoragePath
     spans: "Callable[[SpanQuery], MappedSpans]"
+    workers: int = 32
+    """Samples that an evaluator of one sample works on at a time."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Passed to the evaluator."""
 
@@ -39,105 +43,78 @@ class EvalPipeline:
 
         `telemetry` names the window: `start_time`, `end_time`, and `where`, `limit` (200) and `model_id` if needed
         (of a local source, the files are the project). A callable with a parameter `dataframe` is called once, with
-        a DataFrame in the columns of an Arize export and `input`, `output`, `system_prompt`, and returns one of the
-        same index with `label`, `score` or `explanation`. Any other is called for each sample; its failure is that
-        row's error. `upsert` keeps the rows in `<storage>/evaluations/<name>.parquet`, one a span, the newest.
+        `frames.samples_frame`, and returns a DataFrame of the same index with `label`, `score` or `explanation`. Any
+        other is called for each sample, as a `code` evaluator is: its failure, or 30 seconds without an answer, is
+        that row's error. Both may be async. `upsert` keeps the rows in `<storage>/evaluations/<name>.parquet`, one a
+        span, the newest. Raises ConfigError, TraceError, and EvaluatorError for a DataFrame that does not fit.
         """
-        TypeAdapter(Name).validate_python(self.name)
+        check_name(self.name)
+        takes_frame = _takes_frame(evaluator)
         samples = self.spans(_query(telemetry)).samples
-        takes_frame = "dataframe" in inspect.signature(evaluator).parameters
         said = self._by_frame(evaluator, samples) if takes_frame else self._by_sample(evaluator, samples)
-        table = _table(self.name, samples, said)
-        if upsert:
-            self._upsert(table)
+        table = evaluations(self.name, samples, said)
+        if upsert and samples:
+            keep_newest(self.storage / "evaluations" / f"{self.name}.parquet", table)
         return table
 
-    def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "list[dict[str, Any]]":
-        frame = samples_frame(samples)
-        if frame.empty:
+    def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
+        if not samples:
             return []
+        frame = samples_frame(samples)
+        index = frame.index.copy()
         result = evaluator(dataframe=frame, **self.kwargs)
-        if not frame.index.equals(result.index):
-            raise EvaluatorError(
-                f"{self.name}: the evaluator returned {len(result)} rows for {len(frame)}; it must keep the index"
-            )
-        known = [column for column in _SAID if column in result.columns]
-        return [dict(row) for row in result[known].to_dict("records")]
+        if inspect.isawaitable(result):
+            awaited = result
 
-    def _by_sample(self, evaluator: Any, samples: Sequence[Sample]) -> "list[dict[str, Any]]":
+            async def wait() -> Any:
+                return await awaited
+
+            result = run_to_end(wait)
+        return said_in(self.name, result, index)
+
+    def _by_sample(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
+        from sia_dagster.core.config import CodeConfig
+        from sia_dagster.core.evaluation import evaluate
         from sia_dagster.core.evaluators.code import CodeEvaluator
 
-        def call(sample: Sample) -> Any:
-            return evaluator(sample, **self.kwargs)
-
-        config = CodeConfig(
-            name=self.name, kind="code", function="given:callable", low=float("-inf"), high=float("inf")
-        )
-        scorer = CodeEvaluator(config, call if self.kwargs else evaluator)
+        config = CodeConfig(name=self.name, kind="code", function=_address(evaluator), low=-math.inf, high=math.inf)
+        scorer = CodeEvaluator(config, partial(evaluator, **self.kwargs) if self.kwargs else evaluator)
 
         async def score_all() -> list[EvalMetrics]:
-            return [await scorer.score(sample, "0") for sample in samples]
+            evals = await evaluate(samples, [scorer], draw="logged/0", workers=self.workers)
+            return [evals[sample.span_id][0] for sample in samples]
 
-        return [metrics.model_dump(include=set(_SAID)) for metrics in run_to_end(score_all)]
-
-    def _upsert(self, table: "pd.DataFrame") -> None:
-        import pandas as pd
-
-        path = self.storage / "evaluations" / f"{self.name}.parquet"
-        if path.exists():
-            with path.open("rb") as file:
-                table = pd.concat([pd.read_parquet(file), table]).drop_duplicates(SPAN_ID, keep="last")
-        write_atomically(path, table.sort_values(SPAN_ID).to_parquet(index=False))
+        rows = [metrics.model_dump(include=set(SAID)) for metrics in run_to_end(score_all)]
+        return [row | {"score": _ENDS.get(row["score"], row["score"])} for row in rows]
 
 
-def samples_frame(samples: Sequence[Sample]) -> "pd.DataFrame":
-    """Samples in the columns of an Arize export, with `input`, `output` and `system_prompt` as text."""
-    import pandas as pd
-
-    rows = [
-        {
-            SPAN_ID: sample.span_id,
-            "context.trace_id": sample.trace_id,
-            "start_time": sample.start_time,
-            "attributes.llm.model_name": sample.model,
-            "attributes.llm.input_messages": _messages(sample),
-            "attributes.llm.output_messages": [{"message.role": "assistant", "message.content": sample.output}],
-            "attributes.input.value": sample.request,
-            "attributes.output.value": sample.output,
-            "system_prompt": sample.system_prompt,
-            "input": sample.request,
-            "output": sample.output,
-        }
-        for sample in samples
-    ]
-    return pd.DataFrame(rows)
+def _takes_frame(evaluator: Any) -> bool:
+    if not callable(evaluator):
+        raise ConfigError(f"evaluator is a {type(evaluator).__name__}; give a callable of a sample or of `dataframe`")
+    try:
+        return "dataframe" in inspect.signature(evaluator).parameters
+    except ValueError:  # Some callables written in C have no signature.
+        return False
 
 
-def _messages(sample: Sample) -> list[dict[str, Any]]:
-    system = [{"message.role": "system", "message.content": sample.system_prompt}] if sample.system_prompt else []
-    return system + [{"message.role": m.role, "message.content": m.content} for m in sample.messages]
+def _address(evaluator: Any) -> str:
+    """`module:name` for errors; of a partial, that of the function within."""
+    function = getattr(evaluator, "func", evaluator)
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", None) or "builtins"
+    return f"{module}:{name}" if name.isidentifier() and name.isascii() and module.isascii() else "given:callable"
 
 
 def _query(telemetry: Mapping[str, Any]) -> SpanQuery:
-    unknown = set(telemetry) - {"model_id", "start_time", "end_time", "where", "limit"}
+    unknown = set(telemetry) - set(_TELEMETRY)
     if unknown or not {"start_time", "end_time"} <= set(telemetry):
         raise ConfigError(
-            "get_telemetry_kwargs takes start_time and end_time, and model_id, where, limit; "
+            "get_telemetry_kwargs takes start_time and end_time, and where, limit, model_id if needed; "
             f"it has {', '.join(sorted(telemetry)) or 'nothing'}"
         )
-    return SpanQuery(
-        window=window_between(telemetry["start_time"], telemetry["end_time"]),
-        where=telemetry.get("where", ""),
-        sample_limit=telemetry.get("limit", 200),
-    )
-
-
-def _table(name: str, samples: Sequence[Sample], said: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    import pandas as pd
-
-    rows = [
-        {SPAN_ID: sample.span_id, **{f"eval.{name}.{what}": row.get(what) for what in _SAID}}
-        for sample, row in zip(samples, said, strict=True)
-    ]
-    columns = [SPAN_ID, *(f"eval.{name}.{what}" for what in _SAID)]
-    return pd.DataFrame(rows, columns=columns).astype({f"eval.{name}.score": "float64"})
+    window = window_between(telemetry["start_time"], telemetry["end_time"])
+    where, limit = telemetry.get("where", ""), telemetry.get("limit", 200)
+    query = checked(lambda: SpanQuery(window=window, where=where, sample_limit=limit))
+    if query.sample_limit < 1:
+        raise ConfigError(f"get_telemetry_kwargs: limit is {limit}; it must be at least 1")
+    return query

@@ -4,24 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from sia_dagster.adapters import environment
-from sia_dagster.adapters.storage import StoragePath, storage_root, write_atomically
-from sia_dagster.core.config import (
-    EvaluatorConfig,
-    LLMClassifyConfig,
-    LLMConfig,
-    LoopConfig,
-    PolicyConfig,
-    TracesConfig,
-    ValidationConfig,
-)
-from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.models import Actions, EvalMetrics, StateActions, TimeWindow, Value
-from sia_dagster.core.ports import SpanQuery, TraceSource
+from sia_dagster.adapters.environment import add_env_file
+from sia_dagster.adapters.storage import storage_root, write_atomically
+from sia_dagster.core.config import EvaluatorConfig, LLMConfig
+from sia_dagster.core.errors import ConfigError, EvaluatorError
+from sia_dagster.core.models import Actions, EvalMetrics, StateActions
+from sia_dagster.core.ports import SpanQuery
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import When, window_between
-from sia_dagster.wiring.ports import ChatSettings, trace_source
+from sia_dagster.runners.workflow import Models, Traces, Workflow, chat_settings, check_name, open_traces
 from sia_dagster.wiring.stages import LoopSession, eval_constants, evaluate_window, search_window, validate_window
 
 if TYPE_CHECKING:
@@ -35,51 +27,51 @@ class WorkflowResults(TypedDict):
 
     baseline_state_actions: StateActions
     updated_actions: Actions | None
+    """The policy that went to validation: the one in force where none was better."""
     policy_update: PolicyUpdate
     updated_validation_results: ValidationReport
-
-
-class Models(Value):
-    """The models that the orchestrator asks."""
-
-    judge: str = "gpt-4o-mini"
-    updater: str = "gpt-4o"
 
 
 class WorkflowOrchestrator:
     """Export, evaluate, improve and validate one window of traces from a script or a notebook.
 
-    Files of traces are named by `traces`. Nothing is promoted: that is the registry's, with Dagster or
-    `sia policy promote`. Every paid answer is kept under `storage`, so that a second run pays for none of them again.
+    Nothing is promoted: that is the registry's, with Dagster or `sia policy promote`. Every paid answer is kept under
+    `storage`, so that a second run pays for none of them again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each has a default, and people write them by name
         self,
-        traces: "str | Path | TraceSource | None" = None,
+        traces: Traces | None = None,
         *,
         llm: LLMConfig | None = None,
+        api_key: str | None = None,
         models: Models | None = None,
         evaluators: Sequence[EvaluatorConfig] = (),
         storage: str = ".sia",
         name: str = "workflow",
     ) -> None:
-        """`traces`: a file, folder or glob, or any TraceSource; else the variable SIA_TRACES.
+        """`traces`: a file, folder or glob, a TracesConfig with its `where`, or any TraceSource; else SIA_TRACES.
 
-        `llm` defaults to OpenAI with the key in OPENAI_API_KEY. `evaluators` are known by their names beside the
-        ready-made judges. Raises ConfigError where there are no traces.
+        `llm` defaults to OpenAI with the key in OPENAI_API_KEY, which a `.env` here may set; `api_key` is the key
+        itself and is neither stored nor shown. `evaluators` are known by their names beside the ready-made judges.
+        Where the loop `name` has a registry in `storage`, its policy is the one in force. Raises ConfigError.
         """
-        source = traces or environment.read("SIA_TRACES")
-        if source is None:
-            raise ConfigError(
-                "WorkflowOrchestrator needs traces: a file, folder or glob of an Arize export, or a TraceSource"
-            )
-        self._path = str(source) if isinstance(source, (str, Path)) else ""
-        self._source = source if not isinstance(source, (str, Path)) else None
-        self._llm = llm or LLMConfig(api_key="OPENAI_API_KEY")
-        self._models = models or Models()
-        self._evaluators = {config.name: config for config in evaluators}
-        self._storage = storage_root(storage, Path.cwd())
-        self._name = name
+        folder = Path.cwd()
+        add_env_file(folder / ".env")
+        check_name(name)
+        root = storage_root(storage, folder)
+        local = root if isinstance(root, Path) else folder / ".sia"
+        config, source = open_traces(traces, folder)
+        self._workflow = Workflow(
+            name=name,
+            traces=config,
+            source=source,
+            chat=chat_settings(llm, api_key, local / "completions.sqlite"),
+            models=models or Models(),
+            evaluators={evaluator.name: evaluator for evaluator in evaluators},
+            storage=root,
+            folder=folder,
+        )
 
     def run_complete_workflow(
         self,
@@ -92,8 +84,8 @@ class WorkflowOrchestrator:
     ) -> WorkflowResults:
         """Baseline, search and validation of `[start_date, end_date)`; the first evaluator named decides.
 
-        With `checkpoint` each stage's result is written to `<storage>/checkpoints/<name>/` as it is found. Raises as
-        the stages do: ConfigError, TraceError, EndpointRefused, BudgetReached.
+        With `checkpoint` each stage's document is written to `<storage>/checkpoints/<name>/<window>/` as it is found.
+        Raises as the stages do: ConfigError, TraceError, EvaluatorError, EndpointRefused, BudgetReached.
         """
         baseline = self.validate_baseline(
             start_date=start_date, end_date=end_date, evaluator_names=evaluator_names, limit=limit
@@ -113,20 +105,26 @@ class WorkflowOrchestrator:
     def validate_baseline(
         self, *, start_date: When, end_date: When, evaluator_names: Sequence[str], limit: int = 200
     ) -> StateActions:
-        """The window's samples with their evaluations, under the policy that most of them show."""
+        """The window's samples with their evaluations, under the policy in force.
+
+        That is the registry's, else the one that most samples show. At most `limit` calls, chosen by hash.
+        """
         from sia_dagster.core.baseline import build_baseline
 
         window = window_between(start_date, end_date)
-        session = self._session(window, evaluator_names)
+        session = self._workflow.session(window, evaluator_names, limit)
         spans = self.spans(SpanQuery(window=window, sample_limit=limit))
         evals: dict[str, tuple[EvalMetrics, ...]] = run_to_end(lambda: evaluate_window(session, spans.samples)).value
-        return build_baseline(
-            self._name, window, spans, evals, eval_constants(session.loop, session.folder), in_force=None
-        )
+        constants = eval_constants(session.loop, session.folder)
+        return build_baseline(session.loop.name, window, spans, evals, constants, self._workflow.in_force(window))
 
     def search(self, state_actions: StateActions) -> PolicyUpdate:
-        """The search with all it tried: candidates, edits and their evidence, and why the best goes on or none."""
-        session = self._session(state_actions.window, _names(state_actions))
+        """The search with all it tried: candidates, edits and their evidence, and why the best goes on or none.
+
+        Raises EvaluatorError where more than a fifth of the evaluations have no score: too many to learn from.
+        """
+        session = self._session(state_actions)
+        _require_scores(state_actions, session.loop.validation.max_unscored_share)
         return run_to_end(lambda: search_window(session, state_actions)).value
 
     def update_policy(self, *, state_actions: StateActions) -> Actions | None:
@@ -136,11 +134,11 @@ class WorkflowOrchestrator:
     def validate_updated_policy(
         self, *, state_actions: StateActions, updated_actions: "Actions | PolicyUpdate | None"
     ) -> ValidationReport:
-        """Both policies on the held-out samples, and the verdict."""
-        update = (
-            updated_actions if isinstance(updated_actions, PolicyUpdate) else _update(state_actions, updated_actions)
-        )
-        session = self._session(state_actions.window, _names(state_actions))
+        """Both policies on the held-out samples, and the verdict. `updated_actions` may be written by hand."""
+        update = updated_actions
+        if not isinstance(update, PolicyUpdate):
+            update = _update(state_actions, update)
+        session = self._session(state_actions)
         return run_to_end(lambda: validate_window(session, state_actions, update)).value
 
     def run_eval_pipeline(
@@ -152,73 +150,63 @@ class WorkflowOrchestrator:
         evaluator_kwargs: Mapping[str, Any] | None = None,
         upsert: bool = False,
     ) -> "pd.DataFrame":
-        """Score a window's logged outputs with any callable; a row for each span, `eval.<name>.*` columns.
+        """Score a window's logged outputs with any callable of a DataFrame or a sample; a row for each span.
 
-        See `runners.eval_pipeline.run_eval_pipeline`, which this calls with the orchestrator's traces and storage.
+        See `runners.eval_pipeline.EvalPipeline.run`, which this calls with the orchestrator's traces and storage.
         """
         from sia_dagster.runners.eval_pipeline import EvalPipeline
 
         pipeline = EvalPipeline(
-            name=evaluator_name, storage=self._storage, spans=self.spans, kwargs=dict(evaluator_kwargs or {})
+            name=evaluator_name,
+            storage=self._workflow.storage,
+            spans=self.spans,
+            workers=self._workflow.chat.llm.max_concurrency,
+            kwargs=dict(evaluator_kwargs or {}),
         )
         return pipeline.run(evaluator, get_telemetry_kwargs, upsert=upsert)
 
     def spans(self, query: SpanQuery) -> "MappedSpans":
-        """The window's sampled calls as samples, and why others could not be read."""
-        from sia_dagster.core.openinference.samples import samples_from_rows
+        """The window's sampled calls as samples, and why others could not be read.
 
-        source = self._source or trace_source(TracesConfig(source="local", path=self._path), Path.cwd())
-        rows = (row for batch in source.spans(query) for row in batch.to_pylist() if row["sampled"])
-        return samples_from_rows(rows)
+        A query without a condition takes that of the traces' configuration.
+        """
+        return self._workflow.spans(query)
 
-    def _session(self, window: TimeWindow, names: Sequence[str]) -> LoopSession:
-        loop = LoopConfig(
-            name=self._name,
-            traces=TracesConfig(source="local", path=self._path),
-            start=window.start.date(),
-            evaluators=tuple(self._evaluator(name) for name in names),
-            policy=PolicyConfig(model=self._models.updater),
-            validation=ValidationConfig(primary=names[0]),
-        )
-        completions = _local(self._storage) / "completions.sqlite"
-        chat = ChatSettings(llm=self._llm, completions=completions)
-        return LoopSession(loop=loop, window=window, chat=chat, folder=Path.cwd())
-
-    def _evaluator(self, name: str) -> EvaluatorConfig:
-        from sia_dagster.core.prompts import BUILTIN_JUDGES
-
-        if name in self._evaluators:
-            return self._evaluators[name]
-        if name not in BUILTIN_JUDGES:
-            known = ", ".join([*self._evaluators, *BUILTIN_JUDGES])
-            raise ConfigError(f"there is no evaluator {name!r}; known: {known}. Give others as `evaluators=`")
-        return LLMClassifyConfig(
-            name=name,
-            kind="llm_classify",
-            model=self._models.judge,
-            template=name,
-            rails=dict(BUILTIN_JUDGES[name]),
-        )
+    def _session(self, state: StateActions) -> LoopSession:
+        """A session with the evaluators that the state was judged by, the primary first."""
+        ordered = sorted(state.eval_constants, key=lambda constant: not constant.primary)
+        return self._workflow.session(state.window, [constant.name for constant in ordered])
 
     def _keep(self, wanted: bool, stage: str, value: StateActions | PolicyUpdate | ValidationReport) -> None:
         if wanted:
-            folder = self._storage / "checkpoints" / self._name
-            key = value.window.key
-            write_atomically(folder / key / f"{stage}.json", (value.model_dump_json(indent=1) + "\n").encode())
+            folder = self._workflow.storage / "checkpoints" / self._workflow.name / value.window.key
+            write_atomically(folder / f"{stage}.json", (value.model_dump_json(indent=1) + "\n").encode())
 
 
-def _names(state: StateActions) -> list[str]:
-    """The evaluators' names, the primary first."""
-    return [c.name for c in sorted(state.eval_constants, key=lambda constant: not constant.primary)]
+def _require_scores(state: StateActions, allowed: float) -> None:
+    from sia_dagster.core.evaluation import unscored_share
+
+    share = unscored_share({sample.span_id: sample.evals for sample in state.samples})
+    if share > allowed:
+        first = next(e for sample in state.samples for e in sample.evals if e.score is None)
+        raise EvaluatorError(
+            f"{share:.0%} of the evaluations have no score (allowed: {allowed:.0%}), too many to learn from. "
+            f"The first: {first.name}: {first.error}. Mend the evaluator and run the window again: answers are kept"
+        )
 
 
 def _update(state: StateActions, actions: Actions | None) -> PolicyUpdate:
     changed = actions is not None and actions != state.actions
-    reason = "given by the caller" if changed else "the policy stays: the same policy was given"
+    if changed and actions and not actions.model:
+        raise ConfigError(
+            "the policy names no model; change the one in force by copy: "
+            "state_actions.actions.model_copy(update={'system_prompt': ...})"
+        )
     return PolicyUpdate(
-        loop=state.loop, window=state.window, baseline=state.actions, actions=actions, changed=changed, reason=reason
+        loop=state.loop,
+        window=state.window,
+        baseline=state.actions,
+        actions=actions if changed else state.actions,
+        changed=changed,
+        reason="given by the caller" if changed else "the policy stays: no other policy was given",
     )
-
-
-def _local(storage: StoragePath) -> Path:
-    return storage if isinstance(storage, Path) else Path(".sia")

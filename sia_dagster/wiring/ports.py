@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
 from sia_dagster.core.models import Spend, TimeWindow, Value
@@ -22,6 +24,8 @@ class ChatSettings(Value):
     """The SQLite file of the completion store."""
     endpoint: str | None = None
     """The endpoint's lasting name in the completion store, where its address changes; else its address."""
+    key: SecretStr | None = None
+    """The API key itself, where a script gave it; else the variable that `llm.api_key` names is read."""
 
 
 @asynccontextmanager
@@ -34,11 +38,17 @@ async def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> As
     from sia_dagster.adapters.openai_chat import OpenAIChat
 
     settings.completions.parent.mkdir(parents=True, exist_ok=True)
-    key = require(settings.llm.api_key) if settings.llm.api_key else None
+    key = _api_key(settings)
     scope = LedgerScope(loop=loop, window=window.key)
     with closing(CompletionStore(settings.completions)) as store:
         async with OpenAIChat(settings.llm, api_key=key, store=store, scope=scope, endpoint=settings.endpoint) as chat:
             yield chat
+
+
+def _api_key(settings: ChatSettings) -> str | None:
+    if settings.key:
+        return settings.key.get_secret_value()
+    return require(settings.llm.api_key) if settings.llm.api_key else None
 
 
 def window_ledger(settings: ChatSettings, loop: str, window: TimeWindow) -> dict[str, Spend]:

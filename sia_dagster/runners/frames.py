@@ -1,0 +1,131 @@
+"""Samples and evaluations as DataFrames, in the columns that users of the field's exports know."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sia_dagster.adapters.storage import StoragePath, write_atomically
+from sia_dagster.core.errors import EvaluatorError, TraceFileError
+from sia_dagster.core.models import Message, Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPAN_ID = "context.span_id"
+SAID = ("label", "score", "explanation", "error")
+"""What an evaluation holds."""
+
+
+def samples_frame(samples: Sequence[Sample]) -> "pd.DataFrame":
+    """Samples in the columns of an Arize export, and `input`, `output`, `system_prompt` and `messages` as text.
+
+    The text columns are what the ready-made judges' templates name.
+    """
+    import pandas as pd
+
+    from sia_dagster.core.evaluators.template import sample_texts
+
+    texts = ("input", "output", "system_prompt", "messages")
+    return pd.DataFrame([_attributes(sample) | sample_texts(sample, texts) for sample in samples])
+
+
+def said_in(name: str, result: Any, index: "pd.Index[Any]") -> list[dict[str, Any]]:
+    """What an evaluator of DataFrames said of the rows of `index`, in its order; rows are matched by the index.
+
+    Raises EvaluatorError for another index, or a result without a column of `label`, `score`, `explanation`, `error`.
+    """
+    import pandas as pd
+
+    if not isinstance(result, pd.DataFrame):
+        raise EvaluatorError(f"{name}: the evaluator returned {type(result).__name__}; it must return a DataFrame")
+    if not result.index.is_unique or set(result.index) != set(index):
+        raise EvaluatorError(
+            f"{name}: the evaluator returned {len(result)} rows for {len(index)}; it must keep the index of the "
+            "DataFrame that it was given"
+        )
+    known = [column for column in SAID if column in result.columns]
+    if not known:
+        raise EvaluatorError(f"{name}: the evaluator returned none of the columns {', '.join(SAID)}")
+    return [_said(row) for row in result.loc[index, known].to_dict("records")]
+
+
+def evaluations(name: str, samples: Sequence[Sample], said: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """A row for each span: its id and `eval.<name>.label`, `.score`, `.explanation`, `.error`."""
+    import pandas as pd
+
+    rows = [[sample.span_id, *(row.get(what) for what in SAID)] for sample, row in zip(samples, said, strict=True)]
+    columns = [SPAN_ID, *(f"eval.{name}.{what}" for what in SAID)]
+    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+
+
+def keep_newest(path: StoragePath, table: "pd.DataFrame") -> None:
+    """Add the rows to a Parquet file of evaluations, one a span: the newest stands.
+
+    Ordered by span, so that the same rows give the same bytes. Raises TraceFileError for a file that is none of ours.
+    """
+    import pandas as pd
+
+    if path.exists():
+        table = pd.concat([_typed(_read(path, list(table.columns))), table]).drop_duplicates(SPAN_ID, keep="last")
+    write_atomically(path, _parquet(table.sort_values(SPAN_ID)))
+
+
+def _attributes(sample: Sample) -> dict[str, Any]:
+    from sia_dagster.core.openinference.messages import message_attributes
+
+    system = [Message(role="system", content=sample.system_prompt)] if sample.system_prompt else []
+    return {
+        SPAN_ID: sample.span_id,
+        "context.trace_id": sample.trace_id,
+        "start_time": sample.start_time,
+        "attributes.llm.model_name": sample.model,
+        "attributes.llm.invocation_parameters": sample.parameters,
+        "attributes.llm.input_messages": [message_attributes(message) for message in (*system, *sample.messages)],
+        "attributes.llm.output_messages": [message_attributes(Message(role="assistant", content=sample.output))],
+        "attributes.llm.prompt_template.variables": sample.variables,
+        "attributes.input.value": sample.request,
+        "attributes.output.value": sample.output,
+    }
+
+
+def _said(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """One row in our types; a score that is no number is the row's error."""
+    cells = {str(name): None if _is_missing(cell) else cell for name, cell in row.items()}
+    score = cells.pop("score", None)
+    said: dict[str, Any] = {name: None if cell is None else str(cell) for name, cell in cells.items()}
+    if score is None:
+        return said
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        number = math.nan
+    return said | ({"score": number} if math.isfinite(number) else {"error": f"the score {score!r} is no number"})
+
+
+def _is_missing(cell: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
+
+
+def _read(path: StoragePath, columns: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        with path.open("rb") as file:
+            return pd.read_parquet(file)[list(columns)]
+    except (OSError, ValueError, KeyError) as error:
+        raise TraceFileError("is no file of evaluations; move it away, then run again", path=str(path)) from error
+
+
+def _typed(table: "pd.DataFrame") -> "pd.DataFrame":
+    return table.astype({column: "float64" if column.endswith(".score") else object for column in table.columns})
+
+
+def _parquet(table: "pd.DataFrame") -> bytes:
+    """With the types written out: a column in which nothing was said yet is text all the same."""
+    import pyarrow as pa
+
+    fields = [(c, pa.float64() if c.endswith(".score") else pa.string()) for c in map(str, table.columns)]
+    content: bytes = table.to_parquet(index=False, schema=pa.schema(fields))
+    return content

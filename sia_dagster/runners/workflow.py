@@ -1,0 +1,155 @@
+"""What a workflow from Python works with: traces, endpoint, evaluators and storage, checked once."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from sia_dagster.adapters import environment
+from sia_dagster.adapters.config_faults import faults
+from sia_dagster.adapters.config_keys import dotted
+from sia_dagster.adapters.storage import StoragePath
+from sia_dagster.core.config import (
+    EvaluatorConfig,
+    LLMClassifyConfig,
+    LLMConfig,
+    LoopConfig,
+    Name,
+    PolicyConfig,
+    TracesConfig,
+    ValidationConfig,
+)
+from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.core.ports import SpanQuery, TraceSource
+from sia_dagster.core.results import PolicyVersion
+from sia_dagster.wiring.ports import ChatSettings, trace_source
+from sia_dagster.wiring.stages import LoopSession
+
+if TYPE_CHECKING:
+    from sia_dagster.core.openinference.samples import MappedSpans
+
+Checked = TypeVar("Checked")
+Traces: TypeAlias = str | Path | TracesConfig | TraceSource
+"""A file, folder or glob, the same with a condition (`where`), or any source of spans."""
+
+
+class Models(Value):
+    """The models that the orchestrator asks."""
+
+    judge: str = "gpt-4o-mini"
+    """Answers for the ready-made judges."""
+    updater: str = "gpt-4o"
+    """Proposes policies."""
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """What all windows of one workflow share."""
+
+    name: str
+    traces: TracesConfig
+    source: TraceSource
+    chat: ChatSettings
+    models: Models
+    evaluators: Mapping[str, EvaluatorConfig]
+    """Those that the caller gave; the ready-made judges are known beside them."""
+    storage: StoragePath
+    folder: Path
+    """Where relative paths start."""
+
+    def session(self, window: TimeWindow, names: Sequence[str], limit: int = 200) -> LoopSession:
+        """One window's stages with these evaluators, the first of them primary. Raises ConfigError."""
+        if isinstance(names, str) or not names:
+            raise ConfigError("evaluator_names is a list of at least one name, such as ['correctness']")
+        loop = checked(
+            lambda: LoopConfig(
+                name=self.name,
+                traces=self.traces,
+                start=window.start.date(),
+                sample_limit=limit,
+                evaluators=tuple(self._evaluator(name) for name in names),
+                policy=PolicyConfig(model=self.models.updater),
+                validation=ValidationConfig(primary=names[0]),
+            )
+        )
+        return LoopSession(loop=loop, window=window, chat=self.chat, folder=self.folder)
+
+    def spans(self, query: SpanQuery) -> "MappedSpans":
+        """The sampled calls as samples, and why others could not be read; see `WorkflowOrchestrator.spans`."""
+        from sia_dagster.core.openinference.samples import samples_from_rows
+
+        asked = query if query.where else query.model_copy(update={"where": self.traces.where})
+        rows = (row for batch in self.source.spans(asked) for row in batch.to_pylist() if row["sampled"])
+        return samples_from_rows(rows)
+
+    def in_force(self, window: TimeWindow) -> PolicyVersion | None:
+        """The registry's policy at the window's end, where the loop of this name has one in this storage."""
+        from sia_dagster.adapters.policy_files import PolicyFiles
+
+        return PolicyFiles(self.storage, self.name).in_force(before=window.end)
+
+    def _evaluator(self, name: str) -> EvaluatorConfig:
+        from sia_dagster.core.prompts import BUILTIN_JUDGES
+
+        if name in self.evaluators:
+            return self.evaluators[name]
+        if name not in BUILTIN_JUDGES:
+            known = ", ".join([*self.evaluators, *BUILTIN_JUDGES])
+            raise ConfigError(f"there is no evaluator {name!r}; known: {known}. Give others as `evaluators=`")
+        return LLMClassifyConfig(
+            name=name, kind="llm_classify", model=self.models.judge, template=name, rails=dict(BUILTIN_JUDGES[name])
+        )
+
+
+def checked(build: Callable[[], Checked]) -> Checked:
+    """What `build` gives. A value that its model refuses is a ConfigError in one sentence."""
+    try:
+        return build()
+    except ValidationError as error:
+        key, sentence = faults(error)[0]
+        raise ConfigError(sentence, key=dotted(key)) from error
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError for a name with other than letters, digits and underscores."""
+    checked(lambda: TypeAdapter(Name).validate_python(name))
+
+
+def open_traces(given: Traces | None, folder: Path) -> tuple[TracesConfig, TraceSource]:
+    """The traces that were given, else those of the variable SIA_TRACES. Raises ConfigError without either."""
+    found = given or environment.read("SIA_TRACES")
+    if found is None:
+        raise ConfigError(
+            "WorkflowOrchestrator needs traces=..., or the variable SIA_TRACES: a file, folder or glob of Parquet, "
+            "JSONL or JSON with the columns of Arize's export, or a TraceSource. Traces are read from files: "
+            "ARIZE_SPACE_ID, ARIZE_API_KEY and ARIZE_MODEL_ID are not used; export the spans first"
+        )
+    if isinstance(found, str | Path):
+        found = TracesConfig(source="local", path=str(found))
+    if isinstance(found, TracesConfig):
+        return found, trace_source(found, folder)
+    return TracesConfig(source="local", path="given by the caller"), found
+
+
+def chat_settings(llm: LLMConfig | None, api_key: str | None, completions: Path) -> ChatSettings:
+    """The endpoint with the key in `api_key`, else in the variable that `llm` names; without both, OpenAI's.
+
+    Raises ConfigError, without the value, where `llm.api_key` is a key and no variable's name.
+    """
+    if api_key:
+        without = (llm or LLMConfig()).model_copy(update={"api_key": None})
+        return ChatSettings(llm=without, completions=completions, key=SecretStr(api_key))
+    llm = llm or LLMConfig(api_key="OPENAI_API_KEY")
+    # Any other spelling may be a key: an error about a missing variable would show it.
+    unusual = llm.api_key and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", llm.api_key)
+    if unusual and environment.read(llm.api_key or "") is None:
+        raise ConfigError(
+            "is the name of an environment variable, such as OPENAI_API_KEY; give the key itself as "
+            "WorkflowOrchestrator(api_key=...)",
+            key="llm.api_key",
+        )
+    return ChatSettings(llm=llm, completions=completions)
