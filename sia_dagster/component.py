@@ -1,11 +1,18 @@
 """`SelfImprovingLoop`: one loop as a Dagster component, for `defs.yaml`."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from sia_dagster.core.config import LLMConfig, LoopConfig, ProjectConfig
+from sia_dagster.adapters.config_faults import faults
+from sia_dagster.adapters.config_file import ConfigFile
+from sia_dagster.adapters.config_keys import dotted
+from sia_dagster.adapters.config_references import check_references
+from sia_dagster.core.config import ProjectConfig
+from sia_dagster.core.errors import ConfigError
 from sia_dagster.defs.loop import build_loop
 
 
@@ -32,9 +39,43 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     storage: str = Field(default=".sia", description="Folder or fsspec URL of assets, policies and reports.")
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The loop's definitions. Raises ConfigError's facts as a validation error of the component."""
-        entry = self.model_dump(exclude={"llm", "storage"})
-        project = ProjectConfig(
-            storage=self.storage, llm=LLMConfig.model_validate(self.llm), loops=(LoopConfig.model_validate(entry),)
-        )
+        """The loop's definitions; relative paths start at the folder of `defs.yaml`.
+
+        Raises ConfigError that names the attribute and the mend, also for a function or template that is not there.
+        """
+        project = self._config()
+        try:
+            check_references(ConfigFile(config=project, folder=context.path))
+        except ConfigError as error:
+            raise ConfigError(str(error).removeprefix(_ENTRY), key="") from error
         return build_loop(project.loops[0], llm=project.llm, storage=project.storage, folder=context.path)
+
+    def _config(self) -> ProjectConfig:
+        entry = self.model_dump(exclude={"llm", "storage"})
+        entry["notify"] = _with_variable(entry["notify"], "webhook", key="notify.webhook")
+        llm = _with_variable(self.llm, "api_key", key="llm.api_key")
+        try:
+            return ProjectConfig.model_validate({"storage": self.storage, "llm": llm, "loops": [entry]})
+        except ValidationError as error:
+            first, *others = [(dotted(key).removeprefix(_ENTRY), sentence) for key, sentence in faults(error)]
+            rest = f"; more to mend: {', '.join(key for key, _ in others)}" if others else ""
+            # Without the cause: pydantic's own text holds values that came from the environment.
+            raise ConfigError(first[1] + rest, key=first[0]) from None
+
+
+_ENTRY = "loops.0."
+
+
+def _with_variable(section: Mapping[str, Any], name: str, *, key: str) -> dict[str, Any]:
+    """`section` with the variable's name for what is written `${NAME}`. Raises ConfigError, without the value."""
+    value = section.get(name)
+    if value is None:
+        return dict(section)
+    match = re.fullmatch(r"\$\{([A-Za-z_]\w*)\}", str(value).strip(), re.ASCII)
+    if match is None:
+        raise ConfigError(
+            "must be exactly ${NAME} of an environment variable, also where Dagster could fill it in: a secret in the "
+            "definitions is shown in the UI",
+            key=key,
+        )
+    return {**section, name: match[1]}

@@ -1,15 +1,15 @@
 """Small loops for the tests of the Dagster layer: some tens of conversations, the demo's models, the real job.
 
-`python -m sia_dagster_tests.loops FOLDER BASE_URL WINDOW` runs one window of the loop in FOLDER in a process of its
-own: it says `ready`, waits for a line, and runs.
+`python -m sia_dagster_tests.loops FOLDER BASE_URL WINDOW LOOP` runs one window of the loop in FOLDER in a process of
+its own: it says `ready`, waits for a line, and runs.
 """
 
-import os
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,17 +24,25 @@ from sia_dagster.core.models import Actions, JsonObject, TimeWindow
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.project import build_project
+from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import MODELS
-from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
+from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from sia_dagster.demo.wire import completion
-from sia_dagster_tests.servers import Answer, Body, Reply, ScriptedServer
+from sia_dagster_tests.servers import Answer, Body, ScriptedServer
 
 Document = TypeVar("Document", bound=BaseModel)
 
 NAME = "desk"
-WEEKS = week_windows()
+_START = datetime(2026, 9, 28, tzinfo=UTC)
+WEEKS = tuple(
+    TimeWindow(
+        key=f"{_START + timedelta(weeks=n):%Y-%m-%d}",
+        start=_START + timedelta(weeks=n),
+        end=_START + timedelta(weeks=n + 1),
+    )
+    for n in range(4)
+)
 FIRST, SECOND, THIRD = (week.key for week in WEEKS[:3])
-NOW = datetime(2026, 11, 24, tzinfo=UTC)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PRICES = {model: Price(input=1.0, output=1.0) for model in MODELS}
 CORRECTNESS = {
@@ -45,11 +53,6 @@ CORRECTNESS = {
     "rails": {"correct": 1, "incorrect": 0},
 }
 IS_BRIEF = {"name": "is_brief", "kind": "code", "function": "sia_dagster.demo.checks:is_brief"}
-
-
-def code(function: str, **fields: Any) -> JsonObject:
-    """A code evaluator that is the function of this name in the tests' `evaluator_faults`."""
-    return {"name": function, "kind": "code", "function": f"sia_dagster_tests.loops:{function}", **fields}
 
 
 def simulated(body: Body, _: int = 0) -> Body:
@@ -66,7 +69,7 @@ def loop_config(**changes: Any) -> LoopConfig:
         "sample_limit": 60,
         "evaluators": [CORRECTNESS, IS_BRIEF],
         "policy": {"model": "simulated-optimizer", "candidates": 2},
-        "validation": {"primary": "correctness"},
+        "validation": {"primary": "correctness", "guardrail_margin": 0.2},
         "promotion": "auto",
     }
     return LoopConfig.model_validate({**entry, **changes})
@@ -101,13 +104,23 @@ class Desk:
 
     def write(self, number: int = 0, actions: Actions | None = None, **plan: Any) -> None:
         """Week `number` of the demo's traffic under `actions`."""
-        write_traffic(self.folder / "traces", WEEKS[number], actions, WeekPlan(**{"conversations": 36, **plan}))
+        write_traffic(self.folder / "traces", WEEKS[number], actions, WeekPlan(**{"conversations": 44, **plan}))
 
-    def run(self, window: str = FIRST) -> dg.ExecuteInProcessResult:
-        """The loop's job; a failure is in the result."""
-        job = self.definitions.resolve_job_def(f"{self.loop.name}_improvement")
-        return job.execute_in_process(
-            partition_key=window, instance=self.instance, raise_on_error=False, run_config=QUIET
+    def run(self, window: str = FIRST, *stages: str, config: JsonObject | None = None) -> dg.ExecuteInProcessResult:
+        """The loop's job, or `stages` alone as the UI materialises them; a failure is in the result.
+
+        `config` is of the one asset in `stages`.
+        """
+        name, keys = f"{self.loop.name}_improvement", [dg.AssetKey([self.loop.name, stage]) for stage in stages]
+        if stages:
+            name = self.definitions.resolve_implicit_global_asset_job_def().name
+        ops = {"ops": {f"{self.loop.name}__{stages[0]}": {"config": config}}} if config else {}
+        return self.definitions.resolve_job_def(name).execute_in_process(
+            partition_key=window,
+            instance=self.instance,
+            raise_on_error=False,
+            run_config={**QUIET, **ops},
+            asset_selection=keys or None,
         )
 
     def file(self, stage: str, window: str = FIRST) -> Path:
@@ -128,6 +141,13 @@ class Desk:
             table = stage in STAGES[:2]
             found[stage] = self.rows(stage, window) if table else self.file(stage, window).read_bytes()
         return found
+
+    def put_in_force(self, prompt: str, at: datetime, *variables: str) -> PolicyVersion:
+        """Write the demo's first policy with another prompt to the registry."""
+        actions = BASE_POLICY.model_copy(update={"system_prompt": prompt, "variables": variables})
+        parent = self.versions[-1].version if self.versions else None
+        entry = PolicyVersion(version=1, loop=self.loop.name, kind="promote", actions=actions, at=at, parent=parent)
+        return PolicyFiles(self.folder / ".sia", self.loop.name).append(entry)
 
     @property
     def versions(self) -> Sequence[PolicyVersion]:
@@ -167,3 +187,39 @@ def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
     data = event.step_failure_data
     told = data.user_failure_data.description if data.user_failure_data else None
     return str(event.step_key).split("__")[-1], told or (data.error.message if data.error else "")
+
+
+def start(found: Desk, window: str = FIRST) -> "subprocess.Popen[str]":
+    """A process that says `ready`, waits for a line, and runs one window of the same folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, str(found.folder), found.base_url, window, found.loop.model_dump_json()],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def let_go(child: "subprocess.Popen[str]") -> str:
+    """Wait until it is ready and let it run; what it said."""
+    assert child.stdin
+    assert child.stdout
+    said = child.stdout.readline()
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    return said
+
+
+def _main(folder: str, base_url: str, window: str, loop: str) -> int:
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = Desk(Path(folder), base_url, LoopConfig.model_validate_json(loop), instance=instance)
+        assert found.definitions
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+        return 0 if found.run(window).success else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

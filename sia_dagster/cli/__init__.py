@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -40,12 +41,10 @@ def cli() -> None:
     """Improves an LLM application's prompt from its own production traces, with evidence."""
 
 
-def main() -> None:
-    """Run the command; an error of ours is one sentence and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command with `arguments`, by default the process's; an error of ours is one sentence and exit code 1."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        cli.main(arguments, prog_name="sia", standalone_mode=False)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

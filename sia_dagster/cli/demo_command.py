@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
     from rich.table import Table
 
     from sia_dagster.demo.run import WeekOutcome
@@ -53,26 +52,18 @@ def _serve(port: int, models: tuple[str, ...]) -> None:
         provider.wait()
 
 
-def _instance(stack: ExitStack) -> "DagsterInstance":
-    """The instance of $DAGSTER_HOME, so that the UI shows the windows; else one for this run alone."""
-    from dagster import DagsterInstance
-
-    from sia_dagster.adapters.environment import read
-
-    return stack.enter_context(DagsterInstance.get() if read("DAGSTER_HOME") else DagsterInstance.ephemeral())
-
-
 def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from sia_dagster.cli.in_process import dagster_instance
     from sia_dagster.defs.progress import listen
     from sia_dagster.demo.run import DemoError, run_demo
 
     folder.mkdir(parents=True, exist_ok=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with ExitStack() as stack:
-        instance = _instance(stack)
+        instance = stack.enter_context(dagster_instance())
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet))
         week = bar.add_task("starting", total=None)
         stage = bar.add_task("", total=None)

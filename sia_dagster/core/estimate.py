@@ -29,13 +29,13 @@ from sia_dagster.core.tokens import estimate_tokens
 
 MESSAGE_TOKENS = 4
 """What a chat's wire form adds to each message."""
-LABEL_TOKENS = 12
+LABEL_TOKENS = 10
 """Of a judge's answer without its explanation."""
-EXPLANATION_TOKENS = 40
-"""Of a judge's explanation, which is asked for in one to three sentences."""
+EXPLANATION_TOKENS = 120
+"""Of a judge's explanation: the four of the real export that the tests hold average 116."""
 FAILING_SHARE = 1 / 3
 """Of the train samples: as many are assumed to be marked down, and so shown to the updater."""
-UPDATE_TOKENS = 250
+UPDATE_TOKENS = 600
 """Of an updater's answer: its thoughts and a few edits."""
 GROWTH_TOKENS = 30
 """What a candidate's prompt has more than the policy in force."""
@@ -76,7 +76,7 @@ class _Call(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """One kind of call, and what it takes for each sample by span id."""
+    """One kind of call, and what each takes, by span id."""
 
     what: str
     model: str
@@ -104,21 +104,21 @@ def estimate(
     actions = policy or policy_from_traces(samples)
     if actions is None:
         return Estimate()
-    judges = [_judging(each, samples, read_file or _no_file) for each in loop.evaluators if each.kind == "llm_classify"]
+    specs = [_spec(each, read_file or _no_file) for each in loop.evaluators if isinstance(each, LLMClassifyConfig)]
+    judges = [_judging(spec, samples) for spec in specs]
     kept, _ = set_near_duplicates_aside([sample for sample in samples if _fits(sample, actions)])
-    work = [_replaying(kept, actions), *judges]
-    arms = loop.policy.candidates + 1
-    lines = _lines("eval_results", judges, samples, 1, price_of)
-    train = _of(kept, "train")
+    train, selection, holdout = (_of(kept, split) for split in ("train", "selection", "holdout"))
+    lines = _lines("eval_results", judges, samples, 1)
     if train:
-        lines += [_updating(loop, actions, train, judges, price_of)]
-        lines += _lines("updated_policy", work, _of(kept, "selection"), arms, price_of)
-        lines += _lines("validation_results", work, _of(kept, "holdout"), 2 * loop.validation.repeats, price_of)
-    return Estimate(lines=tuple(lines))
+        replays = [_replaying(kept, actions), *judges]
+        lines += _lines("updated_policy", [_updating(loop, actions, train, specs)], train[:1], loop.policy.candidates)
+        lines += _lines("updated_policy", replays, selection, loop.policy.candidates + 1)
+        lines += _lines("validation_results", replays, holdout, 2 * loop.validation.repeats)
+    return Estimate(lines=tuple(_priced(line, price_of(line.model)) for line in lines))
 
 
 def _no_file(name: str) -> str:
-    raise OSError(f"no file is read here, {name} neither")
+    raise FileNotFoundError(f"{name!r} is not looked for")
 
 
 def _of(samples: Iterable[Sample], split: str) -> list[Sample]:
@@ -130,38 +130,39 @@ def _fits(sample: Sample, actions: Actions) -> bool:
     return set(actions.variables) <= set(sample.variables)
 
 
-def _lines(
-    stage: str, work: Sequence[_Work], samples: Sequence[Sample], times: int, price_of: PriceOf
-) -> list[StageEstimate]:
-    """One line for each kind of call that is made at all."""
+def _lines(stage: str, work: Sequence[_Work], samples: Sequence[Sample], times: int) -> list[StageEstimate]:
+    """One line for each kind of call that is made at all, not yet priced."""
     lines = []
     for what, model, known in work:
         calls = [known[sample.span_id] for sample in samples if sample.span_id in known] * times
-        lines += [_line(stage, _Work(what, model, {}), calls, price_of)] if calls else []
+        prompt, completion = sum(call.prompt for call in calls), sum(call.completion for call in calls)
+        spend = Spend(calls=len(calls), prompt_tokens=prompt, completion_tokens=completion)
+        lines += [StageEstimate(stage=stage, work=what, model=model, spend=spend)] if calls else []
     return lines
 
 
-def _line(stage: str, work: _Work, calls: Sequence[_Call], price_of: PriceOf) -> StageEstimate:
-    prompt, completion = sum(call.prompt for call in calls), sum(call.completion for call in calls)
-    price = price_of(work.model)
-    cost = None if price is None else round((prompt * price.input + completion * price.output) / 1_000_000, 9)
-    spend = Spend(calls=len(calls), prompt_tokens=prompt, completion_tokens=completion, cost_usd=cost)
-    return StageEstimate(stage=stage, work=work.what, model=work.model, spend=spend)
+def _priced(line: StageEstimate, price: Price | None) -> StageEstimate:
+    spend, cost = line.spend, None
+    if price is not None:
+        cost = round((spend.prompt_tokens * price.input + spend.completion_tokens * price.output) / 1_000_000, 9)
+    return line.model_copy(update={"spend": spend.model_copy(update={"cost_usd": cost})})
 
 
-def _judging(config: LLMClassifyConfig, samples: Iterable[Sample], read_file: ReadFile) -> _Work:
-    """What judging one output takes; a sample that lacks what the template names is no call."""
-    text = resolve_template(config.template, read_file)
-    spec = JudgeSpec(
+def _spec(config: LLMClassifyConfig, read_file: ReadFile) -> JudgeSpec:
+    return JudgeSpec(
         name=config.name,
         model=config.model,
-        template=text,
+        template=resolve_template(config.template, read_file),
         rails=dict(config.rails),
         provide_explanation=config.provide_explanation,
     )
-    template = parse_judge_template(text)
+
+
+def _judging(spec: JudgeSpec, samples: Iterable[Sample]) -> _Work:
+    """What judging one output takes; a sample that lacks what the template names is no call."""
+    template = parse_judge_template(spec.template)
     fixed = estimate_tokens(spec.system) + estimate_tokens(json.dumps(spec.form.shape)) + 2 * MESSAGE_TOKENS
-    answer = LABEL_TOKENS + (EXPLANATION_TOKENS if config.provide_explanation else 0)
+    answer = LABEL_TOKENS + (EXPLANATION_TOKENS if spec.provide_explanation else 0)
     calls = {}
     for sample in samples:
         try:
@@ -169,20 +170,16 @@ def _judging(config: LLMClassifyConfig, samples: Iterable[Sample], read_file: Re
         except EvaluatorError:
             continue
         calls[sample.span_id] = _Call(fixed + estimate_tokens(template.fill(texts)), answer)
-    return _Work(f"judge {config.name}", config.model, calls)
+    return _Work(f"judge {spec.name}", spec.model, calls)
 
 
 def _replaying(samples: Iterable[Sample], actions: Actions) -> _Work:
-    """What one new answer takes, under a candidate of `actions`."""
-    calls = {
-        sample.span_id: _Call(
-            GROWTH_TOKENS
-            + _chat_tokens(actions.messages(sample.variables if actions.variables else None, sample.messages))
-            + sum(estimate_tokens(json.dumps(tool)) for tool in sample.tools),
-            estimate_tokens(sample.output),
-        )
-        for sample in samples
-    }
+    """What one new answer takes, under `actions` or a candidate."""
+    calls = {}
+    for sample in samples:
+        chat = actions.messages(sample.variables if actions.variables else None, sample.messages)
+        tools = sum(estimate_tokens(json.dumps(tool)) for tool in sample.tools)
+        calls[sample.span_id] = _Call(GROWTH_TOKENS + _chat_tokens(chat) + tools, estimate_tokens(sample.output))
     return _Work("replay", actions.model, calls)
 
 
@@ -194,11 +191,38 @@ def _chat_tokens(messages: Iterable[JsonObject]) -> int:
 def _said(message: JsonObject) -> str:
     content = message.get("content") or ""
     text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
-    return text + json.dumps(message.get("tool_calls", ""))
+    return text + (json.dumps(message["tool_calls"]) if "tool_calls" in message else "")
 
 
-def _updating(
-    loop: LoopConfig, actions: Actions, train: Sequence[Sample], judges: Sequence[_Work], price_of: PriceOf
-) -> StageEstimate:
-    """One call a candidate, each with the prompt that the updater would build."""
-    raise AssertionError
+def _updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]) -> _Work:
+    """What one candidate takes, by the prompt that the updater builds; booked under the first train sample."""
+    constant = _primary(loop, specs)
+    state = StateActions(
+        loop=loop.name,
+        window=TimeWindow(key="estimate", start=train[0].start_time, end=train[-1].start_time),
+        actions=actions,
+        samples=tuple(_assumed(sample, place, constant) for place, sample in enumerate(train)),
+        eval_constants=(constant,),
+    )
+    clusters = find_clusters(state.samples, state.eval_constants)
+    limits = {"max_prompt_tokens": loop.policy.max_prompt_tokens, "budget": loop.policy.max_context_tokens}
+    shown = build_prompt(state, clusters, focuses(clusters, 1)[0], **limits)
+    call = _Call(_chat_tokens(shown.messages), UPDATE_TOKENS)
+    return _Work("update", loop.policy.model, {train[0].span_id: call})
+
+
+def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
+    """The evaluator that decides; of a function its criteria are not known here."""
+    config = next(each for each in loop.evaluators if each.name == loop.validation.primary)
+    if isinstance(config, LLMClassifyConfig):
+        spec = next(spec for spec in specs if spec.name == config.name)
+        return LLMClassify(spec, None, primary=True).constant
+    scale = {"low": config.low, "high": config.high}
+    return EvalConstant(name=config.name, kind=config.kind, fingerprint="", primary=True, **scale)
+
+
+def _assumed(sample: Sample, place: int, constant: EvalConstant) -> Sample:
+    """The sample as if it was marked down, or found good: every so many are."""
+    score = constant.low if place % round(1 / FAILING_SHARE) == 0 else constant.high
+    metric = EvalMetrics(name=constant.name, score=score, explanation="word " * EXPLANATION_TOKENS)
+    return sample.model_copy(update={"evals": (metric,)})

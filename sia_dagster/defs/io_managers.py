@@ -1,6 +1,8 @@
 """Where assets are kept: `<storage>/assets/<loop>/<asset>/<partition>.parquet|json`, on any fsspec URL."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -26,9 +28,10 @@ class DocumentIOManager(dg.UPathIOManager):
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
         """Read and validate; plain JSON for a parameter that is annotated with no model."""
         model = context.dagster_type.typing_type
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            return model.model_validate_json(path.read_bytes())
-        return json.loads(path.read_bytes())
+        with _named(path):
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                return model.model_validate_json(path.read_bytes())
+            return json.loads(path.read_bytes())
 
 
 class TableIOManager(dg.UPathIOManager):
@@ -50,12 +53,23 @@ class TableIOManager(dg.UPathIOManager):
         if context.dagster_type.typing_type is SampledSpans:
             from sia_dagster.adapters.span_table import read_sampled
 
-            with path.open("rb") as file:
+            with _named(path), path.open("rb") as file:
                 return read_sampled(file)
         import pandas as pd
 
-        with path.open("rb") as file:
+        with _named(path), path.open("rb") as file:
             return pd.read_parquet(file)
+
+
+@contextmanager
+def _named(path: "UPath") -> Iterator[None]:
+    """Name the file that cannot be read; a model's and Arrow's faults both are ValueErrors."""
+    try:
+        yield
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        sentence = f"{path}: not what this version wrote ({reason}); materialise its asset again"
+        raise dg.Failure(description=sentence, allow_retries=False) from error
 
 
 class Documents(dg.ConfigurableIOManagerFactory[DocumentIOManager]):

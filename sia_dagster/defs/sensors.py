@@ -51,11 +51,18 @@ def _is_of_loop(names: LoopNames, run: dg.DagsterRun) -> bool:
 
 
 def _reasons(failures: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What each failed stage said: our own sentence, else the error's message."""
+    """What each failed stage said: our own sentence, else Dagster's and that of the error beneath it."""
     for event in failures:
         failure, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
         told = failure.description if failure else None
-        yield told or (error.message.strip() if error else "")
+        yield told or " ".join(message.strip() for message in _messages(error))
+
+
+def _messages(error: Any) -> Iterator[str]:
+    """The message of a run's recorded error and of each cause beneath it."""
+    while error:
+        yield error.message
+        error = error.cause
 
 
 def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:

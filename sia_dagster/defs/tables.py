@@ -38,7 +38,7 @@ def _pandas_type() -> dg.DagsterType:
             PandasColumn.string_column("evaluator", non_nullable=True),
             PandasColumn.string_column("fingerprint", non_nullable=True),
             PandasColumn.exists("label"),
-            PandasColumn.float_column("score"),
+            PandasColumn.float_column("score", ignore_missing_vals=True),
             PandasColumn.exists("explanation"),
             PandasColumn.exists("error"),
             PandasColumn.categorical_column("source", categories=sources, of_types="object"),

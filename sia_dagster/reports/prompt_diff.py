@@ -72,9 +72,9 @@ def unified_lines(old: str, new: str) -> tuple[str, ...]:
     left, right = _sentences(visible(old)), _sentences(visible(new))
     if left == right:
         return tuple(f" {line}" for line in left)
-    context = max(len(left), len(right)) if len(left) <= 40 else 3
-    lines = list(difflib.unified_diff(left, right, n=context, lineterm=""))[2:]
-    return tuple(" …" if line.startswith("@@") else line for line in lines if context == 3 or line[:2] != "@@")
+    whole = len(left) <= 40
+    lines = list(difflib.unified_diff(left, right, n=max(len(left), len(right)) if whole else 3, lineterm=""))[2:]
+    return tuple(" …" if line.startswith("@@") else line for line in lines if not (whole and line.startswith("@@")))
 
 
 def count_lines(rows: Sequence[DiffRow]) -> tuple[int, int, int]:

@@ -1,0 +1,131 @@
+"""What `sia check` looks at in one window of a loop: its spans, its samples, and what running it would take."""
+
+from typing import Any
+
+from sia_dagster.adapters.prices import price_of
+from sia_dagster.cli.checks import Finding, Result, finding
+from sia_dagster.cli.project import CommandProject
+from sia_dagster.core.errors import ConfigError, SiaError, TraceError
+from sia_dagster.core.estimate import Estimate, estimate
+from sia_dagster.core.models import Sample, TimeWindow, Value
+from sia_dagster.core.ports import SpanQuery
+
+ALLOWED_SKIPPED = 0.1
+"""The share of unreadable spans from which the check warns, as the asset's own check does."""
+
+
+class WindowSpans(Value):
+    """What a loop would read in a window."""
+
+    loop: str
+    window: TimeWindow
+    calls: int = 0
+    """The application's LLM calls in it."""
+    sampled: int = 0
+    """Those that would be evaluated and replayed."""
+    samples: tuple[Sample, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+class WindowCheck(Value):
+    """What was found out about one window of one loop."""
+
+    findings: tuple[Finding, ...]
+    spans: WindowSpans | None = None
+    """None where they could not be read."""
+    estimate: Estimate = Estimate()
+
+
+def check_window(project: CommandProject, key: str | None) -> WindowCheck:
+    """Read the window (by default the latest closed one) and estimate its cost; nothing is paid for."""
+    name = project.loop.name
+    try:
+        spans = read_window(project, project.window(key))
+    except SiaError as error:
+        return WindowCheck(findings=(Finding(check=f"{name}: spans", result="fail", found=str(error)),))
+    found = [finding(f"{name}: spans", lambda: _spans(spans))]
+    if not spans.sampled:
+        return WindowCheck(findings=tuple(found), spans=spans)
+    found.append(finding(f"{name}: samples", lambda: _samples(spans)))
+    try:
+        expected = estimate_window(project, spans)
+    except SiaError as error:
+        found.append(Finding(check=f"{name}: cost", result="fail", found=str(error)))
+        return WindowCheck(findings=tuple(found), spans=spans)
+    found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
+    return WindowCheck(findings=tuple(found), spans=spans, estimate=expected)
+
+
+def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
+    """The window's spans as the assets would read them. Raises TraceError."""
+    from sia_dagster.core.openinference.samples import samples_from_rows
+    from sia_dagster.wiring.ports import trace_source
+
+    loop = project.loop
+    query = SpanQuery(window=window, where=loop.traces.where, sample_limit=loop.sample_limit)
+    calls, rows = 0, list[dict[str, Any]]()
+    for batch in trace_source(loop.traces, project.file.folder).spans(query):
+        calls += batch.num_rows
+        rows += batch.filter(batch["sampled"]).to_pylist()
+    mapped = samples_from_rows(rows)
+    return WindowSpans(
+        loop=loop.name,
+        window=window,
+        calls=calls,
+        sampled=len(rows),
+        samples=mapped.samples,
+        skipped=mapped.skipped,
+    )
+
+
+def estimate_window(project: CommandProject, spans: WindowSpans) -> Estimate:
+    """What the window would take under the policy that was in force at its end. Raises ConfigError, PolicyError."""
+    llm, folder = project.file.config.llm, project.file.folder
+    in_force = project.policies.in_force(before=spans.window.end)
+    return estimate(
+        project.loop,
+        spans.samples,
+        lambda model: price_of(model, llm.prices),
+        policy=in_force.actions if in_force else None,
+        read_file=lambda name: (folder / name).expanduser().read_text(encoding="utf-8"),
+    )
+
+
+def _spans(spans: WindowSpans) -> str:
+    where = f"window {spans.window.key} of {spans.loop}"
+    if not spans.calls:
+        raise TraceError(
+            f"{where} holds no call of the application: was there traffic, do the files reach this far, and does "
+            "`traces.where` fit it?"
+        )
+    if not spans.sampled:
+        raise TraceError(f"{where} holds {spans.calls} calls, and none of them has an output without an error")
+    return f"window {spans.window.key}: {spans.calls} calls, {spans.sampled} of them would be evaluated"
+
+
+def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
+    if not spans.skipped:
+        return f"all {spans.sampled} can be read"
+    told = f"{len(spans.skipped)} of {spans.sampled} cannot be read; the first: {spans.skipped[0]}"
+    if not spans.samples:
+        raise TraceError(told)
+    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", told
+
+
+def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, str]:
+    """Whether the window fits its budget. Raises ConfigError where the budget could not be kept."""
+    llm, spend = project.file.config.llm, expected.total
+    tokens = spend.prompt_tokens + spend.completion_tokens
+    told = f"up to about {spend.calls} model calls and {tokens:,} tokens"
+    if spend.cost_usd is None:
+        models = ", ".join(expected.unpriced)
+        if llm.budget_usd is not None:
+            advice = "add their prices (USD for a million tokens), or use llm.budget_tokens"
+            raise ConfigError(f"llm.budget_usd cannot be kept, since the price of {models} is unknown: {advice}")
+        return "warn", f"{told}; the price of {models} is unknown, so the cost is, too: add it to llm.prices"
+    told += f", {spend.cost_usd:.2f} USD" if spend.cost_usd >= 0.1 else f", {spend.cost_usd:.4f} USD"
+    if llm.budget_usd is not None and spend.cost_usd > llm.budget_usd:
+        return "warn", f"{told}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
+    if llm.budget_tokens is not None and tokens > llm.budget_tokens:
+        return "warn", f"{told}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
+    return told

@@ -1,0 +1,36 @@
+"""Dagster in this process, quietly: what the commands that run assets share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sia_dagster.adapters.environment import read
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, ExecuteInProcessResult
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration: Dagster's own log lines stay out of the terminal; the UI has them."""
+
+
+@contextmanager
+def dagster_instance() -> "Iterator[DagsterInstance]":
+    """The instance of $DAGSTER_HOME, so that the UI shows the run; else one for this run alone."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() if read("DAGSTER_HOME") else DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def failure_of(result: "ExecuteInProcessResult") -> str:
+    """Why the first failed stage failed: our own sentence where there is one, else the first cause of all."""
+    failed = next((event for event in result.all_events if event.is_step_failure), None)
+    if failed is None:
+        return "the run failed before its first stage; see the log of the run in the UI"
+    failure, error = failed.step_failure_data.user_failure_data, failed.step_failure_data.error
+    if failure and failure.description:
+        return failure.description
+    while error and error.cause:
+        error = error.cause
+    said = error.message.strip() if error else "no reason is known"
+    return f"the stage {failed.step_key} failed: {said}"

@@ -1,0 +1,40 @@
+"""`sia init`: a commented configuration to start from."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+EXAMPLE = "\b\nExample: sia init\n         sia init --force   (over the one that is there)"
+
+
+@click.command(epilog=EXAMPLE)
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+def command(force: bool) -> None:
+    """Write a commented sia.yaml into the working folder.
+
+    Filled in from the environment where they are set: OPENAI_BASE_URL, SIA_JUDGE_MODEL, SIA_OPTIMIZER_MODEL; the path
+    is $SIA_CONFIG where that is set. A key never stands in the file, only its variable's name.
+    """
+    from sia_dagster.adapters.config_file import FILE_NAME, find_config
+    from sia_dagster.adapters.config_template import config_text
+    from sia_dagster.adapters.environment import read
+
+    path = find_config() or Path.cwd() / FILE_NAME
+    _write(path, config_text(datetime.now(UTC).date(), read), replace=force)
+    click.echo(f"Wrote {path}")
+    click.echo("Next: name your traces and loop in it, then `sia check`.")
+    if read("OPENAI_API_KEY") is None:
+        click.echo("It takes the key from OPENAI_API_KEY, which is not set: export it, or put it in .env beside it.")
+
+
+def _write(path: Path, text: str, *, replace: bool) -> None:
+    from sia_dagster.core.errors import ConfigError
+
+    if path.exists() and not replace:
+        raise ConfigError(f"{path} is there already; `sia init --force` replaces it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror})") from error

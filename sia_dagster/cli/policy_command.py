@@ -1,0 +1,176 @@
+"""`sia policy`: the registry of a loop's policies, and who puts one in force."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from sia_dagster.core.models import Actions
+    from sia_dagster.core.results import PolicyVersion
+
+_loop = click.option("--loop", "loop_name", help="The loop; not needed where there is only one.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_by = click.option("--by", help="Your name, for the registry; by default $USER.")
+
+
+@click.group(epilog="Example: sia policy list --loop message_desk")
+def command() -> None:
+    """List, show, compare, promote and roll back the policies of a loop.
+
+    Versions count from 1; 0 is the policy before any promotion, as the traces showed it. The highest is in force.
+    """
+
+
+@command.command(
+    "list", short_help="List all versions, oldest first.", epilog="Example: sia policy list --loop message_desk"
+)
+@_loop
+@_json
+def list_(loop_name: str | None, as_json: bool) -> None:
+    """List all versions, oldest first: when, by whom, on which window's evidence."""
+    from sia_dagster.cli.policy_text import versions_table
+    from sia_dagster.cli.project import open_project
+
+    project = open_project(loop_name)
+    versions = project.policies.versions()
+    if as_json:
+        click.echo(json.dumps([version.model_dump(mode="json") for version in versions], indent=2))
+    elif not versions:
+        click.echo(f"{project.loop.name}: no policy was promoted yet; the one that the traces show is in force.")
+    else:
+        _print(versions_table(project.loop.name, versions), soft_wrap=False)
+
+
+@command.command(
+    short_help="Show one version and its evidence.",
+    epilog="\b\nExample: sia policy show\n         sia policy show --version 1",
+)
+@_loop
+@click.option("--version", type=click.IntRange(min=0), help="By default the version in force.")
+@_json
+def show(loop_name: str | None, version: int | None, as_json: bool) -> None:
+    """Show one version: its prompt and settings, and the evidence that it rests on."""
+    from sia_dagster.cli.policy_text import policy_text
+    from sia_dagster.cli.project import open_project
+
+    versions = open_project(loop_name).policies.versions()
+    number = _in_force(versions).version if version is None else version
+    actions, entry = actions_of(versions, number), _entry(versions, number)
+    if as_json:
+        told = entry.model_dump(mode="json") if entry else {"version": 0, "actions": actions.model_dump(mode="json")}
+        click.echo(json.dumps(told, indent=2))
+    else:
+        _print(policy_text(entry, actions, in_force=number == versions[-1].version))
+
+
+@command.command(
+    short_help="Compare two versions.",
+    epilog="\b\nExample: sia policy diff        (what the version in force changed)\n         sia policy diff 0 2",
+)
+@_loop
+@click.argument("old", type=click.IntRange(min=0), required=False)
+@click.argument("new", type=click.IntRange(min=0), required=False)
+@_json
+def diff(loop_name: str | None, old: int | None, new: int | None, as_json: bool) -> None:
+    """Compare version OLD with NEW: the prompt as a unified diff, then the settings.
+
+    By default NEW is the version in force and OLD the one that it replaced.
+    """
+    from sia_dagster.cli.policy_text import diff_document, diff_text
+    from sia_dagster.cli.project import open_project
+
+    versions = open_project(loop_name).policies.versions()
+    right = _in_force(versions).version if new is None else new
+    entry = _entry(versions, right)
+    left = (entry.parent if entry else None) or 0 if old is None else old
+    before, after = actions_of(versions, left), actions_of(versions, right)
+    if as_json:
+        click.echo(json.dumps({"old": left, "new": right, **diff_document(before, after)}, indent=2))
+    else:
+        _print(diff_text(left, right, before, after))
+
+
+@command.command(
+    short_help="Put an accepted window's candidate in force.",
+    epilog="Example: sia policy promote --window 2026-11-09 --by Ada",
+)
+@_loop
+@click.option("--window", required=True, help="The window whose accepted candidate comes into force.")
+@_by
+@_json
+def promote(loop_name: str | None, window: str, by: str | None, as_json: bool) -> None:
+    """Put an accepted window's candidate in force, as materialising `promoted_policy` in the UI does.
+
+    Refused with the reason and exit code 1 where the verdict is not `accept`, or another policy came into force since.
+    """
+    from sia_dagster.cli.project import open_project
+    from sia_dagster.cli.promotion import promote_window
+
+    promotion = promote_window(open_project(loop_name), window, by=by or _user())
+    click.echo(promotion.model_dump_json(indent=2) if as_json else f"{promotion.loop}: {promotion.reason}")
+
+
+@command.command(
+    short_help="Put an earlier policy in force again.",
+    epilog="\b\nExample: sia policy rollback --by Ada\n         sia policy rollback --to 0",
+)
+@_loop
+@click.option("--to", "to_version", type=click.IntRange(min=0), help="By default the version before the one in force.")
+@_by
+@_json
+def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_json: bool) -> None:
+    """Put an earlier policy in force again, as a new version; the history stays."""
+    from sia_dagster.cli.project import open_project
+    from sia_dagster.core.promotion import rollback as roll_back
+
+    project = open_project(loop_name)
+    entry = roll_back(project.policies, to_version, at=datetime.now(UTC), by=by or _user())
+    restored = f"of version {entry.restores}" if entry.restores else "from before any promotion"
+    told = f"{entry.loop}: version {entry.version} is in force, the policy {restored} again"
+    click.echo(entry.model_dump_json(indent=2) if as_json else told)
+
+
+def actions_of(versions: "Sequence[PolicyVersion]", number: int) -> "Actions":
+    """The policy of a version; 0 is the one before any promotion. Raises PolicyNotFound with the versions there are."""
+    from sia_dagster.core.errors import PolicyNotFound
+
+    if entry := _entry(versions, number):
+        return entry.actions
+    if number == 0 and versions and versions[0].replaced:
+        return versions[0].replaced
+    _in_force(versions)
+    there = ", ".join(str(entry.version) for entry in versions)
+    raise PolicyNotFound(f"there is no version {number}; there are: {there}")
+
+
+def _entry(versions: "Sequence[PolicyVersion]", number: int) -> "PolicyVersion | None":
+    return next((entry for entry in versions if entry.version == number), None)
+
+
+def _in_force(versions: "Sequence[PolicyVersion]") -> "PolicyVersion":
+    from sia_dagster.core.errors import PolicyNotFound
+
+    if not versions:
+        raise PolicyNotFound(
+            "no policy was promoted yet, so the one that the traces show is in force; `sia run --window KEY` looks for "
+            "a better one, and `sia policy promote` puts it in force"
+        )
+    return versions[-1]
+
+
+def _user() -> str:
+    from sia_dagster.adapters.environment import read
+
+    return read("USER") or read("USERNAME") or "a person"
+
+
+def _print(renderable: "Text | Table", *, soft_wrap: bool = True) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable, soft_wrap=soft_wrap)

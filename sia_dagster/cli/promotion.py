@@ -1,0 +1,56 @@
+"""A person's approval: the asset `promoted_policy` materialised in this process, as the UI does it."""
+
+from pydantic import ValidationError
+
+from sia_dagster.cli.project import CommandProject
+from sia_dagster.core.errors import ConfigError, PromotionRefused, SiaError
+from sia_dagster.core.results import Promotion, ValidationReport
+
+
+def promote_window(project: CommandProject, window: str, *, by: str) -> Promotion:
+    """Put the window's candidate in force. A second call for the same window gives the first one's entry.
+
+    Raises PromotionRefused with the reason where the evidence does not allow it, ConfigError where the window has not
+    run, SiaError where the asset fails.
+    """
+    report = read_report(project, window)
+    if report.verdict != "accept":
+        reasons = "; ".join(report.reasons)
+        raise PromotionRefused(f"the verdict of window {window} is {report.verdict}, so the policy stays. {reasons}")
+    promotion = _materialise(project, window, by)
+    if promotion.promoted is None:
+        raise PromotionRefused(promotion.reason)
+    return promotion
+
+
+def read_report(project: CommandProject, window: str) -> ValidationReport:
+    """The window's verdict. Raises ConfigError where it has not run, or its document cannot be read."""
+    path = project.document_path("validation_results", window)
+    try:
+        return ValidationReport.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise project.not_run(window) from error
+    except (OSError, ValidationError) as error:
+        advice = f"run the window again: `sia run --loop {project.loop.name} --window {window}`"
+        raise ConfigError(f"{path}: this document cannot be read; {advice}") from error
+
+
+def _materialise(project: CommandProject, window: str, by: str) -> Promotion:
+    from sia_dagster.cli.in_process import QUIET, dagster_instance, failure_of
+
+    key = project.names.asset("promoted_policy")
+    step = {"__".join(key.path): {"config": {"approved_by": by}}}
+    # Not the loop's job: where promotion is manual it leaves this asset out.
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    with dagster_instance() as instance:
+        result = job.execute_in_process(
+            partition_key=window,
+            asset_selection=[key],
+            instance=instance,
+            raise_on_error=False,
+            run_config={**QUIET, "ops": step},
+        )
+        if not result.success:
+            raise SiaError(failure_of(result))
+        promotion: Promotion = result.asset_value(key)
+        return promotion
