@@ -22,8 +22,9 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
 from sia_dagster.core.models import Actions, JsonObject, TimeWindow
 from sia_dagster.core.results import PolicyVersion
+from sia_dagster.defs.loop import build_loop
 from sia_dagster.defs.names import STAGES
-from sia_dagster.defs.project import build_project
+from sia_dagster.defs.resources import Clock
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import MODELS
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
@@ -84,14 +85,16 @@ class Desk:
     loop: LoopConfig = field(default_factory=loop_config)
     llm: Mapping[str, Any] = field(default_factory=dict)
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    clock: str = "window_end"
+    """Each window is decided as it closed, as in a loop that has run all along; `now` makes it history."""
 
     def with_loop(self, **changes: Any) -> "Desk":
         """The same folder under another configuration."""
-        return Desk(self.folder, self.base_url, loop_config(**changes), self.llm, self.instance)
+        return Desk(self.folder, self.base_url, loop_config(**changes), self.llm, self.instance, self.clock)
 
     def with_llm(self, **llm: Any) -> "Desk":
         """The same folder with other settings of the endpoint."""
-        return Desk(self.folder, self.base_url, self.loop, llm, self.instance)
+        return Desk(self.folder, self.base_url, self.loop, llm, self.instance, self.clock)
 
     @cached_property
     def config(self) -> ProjectConfig:
@@ -100,7 +103,11 @@ class Desk:
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        return build_project(self.config, self.folder)
+        clock = {"clock": Clock(at=self.clock)}
+        return dg.Definitions.merge(
+            build_loop(self.loop, llm=self.config.llm, folder=self.folder, resources=clock),
+            dg.Definitions(executor=dg.in_process_executor),
+        )
 
     def write(self, number: int = 0, actions: Actions | None = None, **plan: Any) -> None:
         """Week `number` of the demo's traffic under `actions`."""
@@ -135,7 +142,7 @@ class Desk:
         return rows
 
     def contents(self, window: str = FIRST) -> dict[str, object]:
-        """By stage, the bytes of a document or the rows of a table; without promoted_policy, which holds the time."""
+        """By stage, the bytes of a document or the rows of a table; without promoted_policy, which names the folder."""
         found: dict[str, object] = {}
         for stage in STAGES[:-1]:
             table = stage in STAGES[:2]
@@ -155,10 +162,12 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, answer: Answer = simulated, **changes: Any) -> Iterator[tuple[Desk, ScriptedServer]]:
+def desk(
+    folder: Path, answer: Answer = simulated, *, clock: str = "window_end", **changes: Any
+) -> Iterator[tuple[Desk, ScriptedServer]]:
     """A loop over an endpoint that answers by `answer`, and the server that kept the requests."""
     with ScriptedServer(answer) as server, dg.DagsterInstance.ephemeral() as instance:
-        yield Desk(folder, server.base_url, loop_config(**changes), instance=instance), server
+        yield Desk(folder, server.base_url, loop_config(**changes), instance=instance, clock=clock), server
 
 
 def metadata(result: dg.ExecuteInProcessResult, stage: str) -> dict[str, Any]:

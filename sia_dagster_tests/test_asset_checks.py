@@ -21,6 +21,7 @@ CLAIMS = {
     "replays_are_scored": "validation_results",
     "candidate_is_better": "validation_results",
     "promotion_rests_on_evidence": "promoted_policy",
+    "approved_policy_is_in_force": "promoted_policy",
 }
 BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "replays_are_scored"}
 

@@ -1,6 +1,5 @@
 """One window through the real job: what is stored, where, and what people see of it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ import pytest
 
 from sia_dagster.adapters.span_table import read_sampled
 from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
-from sia_dagster.core.models import StateActions
+from sia_dagster.core.models import EvalMetrics, StateActions
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
 from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
 from sia_dagster.defs.names import STAGES
+from sia_dagster.defs.progress import listen
+from sia_dagster.defs.tables import EVAL_RESULTS_TYPE, eval_results_frame
 from sia_dagster_tests.loops import FIRST, NAME, WEEKS, Desk, desk, materialization, materialized, metadata
 from sia_dagster_tests.servers import ScriptedServer
 
@@ -176,8 +177,33 @@ def test_every_asset_says_what_it_is(run: Run) -> None:
         assert isinstance(node.partitions_def, dg.TimeWindowPartitionsDefinition)
 
 
-def test_no_text_of_the_traces_is_a_key_of_metadata_or_events(run: Run) -> None:
-    """What customers write stands in documents and described tables, never in Dagster's own names."""
-    request = run[0].document("baseline_state_actions", StateActions).samples[0].request
-    names = [name for stage in STAGES for name in shown(run, stage)]
-    assert request not in json.dumps(names)
+def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
+    """What the command's bar shows; the log gets a line at each tenth of the way."""
+    found, _, _ = run
+    heard: list[tuple[int, int, str]] = []
+    with listen(lambda done, of, what: heard.append((done, of, what))):
+        assert found.run().success
+    ends = {what: (done, of) for done, of, what in heard}
+    assert set(ends) == {"evaluations", "selection replay", "holdout replay"}
+    assert all(done == of for done, of in ends.values())
+    silent = len(heard)
+    assert found.run(FIRST, "eval_results").success
+    assert len(heard) == silent
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"source": "guessed"}, "source"),
+        ({"attempts": -1}, "attempts"),
+        ({"span_id": None}, "span_id"),
+        ({"score": "high"}, "score"),
+    ],
+)
+def test_what_is_no_eval_result_is_refused(change: dict[str, Any], said: str) -> None:
+    metrics = EvalMetrics(name="is_brief", score=1.0, source="code")
+    frame = eval_results_frame({"a": (metrics,), "b": (metrics.model_copy(update={"score": None, "error": "hung"}),)})
+    fine = dg.check_dagster_type(EVAL_RESULTS_TYPE, frame)
+    bad = dg.check_dagster_type(EVAL_RESULTS_TYPE, frame.assign(**change))
+    assert (fine.success, bad.success) == (True, False)
+    assert said in str(bad.description)

@@ -11,7 +11,7 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.demo.customers import INJECTED_LINE
-from sia_dagster.demo.run import DemoError, WeekOutcome, run_demo, total_cost
+from sia_dagster.demo.run import DemoError, WeekOutcome, run_demo
 from sia_dagster.demo.traffic import WEEKS, week_windows
 from sia_dagster.policy import load_policy
 
@@ -112,7 +112,6 @@ def test_the_week_without_traffic_costs_nothing_and_keeps_the_policy(demo: Demo)
 
 
 def test_costs_are_within_each_week_s_budget(demo: Demo) -> None:
-    assert total_cost(demo.weeks) == pytest.approx(sum(week.cost_usd for week in demo.weeks))
     assert all(week.cost_usd < 1.0 for week in demo.weeks)
     assert all(week.cost_usd > 0 for week, plan in zip(demo.weeks, WEEKS, strict=True) if plan.conversations)
 

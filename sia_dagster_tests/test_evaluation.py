@@ -13,11 +13,12 @@ from sia_dagster.core.config import CodeConfig, PlatformConfig
 from sia_dagster.core.errors import CallFailed, EndpointRefused, EvaluatorError
 from sia_dagster.core.evaluation import (
     EVAL_RESULT_COLUMNS,
+    check_fingerprints,
     eval_result_rows,
     evals_from_rows,
     evaluate,
-    unscored_share,
     unscored_shares,
+    worst_unscored_share,
 )
 from sia_dagster.core.evaluators.code import CodeEvaluator
 from sia_dagster.core.evaluators.llm_classify import LLMClassify
@@ -96,7 +97,7 @@ def test_an_evaluator_that_raises_hangs_or_leaves_its_rails_fails_its_rows_alone
     assert "'perhaps' is none of the rails" in failed["s2", "correctness"]
     assert "gave no answer within 0.05 s" in failed["s3", "hangs"]
     assert "ZeroDivisionError" in failed["s0", "raises"]
-    assert unscored_share(evals) == pytest.approx(4 / 15)
+    assert worst_unscored_share(evals) == ("correctness", 0.4)
     assert unscored_shares(evals) == {"correctness": 0.4, "hangs": 0.2, "raises": 0.2}
 
 
@@ -122,7 +123,23 @@ def test_progress_counts_every_row() -> None:
 def test_nothing_to_do_is_nothing_done() -> None:
     assert run([], code("one", lambda _: 1)) == {}
     assert run(samples(2)) == {"s0": (), "s1": ()}
-    assert (unscored_share({}), unscored_share({"s0": ()}), unscored_shares({})) == (0.0, 0.0, {})
+    assert (worst_unscored_share({}), worst_unscored_share({"s0": ()}), unscored_shares({})) == (("", 0.0),) * 2 + ({},)
+
+
+def test_what_a_platform_did_not_record_is_no_failure() -> None:
+    platform = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
+    evals = run(samples(4), platform, code("length", lambda item: 1 if item.span_id == "s0" else None))
+    assert unscored_shares(evals)["csat"] == 1.0
+    assert worst_unscored_share(evals) == ("length", 0.75)
+
+
+def test_scores_of_a_changed_evaluator_are_refused() -> None:
+    before, after = (EvalConstant(name="tone", kind="code", fingerprint=f) for f in ("f00", "f01"))
+    check_fingerprints([("tone", "f00")], [before])
+    with pytest.raises(EvaluatorError, match=r"tone changed since .* eval_results"):
+        check_fingerprints([("tone", "f00")], [after])
+    with pytest.raises(EvaluatorError, match="tone"):
+        check_fingerprints([("tone", "f00")], [])
 
 
 def test_the_draw_reaches_the_judge_as_a_new_question(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 from upath import UPath
 
 from sia_dagster.core.config import LLMConfig
-from sia_dagster.core.models import Actions, TimeWindow
+from sia_dagster.core.models import Actions, EvalMetrics
 from sia_dagster.core.results import ValidationReport
 from sia_dagster.defs.io_managers import Documents, Tables
 from sia_dagster.defs.loop import build_loop
+from sia_dagster.defs.resources import Clock
+from sia_dagster.defs.tables import eval_results_frame
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.loops import FIRST, NAME, QUIET, WEEKS, Desk, desk, failure, loop_config
+from sia_dagster_tests.loops import FIRST, NAME, QUIET, WEEKS, Desk, desk, failure, loop_config, materialization
 
 REPORT = ValidationReport(loop=NAME, window=WEEKS[0], verdict="inconclusive", reasons=("too few",))
 PARTITIONS = dg.WeeklyPartitionsDefinition(start_date=FIRST, day_offset=1)
@@ -59,7 +61,8 @@ def test_a_document_comes_back_as_plain_json_for_who_knows_no_model(root: str, a
 
 
 def test_a_table_comes_back_as_a_frame(root: str) -> None:
-    frame = pd.DataFrame({"span_id": ["a", "b"], "score": [1.0, None]})
+    said = EvalMetrics(name="correctness", score=1.0), EvalMetrics(name="correctness", error="no answer")
+    frame = eval_results_frame({"a": said[:1], "b": said[1:]})
     pd.testing.assert_frame_equal(stored(frame, "tables", root, Any), frame)
     assert (UPath(root) / NAME / "kept" / f"{FIRST}.parquet").exists()
 
@@ -112,7 +115,8 @@ def test_a_loop_keeps_all_on_a_url_but_its_completion_store(tmp_path: Path) -> N
         here = Desk(tmp_path, provider.base_url, loop_config(), instance=instance)
         here.write()
         llm = LLMConfig(base_url=provider.base_url)
-        definitions = build_loop(here.loop, llm=llm, storage=storage, folder=tmp_path)
+        clock = {"clock": Clock(at="window_end")}
+        definitions = build_loop(here.loop, llm=llm, storage=storage, folder=tmp_path, resources=clock)
         result = definitions.resolve_job_def(f"{NAME}_improvement").execute_in_process(
             partition_key=FIRST, instance=instance, run_config=QUIET
         )
@@ -122,13 +126,8 @@ def test_a_loop_keeps_all_on_a_url_but_its_completion_store(tmp_path: Path) -> N
     assert (root / f"policies/{NAME}/000001.json").exists()
     assert (root / f"reports/{NAME}/{FIRST}.html").exists()
     assert pd.read_parquet((root / f"assets/{NAME}/traces/{FIRST}.parquet").open("rb")).shape[0] > 0
-    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey([NAME, STAGE])]
-    link = event.step_materialization_data.materialization.metadata["report"]
+    link = materialization(result, "validation_results").metadata["report"]
     assert link == dg.MetadataValue.url(f"{storage}/reports/{NAME}/{FIRST}.html")
     assert {p.name for p in (tmp_path / ".sia").iterdir() if not p.name.endswith(("-wal", "-shm", ".lock"))} == {
         "completions.sqlite"
     }
-    assert TimeWindow.model_validate(report.window) == WEEKS[0]
-
-
-STAGE = "validation_results"

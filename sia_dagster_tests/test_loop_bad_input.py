@@ -242,6 +242,18 @@ def test_a_few_failures_are_rows_and_the_rest_stands(tmp_path: Path) -> None:
     assert checks(result)["unscored_share_is_low"].passed
 
 
+def test_an_evaluator_that_changed_in_between_must_judge_again(tmp_path: Path) -> None:
+    """Like with like: what scored the logged outputs scores the replayed ones."""
+    with desk(tmp_path) as (found, _):
+        found.write(conversations=6)
+        assert found.run(FIRST, "traces", "eval_results").success
+        changed = found.with_loop(evaluators=[{**CORRECTNESS, "template": "helpfulness"}, IS_BRIEF])
+        stage, told = failure(changed.run(FIRST, "baseline_state_actions"))
+        assert changed.run(FIRST).success
+    assert stage == "baseline_state_actions"
+    assert "correctness changed since this window was evaluated: materialise it again from eval_results on" in told
+
+
 def answering(model: str, answer: Callable[[Body, int], Reply | Body]) -> Callable[[Body, int], Reply | Body]:
     """The demo's models, but for one."""
     return lambda body, n: answer(body, n) if body["model"] == model else simulated(body)

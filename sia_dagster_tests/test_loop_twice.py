@@ -43,8 +43,7 @@ def test_a_window_run_twice_gives_the_same_bytes_and_pays_for_nothing(tmp_path: 
     assert {metadata(again, stage)["model_calls_paid_in_this_run"] for stage in PAYING} == {0}
     assert all(metadata(again, stage)["cost_usd"] > 0 for stage in PAYING)
     assert len(found.versions) == 1
-    kept = Promotion.model_validate_json(promotion)
-    assert found.document("promoted_policy", Promotion).promoted == kept.promoted
+    assert found.file("promoted_policy").read_bytes() == promotion
 
 
 def test_a_fresh_folder_gives_the_same_result(tmp_path: Path) -> None:
@@ -93,7 +92,7 @@ def test_a_backfill_in_any_order_gives_the_same_documents(tmp_path: Path) -> Non
     for folder, order in ((tmp_path / "forth", (FIRST, SECOND, THIRD)), (tmp_path / "back", (THIRD, SECOND, FIRST))):
         with desk(folder, promotion="manual") as (found, _):
             for number in range(3):
-                found.write(number, conversations=16)
+                found.write(number, conversations=8)
             assert all(found.run(window).success for window in order)
             found_in.append({window: found.contents(window) for window in sorted(order)})
     assert found_in[0] == found_in[1]

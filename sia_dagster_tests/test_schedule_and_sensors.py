@@ -11,6 +11,7 @@ import pytest
 
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.results import Promotion, ValidationReport
+from sia_dagster.defs.names import STAGES
 from sia_dagster_tests.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, loop_config, materialized
 from sia_dagster_tests.servers import refusal
 from sia_dagster_tests.test_webhook import hook
@@ -90,7 +91,7 @@ def test_a_manual_loop_promotes_nothing_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_person_who_materialises_the_policy_promotes_it(tmp_path: Path) -> None:
-    with accepted(tmp_path) as found:
+    with accepted(tmp_path, clock="now") as found:
         result = found.run(FIRST, "promoted_policy", config={"approved_by": "Ada"})
         again = found.run(FIRST, "promoted_policy", config={"approved_by": "Bob"})
     assert materialized(result) == {"promoted_policy"}
@@ -99,6 +100,7 @@ def test_a_person_who_materialises_the_policy_promotes_it(tmp_path: Path) -> Non
     assert version.actions == found.document("validation_results", ValidationReport).candidate
     assert version.report == str(tmp_path / ".sia" / "reports" / NAME / f"{FIRST}.html")
     assert datetime.now(UTC) - version.at < timedelta(minutes=10)
+    assert checks(result)["approved_policy_is_in_force"].passed
     assert again.success
     assert found.document("promoted_policy", Promotion).promoted == version
 
@@ -113,7 +115,32 @@ def test_nobody_can_promote_what_is_not_proven(tmp_path: Path) -> None:
     assert promotion.promoted is None
     assert "the verdict is inconclusive" in promotion.reason
     assert found.versions == ()
-    assert checks(result)["promotion_rests_on_evidence"].passed
+    claims = checks(result)
+    assert claims["promotion_rests_on_evidence"].passed
+    assert not claims["approved_policy_is_in_force"].passed
+    assert promotion.reason in str(claims["approved_policy_is_in_force"].description)
+
+
+def test_nobody_approves_what_the_same_run_has_just_found(tmp_path: Path) -> None:
+    with desk(tmp_path, promotion="manual") as (found, _):
+        found.write()
+        result = found.run(FIRST, *STAGES)
+    assert result.success
+    assert found.document("validation_results", ValidationReport).verdict == "accept"
+    assert "it waits for approval" in found.document("promoted_policy", Promotion).reason
+    assert found.versions == ()
+
+
+def test_history_is_promoted_by_a_person_alone(tmp_path: Path) -> None:
+    """An automatic loop leaves a window alone that others have followed, until somebody says who wants it."""
+    with desk(tmp_path, clock="now") as (found, _):
+        found.write()
+        assert found.run().success
+        promotion = found.document("promoted_policy", Promotion)
+        assert promotion.promoted is None
+        assert "a later window has closed since" in promotion.reason
+        assert found.run(FIRST, "promoted_policy", config={"approved_by": "Ada"}).success
+    assert [version.by for version in found.versions] == ["Ada"]
 
 
 def test_a_window_that_waits_is_told_once_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What a stage used and what a window may still spend."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -40,18 +41,21 @@ class _Line:
     paid_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float | None = 0.0
+    costs: list[float] | None = field(default_factory=list)
+    """One a distinct answer; None where one of them has no price."""
     most_prompt_ratio: float = 0.0
     most_completion: int | None = None
     seen: set[str] = field(default_factory=set)
 
     def spend(self) -> Spend:
+        # fsum: the same total in whatever order answers came.
+        cost = None if self.costs is None else math.fsum(self.costs)
         return Spend(
             calls=self.calls,
             paid_calls=self.paid_calls,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
-            cost_usd=self.cost_usd,
+            cost_usd=cost,
         )
 
 
@@ -87,8 +91,10 @@ class Ledger:
         line.seen.add(key)
         line.prompt_tokens += reply.prompt_tokens
         line.completion_tokens += reply.completion_tokens
-        known = line.cost_usd is not None and reply.cost_usd is not None
-        line.cost_usd = (line.cost_usd or 0.0) + (reply.cost_usd or 0.0) if known else None
+        if line.costs is not None and reply.cost_usd is not None:
+            line.costs.append(reply.cost_usd)
+        else:
+            line.costs = None
 
     def cost(self, request: ChatRequest, *, prompt_tokens: float, completion_tokens: float) -> float | None:
         """USD of a call; None where the model's price is unknown."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.errors import CallFailed, EvaluatorError
-from sia_dagster.core.models import EvalMetrics, JsonObject, Sample
+from sia_dagster.core.models import EvalConstant, EvalMetrics, JsonObject, Sample
 from sia_dagster.core.ports import Evaluator, Progress
 
 Evals = Mapping[str, Sequence[EvalMetrics]]
@@ -79,9 +79,28 @@ def evals_from_rows(rows: Iterable[Mapping[Any, Any]]) -> dict[str, tuple[EvalMe
     return {span_id: tuple(metrics) for span_id, metrics in evals.items()}
 
 
-def unscored_share(evals: Evals) -> float:
-    """The share of (span, evaluator) rows without a score, 0..1; 0 where there are no rows."""
-    return _share([metrics for row in evals.values() for metrics in row])
+def worst_unscored_share(evals: Evals) -> tuple[str, float]:
+    """The evaluator with the largest share of rows without a score, and that share; the first of equals.
+
+    Scores that the platform recorded are left out: people and platforms annotate a few calls, which is no failure.
+    `("", 0.0)` without rows.
+    """
+    asked = {span: tuple(m for m in row if m.source != "platform") for span, row in evals.items()}
+    shares = unscored_shares(asked)
+    name = max(shares, key=lambda evaluator: shares[evaluator], default="")
+    return name, shares.get(name, 0.0)
+
+
+def check_fingerprints(said: Iterable[tuple[str, str]], constants: Sequence[EvalConstant]) -> None:
+    """Raise EvaluatorError if an evaluator is not the one that `said` (name, fingerprint) comes from.
+
+    Scores of a changed template, rails, model or function do not compare with those of the new one.
+    """
+    now = {constant.name: constant.fingerprint for constant in constants}
+    if changed := sorted({name for name, fingerprint in said if now.get(name) != fingerprint}):
+        raise EvaluatorError(
+            f"{', '.join(changed)} changed since this window was evaluated: materialise it again from eval_results on"
+        )
 
 
 def unscored_shares(evals: Evals) -> dict[str, float]:

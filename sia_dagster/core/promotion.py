@@ -21,26 +21,31 @@ def promote(
     same window and candidate returns the entry of the first, also when another version came into force since.
     Raises PolicyError if the registry cannot be read or written.
     """
-    if report.verdict != "accept" or report.candidate is None:
-        return _refused(report, f"the verdict is {report.verdict}, so the policy in force stays")
     versions = store.versions()
     current = versions[-1] if versions else None
+    if report.verdict != "accept" or report.candidate is None:
+        return refused(report, f"the verdict is {report.verdict}, so the policy in force stays")
     earlier = next((v for v in versions if v.kind == "promote" and v.window == report.window), None)
     if earlier is not None and earlier.actions == report.candidate:
         return Promotion(loop=report.loop, window=report.window, promoted=earlier, reason=_repeated(earlier, current))
-    if current is not None and current.actions != report.baseline:
-        return _refused(report, _outdated(report, current))
+    if current is not None and is_outdated(report, current):
+        return refused(report, _outdated(report, current))
     entry = promotion_entry(report, report.candidate, parent=current, at=at, by=by, report_url=report_url)
     try:
         stored = store.append(entry)
     except PromotionRefused as refusal:
-        return _refused(report, str(refusal))
+        return refused(report, str(refusal))
     return Promotion(
         loop=report.loop,
         window=report.window,
         promoted=stored,
-        reason=f"the evidence of window {report.window.key} put version {stored.version} in force",
+        reason=_came_into_force(stored),
     )
+
+
+def is_outdated(report: ValidationReport, current: PolicyVersion | None) -> bool:
+    """Whether another policy than the one that the report improves on is in force by now."""
+    return current is not None and current.actions != report.baseline
 
 
 def promotion_entry(
@@ -112,17 +117,22 @@ def _actions_of(versions: Sequence[PolicyVersion], target: int) -> Actions:
     return found
 
 
-def _refused(report: ValidationReport, reason: str) -> Promotion:
+def refused(report: ValidationReport, reason: str) -> Promotion:
+    """Nothing was promoted, and why."""
     return Promotion(loop=report.loop, window=report.window, reason=reason)
 
 
+def _came_into_force(entry: PolicyVersion) -> str:
+    """The same sentence whenever the window is run: its bytes repeat."""
+    return f"the evidence of window {entry.window.key if entry.window else ''} put version {entry.version} in force"
+
+
 def _repeated(earlier: PolicyVersion, current: PolicyVersion | None) -> str:
-    reason = f"window {earlier.window.key if earlier.window else ''} promoted this policy as version {earlier.version}"
     if current is None or current.version == earlier.version:
-        return f"{reason}, which is in force"
+        return _came_into_force(earlier)
     return (
-        f"{reason}; version {current.version} is in force since, and a repeated run does not undo that "
-        f"(`sia policy rollback --loop {earlier.loop} --to {earlier.version}` does)"
+        f"{_came_into_force(earlier)}; version {current.version} is in force since, and a repeated run does not undo "
+        f"that (`sia policy rollback --loop {earlier.loop} --to {earlier.version}` does)"
     )
 
 

@@ -54,7 +54,8 @@ SPANS_ARE_READABLE = Claim(
 )
 UNSCORED_SHARE_IS_LOW = Claim(
     name="unscored_share_is_low",
-    description="The share of evaluations without a score is within validation.max_unscored_share.",
+    description="Each evaluator's share of rows without a score is within validation.max_unscored_share; what the "
+    "platform recorded is not counted.",
     blocking=True,
 )
 ONE_POLICY_SPOKE = Claim(
@@ -79,6 +80,10 @@ REPLAYS_ARE_SCORED = Claim(
 )
 CANDIDATE_IS_BETTER = Claim(
     name="candidate_is_better", description="The candidate is shown to be better on held-out samples."
+)
+APPROVED_POLICY_IS_IN_FORCE = Claim(
+    name="approved_policy_is_in_force",
+    description="An accepted candidate came into force, and so did what a person approved; else the reason says why.",
 )
 PROMOTION_RESTS_ON_EVIDENCE = Claim(
     name="promotion_rests_on_evidence",

@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from sia_dagster.adapters.span_table import SampledSpans, SpanFile, place
+from sia_dagster.defs.tables import eval_results_schema
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -46,7 +47,7 @@ class TableIOManager(dg.UPathIOManager):
         if isinstance(obj, SpanFile):
             place(obj, path)
         else:
-            write_atomically(path, obj.to_parquet(index=False))
+            write_atomically(path, obj.to_parquet(index=False, schema=eval_results_schema()))
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
         """The sampled calls of `traces`; any other table as a DataFrame."""

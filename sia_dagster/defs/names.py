@@ -1,6 +1,7 @@
 """What a loop's definitions are called: keys of assets and resources, and what all stages share."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -53,6 +54,11 @@ class LoopNames:
     def resource(self, role: str) -> str:
         """The key of a resource."""
         return f"{self.name}__{role}"
+
+    def next_window_end(self, window: TimeWindow) -> datetime:
+        """When the window after `window` closes."""
+        following = self.partitions.get_next_partition_window(window.end)
+        return following.end if following else datetime.max.replace(tzinfo=UTC)
 
     def window(self, key: str) -> TimeWindow:
         """The window of a partition key."""

@@ -1,12 +1,14 @@
 """Who hears of it: a failed run, and a window whose accepted candidate waits for a person."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.ports import Notifier
+from sia_dagster.core.results import PolicyVersion
+from sia_dagster.defs.failures import failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Storage
 
@@ -33,11 +35,12 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
     def run_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         if not _is_of_loop(names, context.dagster_run):
             return dg.SkipReason(f"not a run of {names.name}")
+        reasons = " ".join(failure_reasons(context.get_step_failure_events()))
         facts = {
             "loop": names.name,
             "window": context.dagster_run.tags.get("dagster/partition", ""),
             "run": context.dagster_run.run_id,
-            "error": " ".join(_reasons(context.get_step_failure_events())) or context.failure_event.message or "",
+            "error": reasons or context.failure_event.message or "",
         }
         _notifier(names, context.log).notify(f"{names.name}: a run failed", facts)
         return None
@@ -48,21 +51,6 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
 def _is_of_loop(names: LoopNames, run: dg.DagsterRun) -> bool:
     chosen = run.asset_selection or ()
     return run.job_name == names.job or any(key.path[:1] == [names.name] for key in chosen)
-
-
-def _reasons(failures: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What each failed stage said: our own sentence, else Dagster's and that of the error beneath it."""
-    for event in failures:
-        failure, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
-        told = failure.description if failure else None
-        yield told or " ".join(message.strip() for message in _messages(error))
-
-
-def _messages(error: Any) -> Iterator[str]:
-    """The message of a run's recorded error and of each cause beneath it."""
-    while error:
-        yield error.message
-        error = error.cause
 
 
 def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
@@ -94,21 +82,24 @@ def _decided(names: LoopNames, context: dg.SensorEvaluationContext) -> Iterator[
     key, cursor = names.asset("validation_results"), context.cursor
     wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(cursor) if cursor else None)
     records = context.instance.fetch_materializations(wanted, limit=_EVENTS_A_TICK, ascending=True).records
-    for record in records:
-        if record.asset_materialization:
-            yield record.asset_materialization
+    yield from (found for record in records if (found := record.asset_materialization))
     if records:
         context.update_cursor(str(records[-1].storage_id))
 
 
-def _waiting(decided: Iterable[dg.AssetMaterialization], versions: Iterable[Any]) -> dict[str, dg.AssetMaterialization]:
-    """By window, the latest validations that accept, without those that are promoted."""
+def _waiting(
+    decided: Iterable[dg.AssetMaterialization], versions: Sequence[PolicyVersion]
+) -> dict[str, dg.AssetMaterialization]:
+    """By window, the latest validations that accept and can be approved: not yet promoted, and of today's policy."""
     latest = {materialization.partition or "": materialization for materialization in decided}
     promoted = {version.window.key for version in versions if version.window}
+    today = {version.actions.fingerprint for version in versions[-1:]}
     return {
         window: materialization
         for window, materialization in latest.items()
-        if _text(materialization, "verdict") == "accept" and window not in promoted
+        if _text(materialization, "verdict") == "accept"
+        and window not in promoted
+        and today <= {_text(materialization, "baseline_policy")}
     }
 
 

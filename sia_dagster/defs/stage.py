@@ -87,6 +87,10 @@ class StageContext:
         """The time that the registry records."""
         return cast(Clock, self._resource("clock"))
 
+    def runs(self, stage: str) -> bool:
+        """Whether this run materialises that stage too."""
+        return self.names.asset(stage) in self.context.job_def.asset_layer.selected_asset_keys
+
     @property
     def session(self) -> LoopSession:
         """What a stage with model calls needs."""

@@ -9,6 +9,7 @@ from sia_dagster.core.models import EvalMetrics
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _TEXT = ("span_id", "evaluator", "fingerprint", "label", "explanation", "error", "source")
 EVAL_RESULT_TYPES = dict.fromkeys(_TEXT, "string") | {"score": "float", "attempts": "int", "cost_usd": "float"}
@@ -24,6 +25,16 @@ def eval_results_frame(evals: dict[str, tuple[EvalMetrics, ...]]) -> "pd.DataFra
     frame = pd.DataFrame(eval_result_rows(evals), columns=list(EVAL_RESULT_COLUMNS))
     dtypes = dict.fromkeys(_TEXT, "object") | {"score": "float64", "attempts": "int64", "cost_usd": "float64"}
     return frame.astype(dtypes)
+
+
+def eval_results_schema() -> "pa.Schema":
+    """The table's Arrow schema: the same in every window, whatever a column lacks, so that windows read together."""
+    import pyarrow as pa
+
+    from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
+
+    kinds = {"string": pa.string(), "float": pa.float64(), "int": pa.int64()}
+    return pa.schema([(name, kinds[EVAL_RESULT_TYPES[name]]) for name in EVAL_RESULT_COLUMNS])
 
 
 @cache

@@ -10,6 +10,7 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.adapters.storage import StoragePath, storage_root
 from sia_dagster.core.models import TimeWindow, Value
 from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
+from sia_dagster.defs.failures import failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.demo.definitions import demo_config, demo_definitions
 from sia_dagster.demo.traffic import WEEKS, WeekPlan, week_windows, write_traffic
@@ -64,8 +65,7 @@ def run_demo(
             partition_key=window.key, instance=instance, raise_on_error=False, run_config=QUIET
         )
         if not result.success:
-            failures = [event.message for event in result.all_events if event.is_failure]
-            raise DemoError(f"window {window.key} failed: {failures[-1] if failures else 'see the run in the UI'}")
+            raise DemoError(f"window {window.key} failed: {' '.join(failure_reasons(result.all_events))}")
         yield _outcome(names, window, plan, result, root)
 
 

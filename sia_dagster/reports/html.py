@@ -61,7 +61,7 @@ def _verdict(
 
 def _next_step(update: PolicyUpdate, report: ValidationReport) -> str:
     if report.verdict == "accept":
-        return "With manual promotion a person now materialises promoted_policy; automatic promotion has done so."
+        return "Next is promoted_policy: a person materialises it, or the job does where promotion is automatic."
     if report.verdict == "reject":
         return "The policy in force stays. The next window starts from it again; nothing needs to be done."
     if report.samples_needed:

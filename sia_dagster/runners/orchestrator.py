@@ -184,14 +184,14 @@ class WorkflowOrchestrator:
 
 
 def _require_scores(state: StateActions, allowed: float) -> None:
-    from sia_dagster.core.evaluation import unscored_share
+    from sia_dagster.core.evaluation import worst_unscored_share
 
-    share = unscored_share({sample.span_id: sample.evals for sample in state.samples})
+    name, share = worst_unscored_share({sample.span_id: sample.evals for sample in state.samples})
     if share > allowed:
-        first = next(e for sample in state.samples for e in sample.evals if e.score is None)
+        first = next(e for sample in state.samples for e in sample.evals if e.name == name and e.score is None)
         raise EvaluatorError(
-            f"{share:.0%} of the evaluations have no score (allowed: {allowed:.0%}), too many to learn from. "
-            f"The first: {first.name}: {first.error}. Mend the evaluator and run the window again: answers are kept"
+            f"{share:.0%} of the evaluations by {name} have no score (allowed: {allowed:.0%}), too many to learn from. "
+            f"The first: {first.error}. Mend the evaluator and run the window again: answers are kept"
         )
 
 

@@ -89,6 +89,7 @@ async def search_window(session: LoopSession, state: StateActions) -> Outcome[Po
     from sia_dagster.core.search import SearchRules, search_policy
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
+        _same_evaluators(state, evaluators)
         updater = updater_of(session.loop.policy, chat)
         rules = SearchRules.of(session.loop, workers=session.workers)
         update = await search_policy(
@@ -104,11 +105,20 @@ async def validate_window(session: LoopSession, state: StateActions, update: Pol
     from sia_dagster.core.validation import ValidationRules, validate
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
+        _same_evaluators(state, evaluators)
         rules = ValidationRules.of(session.loop, workers=session.workers)
         report = await validate(state, update, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
         return report.model_copy(update={"spend": total(chat.spend.values())})
 
     return await _staged(session, work)
+
+
+def _same_evaluators(state: StateActions, evaluators: tuple[Evaluator, ...]) -> None:
+    """Like with like: the replays are scored by what scored the logged outputs. Raises EvaluatorError."""
+    from sia_dagster.core.evaluation import check_fingerprints
+
+    said = [(constant.name, constant.fingerprint) for constant in state.eval_constants]
+    check_fingerprints(said, [evaluator.constant for evaluator in evaluators])
 
 
 def eval_constants(loop: LoopConfig, folder: Path) -> tuple[EvalConstant, ...]:

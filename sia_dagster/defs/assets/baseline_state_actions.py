@@ -48,16 +48,18 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> StateActions:
     from sia_dagster.core.baseline import build_baseline
-    from sia_dagster.core.evaluation import evals_from_rows
+    from sia_dagster.core.evaluation import check_fingerprints, evals_from_rows
     from sia_dagster.core.openinference.samples import samples_from_rows
 
     loop, window = stage.names.loop, stage.window
+    constants = eval_constants(loop, stage.names.folder)
+    check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     return build_baseline(
         loop.name,
         window,
         samples_from_rows(traces.rows),
         evals_from_rows(eval_rows),
-        eval_constants(loop, stage.names.folder),
+        constants,
         stage.storage.policies(loop.name).in_force(before=window.end),
     )
 

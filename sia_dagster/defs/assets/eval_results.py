@@ -79,10 +79,13 @@ def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", primary: str) -> d
 
 
 def _claims(evals: Evals, mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.core.evaluation import worst_unscored_share
+
     rows = _flat(evals)
-    unscored = [row for row in rows if row.score is None]
-    share = len(unscored) / len(rows) if rows else 0.0
-    first = f" The first: {unscored[0].name}: {unscored[0].error}" if unscored else ""
+    worst, share = worst_unscored_share(evals)
+    unscored = [row for row in rows if row.score is None and row.name == worst]
+    asked = sum(row.name == worst for row in rows)
+    first = f" The first: {unscored[0].error}" if unscored else ""
     spans = len(mapped.samples) + len(mapped.skipped)
     skipped = f" The first: {mapped.skipped[0]}" if mapped.skipped else ""
     return [
@@ -91,7 +94,7 @@ def _claims(evals: Evals, mapped: "MappedSpans", allowed: float) -> Sequence[dg.
         ),
         UNSCORED_SHARE_IS_LOW.holds(
             share <= allowed,
-            f"{len(unscored)} of {len(rows)} evaluations have no score ({share:.0%}; allowed: {allowed:.0%}).{first}",
+            f"{worst or 'evaluators'}: {len(unscored)} of {asked} rows have no score (allowed: {allowed:.0%}).{first}",
             unscored_share=round(share, 6),
         ),
     ]

@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sia_dagster.core.promotion import promote
+from sia_dagster.core.promotion import promote, refused
 from sia_dagster.core.results import Promotion, ValidationReport
-from sia_dagster.defs.claims import PROMOTION_RESTS_ON_EVIDENCE
+from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE
 from sia_dagster.defs.metadata import present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -16,7 +16,7 @@ SPEC = StageSpec(
     stage="promoted_policy",
     description="The registry entry that this window put in force, or why none. Whatever the run, only a "
     "verdict of `accept` is promoted.",
-    claims=(PROMOTION_RESTS_ON_EVIDENCE,),
+    claims=(PROMOTION_RESTS_ON_EVIDENCE, APPROVED_POLICY_IS_IN_FORCE),
     io="documents",
     kinds=("json",),
     resources=(
@@ -47,12 +47,30 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            promotion = _promote(stage, config, validation_results)
+            why_not = _objection(stage, config) if validation_results.verdict == "accept" else None
+            promotion = refused(validation_results, why_not) if why_not else _promote(stage, config, validation_results)
             return dg.MaterializeResult(
-                value=promotion, metadata=_metadata(promotion), check_results=[_claim(promotion, validation_results)]
+                value=promotion,
+                metadata=_metadata(promotion),
+                check_results=_claims(promotion, validation_results, approving=not stage.runs("validation_results")),
             )
 
     return promoted_policy
+
+
+def _objection(stage: StageContext, config: PromotionConfig) -> str | None:
+    """Why an accepted candidate is not put in force by this run; None where it may be.
+
+    A person approves evidence that is there to be read, not what the same run just found. Automatic promotion is for
+    the newest closed window: in a backfill the order of the runs would otherwise choose the policy of today.
+    """
+    alone = "materialise promoted_policy of this window by itself"
+    if stage.names.loop.promotion == "manual" and stage.runs("validation_results"):
+        return f"it waits for approval: read its report, then {alone}, or use `sia policy promote`"
+    history = stage.clock.time(stage.window) >= stage.names.next_window_end(stage.window)
+    if stage.names.loop.promotion == "auto" and history and not config.approved_by:
+        return f"a later window has closed since: to promote from history, {alone} with your name in approved_by"
+    return None
 
 
 def _promote(stage: StageContext, config: PromotionConfig, report: ValidationReport) -> Promotion:
@@ -76,6 +94,10 @@ def _metadata(promotion: Promotion) -> dict[str, Any]:
     }
 
 
-def _claim(promotion: Promotion, report: ValidationReport) -> dg.AssetCheckResult:
+def _claims(promotion: Promotion, report: ValidationReport, *, approving: bool) -> list[dg.AssetCheckResult]:
     proven = promotion.promoted is None or report.verdict == "accept"
-    return PROMOTION_RESTS_ON_EVIDENCE.holds(proven, promotion.reason)
+    in_force = promotion.promoted is not None or not (approving or report.verdict == "accept")
+    return [
+        PROMOTION_RESTS_ON_EVIDENCE.holds(proven, promotion.reason),
+        APPROVED_POLICY_IS_IN_FORCE.holds(in_force, promotion.reason),
+    ]

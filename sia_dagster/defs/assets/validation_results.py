@@ -108,6 +108,7 @@ def _metadata(outcome: Outcome[ValidationReport], path: StoragePath, update: Pol
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons)),
         "report": _link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
+        "baseline_policy": report.baseline.fingerprint if report.baseline else "",
         "conversations": report.conversations,
         **present({"conversations_needed": report.samples_needed}),
         **_numbers(report),
