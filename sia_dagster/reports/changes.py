@@ -2,7 +2,7 @@
 
 import json
 
-from sia_dagster.core.models import Actions, Spend, StateActions, Value
+from sia_dagster.core.models import Actions, StateActions, Value
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.reports.prompt_diff import count_lines, diff_rows
 from sia_dagster.reports.wording import count
@@ -45,18 +45,6 @@ def simulated_names(
     models = {policy.model for policy in policies if policy} | {sample.model for sample in state.samples}
     models |= {key.rpartition(" ")[2] for key in spent}
     return tuple(sorted(name for name in models if "simulated" in name.casefold()))
-
-
-def total(spends: tuple[Spend, ...]) -> Spend:
-    """The sum; its cost is None if the cost of any part is."""
-    costs = [spend.cost_usd for spend in spends]
-    return Spend(
-        calls=sum(s.calls for s in spends),
-        paid_calls=sum(s.paid_calls for s in spends),
-        prompt_tokens=sum(s.prompt_tokens for s in spends),
-        completion_tokens=sum(s.completion_tokens for s in spends),
-        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
-    )
 
 
 def _prompt_part(old: Actions, new: Actions) -> str:

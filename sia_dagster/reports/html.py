@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sia_dagster.core.models import EvalConstant, Spend, StateActions
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.spending import total
 from sia_dagster.reports import changes, figures, pairs, prompt_diff, wording
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def render_report(
     style = _text("report.css")
     content = {"state": state, "update": update, "report": report, "pairs": _pairs(report), "facts": _facts(state)}
     content |= _verdict(state, update, report, tuple(spent)) | _scores(state, report) | _policy(state, update, report)
-    content |= {"spend": spent, "total": changes.total(tuple(spent.values()))}
+    content |= {"spend": spent, "total": total(spent.values())}
     template = _environment().get_template("report.html.j2")
     return template.render(style=_trusted(style), csp=_policy_of(style), **content) + "\n"
 
