@@ -412,7 +412,9 @@ def test_records_written_by_column_are_no_spans(tmp_path: Path) -> None:
 def damaged(tmp_path: Path) -> Path:
     """A Parquet file whose first pages are overwritten, beside a sound one."""
     write_parquet(tmp_path / "a.parquet", [span(n) for n in range(50)])
-    path = write_parquet(tmp_path / "b.parquet", [span(n) for n in range(50, 2000)])
+    path = write_parquet(
+        tmp_path / "b.parquet", [span(n, start_time="2026-11-10" if n % 2 else "soon") for n in range(50, 2000)]
+    )
     content = bytearray(path.read_bytes())
     content[4:4000] = b"\xff" * 3996
     path.write_bytes(content)
@@ -446,6 +448,44 @@ def test_counting_names_a_damaged_file(damaged: Path) -> None:
     assert raised.value.path == str(damaged)
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.timestamp("us"), pa.string(), pa.float64()])
+def test_spans_of_parquet_without_id_or_start_are_counted(tmp_path: Path, kind: pa.DataType) -> None:
+    texts = pa.types.is_string(kind)
+    starts = ["2026-11-09", None, "soon", "2026-11-10"] if texts else [START.timestamp() * 1e6, None, None, 1.8e15]
+    ids_of = ["a", "b", "c", ""]
+    rows = [span(n, context__span_id=ids_of[n]) for n in range(4)]
+    array = pa.array(starts) if texts else pa.array(starts, pa.float64()).cast(pa.int64(), safe=False).cast(kind)
+    path = write_parquet(tmp_path / "a.parquet", rows, start_time=array)
+    assert LocalTraces(path).unreadable() == {str(path): 3}
+    nobody = write_parquet(tmp_path / "b.parquet", [span(1, context__span_id=7), span(2, context__span_id=None)])
+    assert LocalTraces(nobody).unreadable() == {str(nobody): 1}
+
+
+def test_a_file_that_grows_is_looked_at_again(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [span(1)])
+    assert (ids(read(path)), LocalTraces(path).unreadable()) == (["0001"], {})
+    write_lines(path, [span(1), span(2, tier="gold"), span(3, start_time=None)])
+    assert (ids(read(path, "tier = 'gold'")), LocalTraces(path).unreadable()) == (["0002"], {str(path): 1})
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_a_column_that_first_stands_in_a_late_record_is_read(tmp_path: Path, suffix: str) -> None:
+    late = {
+        "attributes.session.id": "s",
+        "attributes.llm.prompt_template.variables.name": "Ada",
+        "eval.csat.score": 1,
+        "tier": "gold",
+    }
+    rows = [{"context.span_id": f"{n}", "start_time": 0} for n in range(15_000)]
+    rows += [span(1) | late, span(2, tier=None)]
+    path = tmp_path / f"a.{suffix}"
+    path.write_text(json.dumps(rows)) if suffix == "json" else write_lines(path, rows)
+    (row,) = read(path, "tier = 'gold'")
+    assert row["conversation_id"] == "s"
+    assert json.loads(row["evals"])["csat"]["score"] == "1.0"
+    assert samples_from_rows([row]).samples[0].variables == {"name": "Ada"}
+
+
 @pytest.mark.parametrize(("name", "content"), [("a.json", "[]"), ("a.jsonl", ""), ("b.jsonl", "\n \n")])
 def test_an_empty_file_is_an_empty_window(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
@@ -475,6 +515,34 @@ def test_columns_that_change_their_shape_do_not_fail_the_file(tmp_path: Path) ->
     mapped = samples_from_rows(read_rows)
     assert [s.request for s in mapped.samples] == ["Question 1", "Question 2"]
     assert "span span-0003: its input_messages cannot be read" in mapped.skipped[0]
+
+
+def test_lines_that_are_no_objects_hide_no_column(tmp_path: Path) -> None:
+    rows: list[Any] = [span(1, total=None), 3, span(2, total=4, Name="x", tier=[1]), span(3, total=5.5)]
+    rows.append({"context.span_id": None, "start_time": None})
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    assert ids(read(path, "total > 4.5")) == ["0003"]
+    assert ids(read(path, "tier = '[1]' AND name = 'ChatCompletion'")) == ["0002"]
+    assert LocalTraces(path).unreadable() == {str(path): 2}
+
+
+def test_a_large_file_of_lines_is_read_in_little_memory(tmp_path: Path) -> None:
+    text = {"attributes.output.value": "word " * 1000}
+    path = write_lines(tmp_path / "a.jsonl", [span(n % 9000, **text) for n in range(12_000)])
+    query = SpanQuery(window=WINDOW)
+    assert sum(b.num_rows for b in LocalTraces(path, memory_limits=["256MB"]).spans(query)) == 9000
+    traces = LocalTraces(path, memory_limits=["1MB", "256MB"])
+    assert sum(b.num_rows for b in traces.spans(query)) == 9000
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_too_little_memory_to_look_at_the_files_blames_no_file(tmp_path: Path, suffix: str) -> None:
+    write = write_lines if suffix == "jsonl" else write_parquet
+    traces = LocalTraces(write(tmp_path / f"a.{suffix}", [span(1)]), memory_limits=["1kB"])
+    for look in (traces.unreadable, lambda: list(traces.spans(SpanQuery(window=WINDOW)))):
+        with pytest.raises(TraceError, match="need more memory") as raised:
+            look()
+        assert not isinstance(raised.value, TraceFileError)
 
 
 def test_too_little_memory_says_what_to_do(tmp_path: Path) -> None:

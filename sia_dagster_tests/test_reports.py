@@ -91,7 +91,7 @@ def test_the_verdict_comes_first_with_its_reason_and_what_changed() -> None:
 @pytest.mark.parametrize(
     ("verdict", "needed", "sentence"),
     [
-        ("accept", None, "a person now materialises promoted_policy"),
+        ("accept", None, "a person materialises it"),
         ("reject", None, "The policy in force stays. The next window starts from it again"),
         ("inconclusive", 240, "about 240 held-out conversations; this window had 58"),
         ("inconclusive", None, "More traffic may decide it."),

@@ -59,6 +59,14 @@ class SpanExpressions:
             return f"{column} >= {make}({start})::{kind} AND {column} < {make}({end})::{kind}"
         return "true"
 
+    def unreadable(self) -> tuple[str, ...]:
+        """Why a record stands in no window: conditions of which it meets one at most, each over one stored column."""
+        kind, span_id, start = self.types["start_time"], quoted("context.span_id"), quoted("start_time")
+        named = span_id if self.types["context.span_id"] == "VARCHAR" else f"{span_id}::VARCHAR"
+        typed = kind in _INTEGERS or kind.startswith(("TIMESTAMP", "DATE"))
+        unknown = f"{start if typed else self.moment('start_time')} IS NULL"
+        return f"{span_id} IS NULL", f"{named} = ''", f"{named} <> '' AND {unknown}"
+
     def moment(self, name: str) -> str:
         """Microseconds since 1970 in UTC: numbers by their size, times without a zone as UTC; NULL if unreadable."""
         kind, column = self.types.get(name), quoted(name)

@@ -2,9 +2,10 @@
 
 import glob
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from sia_dagster.core.errors import TraceFileError
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 FileKind = Literal["parquet", "lines", "array", "objects"]
+Found = TypeVar("Found")
 
 _SUFFIXES: Mapping[str, FileKind] = {
     ".parquet": "parquet",
@@ -23,8 +25,13 @@ _SUFFIXES: Mapping[str, FileKind] = {
     ".json.gz": "array",
 }
 REQUIRED = ("context.span_id", "start_time")
-_LOOKED_AT = 10_000
-"""Records of a JSON file that are looked at for its columns; a column that first stands later is not seen."""
+JSON_FORMATS: Mapping[FileKind, str] = {
+    "lines": "format = 'newline_delimited', ignore_errors = true",
+    "array": "format = 'array'",
+    "objects": "format = 'unstructured'",
+}
+"""How DuckDB is told to read each kind of JSON file."""
+_NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"}
 
 
 class FileGroup(NamedTuple):
@@ -33,7 +40,19 @@ class FileGroup(NamedTuple):
     kind: FileKind
     files: tuple[str, ...]
     types: dict[str, str]
-    """Column name to DuckDB type, in the file's order; JSON columns are `VARCHAR`, or `DOUBLE` if all numbers."""
+    """Column name to DuckDB type; JSON columns, of all records, are `VARCHAR`, or `DOUBLE` if all numbers."""
+
+
+class _Look(NamedTuple):
+    """What one file is and which columns it has; none for a file without records."""
+
+    kind: FileKind
+    types: dict[str, str]
+
+
+Seen = dict[tuple[str, int, int], Found]
+"""What was found in files, by path, size and time of change: a window reads the same history as the one before."""
+_LOOKS: Seen[_Look] = {}
 
 
 def find_files(path: str) -> list[Path]:
@@ -62,23 +81,38 @@ def group_files(connection: "duckdb.DuckDBPyConnection", files: list[Path]) -> l
     """Look at each file and put those of equal kind and columns together, in the order of their first file.
 
     A file without records is left out. Raises TraceFileError that names the file which is no Parquet or JSON, or
-    that misses a required column.
+    that misses a required column, and DuckDB's OutOfMemoryException.
     """
     groups: dict[tuple[object, ...], FileGroup] = {}
     for path in files:
-        kind = _kind(path) or "parquet"
-        if kind != "parquet":
-            kind = _json_kind(path, kind)
-        types = _columns(connection, path, kind)
+        kind, types = once_a_file(_LOOKS, path, partial(_look, connection, path))
         if not types:
             continue
-        if missing := [name for name in REQUIRED if name not in types]:
-            message = f"it misses the column {missing[0]!r}; it has {_listed(types)}; export the spans with all columns"
-            raise TraceFileError(message, path=path)
         key = (kind, *sorted(types.items()))
         known = groups.get(key, FileGroup(kind, (), types))
         groups[key] = known._replace(files=(*known.files, str(path)))
     return list(groups.values())
+
+
+def once_a_file(seen: Seen[Found], path: Path, look: Callable[[], Found]) -> Found:
+    """What `look` finds in the file; kept in memory until the file changes, in size or time."""
+    at = path.stat()
+    key = (str(path), at.st_size, at.st_mtime_ns)
+    if key not in seen:
+        seen[key] = look()
+    return seen[key]
+
+
+def _look(connection: "duckdb.DuckDBPyConnection", path: Path) -> _Look:
+    """The kind and the columns of one file. Raises as `group_files`."""
+    kind = _kind(path) or "parquet"
+    if kind != "parquet":
+        kind = _json_kind(path, kind)
+    types = _columns(connection, path, kind)
+    if types and (missing := [name for name in REQUIRED if name not in types]):
+        message = f"it misses the column {missing[0]!r}; it has {_listed(types)}; export the spans with all columns"
+        raise TraceFileError(message, path=path)
+    return _Look(kind, types)
 
 
 def _kind(path: Path) -> FileKind | None:
@@ -132,43 +166,56 @@ def _columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind
         if kind == "parquet":
             sql = "DESCRIBE SELECT * FROM read_parquet(?, binary_as_string = true, hive_partitioning = false)"
             return {row[0]: row[1] for row in connection.execute(sql, [str(path)]).fetchall()}
-        keys = connection.execute(_keys_query(kind), [str(path)]).fetchall()
+        types = _json_types(_json_columns(connection, path, kind))
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         wanted = "Parquet" if kind == "parquet" else "JSON"
         reason = str(error).splitlines()[0]
         raise TraceFileError(
             f"it is no {wanted} file that can be read ({reason}); write it again", path=path
         ) from error
-    if not keys and path.stat().st_size and kind == "lines" and _ends(path)[0]:
+    if not types and path.stat().st_size and kind == "lines" and _ends(path)[0]:
         raise TraceFileError("none of its lines is a JSON object; write one span a line", path=path)
-    return _json_types(keys)
+    return types
+
+
+def _json_columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind) -> list[tuple[str, str]]:
+    """The keys of all records, each with a type that all its values have: a late one is a column as any other."""
+    import duckdb
+
+    # Without the guess that many or rare keys are entries of a map, and no deeper than the columns themselves.
+    options = "sample_size = -1, maximum_depth = 2, map_inference_threshold = -1, field_appearance_threshold = 0"
+    read = f"read_json(?, {JSON_FORMATS[kind]}, records = 'true', {options})"
+    try:
+        found = connection.execute(f"DESCRIBE SELECT * FROM {read}", [str(path)]).fetchall()
+    except duckdb.BinderException:
+        # Not all are objects, or there is none: slower and with more memory, the keys of those that are.
+        found = connection.execute(_keys_query(kind), [str(path)]).fetchall()
+    return sorted(((row[0], row[1]) for row in found), key=lambda column: column[0].swapcase())
 
 
 def _keys_query(kind: FileKind) -> str:
-    """Keys of the first records with the types they have, in order of appearance."""
-    options = {
-        "lines": "format = 'newline_delimited', ignore_errors = true",
-        "array": "format = 'array'",
-        "objects": "format = 'unstructured'",
-    }[kind]
+    """Keys of the records that are objects, with a type that all their values have."""
+    numbers = ", ".join(f"'{name}'" for name in sorted(_NUMBERS))
     return f"""
-        SELECT key, list(DISTINCT pair.type) FROM
-            (SELECT json FROM read_json_objects(?, {options}) LIMIT {_LOOKED_AT}) records, json_each(records.json) pair
-        WHERE json_type(records.json) = 'OBJECT'
-        GROUP BY key ORDER BY min(pair.rowid), key
+        SELECT key, CASE WHEN bool_and(pair.type IN ('NULL', {numbers})) THEN 'DOUBLE'
+                WHEN bool_and(pair.type IN ('NULL', 'OBJECT', 'ARRAY')) THEN 'STRUCT' ELSE 'VARCHAR' END
+            FROM (SELECT json FROM read_json_objects(?, {JSON_FORMATS[kind]})) records, json_each(records.json) pair
+        WHERE json_type(records.json) = 'OBJECT' GROUP BY key
         """
 
 
-def _json_types(keys: list[tuple[str, list[str]]]) -> dict[str, str]:
+def _json_types(columns: list[tuple[str, str]]) -> dict[str, str]:
     """Columns of JSON records; DuckDB knows no two that differ by case alone, so the first stays."""
     types: dict[str, str] = {}
     taken: set[str] = set()
-    for key, found in keys:
-        kinds = set(found) - {"NULL"}
-        if key.casefold() in taken or (key in REQUIRED and kinds <= {"OBJECT", "ARRAY"}):
+    for name, kind in columns:
+        nested = kind.endswith("[]") or kind.startswith("STRUCT")
+        if name.casefold() in taken or (name in REQUIRED and nested):
             continue
-        taken.add(key.casefold())
-        types[key] = "DOUBLE" if kinds and kinds <= {"UBIGINT", "BIGINT", "DOUBLE"} else "VARCHAR"
+        taken.add(name.casefold())
+        types[name] = "DOUBLE" if kind in _NUMBERS else "VARCHAR"
     return types
 
 

@@ -4,15 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sia_dagster.adapters.local_columns import TEXTS, SpanExpressions, literal, quoted
-from sia_dagster.adapters.local_files import FileGroup
+from sia_dagster.adapters.local_files import JSON_FORMATS, FileGroup
 from sia_dagster.core.models import TimeWindow
 
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
-_JSON = {
-    "lines": "format = 'newline_delimited', ignore_errors = true",
-    "array": "format = 'array'",
-    "objects": "format = 'unstructured'",
-}
 
 
 class GroupQuery:
@@ -34,7 +29,7 @@ class GroupQuery:
         star = f"* REPLACE ({', '.join(numbers)})" if numbers else "*"
         # All is read as text: a column whose shape changes from record to record must not fail the file.
         text = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
-        options = f"{_JSON[self.group.kind]}, columns = {{{text}}}, auto_detect = false"
+        options = f"{JSON_FORMATS[self.group.kind]}, columns = {{{text}}}, auto_detect = false"
         return f"(SELECT {', '.join([star, *lacking])} FROM read_json({files}, {options}))"
 
     def calls(self, window: TimeWindow) -> str:
@@ -54,9 +49,15 @@ class GroupQuery:
         )
 
     def unreadable(self) -> str:
-        """How many records have no span id or no start that can be read."""
-        bad = f"{self.row.span_id} IS NULL OR {self.row.moment('start_time')} IS NULL"
-        return f"SELECT count(*) FROM {self.scan()} WHERE {bad}"
+        """How many records have no span id or no start that can be read.
+
+        Of Parquet one count a reason, since row groups whose statistics rule it out are then not read.
+        """
+        reasons: Sequence[str] = self.row.unreadable()
+        if self.group.kind != "parquet":
+            reasons = [" OR ".join(f"({reason})" for reason in reasons)]
+        counts = (f"(SELECT count(*) FROM {self.scan()} WHERE {reason})" for reason in reasons)
+        return f"SELECT {' + '.join(counts)}"
 
     def _wanted(self, window: TimeWindow) -> str:
         start, end = _micros(window.start), _micros(window.end)

@@ -3,11 +3,12 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sia_dagster.adapters.local_columns import literal
-from sia_dagster.adapters.local_files import FileGroup, find_files, group_files
+from sia_dagster.adapters.local_files import FileGroup, Seen, find_files, group_files, once_a_file
 from sia_dagster.adapters.local_query import GroupQuery, calls_query, texts_query
 from sia_dagster.adapters.local_where import condition_error, parse_condition
 from sia_dagster.core.errors import TraceError, TraceFileError
@@ -61,11 +62,12 @@ class LocalTraces:
         import duckdb
 
         files = find_files(self.path)
+        groups: list[FileGroup] = []
         with _connection(memory_limit, self.threads, files) as connection:
-            groups = group_files(connection, files)
-            if not groups:
-                return
             try:
+                groups = group_files(connection, files)
+                if not groups:
+                    return
                 queries = _queries(connection, groups, query.where)
                 yield from _stream(connection, queries, query)
             except duckdb.OutOfMemoryException as error:
@@ -78,22 +80,34 @@ class LocalTraces:
     def unreadable(self) -> dict[str, int]:
         """By file, how many records say neither which span they are nor when it started: broken lines and the like.
 
-        They stand in no window, so `spans` leaves them out; files without any are not named. Raises TraceFileError.
+        They stand in no window, so `spans` leaves them out; files without any are not named. All windows' files are
+        looked at: of Parquet the statistics, where they tell; a JSON file is read through, once a process until it
+        changes. Raises TraceFileError.
         """
         import duckdb
 
         files = find_files(self.path)
         counts: dict[str, int] = {}
+        groups: list[FileGroup] = []
         with _connection(self.memory_limits[-1], self.threads, files) as connection:
-            groups = group_files(connection, files)
             try:
+                groups = group_files(connection, files)
                 for group in groups:
                     for file in group.files:
-                        one = GroupQuery(group._replace(files=(file,)), list(group.types))
-                        counts[file] = connection.execute(one.unreadable()).fetchall()[0][0]
+                        counts[file] = once_a_file(
+                            _UNREADABLE, Path(file), partial(_unreadable, connection, group, file)
+                        )
             except duckdb.Error as error:
                 _raise(error, connection, groups, "")
         return {file: count for file, count in sorted(counts.items()) if count}
+
+
+_UNREADABLE: Seen[int] = {}
+
+
+def _unreadable(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> int:
+    one = GroupQuery(group._replace(files=(file,)), list(group.types))
+    return int(connection.execute(one.unreadable()).fetchall()[0][0])
 
 
 @contextmanager

@@ -14,15 +14,23 @@ from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, Validation
 
 Arm = Mapping[tuple[str, int], ArmOutcome]
 """One policy's outcomes by (span id, repeat)."""
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls")
+"""Parameters that mean something only where there are tools; these come from the sample."""
 
 
 class ReplayPlan(Value):
     """What is replayed and how often."""
 
     scope: Literal["selection", "holdout"]
-    """Names the draws with the repeat, so that an answer of one split never stands in for another's."""
+    """Part of every draw, as is the window: no answer stands in for one of another split or another week."""
+    window: str
+    """The window's key."""
     repeats: int = 1
     workers: int = 32
+
+    def draw(self, sample: Sample, repeat: int) -> str:
+        """Names the draw of an answer, and of what judges say of it; the same under every policy."""
+        return f"{self.scope}/{self.window}/{sample.span_id}/{repeat}"
 
 
 class _Row(NamedTuple):
@@ -43,11 +51,13 @@ async def replay(
 ) -> tuple[Arm, ...]:
     """Answer every sample `plan.repeats` times under every policy, and score the answers; one arm a policy.
 
-    All arms share one pool of workers and the same draws, so requests that are equal are one answer. History and
-    tools are sent as they were recorded. A call that fails, or a policy that lacks a variable of its prompt, is the
-    row's `error`; a truncated or filtered answer counts as it came, since that is what users would get. Evaluators
-    see the new output in the recorded surroundings, the recorded system prompt included: both arms are measured
-    against one reference. Raises EndpointRefused and BudgetReached.
+    All arms share one pool of workers, and for one sample and repeat the same draw of answer and judgement: what is
+    equal under two policies is a tie. Two samples never share a draw, since each conversation counts as evidence of
+    its own even where its request is another's word for word. History and tools are sent as they were recorded. A
+    call that fails, or a policy that lacks a variable of its prompt, is the row's `error`; a truncated or filtered
+    answer counts as it came, since that is what users would get. Evaluators see the new output in the recorded
+    surroundings, the recorded system prompt included: both arms are measured against one reference. Raises
+    EndpointRefused and BudgetReached.
     """
     judges = replayable(evaluators)
     rows = [
@@ -58,7 +68,7 @@ async def replay(
     ]
 
     async def work(row: _Row) -> ArmOutcome:
-        return await _outcome(row, chat, judges, f"{plan.scope}/{row.repeat}")
+        return await _outcome(row, chat, judges, plan.draw(row.sample, row.repeat))
 
     arms: tuple[dict[tuple[str, int], ArmOutcome], ...] = tuple({} for _ in policies)
     done = 0
@@ -136,7 +146,9 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
 def _request(row: _Row, draw: str) -> ChatRequest:
     """The sample's call under the policy. Raises KeyError where the sample lacks a variable of the prompt."""
     actions, sample = row.actions, row.sample
-    parameters = dict(actions.parameters)
+    # Endpoints refuse with a 400 to choose among no tools.
+    unusable = () if sample.tools else _OF_TOOLS
+    parameters = {name: value for name, value in actions.parameters.items() if name not in unusable}
     return ChatRequest(
         model=actions.model,
         messages=tuple(actions.messages(sample.variables if actions.variables else None, sample.messages)),

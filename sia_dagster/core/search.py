@@ -66,7 +66,7 @@ async def search_policy(
     if not selection:
         return _without_selection(state, candidates, next(iter(live)))
     policies = [baseline, *(candidate.actions for candidate in live.values())]
-    plan = ReplayPlan(scope="selection", workers=rules.workers)
+    plan = ReplayPlan(scope="selection", window=state.window.key, workers=rules.workers)
     arms = await replay(selection, policies, chat=chat, evaluators=evaluators, plan=plan, progress=progress)
     rule = rules.rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/selection"})
     trials = {}

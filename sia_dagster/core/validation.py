@@ -44,7 +44,7 @@ async def validate(
     """
     rule = rules.rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/holdout"})
     holdout = state.of("holdout")
-    plan = ReplayPlan(scope="holdout", repeats=rules.repeats, workers=rules.workers)
+    plan = ReplayPlan(scope="holdout", window=state.window.key, repeats=rules.repeats, workers=rules.workers)
     rows: tuple[ValidationRow, ...] = ()
     if update.changed and update.baseline and update.actions:
         policies = [update.baseline, update.actions]

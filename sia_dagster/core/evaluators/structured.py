@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ ReadText = Callable[[str], JsonObject | None]
 
 _FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
+_HALF = re.compile("[\ud800-\udfff]")
 _SHOWN = 120
 
 
@@ -33,12 +35,26 @@ class Rung(IntEnum):
     TEXT = 3
 
 
+def _storable(content: Any) -> Any:
+    """JSON with U+FFFD for each half of a surrogate pair (an escaped `\\ud83d` alone): nothing can hold these."""
+    if isinstance(content, str):
+        return _HALF.sub("\ufffd", content)
+    if isinstance(content, list):
+        return [_storable(item) for item in content]
+    if isinstance(content, dict):
+        return {_storable(name): _storable(value) for name, value in content.items()}
+    return content
+
+
 def read_json(text: str) -> JsonObject | None:
-    """The JSON object that `text` is, or that its last code fence holds; None where there is none."""
+    """The JSON object that `text` is, or that its last code fence holds; None where there is none.
+
+    Its strings can be stored: half of a surrogate pair is U+FFFD.
+    """
     fenced = _FENCE.findall(text)
     for candidate in (text, *fenced[-1:]):
         try:
-            content = json.loads(candidate)
+            content = _storable(json.loads(candidate))
         except (ValueError, RecursionError):
             continue
         if isinstance(content, dict):
