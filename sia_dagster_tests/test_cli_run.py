@@ -173,7 +173,7 @@ def test_after_the_demo_the_other_commands_speak_of_it(sia: Sia, demo: Demo, mon
     assert sia("policy", "show").out.startswith(f"message_desk version {promoted[-1]['version']}, in force since")
     assert sia("report", "--window", promoted[0]["window"]).out == f"{promoted[0]['report']}\n"
     again = sia("policy", "promote", "--window", promoted[-1]["window"])
-    assert "which is in force" in again.out
+    assert f"put version {promoted[-1]['version']} in force" in again.out
 
 
 def test_a_broken_week_ends_the_demo_with_its_name(sia: Sia, folder: Path) -> None:

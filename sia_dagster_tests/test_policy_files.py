@@ -103,7 +103,7 @@ def test_a_second_call_returns_the_entry_of_the_first(store: PolicyFiles) -> Non
     first = promote(report(0, policy("A")), store=store, at=week(0).end, by="auto")
     again = promote(report(0, policy("A")), store=store, at=week(3).end, by="ann")
     assert again.promoted == first.promoted
-    assert "which is in force" in again.reason
+    assert "put version 1 in force" in again.reason
     assert len(store.versions()) == 1
 
 

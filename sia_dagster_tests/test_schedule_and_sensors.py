@@ -234,7 +234,7 @@ def test_a_failed_run_without_our_own_words_is_told_too(tmp_path: Path, capsys: 
         result = found.run(FIRST, "eval_results")  # what it reads was never stored
         tell_failure(found, result)
     told = capsys.readouterr().err.partition("a run failed")[2]
-    assert 'loading input "traces"' in told
+    assert "the stage desk__eval_results failed: " in told
     assert f"{FIRST}.parquet" in told
 
 

@@ -23,14 +23,9 @@ def dagster_instance() -> "Iterator[DagsterInstance]":
 
 
 def failure_of(result: "ExecuteInProcessResult") -> str:
-    """Why the first failed stage failed: our own sentence where there is one, else the first cause of all."""
-    failed = next((event for event in result.all_events if event.is_step_failure), None)
-    if failed is None:
-        return "the run failed before its first stage; see the log of the run in the UI"
-    failure, error = failed.step_failure_data.user_failure_data, failed.step_failure_data.error
-    if failure and failure.description:
-        return failure.description
-    while error and error.cause:
-        error = error.cause
-    said = error.message.strip() if error else "no reason is known"
-    return f"the stage {failed.step_key} failed: {said}"
+    """Why the first failed stage failed."""
+    from sia_dagster.defs.failures import failure_reasons
+
+    return next(
+        failure_reasons(result.all_events), "the run failed before its first stage; see the log of the run in the UI"
+    )
