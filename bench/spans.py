@@ -3,11 +3,13 @@
 Both sides run in a process of their own; CPU seconds (user and system, imports included) and peak memory are the
 process's. The files are those an exporter writes: Parquet, row groups of 5,000 spans, messages as lists of JSON texts,
 about 1 KB a message. The scan hashes every value of every column that the mapping needs, under the same memory limit,
-which is the least that a reader of these columns can do; the source also normalises, sorts, samples and writes Parquet.
+which is the least that a reader of these columns can do. The source does what the `traces` asset does: it counts the
+records that stand in no window, normalises, sorts, samples, counts and writes Parquet.
 """
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -85,22 +87,20 @@ def _rows(first: int, last: int) -> str:
 
 
 def run_source() -> int:
-    """What the `traces` asset does: the window's batches into one Parquet file."""
-    import pyarrow.parquet as pq
-
+    """What the `traces` asset does: the unreadable records counted, the window's batches staged in one Parquet file."""
     from sia_dagster.adapters.local_traces import LocalTraces
+    from sia_dagster.adapters.span_table import stage_spans
     from sia_dagster.core.models import TimeWindow
-    from sia_dagster.core.openinference.schema import SPAN_SCHEMA
     from sia_dagster.core.ports import SpanQuery
 
     start, end = datetime(2026, 11, 9, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC)
     query = SpanQuery(window=TimeWindow(key="2026-11-09", start=start, end=end), sample_limit=200)
-    rows = 0
-    with tempfile.TemporaryDirectory() as folder, pq.ParquetWriter(Path(folder) / "traces.parquet", SPAN_SCHEMA) as out:
-        for batch in LocalTraces(FOLDER).spans(query):
-            out.write_batch(batch)
-            rows += batch.num_rows
-    return rows
+    source = LocalTraces(FOLDER)
+    if source.unreadable():
+        raise SystemExit(f"{FOLDER} is damaged: remove it, it is made again")
+    staged = stage_spans(source.spans(query))
+    shutil.rmtree(staged.path.parent)
+    return staged.rows
 
 
 def run_scan() -> int:

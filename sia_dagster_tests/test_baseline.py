@@ -20,6 +20,7 @@ from sia_dagster.core.models import (
 )
 from sia_dagster.core.openinference.samples import MappedSpans
 from sia_dagster.core.results import PolicyVersion
+from sia_dagster.core.search import nothing_to_learn
 from sia_dagster.core.splits import split_of
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
@@ -115,6 +116,24 @@ def test_the_window_evaluations_replace_what_the_traces_carry() -> None:
     fresh = EvalMetrics(name="correctness", score=0.0)
     state = baseline([spoke(0, evals=(recorded,)), spoke(1, evals=(recorded,))], span_000=fresh)
     assert [s.evals for s in state.samples] == [(fresh,), ()]
+
+
+def test_prompts_that_were_filled_in_for_each_call_are_no_policy_to_improve() -> None:
+    state = baseline([spoke(n, f"You serve customer {n} of {n % 7}.") for n in range(40)])
+    assert state.policy_share == 0.025
+    assert "`llm.prompt_template.template`" in nothing_to_learn(state)
+    names = [f"{first}{last}" for first in "abcdefgh" for last in "aeiou"]
+    state = baseline(
+        [spoke(n, f"Serve {who}.", template="Serve {who}.", variables={"who": who}) for n, who in enumerate(names)]
+    )
+    assert (state.policy_share, len(state.samples)) == (1.0, 40)
+    assert "correctness scored none" in nothing_to_learn(state)
+
+
+def test_traces_that_name_no_model_are_said_before_anything_is_asked() -> None:
+    state = baseline([spoke(n, model="") for n in range(12)])
+    assert state.actions == Actions(system_prompt="Be kind.")
+    assert "the traces record no model (`llm.model_name`)" in nothing_to_learn(state)
 
 
 def test_near_duplicates_across_splits_are_set_aside_and_counted() -> None:

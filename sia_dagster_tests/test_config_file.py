@@ -117,6 +117,7 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("kind: llm_classify", "kind: judge", "loops.0.evaluators.0", "no kind 'judge'; write one of 'llm_classify'"),
         ("        kind: llm_classify\n", "", "loops.0.evaluators.0", "`kind` is missing"),
         ("{correct: 1, incorrect: 0}", "{correct: 1}", "loops.0.evaluators.0.rails", "needs at least 2 of them"),
+        ("{correct: 1, incorrect: 0}", "7", "loops.0.evaluators.0.rails", "should be a valid dictionary"),
         ("{correct: 1, incorrect: 0}", "{a: 1, b: 1}", "loops.0.evaluators.0", "two different scores"),
         ("{correct: 1, incorrect: 0}", "{a: 1, b: x}", "loops.0.evaluators.0.rails.b", "should be a valid number"),
         ("template: correctness", "template: {input}", "loops.0.evaluators.0.template", "put text that begins with"),
@@ -126,6 +127,14 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("policy:\n      model: optimizer", "policy: best", "loops.0.policy", "must hold keys and values"),
         ("start: 2026", "publish: file\n    start: 2026", "loops.0.publish", "must be a list"),
         ("start: 2026", "write_back: true\n    start: 2026", "loops.0.write_back", "local traces are files"),
+        ("start: 2026-09-28", "start: 2026-09-29\n    window: monthly", "loops.0.start", "every month has: 1 to 28"),
+        ("{correct: 1, incorrect: 0}", "{a: 1, b: .nan}", "loops.0.evaluators.0.rails.b", "should be a finite number"),
+        ("{correct: 1, incorrect: 0}", "{a: .inf, b: 0}", "loops.0.evaluators.0.rails.a", "should be a finite number"),
+        ("{correct: 1, incorrect: 0}", "[1, nan]", "loops.0.evaluators.0.rails.nan", "should be a finite number"),
+        ("primary: corr", "min_effect: .nan\n      primary: corr", "loops.0.validation.min_effect", "finite number"),
+        ("storage: here\nllm:", "llm:\n  budget_usd: .inf", "llm.budget_usd", "finite number"),
+        ("storage: here\nllm:", "llm:\n  timeout_seconds: .inf", "llm.timeout_seconds", "finite number"),
+        ("storage: here\nllm:", "llm:\n  prices: {m: {input: .inf, output: 1}}", "llm.prices.m.input", "finite number"),
     ],
 )
 def test_one_error_names_key_line_and_mend(refused: Refused, old: str, new: str, key: str, says: str) -> None:
@@ -162,6 +171,47 @@ def test_a_function_must_be_an_address(refused: Refused) -> None:
     assert error.key == "loops.0.evaluators.1.function"
     assert "'checks.short' is no function's address; write package.module:function" in str(error)
     assert error.line == line_of(text, "checks.short")
+
+
+@pytest.mark.parametrize("kind", ["kind: platform", "kind: code, function: 'json:loads'"])
+@pytest.mark.parametrize(
+    ("fields", "key", "says"),
+    [
+        ("low: 1", "high", "1 is not above low, 1; write the evaluator's whole range"),
+        ("low: 5, high: 1", "high", "1 is not above low, 5"),
+        ("low: -.inf", "low", "should be a finite number"),
+        ("high: .nan", "high", "should be a finite number"),
+    ],
+)
+def test_a_range_is_finite_and_has_a_width(refused: Refused, kind: str, fields: str, key: str, says: str) -> None:
+    text = changed("    policy:", f"      - {{name: csat, {kind}, {fields}}}\n    policy:")
+    error = refused(text)
+    assert error.key == f"loops.0.evaluators.1.{key}"
+    assert says in str(error)
+    assert error.line == line_of(text, "name: csat")
+
+
+@pytest.mark.parametrize("day", [1, 28])
+def test_monthly_windows_begin_on_any_day_that_every_month_has(write: Write, day: int) -> None:
+    text = changed("start: 2026-09-28", f"start: 2026-09-{day:02}\n    window: monthly")
+    assert load_config(write(text)).config.loops[0].start.day == day
+
+
+@pytest.mark.parametrize("rails", ["1..3", "[1, 2, 3]", "{1: 1, 2: 2, 3: 3}"])
+def test_rails_are_a_range_a_list_or_labels(write: Write, rails: str) -> None:
+    judge = load_config(write(changed("{correct: 1, incorrect: 0}", rails))).config.loops[0].evaluators[0]
+    assert isinstance(judge, LLMClassifyConfig)
+    assert judge.rails == {"1": 1.0, "2": 2.0, "3": 3.0}
+
+
+def test_names_are_given_once_and_a_platform_score_cannot_decide(refused: Refused) -> None:
+    again = "      - {name: correctness, kind: platform}\n    policy:"
+    assert "['correctness'] are named twice" in str(refused(changed("    policy:", again)))
+    score = "      - {name: csat, kind: platform}\n    policy:"
+    text = changed("    policy:", score).replace("primary: correctness", "primary: csat")
+    assert "which a replayed output cannot have" in str(refused(text))
+    twice = GOOD + GOOD[GOOD.index("  - name: desk") :]
+    assert "loops: ['desk'] are named twice" in str(refused(twice))
 
 
 def test_several_problems_name_the_first_and_count_the_rest(refused: Refused) -> None:

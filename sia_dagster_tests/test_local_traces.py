@@ -412,9 +412,8 @@ def test_records_written_by_column_are_no_spans(tmp_path: Path) -> None:
 def damaged(tmp_path: Path) -> Path:
     """A Parquet file whose first pages are overwritten, beside a sound one."""
     write_parquet(tmp_path / "a.parquet", [span(n) for n in range(50)])
-    path = write_parquet(
-        tmp_path / "b.parquet", [span(n, start_time="2026-11-10" if n % 2 else "soon") for n in range(50, 2000)]
-    )
+    times = [{"start_time": f"2026-11-10 00:00:00.{n:06}"} for n in range(2000)]
+    path = write_parquet(tmp_path / "b.parquet", [times[n] | span(n) | times[n] for n in range(50, 2000)])
     content = bytearray(path.read_bytes())
     content[4:4000] = b"\xff" * 3996
     path.write_bytes(content)

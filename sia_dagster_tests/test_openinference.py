@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.errors import SpanError
-from sia_dagster.core.models import EvalMetrics, Message, Sample, ToolCall
+from sia_dagster.core.models import EvalMetrics, Message, Sample, ToolCall, fingerprint
 from sia_dagster.core.openinference.attributes import load_object, nest
 from sia_dagster.core.openinference.messages import message_attributes, parse_messages, text_of, tool_calls_text
 from sia_dagster.core.openinference.payloads import request_messages, response_text
@@ -203,7 +203,7 @@ def test_dotted_and_numbered_keys_nest() -> None:
     assert nest({"k.x": 1, "k": "text"}) == {"k": {"x": 1}}
     assert nest({"k": "text", "k.x": 1}) == {"k": {"x": 1}}
     assert nest({"1": "b", "0": ["a", {"x.y": 1}]}) == [["a", {"x": {"y": 1}}], "b"]
-    assert load_object("no json") == load_object("[1]") == {}
+    assert load_object("no json") == load_object("[1]") == load_object("[" * 100_000) == {}
 
 
 @pytest.mark.parametrize(
@@ -291,6 +291,7 @@ def test_a_stream_without_messages_is_read_from_its_raw_response() -> None:
         ({"input_messages": "[" * 100_000}, "input_messages"),
         ({"invocation_parameters": "{"}, "invocation_parameters"),
         ({"invocation_parameters": "[1]"}, "invocation_parameters"),
+        ({"invocation_parameters": "[1]", "model": None}, "invocation_parameters"),
         ({"tools": "[1]"}, "tools"),
         ({"evals": '{"csat": 1}'}, "evals"),
         ({"output_messages": None}, "no answer"),
@@ -312,12 +313,81 @@ def test_parameters_keep_settings_and_drop_what_belongs_to_one_call() -> None:
     recorded = {"model": "m", "temperature": 0.2, "stream": True, "user": "u-1", "n": 1, "top_p": None, "api_key": "sk"}
     assert read_parameters(json.dumps(recorded)) == {"temperature": 0.2}
     assert read_parameters('{"max_output_tokens": 5}') == {"max_completion_tokens": 5}
+    assert read_parameters('{"stop_sequences": ["END"]}') == {"stop": ["END"]}
     assert read_parameters(None) == read_parameters("") == {}
+
+
+def test_what_a_client_was_given_beside_its_settings_is_never_replayed() -> None:
+    langchain = {
+        "_type": "openai-chat",
+        "model_name": "gpt-4o",
+        "openai_api_key": "sk-1",
+        "azure_ad_token": "t",
+        "default_headers": {"Authorization": "Bearer x"},
+        "request_timeout": 60,
+        "model_kwargs": {"api_key": "sk-2"},
+        "some_setting_of_tomorrow": 1,
+        "seed": 7,
+    }
+    sampling = {
+        "temperature": 0,
+        "top_k": 5,
+        "logit_bias": {"50256": -100},
+        "response_format": {"type": "json_object"},
+        "tool_choice": "auto",
+        "reasoning_effort": "low",
+    }
+    assert read_parameters(json.dumps(langchain | sampling)) == sampling
+    assert sample(invocation_parameters=langchain).parameters == {}
+
+
+@given(st.dictionaries(st.sampled_from(["temperature", "stop", "top_p"]), st.floats() | st.text() | st.binary()))
+def test_parameters_are_plain_json(recorded: dict[str, Any]) -> None:
+    kept = read_parameters(recorded)
+    json.dumps(kept, allow_nan=False)
+    assert kept == {k: v for k, v in recorded.items() if isinstance(v, str) or (isinstance(v, float) and v - v == 0)}
 
 
 def test_the_model_falls_back_to_the_one_that_was_asked_for() -> None:
     assert sample(model=None, invocation_parameters={"model": "asked"}).model == "asked"
+    assert sample(model="", invocation_parameters={"model": None, "model_name": "named"}).model == "named"
+    assert sample(model="said", invocation_parameters={"model": "asked"}).model == "said"
+    assert sample(model=None, invocation_parameters={"model": {"id": 1}}).model == ""
     assert sample(model=None).model == ""
+
+
+CUT = json.loads('"cut \\ud83d"')
+CLEAN = "cut \ufffd"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"input_messages": [item("system", CUT), item("user", CUT)]},
+        {"input_messages": json.dumps([json.dumps(item("user", CUT, name=CUT))])},
+        {"input_messages": [item("user", contents=[{"message_content.image": {"image.url": CUT}}])]},
+        {"input_messages": [item("assistant", tool_calls=[{"function": {"name": CUT, "arguments": {CUT: CUT}}}])]},
+        {"input_messages": None, "input_value": {"messages": [{"role": "user", "content": CUT}]}},
+        {"input_messages": None, "input_value": CUT},
+        {"output_messages": [item("assistant", CUT)]},
+        {"output_messages": None, "output_value": CUT},
+        {"template_variables": {CUT: CUT}, "template": CUT},
+        {"invocation_parameters": {"stop": [CUT], "model": CUT}, "model": None},
+        {"tools": [{"name": CUT, "parameters": {CUT: [CUT]}}]},
+        {"evals": {CUT: {"label": CUT, "explanation": CUT}}},
+        {"span_id": CUT, "trace_id": CUT, "conversation_id": CUT, "model": CUT},
+    ],
+)
+def test_half_an_emoji_can_be_stored_and_hashed(columns: dict[str, Any]) -> None:
+    (read,) = samples_from_rows([row(**columns)]).samples
+    assert CLEAN in str(read.model_dump()).replace("\\ufffd", "\ufffd")
+    assert Sample.model_validate_json(read.model_dump_json()) == read
+    assert fingerprint(read.model_dump(mode="json"))
+    assert sample_from_row(sample_to_row(read)).messages == read.messages
+
+
+def test_a_whole_emoji_stays() -> None:
+    assert sample(output_messages=[item("assistant", "\U0001f600")]).output == "\U0001f600"
 
 
 @pytest.mark.parametrize(

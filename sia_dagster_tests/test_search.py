@@ -1,6 +1,7 @@
 """The search proposes from train, guards before it pays, and chooses on the selection split."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,12 @@ def test_without_selection_samples_the_first_candidate_goes_on_and_says_so(tmp_p
         (state(train=0), "none of the window's 18 samples is in the train split"),
         (state().model_copy(update={"actions": None}), "no policy in force"),
         (state().model_copy(update={"eval_constants": ()}), "no evaluator is the primary one"),
+        (state_of(sample(0, "holdout")).model_copy(update={"set_aside": 9}), "train split: 9 more were set aside"),
+        (state().model_copy(update={"policy_share": 0.025}), "produced 2.5% of the samples"),
+        (
+            state().model_copy(update={"actions": BASELINE.model_copy(update={"model": ""})}),
+            "the traces record no model (`llm.model_name`)",
+        ),
         (state_of(sample(0, "train", said("correct"))), "marks down none of the 1 scored samples"),
         (
             state_of(sample(0, "train", said("correct").model_copy(update={"score": None, "error": "hung"}))),
@@ -154,6 +161,12 @@ def test_with_nothing_to_learn_from_no_call_is_made(tmp_path: Path, before: Stat
     assert update.reason.startswith("the policy stays: ")
     assert why in update.reason
     assert not server.requests
+
+
+@pytest.mark.parametrize("known", [{"policy_share": 0.5}, {"policy_share": 0.0, "policy_version": 3}])
+def test_a_policy_that_most_calls_or_the_registry_speak_for_is_improved(tmp_path: Path, known: dict[str, Any]) -> None:
+    update, _ = search(Shop(), tmp_path, state().model_copy(update=known))
+    assert update.changed
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:

@@ -1,6 +1,8 @@
 """`sia demo`: the loop over simulated weeks."""
 
 import json
+import shutil
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,8 +86,16 @@ def _tell(weeks: "list[WeekOutcome]", seconds: float) -> None:
     cost = sum(week.cost_usd for week in weeks)
     console.print(f"{len(weeks)} windows in {seconds:.0f} s; the simulated calls would have cost {cost:.4f} USD.")
     console.print(f"Report of {shown.window}:  {shown.report}", soft_wrap=True)
-    console.print("The policy in force:  sia policy show --loop message_desk", soft_wrap=True)
+    console.print(f"The policy in force:  {_name()} policy show --loop message_desk", soft_wrap=True)
     console.print("The same windows in the Dagster UI:  make dev  (http://127.0.0.1:3000)", soft_wrap=True)
+
+
+def _name() -> str:
+    """How this command is called here: by its name where the shell finds it, else by its path."""
+    called = Path(sys.argv[0])
+    if shutil.which("sia") or called.name != "sia":
+        return "sia"
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)
 
 
 def _table(weeks: "list[WeekOutcome]") -> "Table":

@@ -2,14 +2,15 @@
 
 import re
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from sia_dagster.core.models import Value
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
+LAST_DAY_OF_EVERY_MONTH: Final = 28
 
 
 def _name(value: str) -> str:
@@ -48,14 +49,20 @@ SecretName = str
 """The *name* of the environment variable that holds a secret; its value is read where a client is built."""
 
 
-class Price(Value):
+class _Section(Value):
+    """A section of the file. Its numbers are finite: YAML has `.nan` and `.inf`, under which no rule means anything."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Price(_Section):
     """USD for a million tokens."""
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
 
 
-class LLMConfig(Value):
+class LLMConfig(_Section):
     """The endpoint that judges, replays and proposes."""
 
     base_url: str = "https://api.openai.com/v1"
@@ -72,7 +79,7 @@ class LLMConfig(Value):
     """By model name; goes before the built-in table."""
 
 
-class TracesConfig(Value):
+class TracesConfig(_Section):
     """Where a loop's traces are."""
 
     source: Literal["local"]
@@ -81,7 +88,7 @@ class TracesConfig(Value):
     where: str = ""
 
 
-class _EvaluatorConfig(Value):
+class _EvaluatorConfig(_Section):
     name: Name
 
 
@@ -102,29 +109,36 @@ class LLMClassifyConfig(_EvaluatorConfig):
         return self
 
 
-class CodeConfig(_EvaluatorConfig):
+class _RangeConfig(_EvaluatorConfig):
+    low: float = 0.0
+    high: float = 1.0
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "_RangeConfig":
+        if self.low >= self.high:
+            raise ValueError(f"high: {self.high:g} is not above low, {self.low:g}; write the evaluator's whole range")
+        return self
+
+
+class CodeConfig(_RangeConfig):
     """A function of one sample."""
 
     kind: Literal["code"]
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """`package.module:function`."""
-    low: float = 0.0
-    high: float = 1.0
     timeout_seconds: float = Field(default=30.0, gt=0)
 
 
-class PlatformConfig(_EvaluatorConfig):
+class PlatformConfig(_RangeConfig):
     """Scores that the traces already carry as `eval.<name>.*`."""
 
     kind: Literal["platform"]
-    low: float = 0.0
-    high: float = 1.0
 
 
 EvaluatorConfig = Annotated[LLMClassifyConfig | CodeConfig | PlatformConfig, Field(discriminator="kind")]
 
 
-class PolicyConfig(Value):
+class PolicyConfig(_Section):
     """How a better policy is searched."""
 
     updater: Literal["reflection"] = "reflection"
@@ -136,7 +150,7 @@ class PolicyConfig(Value):
     """Of what the updater model is shown."""
 
 
-class ValidationConfig(Value):
+class ValidationConfig(_Section):
     """How a candidate is compared with the policy in force."""
 
     primary: Name
@@ -150,14 +164,14 @@ class ValidationConfig(Value):
     """Above this share of failed rows a stage fails, after saving what it has."""
 
 
-class NotifyConfig(Value):
+class NotifyConfig(_Section):
     """Who hears of a failed run and of a window that waits for approval."""
 
     webhook: SecretName | None = None
     """Written `${NAME}`: the URL may hold a token."""
 
 
-class LoopConfig(Value):
+class LoopConfig(_Section):
     """One self-improving loop."""
 
     name: Name
@@ -173,6 +187,15 @@ class LoopConfig(Value):
     promotion: Literal["manual", "auto"] = "manual"
     publish: tuple[Literal["file"], ...] = ("file",)
     notify: NotifyConfig = NotifyConfig()
+
+    @model_validator(mode="after")
+    def _every_month_has_its_day(self) -> "LoopConfig":
+        if self.window == "monthly" and self.start.day > LAST_DAY_OF_EVERY_MONTH:
+            raise ValueError(
+                f"start: monthly windows begin on a day that every month has: 1 to {LAST_DAY_OF_EVERY_MONTH}, "
+                f"not {self.start.day}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> "LoopConfig":
@@ -192,7 +215,7 @@ class LoopConfig(Value):
         return self
 
 
-class ProjectConfig(Value):
+class ProjectConfig(_Section):
     """The whole of `sia.yaml`."""
 
     storage: str = ".sia"

@@ -1,7 +1,7 @@
 """The search of one window: candidates proposed from train, guarded, and compared on the selection split."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.config import LoopConfig
@@ -11,6 +11,9 @@ from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, Progress
 from sia_dagster.core.reflection.clusters import FAILURE_SHORTFALL, find_failures
 from sia_dagster.core.replay import ReplayPlan, compare_all, comparison_rule, constants_of, pair, replay
 from sia_dagster.core.results import Candidate, EvaluatorComparison, PolicyUpdate
+
+COMMON_PROMPT_SHARE: Final = 0.5
+"""Below this share of a window's samples, the commonest prompt of the traces is not taken for a policy to improve."""
 
 
 class SearchRules(Value):
@@ -79,12 +82,12 @@ async def search_policy(
 def nothing_to_learn(state: StateActions) -> str:
     """Why no better policy can be looked for in these samples; empty where one can."""
     train, primary = state.of("train"), state.primary
-    if not state.samples:
-        return "the window has no samples to learn from"
     if primary is None:
         return "no evaluator is the primary one, so nothing says which policy is better"
+    if why := _nothing_to_start_from(state):
+        return why
     if not train:
-        return f"none of the window's {len(state.samples)} samples is in the train split, so there is nothing to learn"
+        return f"none of the window's {len(state.samples)} samples is in the train split{_set_aside_of(state)}"
     scored = [sample for sample in train if sample.score(primary.name) is not None]
     if not scored:
         return f"{primary.name} scored none of the {len(train)} samples of the train split: see their errors"
@@ -94,6 +97,33 @@ def nothing_to_learn(state: StateActions) -> str:
             f"by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to mend"
         )
     return ""
+
+
+def _nothing_to_start_from(state: StateActions) -> str:
+    """What is amiss with the samples as a whole, or with the policy that they start from; empty where nothing is."""
+    if not state.samples:
+        return "the window has no samples to learn from"
+    if state.actions is not None and not state.actions.model:
+        return (
+            "the policy in force names no model, and the traces record no model (`llm.model_name`), so nothing can be "
+            "asked again: let the application's instrumentation record it, or promote a policy that names one"
+        )
+    if state.policy_version is None and state.policy_share is not None and state.policy_share < COMMON_PROMPT_SHARE:
+        return (
+            f"the commonest prompt of the traces produced {state.policy_share:.1%} of the samples, so it may be one "
+            "call's prompt and not the policy: record `llm.prompt_template.template` and "
+            "`llm.prompt_template.variables` with each call, use one prompt, or promote a policy"
+        )
+    return ""
+
+
+def _set_aside_of(state: StateActions) -> str:
+    if not state.set_aside:
+        return ", so there is nothing to learn"
+    return (
+        f": {state.set_aside} more were set aside, since the held-out ones repeat them or go on from them; where these "
+        "are turns of chats, record `session.id`"
+    )
 
 
 def _screen(

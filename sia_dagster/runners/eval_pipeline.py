@@ -1,7 +1,7 @@
 """One evaluator over one window, from Python: any callable of a DataFrame or of a sample."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from sia_dagster.core.openinference.samples import MappedSpans
 
-_ENDS = {math.inf: 1.0, -math.inf: 0.0}
+_LARGEST = sys.float_info.max
+_ENDS = {_LARGEST: 1.0, -_LARGEST: 0.0}
 """True and False stand for the ends of the scale; any number may be a score here, so that it has none of its own."""
 _TELEMETRY = ("start_time", "end_time", "where", "limit", "model_id")
 
@@ -77,7 +78,7 @@ class EvalPipeline:
         from sia_dagster.core.evaluation import evaluate
         from sia_dagster.core.evaluators.code import CodeEvaluator
 
-        config = CodeConfig(name=self.name, kind="code", function=_address(evaluator), low=-math.inf, high=math.inf)
+        config = CodeConfig(name=self.name, kind="code", function=_address(evaluator), low=-_LARGEST, high=_LARGEST)
         scorer = CodeEvaluator(config, partial(evaluator, **self.kwargs) if self.kwargs else evaluator)
 
         async def score_all() -> list[EvalMetrics]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from sia_dagster.core.errors import SpanError
 from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Message, Sample, Value
-from sia_dagster.core.openinference.attributes import load_json, load_object
+from sia_dagster.core.openinference.attributes import clean, load_json, load_object
 from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
 from sia_dagster.core.openinference.payloads import request_messages, response_text
-from sia_dagster.core.openinference.settings import read_parameters, read_tools
+from sia_dagster.core.openinference.settings import read_model, read_parameters, read_tools
 from sia_dagster.core.splits import split_of
 
 _SYSTEM = {"system", "developer"}
@@ -41,7 +41,11 @@ def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
 
 
 def sample_from_row(row: Mapping[str, Any]) -> Sample:
-    """Map one sampled row of `SPAN_SCHEMA`. Raises SpanError where it holds no chat or no answer, or broken JSON."""
+    """Map one sampled row of `SPAN_SCHEMA`. Raises SpanError where it holds no chat or no answer, or broken JSON.
+
+    What it gives can be stored and hashed: lone surrogates are replaced, in the row here and in its JSON on loading.
+    """
+    row = {name: clean(value) for name, value in row.items()}
     span_id = str(row["span_id"])
     chat = _read(row, "input_messages", parse_messages) or _read(row, "input_value", request_messages)
     output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)
@@ -50,8 +54,6 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         raise SpanError(f"it holds {missing}; see its input and output in the trace store", span_id=span_id)
     system, history = split_system(chat)
     variables = {name: _as_text(value) for name, value in load_object(row.get("template_variables")).items()}
-    settings = _read(row, "invocation_parameters", load_json) or {}
-    parameters = _read(row, "invocation_parameters", read_parameters)
     conversation = str(row.get("conversation_id") or row.get("trace_id") or span_id)
     return Sample(
         span_id=span_id,
@@ -64,8 +66,8 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         output=output,
         variables=variables,
         template=_trusted_template(row.get("template"), variables, system),
-        model=str(row.get("model") or settings.get("model") or ""),
-        parameters=parameters,
+        model=str(row.get("model") or _read(row, "invocation_parameters", read_model)),
+        parameters=_read(row, "invocation_parameters", read_parameters),
         tools=_read(row, "tools", read_tools),
         evals=_read(row, "evals", _evals),
     )

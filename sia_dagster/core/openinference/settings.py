@@ -1,29 +1,35 @@
 """A call's settings and tools, without what belongs to that one call."""
 
+import json
 from typing import Any
 
 from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.attributes import load_json
 
-_NOT_REPLAYED = frozenset(
+_REPLAYED = frozenset(
     {
-        # what is asked, which has its own place in a sample
-        *("model", "messages", "input", "prompt", "instructions", "system", "tools", "functions", "contents"),
-        # how the answer travels, and how many there are
-        *("stream", "stream_options", "n", "background", "timeout", "max_retries"),
-        # who asked, and what the provider keeps of it
-        *("user", "session_id", "conversation", "previous_response_id", "metadata", "store", "seed"),
-        *("safety_identifier", "prompt_cache_key", "service_tier"),
-        # what the client sends beside it, secrets among it
-        *("extra_headers", "extra_body", "extra_query", "headers", "api_key", "api_base", "base_url"),
+        # how the answer is drawn
+        *("temperature", "top_p", "top_k", "top_a", "min_p", "typical_p", "logit_bias"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+        # how long it may be, and what it looks like
+        *("max_tokens", "max_completion_tokens", "stop", "response_format", "verbosity"),
+        # how the model thinks and uses its tools
+        *("reasoning_effort", "reasoning", "tool_choice", "parallel_tool_calls"),
     }
 )
+"""The settings of chat completions that a policy takes from a trace.
+
+A list of what is kept, not of what is left out: beside these, instrumentors record whatever the client was given, which
+may be keys, headers and the user's name, and no such thing may come into a policy or reach another endpoint.
+"""
+_RENAMED = {"max_output_tokens": "max_completion_tokens", "stop_sequences": "stop"}
 
 
 def read_parameters(value: Any) -> JsonObject:
     """The invocation parameters that a replay keeps (`temperature`, `max_tokens`, `response_format`, ...).
 
-    Nulls leave; the Responses API's `max_output_tokens` takes its name in chat completions.
+    Only the top level is looked at; nulls and what is no plain JSON (NaN) leave. The Responses API's
+    `max_output_tokens` and Anthropic's `stop_sequences` take their names in chat completions.
     Raises ValueError or TypeError for what is no JSON object.
     """
     loaded = load_json(value)
@@ -31,10 +37,28 @@ def read_parameters(value: Any) -> JsonObject:
         return {}
     if not isinstance(loaded, dict):
         raise TypeError("not a JSON object")
-    kept = {k: v for k, v in loaded.items() if k not in _NOT_REPLAYED and v is not None}
-    if "max_output_tokens" in kept:
-        kept["max_completion_tokens"] = kept.pop("max_output_tokens")
-    return kept
+    named = ((_RENAMED.get(name, name), value) for name, value in loaded.items())
+    return {name: value for name, value in named if name in _REPLAYED and value is not None and _is_plain(value)}
+
+
+def read_model(value: Any) -> str:
+    """The model that the invocation parameters name, empty where they name none: for spans without a model's name.
+
+    Raises as `read_parameters`.
+    """
+    settings = load_json(value) or {}
+    if not isinstance(settings, dict):
+        raise TypeError("not a JSON object")
+    named = (settings.get(key) for key in ("model", "model_name"))
+    return next((name for name in named if isinstance(name, str) and name), "")
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def read_tools(value: Any) -> tuple[JsonObject, ...]:
