@@ -97,7 +97,7 @@ def test_week_without_traffic_leaves_no_file(tmp_path: Path) -> None:
 
 def test_file_is_named_after_its_window_and_nothing_else_stays(tmp_path: Path) -> None:
     path = write_traffic(tmp_path / "new" / "traces", week(3), None, WEEKS[3])
-    assert path == tmp_path / "new" / "traces" / "traces-2026-10-19.parquet"
+    assert path == tmp_path / "new" / "traces" / f"traces-{week(3).key}.parquet"
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 

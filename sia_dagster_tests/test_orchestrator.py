@@ -215,7 +215,7 @@ def test_too_many_unscored_rows_stop_before_the_search_and_are_kept(desk: Desk) 
     with pytest.raises(EvaluatorError) as raised:
         orchestrator.run_complete_workflow(**DATES, evaluator_names=["is_brief", "failing"], limit=20, checkpoint=True)
     said = str(raised.value)
-    assert said.startswith("50% of the evaluations have no score (allowed: 20%)")
+    assert said.startswith("100% of the evaluations by failing have no score (allowed: 20%)")
     assert "failing: " in said
     assert "raised ValueError: cannot read " in said
     (document,) = (desk.folder / "storage" / "checkpoints" / "workflow").rglob("*.json")

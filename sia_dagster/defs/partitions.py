@@ -18,10 +18,7 @@ def partitions_of(loop: LoopConfig) -> dg.TimeWindowPartitionsDefinition:
     if loop.window == "weekly":
         weekday = loop.start.isoweekday() % 7  # Dagster counts from Sunday = 0
         return dg.WeeklyPartitionsDefinition(start_date=start, timezone=loop.timezone, day_offset=weekday)
-    day = min(loop.start.day, 28)  # a day that every month has
-    return dg.MonthlyPartitionsDefinition(
-        start_date=loop.start.replace(day=day).isoformat(), timezone=loop.timezone, day_offset=day
-    )
+    return dg.MonthlyPartitionsDefinition(start_date=start, timezone=loop.timezone, day_offset=loop.start.day)
 
 
 def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> TimeWindow:
