@@ -13,6 +13,7 @@ from sia_dagster_tests.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
     PROMPT,
+    WINDOW,
     Shop,
     asked,
     evaluators,
@@ -35,7 +36,7 @@ def run(
     progress: Progress | None = None,
 ) -> tuple[Arm, ...]:
     async def work(chat: ChatModel) -> tuple[Arm, ...]:
-        plan = ReplayPlan(scope="holdout", repeats=repeats, workers=3)
+        plan = ReplayPlan(scope="holdout", window=WINDOW.key, repeats=repeats, workers=3)
         return await replay(samples, policies, chat=chat, evaluators=evaluators(chat), plan=plan, progress=progress)
 
     return in_shop(server, folder, work)
@@ -101,6 +102,64 @@ def test_a_sample_without_a_variable_of_the_prompt_is_an_error_of_its_row(tmp_pa
     assert "shop" in str(outcome.error)
     assert outcome.evals == ()
     assert not server.requests
+
+
+def test_the_choice_of_a_tool_is_sent_only_with_tools(tmp_path: Path) -> None:
+    policy = BASELINE.model_copy(
+        update={"parameters": {"tool_choice": "auto", "parallel_tool_calls": False, "temperature": 0}}
+    )
+    samples = [sample(0, "holdout").model_copy(update={"tools": (TOOL,)}), sample(1, "holdout")]
+
+    def strict(body: Body, number: int) -> Body | Reply:
+        if "tool_choice" in body and "tools" not in body:
+            return refusal(400, "tool_choice is only allowed when tools are specified")
+        return Shop()(body, number)
+
+    with ScriptedServer(strict) as server:
+        (arm,) = run(server, tmp_path, samples, policy)
+        first, second = sorted(asked(server, "app"), key=lambda body: str(body["messages"]))
+    assert [outcome.error for outcome in arm.values()] == [None, None]
+    assert (first["tool_choice"], first["parallel_tool_calls"], first["temperature"]) == ("auto", False, 0)
+    assert second.keys() & {"tool_choice", "parallel_tool_calls", "tools"} == set()
+    assert second["temperature"] == 0
+
+
+def test_half_an_emoji_in_an_answer_can_be_stored(tmp_path: Path) -> None:
+    with ScriptedServer(Shop(answer=lambda _, __: completion("Your order number is 7 \ud83d"))) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout")], BASELINE)
+    assert arm["holdout-00", 0].score("correctness") == 1
+    assert arm["holdout-00", 0].model_dump_json()
+
+
+def test_equal_requests_of_two_conversations_are_answered_and_judged_each(tmp_path: Path) -> None:
+    samples = [sample(number, "holdout", request="Where is my parcel?") for number in range(4)]
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, samples, BASELINE, BETTER)
+        assert len(asked(server, "app")) == len(asked(server, "judge")) == 8
+
+
+def test_equal_outputs_of_both_arms_are_judged_once_and_tie(tmp_path: Path) -> None:
+    with ScriptedServer(Shop(answer=lambda _, __: completion("Hello."))) as server:
+        old, new = run(server, tmp_path, [sample(0, "holdout")], BASELINE, BETTER)
+        assert (len(asked(server, "app")), len(asked(server, "judge"))) == (2, 1)
+    assert old["holdout-00", 0].evals == new["holdout-00", 0].evals
+
+
+def test_a_later_window_or_another_split_is_answered_anew_and_the_same_one_is_not(tmp_path: Path) -> None:
+    given = [sample(0, "holdout")]
+
+    async def work(chat: ChatModel) -> list[Arm]:
+        plan = ReplayPlan(scope="holdout", window="2026-09-28")
+        later = plan.model_copy(update={"window": "2026-10-05"})
+        other = plan.model_copy(update={"scope": "selection"})
+        arms: list[Arm] = []
+        for each in (plan, plan, later, other):
+            arms += await replay(given, [BASELINE], chat=chat, evaluators=evaluators(chat), plan=each)
+        return arms
+
+    with ScriptedServer(Shop()) as server:
+        in_shop(server, tmp_path, work)
+        assert len(asked(server, "app")) == len(asked(server, "judge")) == 3
 
 
 def test_equal_requests_of_both_arms_are_one_answer(tmp_path: Path) -> None:

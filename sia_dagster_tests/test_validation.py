@@ -1,5 +1,7 @@
 """The validation replays the held-out split under both policies and takes the verdict there."""
 
+import hashlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from sia_dagster_tests.search_world import (
     asked,
     evaluators,
     in_shop,
+    sample,
     state,
+    state_of,
 )
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
 
@@ -34,10 +38,10 @@ def changed(actions: Actions) -> PolicyUpdate:
 
 
 def run(
-    server: ScriptedServer, folder: Path, before: StateActions, update: PolicyUpdate, repeats: int = 1
+    server: ScriptedServer, folder: Path, before: StateActions, update: PolicyUpdate, repeats: int = 1, workers: int = 4
 ) -> ValidationReport:
     async def work(chat: ChatModel) -> ValidationReport:
-        rules = ValidationRules(repeats=repeats, workers=4)
+        rules = ValidationRules(repeats=repeats, workers=workers)
         return await validate(before, update, chat=chat, evaluators=evaluators(chat), rules=rules)
 
     return in_shop(server, folder, work)
@@ -70,6 +74,26 @@ def test_a_shown_loss_is_rejected(tmp_path: Path) -> None:
     with ScriptedServer(Shop(answer=answer)) as server:
         report = run(server, tmp_path, state(holdout=12), changed(OTHER))
     assert report.verdict == "reject"
+
+
+def test_chance_alone_shows_nothing_where_all_conversations_ask_the_same(tmp_path: Path) -> None:
+    asking = [sample(number, "holdout", request="Where is my parcel?") for number in range(12)]
+
+    def toss(_: str, __: str) -> Body:
+        heads = hashlib.sha256(f"toss {next(tosses)}".encode()).digest()[0] % 2
+        return completion("Your order number is 7." if heads else "Hello.")
+
+    tosses, shown = itertools.count(), 0
+    with ScriptedServer(Shop(answer=toss)) as server:
+        for week in range(20):
+            window = WINDOW.model_copy(update={"key": f"week {week}"})
+            before = state_of(*asking).model_copy(update={"window": window})
+            report = run(server, tmp_path, before, changed(OTHER), workers=1)
+            assert report.primary is not None
+            assert report.primary.ci_low is not None
+            assert report.primary.ci_high is not None
+            shown += not report.primary.ci_low <= 0 <= report.primary.ci_high
+    assert shown <= 4, "at a level of 5 % for each end, at most two of 20 windows are expected"
 
 
 def test_only_the_holdout_is_replayed(tmp_path: Path) -> None:
