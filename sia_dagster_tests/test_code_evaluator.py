@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.config import CodeConfig
 from sia_dagster.core.errors import BudgetReached, EndpointRefused
-from sia_dagster.core.evaluators.code import CodeEvaluator, Function
+from sia_dagster.core.evaluators.calls import Function
+from sia_dagster.core.evaluators.code import CodeEvaluator
 from sia_dagster.core.evaluators.scores import Scale, read_result
 from sia_dagster.core.models import EvalMetrics, Sample
 from sia_dagster_tests.evaluation_samples import sample
@@ -178,18 +179,88 @@ def test_a_function_that_hangs_is_left_behind(never: threading.Event) -> None:
 
 
 def test_an_async_function_that_hangs_is_cancelled() -> None:
-    cancelled = []
+    cancelled = threading.Event()
 
     async def hangs(_: Sample) -> bool:
         try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
-        return True
+            return await asyncio.Event().wait()
+        finally:
+            cancelled.set()
 
     assert "gave no answer" in (score(hangs, timeout_seconds=0.05).error or "")
-    assert cancelled == [True]
+    assert cancelled.wait(60)
+
+
+def test_async_functions_share_one_loop_so_that_their_clients_live_on() -> None:
+    loops = set()
+
+    async def remembers(_: Sample) -> bool:
+        loops.add(asyncio.get_running_loop())
+        return True
+
+    async def stage() -> list[EvalMetrics]:
+        loops.add(asyncio.get_running_loop())
+        evaluators = [CodeEvaluator(config(), remembers) for _ in range(2)]
+        return [await evaluator.score(sample(), "logged/0") for evaluator in evaluators]
+
+    both = [asyncio.run(stage()) for _ in range(2)]
+    assert [metrics.score for stage in both for metrics in stage] == [1.0] * 4
+    assert len(loops) == 3, "one for both functions, and one for each stage"
+
+
+def test_an_async_function_that_blocks_fails_its_row_alone(never: threading.Event) -> None:
+    async def blocks_at_times(item: Sample) -> bool:
+        return never.wait() if item.output == "block" else is_brief(item)
+
+    async def stage(outputs: list[str]) -> list[EvalMetrics]:
+        evaluator = CodeEvaluator(config(timeout_seconds=0.5), blocks_at_times)
+        return await asyncio.gather(*(evaluator.score(sample(output), "logged/0") for output in outputs))
+
+    results = asyncio.run(stage(["one", "block", "two", "three", "block"]))
+    assert [metrics.score for metrics in results] == [1.0, None, 1.0, 1.0, None]
+    assert results[1].error == "my_checks:is_brief gave no answer within 0.5 s"
+    assert [metrics.score for metrics in asyncio.run(stage(["one", "two"]))] == [1.0, 1.0]
+
+
+def test_who_waited_beside_a_blocking_function_is_asked_again(never: threading.Event) -> None:
+    waiting, calls = threading.Event(), []
+
+    async def waits_once(_: Sample) -> bool:
+        calls.append(True)
+        if len(calls) == 1:
+            waiting.set()
+            await asyncio.Event().wait()
+        return True
+
+    async def blocks(_: Sample) -> bool:
+        return never.wait()
+
+    async def stage() -> tuple[EvalMetrics, EvalMetrics]:
+        patient = asyncio.create_task(CodeEvaluator(config(), waits_once).score(sample(), "logged/0"))
+        await asyncio.to_thread(waiting.wait)
+        blocked = await CodeEvaluator(config(timeout_seconds=0.05), blocks).score(sample(), "logged/0")
+        never.set()
+        return await patient, blocked
+
+    patient, blocked = asyncio.run(stage())
+    assert (patient.score, blocked.score, len(calls)) == (1.0, None, 2)
+
+
+def test_a_function_that_ends_the_loop_of_all_fails_its_row_alone() -> None:
+    async def ends(_: Sample) -> bool:
+        asyncio.get_running_loop().call_soon(sys.exit, "the end")
+        return await asyncio.Event().wait()
+
+    assert "raised SystemExit: the end" in (score(ends).error or "")
+    assert score(is_brief_async).score == 1.0
+
+
+def test_an_async_function_that_takes_more_than_a_sample_fails_its_row_alone() -> None:
+    async def takes_two(_: Sample, __: Sample) -> bool:
+        return True
+
+    function: Any = takes_two
+    assert "raised TypeError" in (score(function).error or "")
 
 
 def test_an_answer_after_the_time_limit_changes_nothing(never: threading.Event) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from sia_dagster.core.config import CodeConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.evaluators.code import CodeEvaluator, Function, import_function, source_of
+from sia_dagster.core.evaluators.calls import Function
+from sia_dagster.core.evaluators.code import CodeEvaluator, import_function, source_of
 from sia_dagster.core.models import Sample
 from sia_dagster_tests.evaluation_samples import sample
 

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.llm_classify import LLMClassify
@@ -172,10 +174,26 @@ def test_a_form_without_its_own_words_is_read_from_a_code_fence(tmp_path: Path) 
         ('{"a": 1', None),
         ("", None),
         ("[" * 100_000, None),
+        (
+            r'{"a": "\ud83d!", "\udc4d": [{"b": "\udc4d\ud83d"}], "n": 1}',
+            {"a": "\ufffd!", "\ufffd": [{"b": "\ufffd\ufffd"}], "n": 1},
+        ),
+        (r'{"a": "\ud83d\udc4d"}', {"a": "👍"}),
     ],
 )
 def test_json_is_read_whole_or_not_at_all(text: str, content: object) -> None:
     assert read_json(text) == content
+
+
+@given(st.recursive(st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_every_json_that_is_read_can_be_stored(content: object) -> None:
+    read = read_json(json.dumps({"content": content}))
+    assert json.dumps(read, ensure_ascii=False).encode()
+
+
+def test_half_an_emoji_in_a_judges_answer_is_replaced_and_the_row_stands(tmp_path: Path) -> None:
+    metrics, _ = judge_one(says(r'{"explanation": "Cut off: \ud83d", "label": "correct"}'), tmp_path)
+    assert (metrics.label, metrics.explanation, metrics.error) == ("correct", "Cut off: \ufffd", None)
 
 
 @pytest.mark.parametrize(

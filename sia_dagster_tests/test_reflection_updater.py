@@ -49,6 +49,14 @@ def propose_to(
     return in_shop(server, folder, work)
 
 
+def test_half_an_emoji_in_an_edit_does_not_make_a_policy_that_nothing_can_hold(tmp_path: Path) -> None:
+    (found,) = propose(tmp_path, Shop(proposal(edit("Be kind \ud83d."))), state())
+    assert found.status == "not_chosen"
+    assert "Be kind \ufffd." in found.actions.system_prompt
+    assert found.actions.fingerprint
+    assert found.model_dump_json()
+
+
 def test_edits_become_a_candidate(tmp_path: Path) -> None:
     edits = [
         edit(samples=["train-00", "train-02"]),

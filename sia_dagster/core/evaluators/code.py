@@ -1,11 +1,8 @@
 """An evaluator that is a Python function of one sample."""
 
-import asyncio
-import contextlib
 import difflib
 import importlib
 import inspect
-import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import CodeType, ModuleType
@@ -13,12 +10,9 @@ from typing import Any
 
 from sia_dagster.core.config import CodeConfig
 from sia_dagster.core.errors import BudgetReached, ConfigError, EndpointRefused
+from sia_dagster.core.evaluators.calls import Function, call_within
 from sia_dagster.core.evaluators.scores import Scale, read_result
 from sia_dagster.core.models import EvalConstant, EvalMetrics, JsonObject, Sample, fingerprint
-
-Function = Callable[[Sample], Any]
-Outcome = tuple[Any, BaseException | None]
-"""What a function returned, or what it raised."""
 
 _SHOWN = 300
 
@@ -55,8 +49,8 @@ def _import_module(path: str, name: str) -> ModuleType:
 class CodeEvaluator:
     """Scores with a function of a sample, sync or async. Plays the role `Evaluator`.
 
-    A sync function runs in a thread of its own, several samples at a time; one that hangs is left behind after the
-    time limit and cannot hold up the end of the process.
+    Several samples are scored at a time. A call that hangs, waiting or computing, is left behind after the time limit
+    and cannot hold up the end of the process.
     """
 
     def __init__(self, config: CodeConfig, function: Function, *, primary: bool = False) -> None:
@@ -82,16 +76,10 @@ class CodeEvaluator:
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
         """Call the function. Whatever it raises, a hang, and a result that is no score are errors of this row."""
         limit = self._config.timeout_seconds
-        task = asyncio.create_task(_outcome(self._function, sample))
-        try:
-            done, _ = await asyncio.wait({task}, timeout=limit)
-        finally:
-            task.cancel()
-        if not done:
+        outcome = await call_within(limit, self._function, sample)
+        if outcome is None:
             return self._row(error=f"{self._config.function} gave no answer within {limit:g} s")
-        if task.cancelled():
-            return self._row(error=f"{self._config.function} raised CancelledError")
-        result, error = task.result()
+        result, error = outcome
         if isinstance(error, EndpointRefused | BudgetReached):
             raise error
         if error is not None:
@@ -100,42 +88,6 @@ class CodeEvaluator:
 
     def _row(self, **said: Any) -> EvalMetrics:
         return EvalMetrics(**{"name": self._config.name, "fingerprint": self._fingerprint, "source": "code", **said})
-
-
-async def _outcome(function: Function, sample: Sample) -> Outcome:
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        result, error = function(sample), None
-    else:
-        result, error = await _in_thread(function, sample)
-    if error is not None or not inspect.isawaitable(result):
-        return result, error
-    try:
-        return await result, None
-    except (Exception, SystemExit) as raised:  # noqa: BLE001  a user's function may raise anything: the row says what
-        return None, raised
-
-
-async def _in_thread(function: Function, sample: Sample) -> Outcome:
-    """Call `function` in a daemon thread: unlike those of an executor, it is not waited for when the process ends."""
-    loop = asyncio.get_running_loop()
-    finished: asyncio.Future[Outcome] = loop.create_future()
-
-    def deliver(outcome: Outcome) -> None:
-        if not finished.done():
-            finished.set_result(outcome)
-
-    def call() -> None:
-        outcome: Outcome
-        try:
-            outcome = function(sample), None
-        except BaseException as error:  # noqa: BLE001  also SystemExit: nothing may be lost between threads
-            outcome = None, error
-        # The loop is closed where the answer comes after the stage is over: nobody waits for it any more.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(deliver, outcome)
-
-    threading.Thread(target=call, name="code-evaluator", daemon=True).start()
-    return await finished
 
 
 def source_of(function: Callable[..., Any]) -> object:

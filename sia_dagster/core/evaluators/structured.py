@@ -36,7 +36,7 @@ class Rung(IntEnum):
 
 
 def _storable(content: Any) -> Any:
-    """JSON with U+FFFD for each half of a surrogate pair (an escaped `\\ud83d` alone): nothing can hold these."""
+    """JSON with U+FFFD for each half of a surrogate pair (an escape that stands alone): no file can hold it."""
     if isinstance(content, str):
         return _HALF.sub("\ufffd", content)
     if isinstance(content, list):

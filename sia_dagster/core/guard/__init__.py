@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sia_dagster.core.guard._contract import keeps_form, keeps_length, keeps_tools
 from sia_dagster.core.guard._copying import copies_no_sample
+from sia_dagster.core.guard._details import repeats_no_capitals, repeats_no_name, repeats_no_number
 from sia_dagster.core.guard._leaks import holds_no_address, holds_no_personal_detail, holds_no_secret
 from sia_dagster.core.guard._orders import holds_no_order
 from sia_dagster.core.guard._variables import keeps_variables
@@ -29,6 +30,9 @@ def check_contract(
         keeps_tools(candidate, baseline),
         keeps_length(candidate, baseline, max_prompt_tokens),
         copies_no_sample(candidate, baseline, samples),
+        repeats_no_number(candidate, baseline, samples),
+        repeats_no_name(candidate, baseline, samples),
+        repeats_no_capitals(candidate, baseline, samples),
         holds_no_personal_detail(candidate, baseline),
         holds_no_secret(candidate, baseline),
         holds_no_address(candidate, baseline),

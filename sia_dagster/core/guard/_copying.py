@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from sia_dagster.core.guard._text import plain, plain_text, shown
+from sia_dagster.core.guard._text import plain, plain_text, said_in, shown
 from sia_dagster.core.models import Actions, Sample
 
 WORDS = 8
@@ -23,19 +23,10 @@ def copies_no_sample(candidate: Actions, baseline: Actions, samples: Sequence[Sa
     if not new:
         return None
     for sample in samples:
-        for text in _texts(sample):
+        for text in said_in(sample):
             if copied := next((shingle for shingle in _shingles(text) if shingle in new), None):
                 return f"copied text: {shown(' '.join(copied))} is what sample {sample.span_id} says"
     return None
-
-
-def _texts(sample: Sample) -> Iterator[str]:
-    """Everything that was said in a sample, by anyone but the policy."""
-    for message in sample.messages:
-        yield message.content or ""
-        yield from (call.arguments for call in message.tool_calls)
-    yield sample.output
-    yield from sample.variables.values()
 
 
 def _shingles(text: str) -> Iterator[tuple[str, ...]]:

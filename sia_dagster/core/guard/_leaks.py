@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sia_dagster.core.guard._text import masked, new_matches, shown
 from sia_dagster.core.models import Actions
 
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){7,18}(?!\w)")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
@@ -29,21 +29,38 @@ _COUNTRY = (
     "uk|de|fr|it|es|nl|be|ch|at|se|no|dk|fi|ie|pt|gr|cz|ru|ua|tr|cn|jp|kr|hk|tw|sg|in|au|nz|ca|us|mx|br|ar|za|eu"
     "|co|me|tv"
 )
+_FILE = re.compile(
+    "md|py|ipynb|jsonl?|js|tsx?|jsx|txt|csv|tsv|xml|ya?ml|toml|ini|cfg|conf|log|sql|sh|html?|css|pdf|docx?|xlsx?|pptx?"
+    "|odt|rtf|png|jpe?g|gif|svg|webp|heic|mp[34]|wav|parquet|java|[ch]pp|cs|go|rs|rb|php",
+    re.IGNORECASE,
+)
+"""What follows a dot in the name of a file. Archives are missing: `.zip` is a top-level domain."""
 _END = r"[^\s<>\"']*[\w/]"
 _ADDRESS = re.compile(
-    rf"\b[a-zA-Z][a-zA-Z0-9+.-]*://{_END}|\bwww\.{_END}|\b(?:mailto|javascript|data):{_END}"
+    rf"\b[a-zA-Z][a-zA-Z0-9+.-]{{0,30}}://{_END}|\bwww\.{_END}|\b(?:mailto|javascript|data):{_END}"
     rf"|(?<![\w@.-])(?:[\w-]+\.)+(?:(?i:{_TOP_LEVEL})|{_COUNTRY})\b(?![\w@-])(?:/{_END})?"
 )
+_SPELLED = re.compile(
+    r"(?<![\w-])[\w-]+\s*[\[({<]\s*(?:dot|\.)\s*[\])}>]\s*[^\W\d_]{2,24}\b"
+    r"|(?<![\w-])[\w-]+\s+dot\s+(?:com|org|net|edu|gov|info|biz|io|ai|dev|app|xyz|uk|de|fr|nl|ch|ru|cn|jp|eu|co)\b",
+    re.IGNORECASE,
+)
+_DOTTED = re.compile(
+    r"`[^`\n]*`|\{[^{}\n]*\}"  # code and placeholders, where a dot joins names
+    r"|(?<![\w@.-])(?P<host>(?:[^\W_][\w-]*\.)+(?P<end>[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59}))(?![\w@-])"
+)
+_DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}-?\d{6,}(?!\w)")
 
 
 def holds_no_personal_detail(candidate: Actions, baseline: Actions) -> str | None:
-    """The first new e-mail address, IBAN, card, telephone or account number, or IP address; None if none."""
+    """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
     kinds: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
         ("an e-mail address", _EMAIL, bool),
         ("an IBAN", _IBAN, _is_iban),
         ("an IP address", _IP, _is_ip),
         ("a card number", _DIGITS, _is_card),
         ("a telephone or account number", _DIGITS, _is_number_of_somebody),
+        ("the number of a document", _DOCUMENT, bool),
     )
     for what, pattern, is_one in kinds:
         for match in new_matches(pattern, candidate, baseline):
@@ -63,10 +80,24 @@ def holds_no_secret(candidate: Actions, baseline: Actions) -> str | None:
 
 
 def holds_no_address(candidate: Actions, baseline: Actions) -> str | None:
-    """The first new URL or bare domain; None if none."""
-    for match in new_matches(_ADDRESS, candidate, baseline):
-        return f"URL: the candidate holds {shown(match[0])}, which is not in the policy in force"
+    """The first new URL, bare domain or domain that is spelled out ("shop dot com"); None if none.
+
+    Where nothing but a dot joins two words, they are taken for a domain, unless the end is that of a file's name or
+    they are marked as code.
+    """
+    for pattern in (_ADDRESS, _SPELLED, _DOTTED):
+        for match in new_matches(pattern, candidate, baseline):
+            if pattern is not _DOTTED or _is_host(match):
+                return f"URL: the candidate holds {shown(match[0])}, which is not in the policy in force"
     return None
+
+
+def _is_host(match: re.Match[str]) -> bool:
+    """No abbreviation (e.g.), version (v1.2), file's name, or end of a sentence without a blank (so.Then)."""
+    if match["host"] is None or _FILE.fullmatch(match["end"]):
+        return False
+    before = match["host"].split(".")[-2]
+    return len(before) > 1 and not before.isdecimal() and (match["end"].isupper() or not match["end"][0].isupper())
 
 
 def _digits(text: str) -> list[int]:

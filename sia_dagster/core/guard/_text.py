@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from sia_dagster.core.models import Actions
+from sia_dagster.core.models import Actions, Sample
 
 SHOWN = 60
 """Characters of a culprit that a reason shows."""
@@ -16,6 +16,15 @@ _UNUSUAL = re.compile(r"[^\t\n\r -~]")
 def raw_text(actions: Actions) -> str:
     """Everything of a policy that a model reads as prose: the prompt and the examples."""
     return "\n".join([actions.system_prompt, *(f"{e.input}\n{e.output}" for e in actions.examples)])
+
+
+def said_in(sample: Sample) -> Iterator[str]:
+    """Everything that was said in a sample, by anyone but the policy."""
+    for message in sample.messages:
+        yield message.content or ""
+        yield from (call.arguments for call in message.tool_calls)
+    yield sample.output
+    yield from sample.variables.values()
 
 
 def plain(text: str) -> str:
