@@ -294,3 +294,9 @@ def test_the_process_ends_though_a_function_hangs(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}; {script}"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "hanging:check gave no answer within 0.05 s"
+
+
+def test_half_a_surrogate_pair_in_a_functions_label_can_be_kept() -> None:
+    said = read_result("cut \ud83d", Scale(low=0.0, high=1.0))
+    assert said["label"] == "cut \ufffd"
+    assert said["error"].encode()

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from sia_dagster.core.models import EvalMetrics, JsonObject, Value
+from sia_dagster.core.text import storable
 
 _SHOWN = 120
 
@@ -27,6 +28,11 @@ def read_result(result: Any, scale: Scale) -> JsonObject:
     True is the scale's high end and False its low one, a number is the score, a text is the label and, if it is
     written as a number, the score too. Anything else, and a score off the scale, is an `error` without a score.
     """
+    said: JsonObject = storable(_said(result, scale))
+    return said
+
+
+def _said(result: Any, scale: Scale) -> JsonObject:
     if isinstance(result, EvalMetrics):
         said = result.model_dump(include={"label", "score", "explanation", "error", "attempts", "cost_usd"})
         return _checked(said, scale)

@@ -9,20 +9,19 @@ import re
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
 
 from pydantic import Field
 
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.models import JsonObject, Value
 from sia_dagster.core.ports import ChatModel, ChatReply, ChatRequest
+from sia_dagster.core.text import storable
 
 ReadText = Callable[[str], JsonObject | None]
 """Reads a plain answer; None where it is not of the form that was asked for."""
 
 _FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
-_HALF = re.compile("[\ud800-\udfff]")
 _SHOWN = 120
 
 
@@ -35,17 +34,6 @@ class Rung(IntEnum):
     TEXT = 3
 
 
-def _storable(content: Any) -> Any:
-    """JSON with U+FFFD for each half of a surrogate pair (an escape that stands alone): no file can hold it."""
-    if isinstance(content, str):
-        return _HALF.sub("\ufffd", content)
-    if isinstance(content, list):
-        return [_storable(item) for item in content]
-    if isinstance(content, dict):
-        return {_storable(name): _storable(value) for name, value in content.items()}
-    return content
-
-
 def read_json(text: str) -> JsonObject | None:
     """The JSON object that `text` is, or that its last code fence holds; None where there is none.
 
@@ -54,7 +42,7 @@ def read_json(text: str) -> JsonObject | None:
     fenced = _FENCE.findall(text)
     for candidate in (text, *fenced[-1:]):
         try:
-            content = _storable(json.loads(candidate))
+            content = storable(json.loads(candidate))
         except (ValueError, RecursionError):
             continue
         if isinstance(content, dict):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sia_dagster.core.errors import ConfigError, EvaluatorError
 from sia_dagster.core.models import Message, Sample, Value
 from sia_dagster.core.quoting import quote
+from sia_dagster.core.text import storable
 
 _TOKEN = re.compile(r"\{\{(?P<literal>[^{}]*)\}\}|\{(?P<name>[A-Za-z_][\w.-]*)\}")
 _VARIABLE = re.compile(r"(?:attributes\.llm\.prompt_template\.)?variables\.(?P<name>[\w.-]+)")
@@ -46,7 +47,7 @@ class Template(Value):
         """
         filled = ""
         for part in self.parts:
-            text = quote(_encodable(texts[part.text]), _label(part.text)) if part.placeholder else part.text
+            text = quote(storable(texts[part.text]), _label(part.text)) if part.placeholder else part.text
             filled += text if _joins(filled, text, part) else f"\n{text}"
         return filled
 
@@ -55,11 +56,6 @@ def _joins(before: str, text: str, part: Part) -> bool:
     """Whether `text` may follow without a line break: quotes begin and end at line ends."""
     at_boundary = not before or before.endswith("\n") or text.startswith("\n")
     return at_boundary or not (part.placeholder or before.endswith(">>>"))
-
-
-def _encodable(text: str) -> str:
-    """The text with `?` for halves of surrogate pairs: JSON in a trace can hold them, a request cannot."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def parse_template(text: str, known: Collection[str]) -> Template:

@@ -1,13 +1,12 @@
 """OpenInference attributes arrive nested, flattened (`0.message.role`) or as JSON text: one way to read them all."""
 
 import json
-import re
 from typing import Any
+
+from sia_dagster.core.text import storable
 
 EMPTY_TEXTS = ("", "null", "[]", "{}")
 """Texts that stand for nothing in an exported column."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_json(value: Any) -> Any:
@@ -17,22 +16,7 @@ def load_json(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    return None if value.strip() in EMPTY_TEXTS else clean(json.loads(value))
-
-
-def clean(value: Any) -> Any:
-    """The value with U+FFFD for every lone surrogate in its texts and keys, at every depth.
-
-    Half a surrogate pair (the escape of an emoji that was cut in two) is valid in JSON and no text anywhere else: it
-    can be neither stored, nor hashed, nor sent.
-    """
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [clean(item) for item in value]
-    if isinstance(value, dict):
-        return {clean(key): clean(item) for key, item in value.items()}
-    return value
+    return None if value.strip() in EMPTY_TEXTS else storable(json.loads(value))
 
 
 def load_object(value: Any) -> dict[str, Any]:

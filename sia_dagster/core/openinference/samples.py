@@ -8,11 +8,12 @@ from typing import Any
 
 from sia_dagster.core.errors import SpanError
 from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Message, Sample, Value
-from sia_dagster.core.openinference.attributes import clean, load_json, load_object
+from sia_dagster.core.openinference.attributes import load_json, load_object
 from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
 from sia_dagster.core.openinference.payloads import request_messages, response_text
 from sia_dagster.core.openinference.settings import read_model, read_parameters, read_tools
 from sia_dagster.core.splits import split_of
+from sia_dagster.core.text import storable
 
 _SYSTEM = {"system", "developer"}
 _BAD_SHAPES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
@@ -45,7 +46,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
 
     What it gives can be stored and hashed: lone surrogates are replaced, in the row here and in its JSON on loading.
     """
-    row = {name: clean(value) for name, value in row.items()}
+    row = {name: storable(value) for name, value in row.items()}
     span_id = str(row["span_id"])
     chat = _read(row, "input_messages", parse_messages) or _read(row, "input_value", request_messages)
     output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)

@@ -1,0 +1,21 @@
+"""Text from outside, made fit to be kept."""
+
+import re
+from typing import Any
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def storable(value: Any) -> Any:
+    """The value with U+FFFD for every lone surrogate in its texts and keys, at every depth of lists and objects.
+
+    Half a surrogate pair (the escape of an emoji that was cut in two) is valid in JSON and no text anywhere else: it
+    can be neither stored, nor hashed, nor sent.
+    """
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
