@@ -174,7 +174,7 @@ def test_edits_show_what_they_do_and_who_called_for_them() -> None:
         " here\n+new\n",
     ]
     assert "Called for by 0000000000000004" in text
-    assert r"No edits: the window has no samples" in markdown.edits_markdown(cases.empty()[1])
+    assert markdown.edits_markdown(cases.empty()[1]) == "No edits."
 
 
 def test_candidates_show_how_far_they_came_and_why() -> None:
@@ -183,7 +183,7 @@ def test_candidates_show_how_far_they_came_and_why() -> None:
     assert second[1] == "stopped by the contract guard"
     assert "evil.example.com" in second[3]
     assert third[3] == "the answer was cut off."
-    assert "No candidate: the window" in markdown.candidates_markdown(cases.empty()[1])
+    assert markdown.candidates_markdown(cases.empty()[1]) == "No candidate."
 
 
 def test_without_a_reason_nothing_is_made_up() -> None:

@@ -111,16 +111,19 @@ def logged_samples_table(samples: Sequence[Sample], evaluator: str, *, limit: in
 
 
 def edits_markdown(update: PolicyUpdate) -> str:
-    """The edits of the candidate that goes on, each with its reason and the samples that call for it."""
+    """The edits of the candidate that goes on, each with its reason and the samples that call for it.
+
+    Why there is none stands in the update's `reason`, which is shown beside this.
+    """
     if not update.edits:
-        return f"No edits: {escape(update.reason)}" if update.reason else "No edits."
+        return "No edits."
     return "\n\n".join(_edit(edit) for edit in update.edits)
 
 
 def candidates_markdown(update: PolicyUpdate) -> str:
     """Every candidate, how far it came and why, with its gain on the selection split."""
     if not update.candidates:
-        return f"No candidate: {escape(update.reason)}" if update.reason else "No candidate."
+        return "No candidate."
     rows = []
     for candidate in update.candidates:
         gains = (f"{escape(c.evaluator)} {signed(c.difference, c.scale)}" for c in candidate.selection)
