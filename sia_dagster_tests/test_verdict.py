@@ -157,7 +157,7 @@ def test_a_window_of_four_samples_without_a_candidate_says_how_many_it_would_tak
     assert decision.verdict == "inconclusive"
     assert decision.samples_needed == 3866
     assert decision.reasons[0].startswith("no candidate was proposed for validation: the policy stays")
-    assert "4 held-out conversations" in decision.reasons[0]
+    assert "held-out conversations in the window: 4" in decision.reasons[0]
 
 
 def test_a_large_window_without_a_candidate_lacks_no_samples() -> None:

@@ -59,7 +59,7 @@ def _configuration(projects: Sequence[CommandProject]) -> str:
 def _references(projects: Sequence[CommandProject]) -> str:
     check_references(projects[0].file)
     count = sum(len(project.loop.evaluators) for project in projects)
-    return f"the templates and functions of {count} evaluators are there"
+    return f"templates and functions are there (evaluators: {count})"
 
 
 def _credentials(projects: Sequence[CommandProject]) -> str:

@@ -75,7 +75,7 @@ def something_was_compared(evidence: Evidence) -> Iterator[Finding]:
         return
     yield Finding(
         kind="void",
-        sentence=f"{what}: the policy stays; the window has {held_out} held-out conversations, and to show a gain of "
+        sentence=f"{what}: the policy stays; held-out conversations in the window: {held_out}; to show a gain of "
         f"{rule.min_effect:.1%} of the evaluator's range it would take up to about {needed:,}",
         needed=needed,
     )
