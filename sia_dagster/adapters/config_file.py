@@ -8,7 +8,7 @@ from sia_dagster.adapters import environment
 from sia_dagster.adapters.config_faults import faults
 from sia_dagster.adapters.config_keys import dotted
 from sia_dagster.adapters.config_yaml import Document, Problem, first_problem, read_document
-from sia_dagster.adapters.storage import StoragePath, storage_root
+from sia_dagster.adapters.storage import StoragePath, resolve_path, storage_root
 from sia_dagster.core.config import ProjectConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import Value
@@ -34,7 +34,7 @@ class ConfigFile(Value):
 
     def resolve(self, text: str) -> str:
         """A path or glob of the configuration as it is used: absolute, `~` filled in; a URL stays as it is."""
-        return text if "://" in text else str(self.folder / Path(text).expanduser())
+        return resolve_path(text, self.folder)
 
     def error(self, message: str, key: str) -> ConfigError:
         """An error about `key` (`loops.0.traces.path`), with its line, else that of the section around it."""

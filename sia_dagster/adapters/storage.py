@@ -30,6 +30,11 @@ def storage_root(storage: str, folder: Path) -> StoragePath:
     return folder / Path(storage).expanduser()
 
 
+def resolve_path(text: str, folder: Path) -> str:
+    """A path or glob of the configuration as it is used: absolute from `folder`, `~` filled in; a URL stays."""
+    return text if "://" in text else str(folder / Path(text).expanduser())
+
+
 def write_atomically(path: StoragePath, content: bytes) -> None:
     """Write the whole file or nothing, and replace what was there; folders are made.
 

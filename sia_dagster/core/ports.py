@@ -141,13 +141,6 @@ class PolicyStore(Protocol):
         """
 
 
-class EvaluatorFunction(Protocol):
-    """A user's own evaluator of one sample; may be async."""
-
-    def __call__(self, sample: Sample) -> "bool | float | int | str | EvalMetrics | Any":
-        """Return a score, a pass/fail, a label, or EvalMetrics."""
-
-
 class Notifier(Protocol):
     """Tells people that something waits for them."""
 

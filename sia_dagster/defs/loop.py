@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.storage import storage_root
+from sia_dagster.adapters.storage import resolve_path, storage_root
 from sia_dagster.core.config import LLMConfig, LoopConfig
 from sia_dagster.defs.assets import STAGE_BUILDERS
 from sia_dagster.defs.io_managers import Documents, Tables
@@ -52,10 +52,9 @@ def loop_resources(names: LoopNames, *, llm: LLMConfig, storage: str) -> dict[st
     root = storage_root(storage, names.folder)
     local = root if isinstance(root, Path) else names.folder / ".sia"
     traces = names.loop.traces
-    path = traces.path if "://" in traces.path else str(names.folder / Path(traces.path).expanduser())
     return {
         "model": ModelEndpoint.of(llm, local / "completions.sqlite"),
-        "traces": TraceStore(source=traces.source, path=path, where=traces.where),
+        "traces": TraceStore(source=traces.source, path=resolve_path(traces.path, names.folder), where=traces.where),
         "storage": Storage(root=str(root)),
         "clock": Clock(),
         "documents": Documents(root=str(root / "assets")),

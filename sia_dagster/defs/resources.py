@@ -10,7 +10,7 @@ from sia_dagster.adapters.storage import StoragePath, storage_root
 from sia_dagster.core.config import LLMConfig, Price, TracesConfig
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.ports import PolicyStore, TraceSource
-from sia_dagster.wiring.ports import ChatSettings, trace_source, unreadable_records
+from sia_dagster.wiring.ports import ChatSettings, trace_source
 
 
 class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
@@ -66,15 +66,7 @@ class TraceStore(dg.ConfigurableResource[TraceSource]):
 
     def connect(self) -> TraceSource:
         """The trace source."""
-        return trace_source(self._config, Path())
-
-    def unreadable(self) -> dict[str, int]:
-        """By file, the records that are no spans: broken lines and the like, in whatever window they belong."""
-        return unreadable_records(self._config, Path())
-
-    @property
-    def _config(self) -> TracesConfig:
-        return TracesConfig(source="local", path=self.path, where=self.where)
+        return trace_source(TracesConfig(source="local", path=self.path, where=self.where), Path())
 
 
 class Storage(dg.ConfigurableResource["Storage"]):

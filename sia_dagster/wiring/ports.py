@@ -3,17 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from sia_dagster.adapters.environment import require
+from sia_dagster.adapters.storage import resolve_path
 from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
 from sia_dagster.core.models import Spend, TimeWindow, Value
 from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, TraceSource
-
-if TYPE_CHECKING:
-    from sia_dagster.adapters.local_traces import LocalTraces
 
 
 class ChatSettings(Value):
@@ -61,18 +58,9 @@ def window_ledger(settings: ChatSettings, loop: str, window: TimeWindow) -> dict
 
 def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
     """The trace store that the configuration names; relative paths start at `folder`."""
-    return _local_traces(config, folder)
-
-
-def unreadable_records(config: TracesConfig, folder: Path) -> dict[str, int]:
-    """By file, the records that say neither which span they are nor when it started, so that no window has them."""
-    return _local_traces(config, folder).unreadable()
-
-
-def _local_traces(config: TracesConfig, folder: Path) -> "LocalTraces":
     from sia_dagster.adapters.local_traces import LocalTraces
 
-    return LocalTraces(config.path if "://" in config.path else folder / Path(config.path).expanduser())
+    return LocalTraces(resolve_path(config.path, folder))
 
 
 def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tuple[Evaluator, ...]:

@@ -33,8 +33,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def traces(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             query = SpanQuery(window=stage.window, where=stage.traces.where, sample_limit=names.loop.sample_limit)
-            unreadable = stage.traces.unreadable()
-            spans = stage_spans(stage.traces.connect().spans(query))
+            source = stage.traces.connect()
+            unreadable = source.unreadable()
+            spans = stage_spans(source.spans(query))
             return dg.MaterializeResult(
                 value=spans, metadata=_metadata(spans, unreadable), check_results=[_has_traces(spans)]
             )
