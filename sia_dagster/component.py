@@ -34,6 +34,7 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     write_back: bool = Field(default=False, description="Whether evaluations go back to the trace store.")
     promotion: str = Field(default="manual", description="manual or auto.")
     publish: list[str] = Field(default_factory=lambda: ["file"], description="Where a promoted policy goes.")
+    prompt_name: str | None = Field(default=None, description="The prompt's name there; by default the loop's.")
     notify: dict[str, Any] = Field(default_factory=dict, description="Who hears of failures and approvals.")
     llm: dict[str, Any] = Field(default_factory=dict, description="The endpoint; see `llm` of sia.yaml.")
     storage: str = Field(default=".sia", description="Folder or fsspec URL of assets, policies and reports.")
@@ -53,6 +54,7 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     def _config(self) -> ProjectConfig:
         entry = self.model_dump(exclude={"llm", "storage"})
         entry["notify"] = _with_variable(entry["notify"], "webhook", key="notify.webhook")
+        entry["traces"] = _with_variable(entry["traces"], "api_key", key="traces.api_key")
         llm = _with_variable(self.llm, "api_key", key="llm.api_key")
         try:
             return ProjectConfig.model_validate({"storage": self.storage, "llm": llm, "loops": [entry]})

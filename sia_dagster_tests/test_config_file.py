@@ -18,6 +18,7 @@ from sia_dagster.adapters.config_references import check_references, read_templa
 from sia_dagster.adapters.config_template import config_text
 from sia_dagster.adapters.config_yaml import read_document
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, PlatformConfig, ProjectConfig
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.errors import ConfigError
 
 GOOD = """\
@@ -565,12 +566,92 @@ def test_init_is_filled_from_the_environment_but_for_secrets() -> None:
     assert "sk-secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"ARIZE_SPACE_ID": "U3BhY2U6MQ==", "ARIZE_MODEL_ID": "desk", "PHOENIX_BASE_URL": "http://127.0.0.1:6006"},
+            ArizeTracesConfig(source="arize", space_id="U3BhY2U6MQ==", project="desk"),
+        ),
+        (
+            {"PHOENIX_BASE_URL": "http://127.0.0.1:9"},
+            PhoenixTracesConfig(source="phoenix", base_url="http://127.0.0.1:9"),
+        ),
+        ({"ARIZE_SPACE_ID": "a space without a project"}, LocalTracesConfig(source="local", path="traces/")),
+    ],
+)
+def test_init_names_the_trace_store_that_the_environment_names(
+    given: dict[str, str], expected: TracesConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    text = config_text(date(2026, 11, 23), given.get)
+    assert load_config(write(text)).config.loops[0].traces == expected
+    more = re.sub(r"^( *)# (?=write_back:|publish:)", r"\1", text, flags=re.M)
+    assert load_config(write(more)).config.loops[0].write_back == (expected.source != "local")
+    assert max(map(len, text.splitlines())) <= 120
+
+
+PLATFORMS = {
+    "arize": "source: arize\n      project: desk\n      space_id: s",
+    "phoenix": "source: phoenix",
+    "local": "source: local\n      path: traces",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "key", "said"),
+    [
+        ("local", "write_back: true", "loops.0.write_back", "local traces are files"),
+        ("local", "publish: [file, arize_prompt_hub]", "loops.0.publish", "traces.source: arize, and this loop's is"),
+        ("phoenix", "publish: [arize_experiments]", "loops.0.publish", "traces.source: arize"),
+        ("arize", "publish: [phoenix_prompts]", "loops.0.publish", "traces.source: phoenix"),
+        ("phoenix", "publish: [phoenix_prompts]\n    prompt_name: My Desk!", "loops.0.prompt_name", "small letters"),
+    ],
+)
+def test_what_goes_back_to_a_platform_needs_that_platform(
+    source: str, more: str, key: str, said: str, refused: Refused
+) -> None:
+    error = refused(changed("source: local\n      path: traces/", PLATFORMS[source] + f"\n    {more}"))
+    assert error.key == key
+    assert said in str(error)
+
+
+@pytest.mark.parametrize("source", ["arize", "phoenix"])
+def test_a_platforms_loop_loads_with_all_that_it_can_give_back(source: str, write: Write) -> None:
+    target = {"arize": "arize_prompt_hub, arize_experiments", "phoenix": "phoenix_prompts"}[source]
+    more = f"{PLATFORMS[source]}\n    write_back: true\n    publish: [file, {target}]"
+    loop = load_config(write(changed("source: local\n      path: traces/", more))).config.loops[0]
+    assert loop.traces.source == source
+    assert loop.prompt == loop.name
+
+
+def test_a_key_of_the_trace_store_is_a_variables_name(refused: Refused) -> None:
+    told = str(refused(changed("source: local\n      path: traces/", PLATFORMS["arize"] + "\n      api_key: ak-12345")))
+    assert "ak-12345" not in told
+    assert "loops.0.traces.api_key" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("source: arise", "there is no source 'arise'; write one of 'local', 'arize', 'phoenix'"),
+        ("path: traces/", "`source` is missing; write source: arize, phoenix or local"),
+        ("source: arize\n      space_id: s", "loops.0.traces.project: this key is missing"),
+        ("source: arize\n      project: p\n      space_id: s\n      spaceid: s", "did you mean `space_id`?"),
+    ],
+)
+def test_a_wrong_trace_store_is_told_by_its_key(text: str, said: str, refused: Refused) -> None:
+    assert said in str(refused(changed("source: local\n      path: traces/", text)))
+
+
 def test_every_optional_key_of_the_written_file_can_be_uncommented(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     monkeypatch.setenv("SIA_WEBHOOK", "https://hooks.example.com")
-    text = re.sub(r"^( *)# (?=  |- |[a-z]+:)", r"\1", config_text(date(2026, 11, 23), lambda name: None), flags=re.M)
+    text = re.sub(r"^( *)# (?=  |- |[a-z_]+:)", r"\1", config_text(date(2026, 11, 23), lambda name: None), flags=re.M)
     config = load_config(write(text)).config
     assert [e.kind for e in config.loops[0].evaluators] == ["llm_classify", "code", "platform"]
     assert config.llm.prices["my-model"].output == 0.4
@@ -606,10 +687,12 @@ def test_the_documentation_gives_the_defaults() -> None:
     fields = ProjectConfig.model_fields["loops"].annotation
     loop = fields.__args__[0]  # type: ignore[union-attr]  # tuple[LoopConfig, ...]
     models.append((loop, "loops[]."))
-    models += [(loop.model_fields[s].annotation, f"loops[].{s}.") for s in ("traces", "policy", "validation", "notify")]
+    models += [(loop.model_fields[s].annotation, f"loops[].{s}.") for s in ("policy", "validation", "notify")]
+    models += [(kind, "loops[].traces.") for kind in (LocalTracesConfig, PhoenixTracesConfig)]
+    models.append((ArizeTracesConfig, "loops[].traces."))
     for model, prefix in models:
         for key, default in defaults_of(model, prefix):
-            assert default in rows[key], key
+            assert default in " ".join(rows[key]), key
 
 
 def test_the_example_in_the_documentation_is_what_is_said(refused: Refused) -> None:
@@ -621,6 +704,7 @@ def test_the_example_in_the_documentation_is_what_is_said(refused: Refused) -> N
 def test_secrets_are_known_by_their_place() -> None:
     assert is_secret(("llm", "api_key"))
     assert is_secret(("loops", 3, "notify", "webhook"))
+    assert is_secret(("loops", 0, "traces", "api_key"))
     assert not is_secret(("llm", "base_url"))
     assert nearest_key("exact", ("llm", "prices", "some-model")) == "known here: input, output"
 

@@ -34,8 +34,9 @@ from sia_dagster.core.tokens import estimate_tokens
 from sia_dagster.demo.definitions import demo_config
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.ports import ChatSettings, trace_source
+from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession, eval_constants, evaluate_window, search_window, validate_window
+from sia_dagster.wiring.stores import trace_source
 
 START = datetime(2026, 9, 14, tzinfo=UTC)
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "larch"]

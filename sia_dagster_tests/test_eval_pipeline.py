@@ -16,7 +16,7 @@ from sia_dagster.core.errors import ConfigError, EvaluatorError, TraceError, Tra
 from sia_dagster.core.models import EvalMetrics, Message, Sample
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
-from sia_dagster.runners import LLMConfig, TracesConfig, WorkflowOrchestrator, llm_classify
+from sia_dagster.runners import LLMConfig, LocalTracesConfig, WorkflowOrchestrator, llm_classify
 from sia_dagster.runners.frames import samples_frame
 
 WEEK = week_windows()[0]
@@ -290,7 +290,7 @@ def test_a_condition_and_a_model_id_may_be_given(run: Run, traces: Path) -> None
     assert run(Prompt(), telemetry={"where": "name = 'nothing has this name'"}).empty
     with pytest.raises(TraceError):
         run(Prompt(), telemetry={"where": "no_such_column = 1"})
-    own = WorkflowOrchestrator(TracesConfig(source="local", path=str(traces), where="name = 'nothing'"))
+    own = WorkflowOrchestrator(LocalTracesConfig(source="local", path=str(traces), where="name = 'nothing'"))
     table = own.run_eval_pipeline(evaluator=Prompt(), evaluator_name="polite", get_telemetry_kwargs=TELEMETRY)
     assert table.empty
 

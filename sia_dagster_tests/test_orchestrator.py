@@ -19,7 +19,7 @@ from sia_dagster.core.results import PolicyUpdate, PolicyVersion, ValidationRepo
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
-from sia_dagster.runners import CodeConfig, LLMConfig, Models, PlatformConfig, TracesConfig, WorkflowOrchestrator
+from sia_dagster.runners import CodeConfig, LLMConfig, LocalTracesConfig, Models, PlatformConfig, WorkflowOrchestrator
 from sia_dagster.runners.windows import window_between
 from sia_dagster_tests.servers import ScriptedServer, refusal
 
@@ -282,7 +282,7 @@ def test_traces_may_be_named_by_the_environment_or_by_a_file_of_it(desk: Desk, m
 
 
 def test_the_condition_of_the_traces_holds_unless_the_query_has_one(desk: Desk) -> None:
-    config = TracesConfig(source="local", path="traces", where="name = 'nothing has this name'")
+    config = LocalTracesConfig(source="local", path="traces", where="name = 'nothing has this name'")
     orchestrator = WorkflowOrchestrator(config)
     assert orchestrator.spans(SpanQuery(window=WEEK)).samples == ()
     assert orchestrator.spans(SpanQuery(window=WEEK, where="name = 'ChatCompletion'")).samples

@@ -9,10 +9,19 @@ import pytest
 
 from sia_dagster.adapters.local_traces import LocalTraces
 from sia_dagster.core.config import LLMConfig, Price
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.defs.loop import loop_resources
 from sia_dagster.defs.names import LoopNames
-from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
+from sia_dagster.defs.resources import (
+    ArizeTraceStore,
+    Clock,
+    LocalTraceStore,
+    ModelEndpoint,
+    PhoenixTraceStore,
+    Storage,
+    trace_store,
+)
 from sia_dagster_tests.loops import WEEKS, desk, failure, loop_config
 from sia_dagster_tests.servers import refusal
 
@@ -36,7 +45,7 @@ def test_an_endpoint_gives_back_what_it_was_configured_with(tmp_path: Path) -> N
 
 
 def test_every_setting_of_the_endpoint_is_described(tmp_path: Path) -> None:
-    for resource in (ModelEndpoint, TraceStore, Storage, Clock):
+    for resource in (ModelEndpoint, LocalTraceStore, ArizeTraceStore, PhoenixTraceStore, Storage, Clock):
         assert all(field.description for field in resource.model_fields.values()), resource
 
 
@@ -69,8 +78,40 @@ def test_traces_are_read_from_where_the_configuration_says(tmp_path: Path) -> No
     assert isinstance(source, LocalTraces)
     assert source.path == str(tmp_path / "traces")
     assert resources["traces"].where == "name = 'ChatCompletion'"
-    url = loop_config(traces={"source": "local", "path": "s3://bucket.example.com/traces"})
-    assert loop_resources(LoopNames(url, tmp_path), llm=LLM, storage=".sia")["traces"].path == url.traces.path
+    address = "s3://bucket.example.com/traces"
+    url = loop_config(traces={"source": "local", "path": address})
+    assert loop_resources(LoopNames(url, tmp_path), llm=LLM, storage=".sia")["traces"].path == address
+
+
+ARIZE = ArizeTracesConfig(
+    source="arize", project="desk", space_id="U3BhY2U6MQ==", api_key="DESK_KEY", where="name = 'x'", timeout_seconds=9
+)
+PHOENIX = PhoenixTracesConfig(
+    source="phoenix", base_url="http://127.0.0.1:1", project="desk", api_key="DESK_KEY", where="name == 'x'"
+)
+
+
+@pytest.mark.parametrize("config", [ARIZE, PHOENIX, PHOENIX.model_copy(update={"api_key": None})])
+def test_a_platforms_store_gives_back_what_it_was_configured_with(
+    config: ArizeTracesConfig | PhoenixTracesConfig, tmp_path: Path
+) -> None:
+    assert trace_store(config, tmp_path).config() == config
+
+
+@pytest.mark.parametrize("config", [ARIZE, PHOENIX])
+def test_the_key_of_a_platform_is_asked_for_by_its_variable(
+    config: ArizeTracesConfig | PhoenixTracesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DESK_KEY", raising=False)
+    store = trace_store(config, tmp_path)
+    for port in (store.connect, store.evaluations):
+        with pytest.raises(ConfigError, match="traces.api_key: the environment variable DESK_KEY is not set"):
+            port()
+
+
+def test_no_evaluation_goes_back_to_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="write_back"):
+        trace_store(LocalTracesConfig(source="local", path="traces"), tmp_path).evaluations()
 
 
 @pytest.mark.parametrize("storage", [".sia", "kept/here"])

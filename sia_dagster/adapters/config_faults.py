@@ -55,11 +55,19 @@ def _too_few(fault: Fault) -> str:
     return f"needs at least {fault['ctx']['min_length']} of them"
 
 
+def _tag(fault: Fault) -> str:
+    """The key that says which kind of section this is."""
+    return str(fault["ctx"]["discriminator"]).strip("'")
+
+
+_TAGGED = {"kind": "llm_classify, code or platform", "source": "arize, phoenix or local"}
 _SENTENCES: Mapping[str, Callable[[Fault], str]] = {
     "extra_forbidden": _unknown,
     "missing": lambda _: "this key is missing; add it",
-    "union_tag_not_found": lambda _: "`kind` is missing; write kind: llm_classify, code or platform",
-    "union_tag_invalid": lambda f: f"there is no kind {f['ctx']['tag']!r}; write one of {f['ctx']['expected_tags']}",
+    "union_tag_not_found": lambda f: f"`{_tag(f)}` is missing; write {_tag(f)}: {_TAGGED[_tag(f)]}",
+    "union_tag_invalid": lambda f: (
+        f"there is no {_tag(f)} {f['ctx']['tag']!r}; write one of {f['ctx']['expected_tags']}"
+    ),
     "value_error": lambda f: str(f["ctx"]["error"]),
     "string_pattern_mismatch": _pattern,
     "string_type": _text,

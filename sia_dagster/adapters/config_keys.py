@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from sia_dagster.core.config import ProjectConfig
 
 Key = tuple[str | int, ...]
+TAGS = ("kind", "source")
+"""Keys that say which of several kinds a section is."""
 
 
 def dotted(key: Key) -> str:
@@ -18,7 +20,8 @@ def dotted(key: Key) -> str:
 
 def is_secret(key: Key) -> bool:
     """Whether the value at `key` is the name of an environment variable, never a value."""
-    return key == ("llm", "api_key") or (key[:1] == ("loops",) and key[2:] == ("notify", "webhook"))
+    of_a_loop = key[:1] == ("loops",) and key[2:] in (("notify", "webhook"), ("traces", "api_key"))
+    return key == ("llm", "api_key") or of_a_loop
 
 
 def known_keys(location: Sequence[str | int]) -> tuple[str, ...]:
@@ -70,8 +73,13 @@ def _step(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[Ba
 
 
 def _tagged(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[BaseModel], ...]:
-    """The models of a union whose `kind` is `part`."""
-    return tuple(m for m in models if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation))
+    """The models of a union whose tag is `part`."""
+    return tuple(
+        model
+        for model in models
+        for tag in TAGS
+        if tag in model.model_fields and part in get_args(model.model_fields[tag].annotation)
+    )
 
 
 def _models_of(annotation: Any) -> tuple[type[BaseModel], ...]:

@@ -59,7 +59,7 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
 def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
     """The window's spans as the assets would read them. Raises TraceError."""
     from sia_dagster.core.openinference.samples import samples_from_rows
-    from sia_dagster.wiring.ports import trace_source
+    from sia_dagster.wiring.stores import trace_source
 
     loop = project.loop
     query = SpanQuery(window=window, where=loop.traces.where, sample_limit=loop.sample_limit)

@@ -9,6 +9,8 @@ from sia_dagster.adapters.config_references import check_references
 from sia_dagster.adapters.environment import require
 from sia_dagster.cli.project import CommandProject
 from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.config_traces import TracesConfig
+from sia_dagster.core.config_values import SecretName
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.models import Value
 
@@ -67,9 +69,14 @@ def _credentials(projects: Sequence[CommandProject]) -> str:
     key = projects[0].file.config.llm.api_key
     named = {"llm.api_key": key} if key else {}
     named |= {f"{p.loop.name}: notify.webhook": p.loop.notify.webhook for p in projects if p.loop.notify.webhook}
+    named |= {f"{p.loop.name}: traces.api_key": key for p in projects if (key := _store_key(p.loop.traces))}
     for setting, variable in named.items():
         require(variable, key=setting)
-    return ", ".join(f"{variable} is set" for variable in named.values()) or "none are configured"
+    return ", ".join(f"{variable} is set" for variable in dict.fromkeys(named.values())) or "none are configured"
+
+
+def _store_key(traces: TracesConfig) -> SecretName | None:
+    return None if traces.source == "local" else traces.api_key
 
 
 def _storage(projects: Sequence[CommandProject]) -> str:

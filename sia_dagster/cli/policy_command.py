@@ -21,7 +21,7 @@ _by = click.option("--by", help="Your name, for the registry; by default $USER."
 
 @click.group(epilog="Example: sia policy list --loop message_desk")
 def command() -> None:
-    """List, show, compare, promote and roll back the policies of a loop.
+    """List, show, compare, promote, publish and roll back the policies of a loop.
 
     Versions count from 1; 0 is the policy before any promotion, as the traces showed it. The highest is in force.
     """
@@ -125,8 +125,12 @@ def promote(loop_name: str | None, window: str, by: str | None, as_json: bool) -
 @_by
 @_json
 def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_json: bool) -> None:
-    """Put an earlier policy in force again, as a new version; the history stays."""
+    """Put an earlier policy in force again, as a new version; the history stays.
+
+    The platforms of `publish` follow: their label goes back to the prompt version that holds this policy.
+    """
     from sia_dagster.cli.project import open_project
+    from sia_dagster.cli.promotion import publish_policy
     from sia_dagster.core.promotion import rollback as roll_back
 
     project = open_project(loop_name)
@@ -134,6 +138,32 @@ def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_j
     restored = f"of version {entry.restores}" if entry.restores else "from before any promotion"
     told = f"{entry.loop}: version {entry.version} is in force, the policy {restored} again"
     click.echo(entry.model_dump_json(indent=2) if as_json else told)
+    for sentence in publish_policy(project):
+        click.echo(sentence, err=as_json)
+
+
+@command.command(
+    short_help="Bring the platforms of `publish` to the policy in force.",
+    epilog="\b\nExample: sia policy publish\n         sia policy publish --force   (over somebody else's label)",
+)
+@_loop
+@click.option("--force", is_flag=True, help="Take a prompt or a label over that belongs to somebody else.")
+def publish(loop_name: str | None, force: bool) -> None:
+    """Bring the platforms of `publish` to the policy in force: its prompt version made, the label moved to it.
+
+    A promotion and a rollback do this by themselves; this repeats it after a failure. With nothing changed it changes
+    nothing. Where the prompt or the label belongs to somebody else it says so and exits with 1.
+    """
+    from sia_dagster.cli.project import open_project
+    from sia_dagster.cli.promotion import publish_policy
+
+    project = open_project(loop_name)
+    _in_force(project.policies.versions())
+    told = publish_policy(project, force=force)
+    if not told:
+        click.echo(f"{project.loop.name}: `publish` names no platform; the registry has the policy in force.")
+    for sentence in told:
+        click.echo(sentence)
 
 
 def actions_of(versions: "Sequence[PolicyVersion]", number: int) -> "Actions":

@@ -11,7 +11,7 @@ def promote_window(project: CommandProject, window: str, *, by: str) -> Promotio
     """Put the window's candidate in force. A second call for the same window gives the first one's entry.
 
     Raises PromotionRefused with the reason where the evidence does not allow it, ConfigError where the window has not
-    run, SiaError where the asset fails.
+    run, SiaError where the asset fails or a platform of `publish` did not take what came into force.
     """
     report = read_report(project, window)
     if report.verdict != "accept":
@@ -37,6 +37,7 @@ def read_report(project: CommandProject, window: str) -> ValidationReport:
 
 def _materialise(project: CommandProject, window: str, by: str) -> Promotion:
     from sia_dagster.cli.in_process import QUIET, dagster_instance, failure_of
+    from sia_dagster.defs.claims import PUBLISHED_WHERE_ASKED
 
     key = project.names.asset("promoted_policy")
     step = {"__".join(key.path): {"config": {"approved_by": by}}}
@@ -53,4 +54,20 @@ def _materialise(project: CommandProject, window: str, by: str) -> Promotion:
         if not result.success:
             raise SiaError(failure_of(result))
         promotion: Promotion = result.asset_value(key)
+        for check in result.get_asset_check_evaluations():
+            if check.check_name == PUBLISHED_WHERE_ASKED.name and not check.passed:
+                raise SiaError(f"{promotion.reason}, but it is not published. {check.description}")
         return promotion
+
+
+def publish_policy(project: CommandProject, *, force: bool = False) -> list[str]:
+    """Bring the platforms of `publish` to the policy in force; what was done, a sentence each.
+
+    Raises SiaError where one did not take it, after all were tried.
+    """
+    from sia_dagster.wiring.publishing import faults_of, publish_in_force
+
+    published = publish_in_force(project.loop, project.policies, project.file.storage, force=force)
+    if faults := faults_of(published):
+        raise SiaError(" ".join(faults))
+    return [each.told for each in published]

@@ -3,66 +3,24 @@
 import re
 from datetime import date
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from sia_dagster.core.models import Value
+from sia_dagster.core.config_traces import TracesConfig
+from sia_dagster.core.config_values import Name, Rails, SecretName, Section, Timezone
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 LAST_DAY_OF_EVERY_MONTH: Final = 28
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(
-            f"{value!r} must be letters, digits and underscores: trace stores drop evaluations whose name holds "
-            "a hyphen or a dot"
-        )
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"{value!r} is no IANA time zone such as 'Europe/Berlin'") from error
-    return value
-
-
-def _rails(value: object) -> object:
-    """Accept `{label: score}`, a list of numbers, or a range such as `1..5`."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", value.strip())):
-        first, last = int(match[1]), int(match[2])
-        return {str(number): float(number) for number in range(first, last + 1)}
-    if isinstance(value, list):
-        return {str(number): number for number in value}
-    if isinstance(value, dict):
-        return {str(label): score for label, score in value.items()}
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Timezone = Annotated[str, AfterValidator(_timezone)]
-Rails = Annotated[dict[str, float], BeforeValidator(_rails)]
-SecretName = str
-"""The *name* of the environment variable that holds a secret; its value is read where a client is built."""
-
-
-class _Section(Value):
-    """A section of the file. Its numbers are finite: YAML has `.nan` and `.inf`, under which no rule means anything."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-
-class Price(_Section):
+class Price(Section):
     """USD for a million tokens."""
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
 
 
-class LLMConfig(_Section):
+class LLMConfig(Section):
     """The endpoint that judges, replays and proposes."""
 
     base_url: str = "https://api.openai.com/v1"
@@ -79,16 +37,16 @@ class LLMConfig(_Section):
     """By model name; goes before the built-in table."""
 
 
-class TracesConfig(_Section):
-    """Where a loop's traces are."""
+PublishTarget = Literal["file", "arize_prompt_hub", "arize_experiments", "phoenix_prompts"]
+_PLATFORM_OF: Final[dict[str, str]] = {
+    "arize_prompt_hub": "arize",
+    "arize_experiments": "arize",
+    "phoenix_prompts": "phoenix",
+}
+"""A target takes its connection from the trace store of the same platform."""
 
-    source: Literal["local"]
-    path: str
-    """A file, a folder or a glob of Parquet, JSONL or JSON with the columns of Arize's export."""
-    where: str = ""
 
-
-class _EvaluatorConfig(_Section):
+class _EvaluatorConfig(Section):
     name: Name
 
 
@@ -138,7 +96,7 @@ class PlatformConfig(_RangeConfig):
 EvaluatorConfig = Annotated[LLMClassifyConfig | CodeConfig | PlatformConfig, Field(discriminator="kind")]
 
 
-class PolicyConfig(_Section):
+class PolicyConfig(Section):
     """How a better policy is searched."""
 
     updater: Literal["reflection"] = "reflection"
@@ -150,7 +108,7 @@ class PolicyConfig(_Section):
     """Of what the updater model is shown."""
 
 
-class ValidationConfig(_Section):
+class ValidationConfig(Section):
     """How a candidate is compared with the policy in force."""
 
     primary: Name
@@ -164,14 +122,14 @@ class ValidationConfig(_Section):
     """Above this share of failed rows a stage fails, after saving what it has."""
 
 
-class NotifyConfig(_Section):
+class NotifyConfig(Section):
     """Who hears of a failed run and of a window that waits for approval."""
 
     webhook: SecretName | None = None
     """Written `${NAME}`: the URL may hold a token."""
 
 
-class LoopConfig(_Section):
+class LoopConfig(Section):
     """One self-improving loop."""
 
     name: Name
@@ -185,7 +143,10 @@ class LoopConfig(_Section):
     policy: PolicyConfig
     validation: ValidationConfig
     promotion: Literal["manual", "auto"] = "manual"
-    publish: tuple[Literal["file"], ...] = ("file",)
+    publish: tuple[PublishTarget, ...] = ("file",)
+    """Where a promoted policy is put besides the registry, which always has it."""
+    prompt_name: str | None = Field(default=None, min_length=1)
+    """The prompt's name on the platforms of `publish`; by default the loop's name."""
     notify: NotifyConfig = NotifyConfig()
 
     @model_validator(mode="after")
@@ -210,12 +171,32 @@ class LoopConfig(_Section):
                 f"validation.primary: {primary.name!r} is a platform score, which a replayed output cannot have; "
                 "choose an llm_classify or code evaluator"
             )
-        if self.write_back:
-            raise ValueError("write_back: local traces are files; set it to false")
         return self
 
+    @model_validator(mode="after")
+    def _platform_is_at_hand(self) -> "LoopConfig":
+        source = self.traces.source
+        if self.write_back and source == "local":
+            raise ValueError("write_back: local traces are files; set it to false")
+        for target in self.publish:
+            if _PLATFORM_OF.get(target, source) != source:
+                raise ValueError(
+                    f"publish: {target} takes its connection from traces.source: {_PLATFORM_OF[target]}, "
+                    f"and this loop's is {source}"
+                )
+        if "phoenix_prompts" in self.publish and not re.fullmatch(r"[a-z0-9_-]+", self.prompt):
+            raise ValueError(
+                f"prompt_name: Phoenix takes no prompt named {self.prompt!r}; write small letters, digits, _ and -"
+            )
+        return self
 
-class ProjectConfig(_Section):
+    @property
+    def prompt(self) -> str:
+        """What the policy is called on the platforms of `publish`."""
+        return self.prompt_name or self.name
+
+
+class ProjectConfig(Section):
     """The whole of `sia.yaml`."""
 
     storage: str = ".sia"

@@ -6,6 +6,9 @@ SiaError
 ├── TraceError             the trace source cannot be read
 │   ├── TraceFileError     one file is no Parquet/JSON, or misses a column
 │   └── SpanError          one span cannot be mapped (a value of that row, never of the window)
+├── WriteBackError         evaluations could not go back to the trace store; what was taken is in its report
+├── PublishError           a platform did not take a policy or a validation
+│   └── PublishConflict    its prompt or label belongs to somebody else: nothing was changed
 ├── EvaluatorError         one evaluator gave no score for one sample (a value of that row)
 ├── ModelCallError         a model call gave no usable answer
 │   ├── CallFailed         this call failed after its attempts (a value of that row)
@@ -57,6 +60,18 @@ class SpanError(TraceError):
         """Keep the span's id."""
         super().__init__(f"span {span_id}: {message}")
         self.span_id = span_id
+
+
+class WriteBackError(SiaError):
+    """Evaluations could not go back to the trace store; the local result stands."""
+
+
+class PublishError(SiaError):
+    """A platform did not take a policy or a validation; the registry stands."""
+
+
+class PublishConflict(PublishError):
+    """The prompt's name or its label belongs to somebody else; nothing was changed."""
 
 
 class EvaluatorError(SiaError):

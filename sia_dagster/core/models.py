@@ -120,10 +120,14 @@ class Sample(Value):
     """What the template was filled with, where the trace recorded it."""
     template: str | None = None
     """The system prompt before filling in, only where filling it in gives `system_prompt` exactly."""
+    name: str = ""
+    """The span's name, such as `ChatCompletion`."""
     model: str = ""
     parameters: JsonObject = Field(default_factory=dict)
     tools: tuple[JsonObject, ...] = ()
     evals: tuple[EvalMetrics, ...] = ()
+    annotations: tuple[EvalMetrics, ...] = ()
+    """What people said of the logged output in the trace store."""
 
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score of the logged output; None where it gave none."""
@@ -196,6 +200,32 @@ class Spend(Value):
     cost_usd: float | None = 0.0
 
 
+class PolicyShare(Value):
+    """One prompt that spoke in a window, and how much of the window's samples it gave."""
+
+    system_prompt: str
+    """Its template where it is known, else the text as it was sent."""
+    variables: tuple[str, ...] = ()
+    origin: Literal["registry", "recorded", "recovered", "as_sent"]
+    """How the samples were attributed: to a version of the registry, by the template that the spans record, by a
+    template recovered from the filled prompts, or by the text itself."""
+    version: int | None = None
+    """The registry's version with this prompt, the newest of several."""
+    in_force: bool = False
+    """Whether this is the prompt of the policy that the loop starts from."""
+    same_call: bool = True
+    """Whether it is a version of the prompt in force; another call of the application is not this loop's to improve."""
+    samples: int
+    share: float
+    """Of the window's readable samples, 0..1."""
+    names: dict[str, int] = Field(default_factory=dict)
+    """Samples by the span's name."""
+    models: dict[str, int] = Field(default_factory=dict)
+    """Samples by model."""
+    first: datetime
+    last: datetime
+
+
 class StateActions(Value):
     """A window's samples under the policy in force: where the search starts from."""
 
@@ -207,12 +237,18 @@ class StateActions(Value):
     """The registry's version of `actions`; None where they were read from the traces."""
     policy_share: float | None = None
     """The share of the window's samples that `actions` produced; None without samples."""
+    policies: tuple[PolicyShare, ...] = ()
+    """All prompts that spoke, the one in force first, then by share."""
     samples: tuple[Sample, ...] = ()
     eval_constants: tuple[EvalConstant, ...] = ()
     set_aside: int = 0
     """Samples left out of train and selection since a near-duplicate of theirs is in another split."""
     skipped: tuple[str, ...] = ()
     """Why spans could not be used, one sentence a span."""
+    left_out: dict[str, int] = Field(default_factory=dict)
+    """Readable samples that were left out, by reason: another call's, or not to be replayed faithfully."""
+    refusal: str | None = None
+    """Why nothing may be learned from this window, where too little of it is left."""
 
     def of(self, split: Split) -> tuple[Sample, ...]:
         """The samples of one split, in order."""

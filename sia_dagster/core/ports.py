@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import Field
 
 from sia_dagster.core.models import (
+    Actions,
     EvalConstant,
     EvalMetrics,
     JsonObject,
@@ -21,6 +22,8 @@ from sia_dagster.core.results import Candidate, PolicyVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sia_dagster.core.write_back import SpanEvaluation, WriteReport
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, of, what) as rows complete."""
@@ -50,6 +53,40 @@ class TraceSource(Protocol):
 
         By file or by what else names the place. Raises TraceError.
         """
+
+
+class EvaluationStore(Protocol):
+    """Where a window's evaluations go back to: the trace store that the spans came from."""
+
+    def write(self, evaluations: "Sequence[SpanEvaluation]", *, now: datetime) -> "WriteReport":
+        """Put the evaluations on their spans and read what was taken. The same call again changes nothing.
+
+        `now` tells spans that are too old to be updated from unknown ones. Evaluations that the store cannot take are
+        cut or left out, and named in the report. Raises WriteBackError where nothing could be sent at all.
+        """
+
+
+class HubVersion(Value):
+    """One version of a prompt as a platform knows it."""
+
+    id: str
+    message: str = ""
+    """Commit message or description."""
+    labels: tuple[str, ...] = ()
+    """Labels or tags that stand on it now."""
+
+
+class PromptHub(Protocol):
+    """A platform's registry of prompts."""
+
+    def versions(self, prompt: str) -> Sequence[HubVersion]:
+        """All versions, oldest first; none where there is no such prompt. Raises PublishError."""
+
+    def create(self, prompt: str, actions: Actions, message: str) -> str:
+        """Store a version and return its id. Raises PublishError for what the platform cannot hold faithfully."""
+
+    def set_label(self, prompt: str, version_id: str, label: str) -> None:
+        """Move `label` to that version. Raises PublishError."""
 
 
 class ChatRequest(Value):

@@ -164,6 +164,21 @@ class PolicyVersion(Value):
     """Who or what did it: `auto`, or a person's name."""
 
 
+class Publication(Value):
+    """Where a policy stands on a platform."""
+
+    target: str
+    """`arize_prompt_hub` or `phoenix_prompts`."""
+    policy_version: int
+    """The registry's version that the label was left on."""
+    prompt: str
+    version_id: str
+    """The platform's id of the prompt version."""
+    label: str = "production"
+    reason: str = ""
+    """What was done, in a sentence."""
+
+
 class Promotion(Value):
     """What a window did to the policy in force."""
 

@@ -89,3 +89,11 @@ PROMOTION_RESTS_ON_EVIDENCE = Claim(
     name="promotion_rests_on_evidence",
     description="What this window put in force, if anything, was accepted on held-out samples.",
 )
+EVALUATIONS_ARE_BACK = Claim(
+    name="evaluations_are_back",
+    description="Every evaluation that the trace store can still take stands on its span there.",
+)
+PUBLISHED_WHERE_ASKED = Claim(
+    name="published_where_asked",
+    description="The policy in force carries the production label on every platform of `publish`.",
+)

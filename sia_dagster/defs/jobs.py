@@ -4,12 +4,13 @@ from typing import cast
 
 import dagster as dg
 
-from sia_dagster.defs.names import STAGES, LoopNames
+from sia_dagster.defs.names import LoopNames
 
 
 def improvement_job(names: LoopNames) -> dg.JobDefinition:
-    """All stages of a window; the last one only where promotion is automatic."""
-    stages = STAGES if names.loop.promotion == "auto" else STAGES[:-1]
+    """All stages of a window; `promoted_policy` only where promotion is automatic."""
+    automatic = names.loop.promotion == "auto"
+    stages = [stage for stage in names.stages if automatic or stage != "promoted_policy"]
     job = dg.define_asset_job(
         names.job,
         selection=dg.AssetSelection.assets(*(names.asset(stage) for stage in stages)),

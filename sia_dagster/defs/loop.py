@@ -6,13 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.storage import resolve_path, storage_root
+from sia_dagster.adapters.storage import storage_root
 from sia_dagster.core.config import LLMConfig, LoopConfig
 from sia_dagster.defs.assets import STAGE_BUILDERS
 from sia_dagster.defs.io_managers import Documents, Tables
 from sia_dagster.defs.jobs import improvement_job, improvement_schedule
 from sia_dagster.defs.names import LoopNames
-from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
+from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, trace_store
 from sia_dagster.defs.sensors import approval_sensor, run_failed_sensor
 
 
@@ -36,7 +36,7 @@ def build_loop(
     if loop.promotion == "manual":
         sensors.append(approval_sensor(names, job))
     return dg.Definitions(
-        assets=[build(names) for build in STAGE_BUILDERS],
+        assets=[STAGE_BUILDERS[stage](names) for stage in names.stages],
         jobs=[job],
         schedules=[improvement_schedule(names, job)],
         sensors=sensors,
@@ -51,10 +51,9 @@ def loop_resources(names: LoopNames, *, llm: LLMConfig, storage: str) -> dict[st
     """The loop's own resources, by role."""
     root = storage_root(storage, names.folder)
     local = root if isinstance(root, Path) else names.folder / ".sia"
-    traces = names.loop.traces
     return {
         "model": ModelEndpoint.of(llm, local / "completions.sqlite"),
-        "traces": TraceStore(source=traces.source, path=resolve_path(traces.path, names.folder), where=traces.where),
+        "traces": trace_store(names.loop.traces, names.folder),
         "storage": Storage(root=str(root)),
         "clock": Clock(),
         "documents": Documents(root=str(root / "assets")),

@@ -19,6 +19,7 @@ STAGES = (
     "validation_results",
     "promoted_policy",
 )
+"""What every loop has, in order."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class LoopNames:
     def job(self) -> str:
         """The name of the job that improves the policy."""
         return f"{self.name}_improvement"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The loop's assets: what every loop has, then what this one is configured to give back to its platform."""
+        asked = {
+            "written_evaluations": self.loop.write_back,
+            "published_validation": "arize_experiments" in self.loop.publish,
+        }
+        return (*STAGES, *(stage for stage, wanted in asked.items() if wanted))
 
     @cached_property
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:

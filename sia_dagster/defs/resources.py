@@ -1,16 +1,19 @@
 """Configuration in, port out: the resources of a loop, as typed fields with one accessor each."""
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
-from sia_dagster.adapters.storage import StoragePath, storage_root
-from sia_dagster.core.config import LLMConfig, Price, TracesConfig
+from sia_dagster.adapters.storage import StoragePath, resolve_path, storage_root
+from sia_dagster.core.config import LLMConfig, Price
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.models import TimeWindow
-from sia_dagster.core.ports import PolicyStore, TraceSource
-from sia_dagster.wiring.ports import ChatSettings, trace_source
+from sia_dagster.core.ports import EvaluationStore, PolicyStore, TraceSource
+from sia_dagster.wiring.ports import ChatSettings
+from sia_dagster.wiring.stores import evaluation_store, trace_source
 
 
 class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
@@ -57,16 +60,81 @@ class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
         return cls(**fields, api_key_variable=llm.api_key, completions=str(completions))
 
 
-class TraceStore(dg.ConfigurableResource[TraceSource]):
-    """Where the loop's spans are read from."""
+class TraceStore(dg.ConfigurableResource[TraceSource], ABC):
+    """Where the loop's spans are read from, and where evaluations go back to."""
 
-    source: str = Field(default="local", description="Kind of the trace store.")
-    path: str = Field(description="File, folder or glob of Parquet, JSONL or JSON with the columns of Arize's export.")
-    where: str = Field(default="", description="Which calls of the application this loop improves.")
+    where: str = Field(
+        default="", description="Which calls of the application this loop improves, in the store's own language."
+    )
+
+    @abstractmethod
+    def config(self) -> TracesConfig:
+        """The section of the configuration that this resource was made from."""
 
     def connect(self) -> TraceSource:
-        """The trace source."""
-        return trace_source(TracesConfig(source="local", path=self.path, where=self.where), Path())
+        """The trace source; a secret is read now. Raises ConfigError."""
+        return trace_source(self.config(), Path())
+
+    def evaluations(self) -> EvaluationStore:
+        """Where evaluations go back to; a secret is read now. Raises ConfigError."""
+        return evaluation_store(self.config())
+
+
+class LocalTraceStore(TraceStore):
+    """Traces in files."""
+
+    path: str = Field(description="File, folder or glob of Parquet, JSONL or JSON with the columns of Arize's export.")
+
+    def config(self) -> LocalTracesConfig:
+        """As `traces` of the configuration says it."""
+        return LocalTracesConfig(source="local", path=self.path, where=self.where)
+
+
+class ArizeTraceStore(TraceStore):
+    """Traces in Arize AX."""
+
+    project: str = Field(description="Name of the project.")
+    space_id: str = Field(description="Id of the space.")
+    api_key_variable: str = Field(
+        description="Name of the environment variable that holds the API key; its value is never stored."
+    )
+    timeout_seconds: float = Field(description="Of one attempt to export a window.")
+    max_attempts: int = Field(description="Attempts of one request.")
+
+    def config(self) -> ArizeTracesConfig:
+        """As `traces` of the configuration says it."""
+        fields = {name: getattr(self, name) for name in ("project", "space_id", "where", *_ATTEMPTS)}
+        return ArizeTracesConfig(source="arize", api_key=self.api_key_variable, **fields)
+
+
+class PhoenixTraceStore(TraceStore):
+    """Traces in a Phoenix server."""
+
+    base_url: str = Field(description="Address of the server.")
+    project: str = Field(description="Name of the project.")
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the API key; its value is never stored."
+    )
+    timeout_seconds: float = Field(description="Of one request.")
+    max_attempts: int = Field(description="Attempts of one request.")
+
+    def config(self) -> PhoenixTracesConfig:
+        """As `traces` of the configuration says it."""
+        fields = {name: getattr(self, name) for name in ("base_url", "project", "where", *_ATTEMPTS)}
+        return PhoenixTracesConfig(source="phoenix", api_key=self.api_key_variable, **fields)
+
+
+_ATTEMPTS = ("timeout_seconds", "max_attempts")
+
+
+def trace_store(traces: TracesConfig, folder: Path) -> TraceStore:
+    """The resource for the `traces` section of a loop; relative paths start at `folder`."""
+    if isinstance(traces, LocalTracesConfig):
+        return LocalTraceStore(path=resolve_path(traces.path, folder), where=traces.where)
+    fields = traces.model_dump(exclude={"source", "api_key"})
+    if isinstance(traces, ArizeTracesConfig):
+        return ArizeTraceStore(**fields, api_key_variable=traces.api_key)
+    return PhoenixTraceStore(**fields, api_key_variable=traces.api_key)
 
 
 class Storage(dg.ConfigurableResource["Storage"]):

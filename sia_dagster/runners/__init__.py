@@ -1,17 +1,20 @@
 """The loop and its evaluators from Python, without Dagster."""
 
-from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig, TracesConfig
+from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig
 from sia_dagster.runners.llm_classify import llm_classify
 from sia_dagster.runners.orchestrator import WorkflowOrchestrator, WorkflowResults
 from sia_dagster.runners.workflow import Models
 
 __all__ = [
+    "ArizeTracesConfig",
     "CodeConfig",
     "LLMClassifyConfig",
     "LLMConfig",
+    "LocalTracesConfig",
     "Models",
+    "PhoenixTracesConfig",
     "PlatformConfig",
-    "TracesConfig",
     "WorkflowOrchestrator",
     "WorkflowResults",
     "llm_classify",

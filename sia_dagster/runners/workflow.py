@@ -17,17 +17,18 @@ from sia_dagster.core.config import (
     LLMClassifyConfig,
     LLMConfig,
     LoopConfig,
-    Name,
     PolicyConfig,
-    TracesConfig,
     ValidationConfig,
 )
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
+from sia_dagster.core.config_values import Name
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import TimeWindow, Value
 from sia_dagster.core.ports import SpanQuery, TraceSource
 from sia_dagster.core.results import PolicyVersion
-from sia_dagster.wiring.ports import ChatSettings, trace_source
+from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession
+from sia_dagster.wiring.stores import trace_source
 
 if TYPE_CHECKING:
     from sia_dagster.core.openinference.samples import MappedSpans
@@ -120,19 +121,27 @@ def check_name(name: str) -> None:
 
 
 def open_traces(given: Traces | None, folder: Path) -> tuple[TracesConfig, TraceSource]:
-    """The traces that were given, else those of the variable SIA_TRACES. Raises ConfigError without either."""
-    found = given or environment.read("SIA_TRACES")
+    """The traces that were given, else those of the environment. Raises ConfigError without either.
+
+    The environment: SIA_TRACES names files; else ARIZE_SPACE_ID and ARIZE_MODEL_ID with ARIZE_API_KEY name a project.
+    """
+    found = given or environment.read("SIA_TRACES") or _arize_project()
     if found is None:
         raise ConfigError(
-            "WorkflowOrchestrator needs traces=..., or the variable SIA_TRACES: a file, folder or glob of Parquet, "
-            "JSONL or JSON with the columns of Arize's export, or a TraceSource. Traces are read from files: "
-            "ARIZE_SPACE_ID, ARIZE_API_KEY and ARIZE_MODEL_ID are not used; export the spans first"
+            "WorkflowOrchestrator needs traces=...: a file, folder or glob of Parquet, JSONL or JSON with the columns "
+            "of Arize's export, an ArizeTracesConfig, a PhoenixTracesConfig or a TraceSource. Or set ARIZE_SPACE_ID, "
+            "ARIZE_API_KEY and ARIZE_MODEL_ID (the project), or SIA_TRACES (files)"
         )
     if isinstance(found, str | Path):
-        found = TracesConfig(source="local", path=str(found))
-    if isinstance(found, TracesConfig):
+        found = LocalTracesConfig(source="local", path=str(found))
+    if isinstance(found, LocalTracesConfig | ArizeTracesConfig | PhoenixTracesConfig):
         return found, trace_source(found, folder)
-    return TracesConfig(source="local", path="given by the caller"), found
+    return LocalTracesConfig(source="local", path="given by the caller"), found
+
+
+def _arize_project() -> ArizeTracesConfig | None:
+    space, project = environment.read("ARIZE_SPACE_ID"), environment.read("ARIZE_MODEL_ID")
+    return ArizeTracesConfig(source="arize", space_id=space, project=project) if space and project else None
 
 
 def chat_settings(llm: LLMConfig | None, api_key: str | None, completions: Path) -> ChatSettings:

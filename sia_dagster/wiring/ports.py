@@ -7,10 +7,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sia_dagster.adapters.environment import require
-from sia_dagster.adapters.storage import resolve_path
-from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig, TracesConfig
+from sia_dagster.core.config import LLMConfig, LoopConfig, PolicyConfig
 from sia_dagster.core.models import Spend, TimeWindow, Value
-from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, TraceSource
+from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater
 
 
 class ChatSettings(Value):
@@ -54,13 +53,6 @@ def window_ledger(settings: ChatSettings, loop: str, window: TimeWindow) -> dict
 
     with closing(CompletionStore(settings.completions)) as store:
         return store.ledger(loop, window.key)
-
-
-def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
-    """The trace store that the configuration names; relative paths start at `folder`."""
-    from sia_dagster.adapters.local_traces import LocalTraces
-
-    return LocalTraces(resolve_path(config.path, folder))
 
 
 def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tuple[Evaluator, ...]:

@@ -1,5 +1,6 @@
 """`promoted_policy`: what the window put in force."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -7,16 +8,21 @@ from pydantic import Field
 
 from sia_dagster.core.promotion import promote, refused
 from sia_dagster.core.results import Promotion, ValidationReport
-from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE
-from sia_dagster.defs.metadata import present
+from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE, PUBLISHED_WHERE_ASKED
+from sia_dagster.defs.metadata import present, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.publishing import Published, faults_of, publish_in_force
 
 SPEC = StageSpec(
     stage="promoted_policy",
     description="The registry entry that this window put in force, or why none. Whatever the run, only a "
     "verdict of `accept` is promoted.",
-    claims=(PROMOTION_RESTS_ON_EVIDENCE, APPROVED_POLICY_IS_IN_FORCE),
+    claims=(
+        PROMOTION_RESTS_ON_EVIDENCE,
+        APPROVED_POLICY_IS_IN_FORCE,
+        PUBLISHED_WHERE_ASKED,
+    ),
     io="documents",
     kinds=("json",),
     resources=(
@@ -49,10 +55,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         with staged(names, context) as stage:
             why_not = _objection(stage, config) if validation_results.verdict == "accept" else None
             promotion = refused(validation_results, why_not) if why_not else _promote(stage, config, validation_results)
+            published = _publish(stage) if promotion.promoted else ()
+            claims = _claims(promotion, validation_results, approving=not stage.runs("validation_results"))
             return dg.MaterializeResult(
                 value=promotion,
-                metadata=_metadata(promotion),
-                check_results=_claims(promotion, validation_results, approving=not stage.runs("validation_results")),
+                metadata=_metadata(promotion) | _whereabouts(published),
+                check_results=[*claims, _published(published)],
             )
 
     return promoted_policy
@@ -82,6 +90,24 @@ def _promote(stage: StageContext, config: PromotionConfig, report: ValidationRep
         by=config.approved_by or automatic,
         report_url=str(stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")),
     )
+
+
+def _publish(stage: StageContext) -> tuple[Published, ...]:
+    """After the registry, which is the truth: what fails here is a check's to say, and repeated by doing it again."""
+    loop = stage.names.loop
+    return publish_in_force(loop, stage.storage.policies(loop.name), stage.storage.path())
+
+
+def _whereabouts(published: Sequence[Published]) -> dict[str, Any]:
+    if not published:
+        return {}
+    return {"published": table({"target": each.target, "what happened": each.told} for each in published)}
+
+
+def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
+    faults = faults_of(published)
+    told = " ".join(faults or [each.told for each in published])
+    return PUBLISHED_WHERE_ASKED.holds(not faults, told or "Nothing to publish beside the registry.")
 
 
 def _metadata(promotion: Promotion) -> dict[str, Any]:

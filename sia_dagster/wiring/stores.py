@@ -1,0 +1,95 @@
+"""Trace stores and platforms: configuration in, port out. A vendor's client is imported when its port is built."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from sia_dagster.adapters.environment import require
+from sia_dagster.adapters.storage import resolve_path
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
+from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.ports import EvaluationStore, PromptHub, TraceSource
+
+if TYPE_CHECKING:
+    from sia_dagster.adapters.arize.client import ArizeConnection
+    from sia_dagster.adapters.arize.experiments import ArizeExperiments
+    from sia_dagster.adapters.phoenix.client import PhoenixConnection
+
+
+def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
+    """The trace store that the configuration names; relative paths start at `folder`. Raises ConfigError."""
+    if isinstance(config, LocalTracesConfig):
+        from sia_dagster.adapters.local_traces import LocalTraces
+
+        return LocalTraces(resolve_path(config.path, folder))
+    if isinstance(config, ArizeTracesConfig):
+        from sia_dagster.adapters.arize.traces import ArizeTraces
+
+        return ArizeTraces(arize_connection(config))
+    from sia_dagster.adapters.phoenix.traces import PhoenixTraces
+
+    return PhoenixTraces(phoenix_connection(config))
+
+
+def evaluation_store(config: TracesConfig) -> EvaluationStore:
+    """Where evaluations of these traces go back to. Raises ConfigError."""
+    if isinstance(config, ArizeTracesConfig):
+        from sia_dagster.adapters.arize.evaluations import ArizeEvaluations
+
+        return ArizeEvaluations(arize_connection(config))
+    if isinstance(config, PhoenixTracesConfig):
+        from sia_dagster.adapters.phoenix.annotations import PhoenixAnnotations
+
+        return PhoenixAnnotations(phoenix_connection(config))
+    raise ConfigError("local traces are files, to which no evaluation goes back; set it to false", key="write_back")
+
+
+def prompt_hubs(loop: LoopConfig) -> Iterator[tuple[str, PromptHub]]:
+    """The platforms that a promoted policy is published to, each with its name in `publish`. Raises ConfigError."""
+    for target in loop.publish:
+        if target == "arize_prompt_hub" and isinstance(loop.traces, ArizeTracesConfig):
+            from sia_dagster.adapters.arize.prompts import ArizePromptHub
+
+            yield target, ArizePromptHub(arize_connection(loop.traces))
+        if target == "phoenix_prompts" and isinstance(loop.traces, PhoenixTracesConfig):
+            from sia_dagster.adapters.phoenix.prompts import PhoenixPrompts
+
+            yield target, PhoenixPrompts(phoenix_connection(loop.traces))
+
+
+def experiments_of(loop: LoopConfig) -> "ArizeExperiments":
+    """Where the loop's validations are published as experiments. Raises ConfigError."""
+    if not isinstance(loop.traces, ArizeTracesConfig):
+        raise ConfigError("arize_experiments takes its connection from traces.source: arize", key="publish")
+    from sia_dagster.adapters.arize.experiments import ArizeExperiments
+
+    return ArizeExperiments(arize_connection(loop.traces))
+
+
+def arize_connection(config: ArizeTracesConfig) -> "ArizeConnection":
+    """Space, project and key. Raises ConfigError where the key's variable is not set."""
+    from sia_dagster.adapters.arize.client import ArizeConnection
+
+    return ArizeConnection(
+        space_id=config.space_id,
+        project=config.project,
+        api_key=SecretStr(require(config.api_key, key="traces.api_key")),
+        timeout_seconds=config.timeout_seconds,
+        max_attempts=config.max_attempts,
+    )
+
+
+def phoenix_connection(config: PhoenixTracesConfig) -> "PhoenixConnection":
+    """Address, project and key. Raises ConfigError where the key's variable is not set."""
+    from sia_dagster.adapters.phoenix.client import PhoenixConnection
+
+    return PhoenixConnection(
+        base_url=config.base_url,
+        project=config.project,
+        api_key=SecretStr(require(config.api_key, key="traces.api_key")) if config.api_key else None,
+        timeout_seconds=config.timeout_seconds,
+        max_attempts=config.max_attempts,
+    )
