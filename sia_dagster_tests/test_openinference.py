@@ -14,14 +14,21 @@ from sia_dagster.core.openinference.attributes import load_object, nest
 from sia_dagster.core.openinference.messages import message_attributes, parse_messages, text_of, tool_calls_text
 from sia_dagster.core.openinference.payloads import request_messages, response_text
 from sia_dagster.core.openinference.samples import (
-    placeholders,
     sample_from_row,
     sample_to_row,
     samples_from_rows,
     split_system,
 )
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA, TEXT_COLUMNS
-from sia_dagster.core.openinference.settings import read_parameters, read_tools
+from sia_dagster.core.openinference.settings import (
+    call_settings,
+    kept_elsewhere,
+    policy_settings,
+    read_parameters,
+)
+from sia_dagster.core.openinference.tools import lower_types, read_tools
+from sia_dagster.core.openinference.turns import as_chat
+from sia_dagster.core.prompt_forms import placeholders
 from sia_dagster.core.splits import split_of
 
 START = datetime(2026, 11, 9, 8, tzinfo=UTC)
@@ -107,16 +114,51 @@ def test_multimodal_messages_keep_their_parts(image: dict[str, Any]) -> None:
     ]
 
 
-def test_parts_of_text_alone_are_text_and_what_a_chat_cannot_repeat_leaves() -> None:
+def test_parts_of_text_alone_are_text_and_thoughts_leave() -> None:
     contents = [
         {"message_content.type": "reasoning", "message_content.text": "Hm"},
         {"message_content.type": "output_text", "message_content.text": "One"},
-        {"message_content.type": "image"},
+        {"message_content": {}},
         {"message_content.text": "Two"},
         "Three",
     ]
     (message,) = parse_messages([{"message.role": "assistant", "message.contents": contents}])
     assert (message.content, message.parts) == ("One\nTwo\nThree", ())
+
+
+PNG = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("found", "part"),
+    [
+        ({"message_content.type": "image"}, {"type": "image_url", "image_url": {"url": ""}}),
+        ({"type": "image_url", "image_url": "https://example.com/a"}, {"url": "https://example.com/a"}),
+        ({"type": "input_image", "image_url": "u", "detail": "low"}, {"url": "u", "detail": "low"}),
+        ({"type": "image_url", "image_url": {"url": "u", "detail": "high"}}, {"url": "u", "detail": "high"}),
+        ({"type": "image", "source": PNG}, {"url": "data:image/png;base64,AAAA"}),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://example.com/a"}},
+            {"url": "https://example.com/a"},
+        ),
+        ({"type": "image", "source": {"type": "file", "file_id": "f"}}, {"url": ""}),
+        ({"type": "image", "image": [1]}, {"url": "[1]"}),
+        ({"type": "input_file", "file_id": "f-1", "x": 1}, {"type": "file", "file": {"file_id": "f-1"}}),
+        ({"type": "document", "source": PNG}, {"type": "document", "source": PNG}),
+        ({"video": {"format": "mp4"}}, {"type": "unknown", "video": {"format": "mp4"}}),
+    ],
+)
+def test_what_is_no_text_stays_a_part(found: dict[str, Any], part: dict[str, Any]) -> None:
+    (message,) = parse_messages([{"role": "user", "contents": [found]}])
+    assert message.parts == (part if "type" in part else {"type": "image_url", "image_url": part},)
+    assert parse_messages([message_attributes(message)]) == (message,)
+
+
+def test_a_refusal_is_what_the_model_said() -> None:
+    raw = {"choices": [{"message": {"role": "assistant", "content": None, "refusal": "I cannot."}}]}
+    assert response_text(json.dumps(raw)) == "I cannot."
+    said = {"message.role": "assistant", "message.contents": [{"type": "refusal", "refusal": "I cannot."}]}
+    assert sample(output_messages=[said]).output == "I cannot."
 
 
 def test_audio_stays_as_it_was_sent() -> None:
@@ -148,19 +190,66 @@ def test_tool_calls_without_content_are_the_answer(call: dict[str, Any], as_text
     assert read.output == tool_calls_text([CALL])
 
 
-def test_tool_results_and_functions_keep_role_and_id() -> None:
+def test_results_without_an_id_answer_the_first_open_call_of_their_name() -> None:
     chat = [
         item("user", "Weather?"),
-        item("assistant", tool_calls=[{"tool_call.function.name": "weather"}]),
-        item("tool", "Rain", tool_call_id="call_1"),
-        item("function", "Rain", name="weather"),
+        item("assistant", tool_calls=[{"tool_call.function.name": "weather"}, {"tool_call.function.name": "time"}]),
+        item("function", "Noon", name="time"),
+        item("tool", "Rain"),
+        item("function", "Snow", name="weather"),
     ]
     read = sample(input_messages=chat).messages
-    assert read[1] == Message(role="assistant", tool_calls=(ToolCall(name="weather"),))
-    assert read[2] == Message(role="tool", content="Rain", tool_call_id="call_1")
-    assert read[3] == Message(role="function", content="Rain", name="weather")
-    assert (text_of(read[2]), text_of(Message(role="user"))) == ("Rain", "")
-    assert text_of(read[1]) == '[{"name": "weather", "arguments": ""}]'
+    assert read[1].tool_calls == (ToolCall(id="call_1", name="weather"), ToolCall(id="call_2", name="time"))
+    assert read[2] == Message(role="tool", content="Noon", tool_call_id="call_2")
+    assert read[3] == Message(role="tool", content="Rain", tool_call_id="call_1")
+    assert read[4] == Message(role="function", content="Snow", name="weather")
+    assert (text_of(read[2]), text_of(Message(role="user"))) == ("Noon", "")
+    assert json.loads(text_of(read[1]))[0] == {"name": "weather", "arguments": ""}
+
+
+def test_recorded_ids_stay_and_new_ones_are_none_of_them() -> None:
+    calls = (ToolCall(id="call_1", name="a"), ToolCall(name="b"))
+    result = Message(role="tool", content="x", tool_call_id="call_1", name="a")
+    unknown = Message(role="tool", content="y", tool_call_id="other")
+    turns = as_chat((Message(role="assistant", tool_calls=calls), result, unknown))
+    assert [call.id for call in turns[0].tool_calls] == ["call_1", "call_2"]
+    assert turns[1:] == (result, unknown)
+
+
+def test_a_call_is_part_of_the_assistant_s_message_before_it() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "u"}}
+    said, thought = Message(role="assistant", content="I look."), Message(role="assistant")
+    first, second = (Message(role="assistant", tool_calls=(ToolCall(id=i, name="weather"),)) for i in "ab")
+    told = Message(role="assistant", content="And there.", tool_calls=second.tool_calls)
+    both = first.tool_calls + second.tool_calls
+    assert as_chat((said, thought, first, second)) == (said.model_copy(update={"tool_calls": both}),)
+    assert as_chat((said, first, told))[0].content == "I look.\nAnd there."
+    assert as_chat((said, said)) == (said, said)
+    shown = Message(role="assistant", content=None, parts=(picture,))
+    assert as_chat((shown, first)) == (shown, first)
+
+
+def test_parts_that_only_the_raw_request_holds_are_part_of_the_call() -> None:
+    attached = {"type": "file", "file": {"file_id": "file-1"}}
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Read it."}, attached]}]}
+    told = [item("user", contents=[{"message_content.type": "text", "message_content.text": "Read it."}])]
+    assert sample(input_messages=told, input_value=body).messages[0].parts[1] == attached
+    other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Another."}, attached]}]}
+    assert sample(input_messages=told, input_value=other).messages[0].parts == ()
+    assert sample(input_messages=[*told, item("user", "More")], input_value=body).messages[0].parts == ()
+    for broken in ("[1]", "{", "[" * 100_000, '{"messages": 3}'):
+        assert sample(input_messages=told, input_value=broken).messages[0].content == "Read it."
+
+
+def test_a_function_call_is_a_tool_call() -> None:
+    raw = {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": CALL.arguments}}
+    flat = item("assistant", function_call_name="weather", function_call_arguments_json=CALL.arguments)
+    assert (
+        parse_messages([raw])
+        == parse_messages([flat])
+        == parse_messages([raw | {"function_call": json.dumps(raw["function_call"])}])
+    )
+    assert parse_messages([raw])[0].tool_calls == (CALL.model_copy(update={"id": ""}),)
 
 
 CHAT = (Message(role="system", content="Be kind."), Message(role="user", content="Hi"))
@@ -240,6 +329,54 @@ def test_a_responses_request_with_function_calls_reads_as_a_chat() -> None:
     assert request_messages(json.dumps({"input": {"role": "user", "content": "Hi"}})) == CHAT[1:]
 
 
+BLOCKS: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "text", "text": "I look."},
+            {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Ulm"}},
+        ],
+    },
+    {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Rain"}]},
+            {"type": "text", "text": "And?"},
+        ],
+    },
+]
+CONVERSE: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"text": "Weather?"}]},
+    {
+        "role": "assistant",
+        "content": [
+            {"text": "I look."},
+            {"toolUse": {"toolUseId": "call_1", "name": "weather", "input": {"city": "Ulm"}}},
+        ],
+    },
+    {"role": "user", "content": [{"toolResult": {"toolUseId": "call_1", "content": [{"text": "Rain"}]}}]},
+    {"role": "user", "content": [{"text": "And?"}]},
+]
+
+
+@pytest.mark.parametrize("request_value", [{"messages": BLOCKS}, CONVERSE])
+def test_blocks_of_tool_use_in_a_raw_request_read_as_a_chat(request_value: Any) -> None:
+    assert request_messages(json.dumps(request_value)) == (
+        Message(role="user", content="Weather?"),
+        Message(role="assistant", content="I look.", tool_calls=(CALL,)),
+        Message(role="tool", content="Rain", tool_call_id="call_1"),
+        Message(role="user", content="And?"),
+    )
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_blocks_of_tool_use_in_a_raw_response_are_the_answer(number: int) -> None:
+    content = (BLOCKS, CONVERSE)[number - 1][1]["content"]
+    assert response_text(json.dumps({"content": content[1:]})) == tool_calls_text([CALL])
+    assert response_text(json.dumps({"content": content})) == "I look."
+
+
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
@@ -294,6 +431,7 @@ def test_a_stream_without_messages_is_read_from_its_raw_response() -> None:
         ({"invocation_parameters": "[1]", "model": None}, "invocation_parameters"),
         ({"tools": "[1]"}, "tools"),
         ({"evals": '{"csat": 1}'}, "evals"),
+        ({"annotations": '{"csat": {"score": "high"}}'}, "annotations"),
         ({"output_messages": None}, "no answer"),
         ({"input_messages": None}, "no messages"),
     ],
@@ -314,6 +452,9 @@ def test_parameters_keep_settings_and_drop_what_belongs_to_one_call() -> None:
     assert read_parameters(json.dumps(recorded)) == {"temperature": 0.2}
     assert read_parameters('{"max_output_tokens": 5}') == {"max_completion_tokens": 5}
     assert read_parameters('{"stop_sequences": ["END"]}') == {"stop": ["END"]}
+    bedrock = {"maxTokens": 5, "topP": 0.5, "stopSequences": ["END"]}
+    assert read_parameters(bedrock) == {"max_tokens": 5, "top_p": 0.5, "stop": ["END"]}
+    assert read_parameters('{"temperature": "", "max_tokens": "", "stop": ""}') == {}
     assert read_parameters(None) == read_parameters("") == {}
 
 
@@ -345,7 +486,98 @@ def test_what_a_client_was_given_beside_its_settings_is_never_replayed() -> None
 def test_parameters_are_plain_json(recorded: dict[str, Any]) -> None:
     kept = read_parameters(recorded)
     json.dumps(kept, allow_nan=False)
-    assert kept == {k: v for k, v in recorded.items() if isinstance(v, str) or (isinstance(v, float) and v - v == 0)}
+    plain = {k: v for k, v in recorded.items() if isinstance(v, str) or (isinstance(v, float) and v - v == 0)}
+    assert kept == {k: v for k, v in plain.items() if v != ""}
+
+
+FORMAT: dict[str, Any] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+CHOSEN = {"type": "function", "function": {"name": "weather"}}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read"),
+    [
+        ({"response_format": FORMAT}, {"response_format": FORMAT}),
+        ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),
+        ({"response_format": {"type": "text"}}, {}),
+        ({"response_format": "<class 'Answer'>"}, {}),
+        (
+            {"text": {"format": {"type": "json_schema", **FORMAT["json_schema"]}, "verbosity": "low"}},
+            {"response_format": FORMAT, "verbosity": "low"},
+        ),
+        ({"text": {"format": {"type": "text"}}}, {}),
+        ({"text": "plain"}, {}),
+        (
+            {"response_mime_type": "application/json", "response_schema": {"type": "OBJECT"}},
+            {"response_format": FORMAT},
+        ),
+        ({"response_mime_type": "application/json"}, {"response_format": {"type": "json_object"}}),
+        ({"response_mime_type": "text/plain"}, {}),
+        ({"tool_choice": "any"}, {"tool_choice": "required"}),
+        ({"tool_choice": ""}, {}),
+        ({"tool_choice": {"type": "any"}}, {"tool_choice": "required"}),
+        ({"tool_choice": {"type": "auto"}}, {"tool_choice": "auto"}),
+        ({"tool_choice": {"type": "tool", "name": "weather"}}, {"tool_choice": CHOSEN}),
+        ({"tool_choice": {"type": "function", "name": "weather"}}, {"tool_choice": CHOSEN}),
+        ({"tool_choice": CHOSEN}, {"tool_choice": CHOSEN}),
+        ({"tool_choice": {"type": "web_search"}}, {"tool_choice": {"type": "web_search"}}),
+        ({"tool_choice": {"type": []}}, {"tool_choice": {"type": []}}),
+        ({"function_call": {"name": "weather"}}, {"tool_choice": CHOSEN}),
+        ({"function_call": "none"}, {"tool_choice": "none"}),
+        (
+            {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+            {"tool_choice": "auto", "parallel_tool_calls": False},
+        ),
+        ({"parallel_tool_calls": "false"}, {}),
+        ({"reasoning": {"effort": "low", "summary": None}}, {"reasoning_effort": "low"}),
+        ({"reasoning": {"effort": None}}, {}),
+        ({"reasoning": {"max_tokens": 9}}, {"reasoning": {"max_tokens": 9}}),
+        ({"previous_response_id": "resp_1", "conversation": None}, {"previous_response_id": True}),
+        ({"prompt": {"id": "pmpt_1", "variables": {"name": "Ada"}}}, {"prompt": True}),
+        ({"prompt": "The weather:"}, {}),
+    ],
+)
+def test_the_settings_of_every_api_take_their_form_in_chat_completions(
+    recorded: dict[str, Any], read: dict[str, Any]
+) -> None:
+    assert read_parameters(json.dumps(recorded)) == read
+    assert read_parameters(read) == read
+
+
+def test_settings_are_the_policy_s_or_the_call_s_or_say_what_is_elsewhere() -> None:
+    recorded = {"temperature": 0, "response_format": FORMAT, "tool_choice": "auto", "previous_response_id": True}
+    assert policy_settings(recorded) == {"temperature": 0}
+    assert call_settings(recorded) == {"response_format": FORMAT, "tool_choice": "auto"}
+    assert kept_elsewhere(recorded) == ("previous_response_id",)
+
+
+def test_the_call_s_settings_are_looked_for_in_the_raw_request_too() -> None:
+    body = {
+        "messages": [],
+        "temperature": 1,
+        "response_format": FORMAT,
+        "tool_choice": "auto",
+        "parallel_tool_calls": float("nan"),
+    }
+    read = sample(invocation_parameters={"tool_choice": "none"}, input_value=body)
+    assert read.parameters == {"response_format": FORMAT, "tool_choice": "none"}
+    refers = {"input": [{"type": "item_reference", "id": "msg_1"}]}
+    assert sample(input_value=refers).parameters == {"item_reference": True}
+
+
+@pytest.mark.parametrize("kind", [[], {}, 3, None, True])
+@pytest.mark.parametrize("column", ["input_value", "invocation_parameters"])
+def test_settings_of_an_unknown_shape_are_not_the_call_s(column: str, kind: Any) -> None:
+    body = {"response_format": {"type": kind}, "tool_choice": {"type": kind, "name": 3}, "input": [kind], "text": kind}
+    assert sample(**{column: body}).parameters.get("response_format") is None
+
+
+def test_tools_are_looked_for_in_settings_and_raw_request_too() -> None:
+    function = WEATHER["function"]
+    assert sample(invocation_parameters={"functions": [function]}).tools == (WEATHER,)
+    assert sample(input_value={"tools": [WEATHER]}).tools == (WEATHER,)
+    assert sample(input_value={"tools": "weather"}).tools == sample(input_value={"tools": [1]}).tools == ()
+    assert sample(tools=[WEATHER], input_value={"tools": [{"name": "other"}]}).tools == (WEATHER,)
 
 
 def test_the_model_falls_back_to_the_one_that_was_asked_for() -> None:
@@ -375,6 +607,7 @@ CLEAN = "cut \ufffd"
         {"invocation_parameters": {"stop": [CUT], "model": CUT}, "model": None},
         {"tools": [{"name": CUT, "parameters": {CUT: [CUT]}}]},
         {"evals": {CUT: {"label": CUT, "explanation": CUT}}},
+        {"annotations": {CUT: {"label": CUT, "explanation": CUT}}},
         {"span_id": CUT, "trace_id": CUT, "conversation_id": CUT, "model": CUT},
     ],
 )
@@ -401,6 +634,9 @@ def test_a_whole_emoji_stays() -> None:
         WEATHER,
         [{"name": "weather", "parameters": {"type": "object"}, "type": "function"}],
         [{"name": "weather", "input_schema": {"type": "object"}}],
+        [{"type": "custom", "name": "weather", "input_schema": {"type": "object"}}],
+        [{"name": "weather", "parameters": {"type": "OBJECT"}}],
+        [{"toolSpec": {"name": "weather", "inputSchema": {"json": {"type": "object"}}}}],
     ],
 )
 def test_tools_come_in_wire_form(tools: Any) -> None:
@@ -410,8 +646,26 @@ def test_tools_come_in_wire_form(tools: Any) -> None:
 def test_tools_without_parameters_or_at_all() -> None:
     assert read_tools('[{"name": "now"}]') == ({"type": "function", "function": {"name": "now"}},)
     assert read_tools(None) == read_tools("3") == ()
-    search = {"type": "web_search"}
-    assert read_tools(json.dumps([search])) == (search,)
+    assert read_tools('{"0.tool.json_schema": null}') == ()
+    for there in ({"type": "web_search"}, {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}):
+        assert read_tools(json.dumps([there])) == (there,)
+
+
+def test_types_of_a_schema_take_the_names_of_json_schema() -> None:
+    google = {
+        "type": "OBJECT",
+        "properties": {"type": {"type": "STRING", "enum": ["ARRAY"]}},
+        "anyOf": [{"type": "NULL"}],
+    }
+    assert lower_types(google) == {
+        "type": "object",
+        "properties": {"type": {"type": "string", "enum": ["ARRAY"]}},
+        "anyOf": [{"type": "null"}],
+    }
+    assert lower_types({"type": ["string", "null"], "title": "STRING"}) == {
+        "type": ["string", "null"],
+        "title": "STRING",
+    }
 
 
 @pytest.mark.parametrize(
@@ -452,6 +706,20 @@ def test_evaluations_of_the_platform_are_read() -> None:
     )
 
 
+def test_what_people_said_stands_apart_from_the_platforms_evaluations() -> None:
+    read = sample(evals={"csat": {"score": 1}}, annotations={"csat": {"label": "bad", "score": None}})
+    assert read.evals == (EvalMetrics(name="csat", score=1.0, source="platform"),)
+    assert read.annotations == (EvalMetrics(name="csat", label="bad", source="platform"),)
+
+
+def test_what_was_stored_before_annotations_had_a_column_still_loads() -> None:
+    old = {name: value for name, value in row(evals={"csat": {"score": 1}}).items() if name != "annotations"}
+    assert sample_from_row(old).annotations == ()
+    stored = sample(evals={"csat": {"score": 1}}).model_dump(mode="json")
+    del stored["annotations"]
+    assert Sample.model_validate(stored).evals == sample_from_row(old).evals
+
+
 def test_times_are_utc() -> None:
     local = datetime(2026, 11, 9, 9, tzinfo=timezone(timedelta(hours=1)))
     assert sample(start_time=local).start_time == START
@@ -467,7 +735,7 @@ def test_the_conversation_falls_back_to_the_trace(ids: dict[str, Any], expected:
 
 
 TEXT = st.text(min_size=1, max_size=20)
-JSON = st.dictionaries(st.sampled_from(["temperature", "top_p", "response_format"]), st.floats(0, 1), max_size=3)
+JSON = st.dictionaries(st.sampled_from(["temperature", "top_p", "stop"]), st.floats(0, 1), max_size=3)
 IMAGES = TEXT.map(lambda url: {"type": "image_url", "image_url": {"url": url}})
 PLAIN = st.builds(Message, role=st.sampled_from(["user", "assistant"]), content=TEXT)
 TOOL_USE = st.builds(
@@ -492,6 +760,8 @@ EVALS = st.builds(
     source=st.just("platform"),
 )
 
+SAID = st.lists(EVALS, max_size=2, unique_by=lambda e: e.name).map(lambda e: tuple(sorted(e, key=lambda m: m.name)))
+
 
 @st.composite
 def samples(draw: st.DrawFn) -> Sample:
@@ -506,16 +776,15 @@ def samples(draw: st.DrawFn) -> Sample:
         start_time=draw(st.datetimes(timezones=st.just(UTC))),
         split=split_of(conversation),
         system_prompt=f"{system}{value}" if filled else system,
-        messages=tuple(draw(st.lists(PLAIN | TOOL_USE | RESULTS | PICTURES, min_size=1, max_size=4))),
+        messages=as_chat(draw(st.lists(PLAIN | TOOL_USE | RESULTS | PICTURES, min_size=1, max_size=4))),
         output=draw(TEXT),
         variables={name: value} if filled else {},
         template=f"{system}{{{name}}}" if filled else None,
         model=draw(TEXT),
         parameters=draw(JSON),
         tools=draw(st.sampled_from([(), (WEATHER,)])),
-        evals=tuple(
-            draw(st.lists(EVALS, max_size=2, unique_by=lambda e: e.name).map(lambda e: sorted(e, key=lambda m: m.name)))
-        ),
+        evals=draw(SAID),
+        annotations=draw(SAID),
     )
 
 
@@ -524,6 +793,27 @@ def test_a_sample_becomes_a_row_and_comes_back_equal(original: Sample) -> None:
     written = sample_to_row(original)
     assert list(written) == SPAN_SCHEMA.names
     assert sample_from_row(written) == original
+
+
+LOOSE = st.builds(
+    Message,
+    role=st.sampled_from(["user", "assistant", "tool", "function"]),
+    content=st.none() | st.sampled_from(["", "x"]),
+    tool_calls=st.lists(st.builds(ToolCall, id=st.sampled_from(["", "a"]), name=st.sampled_from("fg")), max_size=2).map(
+        tuple
+    ),
+    tool_call_id=st.none() | st.sampled_from(["a", "b", "call_1"]),
+    name=st.none() | st.sampled_from("fg"),
+)
+
+
+@given(st.lists(LOOSE, max_size=6))
+def test_a_chat_in_order_stays_as_it_is(messages: list[Message]) -> None:
+    turns = as_chat(messages)
+    assert as_chat(turns) == turns
+    assert all(call.id for turn in turns for call in turn.tool_calls)
+    calls = [call.name for message in messages for call in message.tool_calls]
+    assert [call.name for turn in turns for call in turn.tool_calls] == calls
 
 
 JUNK = st.recursive(
@@ -547,6 +837,16 @@ JUNK = st.recursive(
                     "name",
                     "function",
                     "generations",
+                    "toolUse",
+                    "tool_result",
+                    "type",
+                    "image_url",
+                    "text",
+                    "tools",
+                    "prompt",
+                    "functions",
+                    "tool_choice",
+                    "response_format",
                     "x.y",
                     "",
                 ]

@@ -124,6 +124,69 @@ def test_the_choice_of_a_tool_is_sent_only_with_tools(tmp_path: Path) -> None:
     assert second["temperature"] == 0
 
 
+JSON_ONLY = {"type": "json_object"}
+FREE = {"type": "json_schema", "json_schema": {"name": "free", "schema": {}}}
+
+
+def test_the_answer_s_form_and_the_choice_of_tools_are_the_call_s(tmp_path: Path) -> None:
+    recorded = {"response_format": JSON_ONLY, "tool_choice": "required", "parallel_tool_calls": False, "top_p": 0.1}
+    before = sample(0, "holdout").model_copy(update={"tools": (TOOL,), "parameters": recorded})
+    policy = BASELINE.model_copy(
+        update={"parameters": {"response_format": FREE, "tool_choice": "none", "temperature": 0.5}}
+    )
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, [before], policy, BASELINE)
+        under_policy, under_baseline = sorted(asked(server, "app"), key=lambda body: "temperature" not in body)
+    for body in (under_policy, under_baseline):
+        assert (body["response_format"], body["tool_choice"]) == (JSON_ONLY, "required")
+        assert body["parallel_tool_calls"] is False
+        assert "top_p" not in body
+    assert under_policy["temperature"] == 0.5
+
+
+def test_calls_of_one_policy_keep_each_their_own_form(tmp_path: Path) -> None:
+    forms = [JSON_ONLY, FREE, None]
+    samples = [
+        sample(n, "holdout").model_copy(update={"parameters": {"response_format": form} if form else {}})
+        for n, form in enumerate(forms)
+    ]
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, samples, BASELINE)
+        bodies = sorted(asked(server, "app"), key=lambda body: str(body["messages"]))
+    assert [body.get("response_format") for body in bodies] == forms
+
+
+def test_a_policy_of_an_older_document_keeps_the_form_that_its_calls_did_not_record(tmp_path: Path) -> None:
+    policy = BASELINE.model_copy(update={"parameters": {"response_format": JSON_ONLY, "previous_response_id": True}})
+    with ScriptedServer(Shop()) as server:
+        run(server, tmp_path, [sample(0, "holdout")], policy)
+        (body,) = asked(server, "app")
+    assert body["response_format"] == JSON_ONLY
+    assert "previous_response_id" not in body
+
+
+def test_a_chat_with_images_and_tools_is_sent_whole_to_its_next_turn(tmp_path: Path) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/parcel.png", "detail": "low"}}
+    asks = Message(role="assistant", content=None, tool_calls=(ToolCall(id="1", name="find_order", arguments="{}"),))
+    history = (
+        Message(role="user", content="This one?", parts=({"type": "text", "text": "This one?"}, picture)),
+        asks,
+        Message(role="tool", content="shipped", tool_call_id="1"),
+    )
+    before = sample(0, "holdout").model_copy(update={"messages": history, "tools": (TOOL,)})
+    with ScriptedServer(Shop(answer=lambda _, __: completion("Your order number is 7."))) as server:
+        (arm,) = run(server, tmp_path, [before], BASELINE)
+        (body,) = asked(server, "app")
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "This one?"}, picture]
+    assert body["messages"][2] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "find_order", "arguments": "{}"}}],
+    }
+    assert body["messages"][3] == {"role": "tool", "content": "shipped", "tool_call_id": "1"}
+    assert arm["holdout-00", 0].output == "Your order number is 7."
+
+
 def test_half_an_emoji_in_an_answer_can_be_stored(tmp_path: Path) -> None:
     with ScriptedServer(Shop(answer=lambda _, __: completion("Your order number is 7 \ud83d"))) as server:
         (arm,) = run(server, tmp_path, [sample(0, "holdout")], BASELINE)
@@ -202,7 +265,7 @@ def test_a_refused_key_stops_the_replay(tmp_path: Path) -> None:
         (completion(None, finish_reason="content_filter"), ""),
         (
             completion(None, tool_calls=[{"id": "1", "name": "find", "arguments": '{"id": 7}'}]),
-            '[{"id": "1", "name": "find", "arguments": "{\\"id\\": 7}"}]',
+            '[{"name": "find", "arguments": "{\\"id\\": 7}"}]',
         ),
         (completion("Wait.", tool_calls=[{"id": "1", "name": "find", "arguments": "{}"}]), "Wait."),
     ],

@@ -88,7 +88,7 @@ class CodeConfig(_RangeConfig):
 
 
 class PlatformConfig(_RangeConfig):
-    """Scores that the traces already carry as `eval.<name>.*`."""
+    """Scores that the traces already carry: what people said (`annotation.<name>.*`), else `eval.<name>.*`."""
 
     kind: Literal["platform"]
 

@@ -1,6 +1,5 @@
 """Asking again: samples replayed under one or more policies, and every new output scored."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -9,13 +8,15 @@ from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.models import Actions, EvalConstant, Sample, Value
+from sia_dagster.core.openinference.messages import tool_calls_text
+from sia_dagster.core.openinference.settings import call_settings, policy_settings
 from sia_dagster.core.ports import ChatModel, ChatReply, ChatRequest, Evaluator, Progress
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
 
 Arm = Mapping[tuple[str, int], ArmOutcome]
 """One policy's outcomes by (span id, repeat)."""
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
-"""Parameters that mean something only where there are tools; these come from the sample."""
+"""Parameters that mean something only where there are tools."""
 
 
 class ReplayPlan(Value):
@@ -53,7 +54,8 @@ async def replay(
 
     All arms share one pool of workers, and for one sample and repeat the same draw of answer and judgement: what is
     equal under two policies is a tie. Two samples never share a draw, since each conversation counts as evidence of
-    its own even where its request is another's word for word. History and tools are sent as they were recorded. A
+    its own even where its request is another's word for word. History, tools, the choice of tools and the answer's
+    form are sent as they were recorded. A
     call that fails, or a policy that lacks a variable of its prompt, is the row's `error`; a truncated or filtered
     answer counts as it came, since that is what users would get. Evaluators see the new output in the recorded
     surroundings, the recorded system prompt included: both arms are measured against one reference. Raises
@@ -139,16 +141,21 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
     except CallFailed as error:
         return ArmOutcome(error=str(error))
     output = _text(reply)
-    answered = row.sample.model_copy(update={"output": output, "evals": ()})
+    answered = row.sample.model_copy(update={"output": output, "evals": (), "annotations": ()})
     return ArmOutcome(output=output, evals=tuple([await each.score(answered, draw) for each in evaluators]))
 
 
 def _request(row: _Row, draw: str) -> ChatRequest:
-    """The sample's call under the policy. Raises KeyError where the sample lacks a variable of the prompt."""
+    """The sample's call under the policy. Raises KeyError where the sample lacks a variable of the prompt.
+
+    The policy chooses prompt, examples, model and how an answer is drawn; history, tools and the answer's form are the
+    call's. A policy's own `response_format` and `tool_choice` stand in where the sample recorded none.
+    """
     actions, sample = row.actions, row.sample
     # Endpoints refuse with a 400 to choose among no tools.
     unusable = () if sample.tools else _OF_TOOLS
-    parameters = {name: value for name, value in actions.parameters.items() if name not in unusable}
+    chosen = call_settings(actions.parameters) | call_settings(sample.parameters)
+    parameters = policy_settings(actions.parameters) | {n: chosen[n] for n in chosen if n not in unusable}
     return ChatRequest(
         model=actions.model,
         messages=tuple(actions.messages(sample.variables if actions.variables else None, sample.messages)),
@@ -161,7 +168,7 @@ def _request(row: _Row, draw: str) -> ChatRequest:
 
 
 def _text(reply: ChatReply) -> str:
-    """What the application would have used: the text, else the tool calls as JSON."""
+    """What the application would have used: the text, else the tool calls, written as those of a logged answer."""
     if reply.text or not reply.tool_calls:
         return reply.text
-    return json.dumps([call.model_dump(mode="json") for call in reply.tool_calls], ensure_ascii=False)
+    return tool_calls_text(reply.tool_calls)

@@ -6,12 +6,10 @@ from typing import Any
 
 from sia_dagster.core.models import JsonObject, Message, ToolCall
 from sia_dagster.core.openinference.attributes import load_json, nest
+from sia_dagster.core.openinference.parts import part_attributes, read_part
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 """LangChain's and Gemini's words for the roles of chat completions."""
-
-_TEXT_TYPES = {"text", "input_text", "output_text"}
-_WIRE_TYPES = {"image_url", "input_audio", "file"}
 
 
 def parse_messages(value: Any) -> tuple[Message, ...]:
@@ -50,7 +48,7 @@ def message_attributes(message: Message) -> JsonObject:
     item: JsonObject = {
         "message.role": message.role,
         "message.content": None if message.parts else message.content,
-        "message.contents": [_part_attributes(part) for part in message.parts],
+        "message.contents": [part_attributes(part) for part in message.parts],
         "message.tool_calls": [_call_attributes(call) for call in message.tool_calls],
         "message.tool_call_id": message.tool_call_id,
         "message.name": message.name,
@@ -68,7 +66,7 @@ def _message(item: Any) -> Message | None:
     if not isinstance(body, dict):
         raise TypeError("`message` holds no role and content")
     content, parts = _content(body)
-    calls = tuple(_call(call) for call in _list(body.get("tool_calls")))
+    calls = _calls(body)
     role = str(body.get("role") or "").lower()
     if not (role or content or calls):
         return None
@@ -86,31 +84,21 @@ def _content(body: JsonObject) -> tuple[str | None, tuple[JsonObject, ...]]:
     """The text, and the wire parts where there is more than text."""
     content = body.get("content")
     items = content if isinstance(content, list) else _list(body.get("contents"))
-    parts = [part for part in (_part(item) for item in items) if part]
+    parts = [part for part in (read_part(item) for item in items) if part]
     texts = [str(part["text"]) for part in parts if part["type"] == "text"]
     plain = None if isinstance(content, list) else _text(content)
-    return plain or ("\n".join(texts) if texts else plain), tuple(parts) if len(texts) < len(parts) else ()
+    said = plain or ("\n".join(texts) if texts else plain)
+    return said or _text(body.get("refusal")) or said, tuple(parts) if len(texts) < len(parts) else ()
 
 
-def _part(item: Any) -> JsonObject | None:
-    """One part in the wire form of chat completions; None for kinds that a chat cannot repeat (reasoning, refusals)."""
-    if isinstance(item, str):
-        return {"type": "text", "text": item}
-    body = item.get("message_content", item)
-    kind = body.get("type") or ("text" if "text" in body else "image" if "image" in body else "")
-    if kind in _TEXT_TYPES:
-        return {"type": "text", "text": str(body.get("text", ""))}
-    if kind in {"image", "input_image"}:
-        url = _image_url(body.get("image") or body.get("image_url"))
-        return {"type": "image_url", "image_url": {"url": url}} if url else None
-    return dict(body) if kind in _WIRE_TYPES else None
-
-
-def _image_url(image: Any) -> str | None:
-    """The address in `{"image": {"url": ...}}`, `{"url": ...}` or the text itself."""
-    while isinstance(image, dict):
-        image = image.get("image") or image.get("url")
-    return _text(image)
+def _calls(body: JsonObject) -> tuple[ToolCall, ...]:
+    """The tool calls; else the one in `function_call`, as the first chat models wrote it."""
+    if calls := _list(body.get("tool_calls")):
+        return tuple(_call(call) for call in calls)
+    function = load_json(body.get("function_call")) or {}
+    name = body.get("function_call_name") or function.get("name")
+    arguments = body.get("function_call_arguments_json") or function.get("arguments")
+    return (_call({"name": name, "arguments": arguments or ""}),) if name else ()
 
 
 def _call(item: Any) -> ToolCall:
@@ -125,15 +113,6 @@ def _call(item: Any) -> ToolCall:
         name=str(function.get("name", "")),
         arguments=arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
     )
-
-
-def _part_attributes(part: JsonObject) -> JsonObject:
-    if part["type"] == "text":
-        return {"message_content.type": "text", "message_content.text": part["text"]}
-    if part["type"] == "image_url":
-        image = {"image.url": part["image_url"]["url"]}
-        return {"message_content.type": "image", "message_content.image": image}
-    return {f"message_content.{key}": value for key, value in part.items()}
 
 
 def _call_attributes(call: ToolCall) -> JsonObject:

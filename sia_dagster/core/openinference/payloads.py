@@ -6,17 +6,26 @@ from typing import Any
 
 from sia_dagster.core.models import JsonObject, Message, ToolCall
 from sia_dagster.core.openinference.attributes import load_json
+from sia_dagster.core.openinference.blocks import with_blocks
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
 
 
+def load_request(value: Any) -> Any:
+    """The raw request behind `input.value`; None where it is no JSON."""
+    try:
+        return load_json(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
+
+
 def request_messages(value: Any) -> tuple[Message, ...]:
-    """The chat in a raw request: chat completions, Responses, Anthropic or a plain prompt; plain text is the user's.
+    """The chat in a raw request: chat completions, Responses, Anthropic, Bedrock or a prompt; plain text is the user's.
 
     Raises ValueError for messages that cannot be read.
     """
     request = _loaded(value)
     if isinstance(request, list):
-        return parse_messages(request)
+        return parse_messages(_items(request))
     if not isinstance(request, dict):
         return _said("user", request)
     system = request.get("system") or request.get("instructions")
@@ -45,7 +54,7 @@ def _response_messages(response: JsonObject) -> tuple[Message, ...] | None:
         output = response["output"]
         return _said("assistant", output) if isinstance(output, str) else _items_said(output)
     if isinstance(response.get("content"), list):
-        return parse_messages([{"role": "assistant", "content": response["content"]}])
+        return parse_messages(with_blocks({"role": "assistant", "content": response["content"]}))
     if generations := response.get("generations"):
         first = generations[0][0] if isinstance(generations[0], list) else generations[0]
         return _said("assistant", first.get("text"))
@@ -65,17 +74,18 @@ def _items_said(items: Sequence[Any]) -> tuple[Message, ...]:
 
 def _items(body: Any) -> list[Any]:
     """Items of a request as chat messages: a function's call and its output are messages of their own there."""
-    return [_item(item) for item in (body if isinstance(body, list) else [body])]
+    items = body if isinstance(body, list) else [body]
+    return [message for item in items for message in _item(item)]
 
 
-def _item(item: Any) -> Any:
+def _item(item: Any) -> list[Any]:
     kind = item.get("type") if isinstance(item, dict) else None
     if kind == "function_call":
         function = {"name": item.get("name"), "arguments": item.get("arguments")}
-        return {"role": "assistant", "tool_calls": [{"id": item.get("call_id"), "function": function}]}
+        return [{"role": "assistant", "tool_calls": [{"id": item.get("call_id"), "function": function}]}]
     if kind == "function_call_output":
-        return {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
-    return item
+        return [{"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}]
+    return with_blocks(item) if isinstance(item, dict) else [item]
 
 
 def _loaded(value: Any) -> Any:

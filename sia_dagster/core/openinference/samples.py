@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sia_dagster.core.errors import SpanError
-from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Message, Sample, Value
+from sia_dagster.core.models import EvalMetrics, JsonObject, Message, Sample, Value
 from sia_dagster.core.openinference.attributes import load_json, load_object
 from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
-from sia_dagster.core.openinference.payloads import request_messages, response_text
-from sia_dagster.core.openinference.settings import read_model, read_parameters, read_tools
+from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
+from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
+from sia_dagster.core.openinference.tools import offered_tools, read_tools
+from sia_dagster.core.openinference.turns import as_chat, completed
+from sia_dagster.core.prompt_forms import trusted_text
 from sia_dagster.core.splits import split_of
 from sia_dagster.core.text import storable
 
@@ -48,12 +51,13 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
     """
     row = {name: storable(value) for name, value in row.items()}
     span_id = str(row["span_id"])
-    chat = _read(row, "input_messages", parse_messages) or _read(row, "input_value", request_messages)
+    chat = _chat(row)
     output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)
     if not chat or not output:
         missing = "no answer" if chat else "no messages"
         raise SpanError(f"it holds {missing}; see its input and output in the trace store", span_id=span_id)
-    system, history = split_system(chat)
+    system, history = split_system(as_chat(chat))
+    request = load_request(row.get("input_value"))
     variables = {name: _as_text(value) for name, value in load_object(row.get("template_variables")).items()}
     conversation = str(row.get("conversation_id") or row.get("trace_id") or span_id)
     return Sample(
@@ -66,12 +70,37 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         messages=history,
         output=output,
         variables=variables,
-        template=_trusted_template(row.get("template"), variables, system),
+        template=trusted_text(row.get("template"), variables, system),
+        name=str(row.get("name") or ""),
         model=str(row.get("model") or _read(row, "invocation_parameters", read_model)),
-        parameters=_read(row, "invocation_parameters", read_parameters),
-        tools=_read(row, "tools", read_tools),
+        parameters=read_request_settings(request) | _read(row, "invocation_parameters", read_parameters),
+        tools=_tools(row, request),
         evals=_read(row, "evals", _evals),
+        annotations=_read(row, "annotations", _evals),
     )
+
+
+def _chat(row: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The recorded messages, with the parts that only the raw request holds; else the raw request's messages."""
+    recorded: tuple[Message, ...] = _read(row, "input_messages", parse_messages)
+    if not recorded:
+        sent: tuple[Message, ...] = _read(row, "input_value", request_messages)
+        return sent
+    try:
+        return completed(recorded, request_messages(row.get("input_value")))
+    except _BAD_SHAPES:
+        return recorded
+
+
+def _tools(row: Mapping[str, Any], request: Any) -> tuple[JsonObject, ...]:
+    """The recorded tools; else those in the settings, else those in the raw request."""
+    recorded: tuple[JsonObject, ...] = _read(row, "tools", read_tools)
+    if recorded:
+        return recorded
+    try:
+        return offered_tools(load_object(row.get("invocation_parameters"))) or offered_tools(request)
+    except _BAD_SHAPES:
+        return ()
 
 
 def split_system(chat: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
@@ -80,29 +109,19 @@ def split_system(chat: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
     return "\n\n".join(m.content for m in chat[:lead] if m.content), chat[lead:]
 
 
-def placeholders(template: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Which of `names` stand in the template as `{name}` or `{{name}}`, sorted."""
-    standing = []
-    for name in filter(None, names):
-        empty = Actions(system_prompt=template, variables=(name,))
-        if empty.render({name: ""}) != template:
-            standing.append(name)
-    return tuple(sorted(standing))
-
-
 def sample_to_row(sample: Sample) -> dict[str, Any]:
     """The sample as a sampled row of `SPAN_SCHEMA`; `sample_from_row` gives it back.
 
-    Evaluations come back as the platform's (`source="platform"`): a trace keeps label, score and explanation alone.
+    Evaluations and annotations come back as the platform's (`source="platform"`): a trace keeps label, score and
+    explanation alone.
     """
     system = [Message(role="system", content=sample.system_prompt)] if sample.system_prompt else []
     answer = Message(role="assistant", content=sample.output)
-    evals = {e.name: {"label": e.label, "score": e.score, "explanation": e.explanation} for e in sample.evals}
     return {
         "span_id": sample.span_id,
         "trace_id": sample.trace_id,
         "conversation_id": sample.conversation_id,
-        "name": None,
+        "name": sample.name or None,
         "start_time": sample.start_time,
         "latency_ms": None,
         "status": "OK",
@@ -118,7 +137,8 @@ def sample_to_row(sample: Sample) -> dict[str, Any]:
         "tools": _dump([{"tool.json_schema": _dump(tool)} for tool in sample.tools]),
         "template": sample.template,
         "template_variables": _dump(sample.variables),
-        "evals": _dump(evals),
+        "evals": _dump(_recorded(sample.evals)),
+        "annotations": _dump(_recorded(sample.annotations)),
     }
 
 
@@ -129,14 +149,6 @@ def _read(row: Mapping[str, Any], column: str, reader: Any) -> Any:
     except _BAD_SHAPES as error:
         message = f"its {column} cannot be read ({type(error).__name__}: {str(error)[:120]}); the span is left out"
         raise SpanError(message, span_id=str(row["span_id"])) from error
-
-
-def _trusted_template(template: Any, variables: Mapping[str, str], system: str) -> str | None:
-    """The template, only where filling it in gives the recorded system prompt exactly: many spans carry a wrong one."""
-    if not isinstance(template, str) or not template:
-        return None
-    names = placeholders(template, variables)
-    return template if Actions(system_prompt=template, variables=names).render(variables) == system else None
 
 
 def _evals(value: Any) -> tuple[EvalMetrics, ...]:
@@ -152,6 +164,10 @@ def _evals(value: Any) -> tuple[EvalMetrics, ...]:
         for name, said in sorted(found.items())
         if any(_score(v) is not None if k == "score" else v is not None for k, v in said.items())
     )
+
+
+def _recorded(said: Iterable[EvalMetrics]) -> JsonObject:
+    return {e.name: {"label": e.label, "score": e.score, "explanation": e.explanation} for e in said}
 
 
 def _score(value: Any) -> float | None:

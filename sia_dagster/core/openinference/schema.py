@@ -15,7 +15,8 @@ _TEXT_COLUMNS = {
     "tools": "JSON list of the tools that the model was offered (`llm.tools`).",
     "template": "The prompt before filling in (`llm.prompt_template.template`).",
     "template_variables": "JSON object of what the prompt was filled with (`llm.prompt_template.variables`).",
-    "evals": "JSON object `{name: {label, score, explanation}}` of what `eval.*` and `annotation.*` columns say.",
+    "evals": "JSON object `{name: {label, score, explanation}}` of what `eval.*` columns say.",
+    "annotations": "JSON object `{name: {label, score, explanation}}` of what people said: `annotation.*` columns.",
 }
 
 TEXT_COLUMNS: tuple[str, ...] = tuple(_TEXT_COLUMNS)

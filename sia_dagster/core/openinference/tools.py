@@ -1,0 +1,80 @@
+"""The tools that a model was offered, in the wire form of chat completions."""
+
+from typing import Any
+
+from sia_dagster.core.models import JsonObject
+from sia_dagster.core.openinference.attributes import load_json
+
+_SCHEMA_KEYS = ("parameters", "input_schema", "inputSchema")
+_GOOGLE_TYPES = {"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"}
+
+
+def read_tools(value: Any) -> tuple[JsonObject, ...]:
+    """The tools in wire form, from `tool.json_schema` items or raw schemas.
+
+    Tools that run at the provider (web search and the like) stay as they were declared.
+    """
+    loaded = load_json(value)
+    items = loaded if isinstance(loaded, list) else _flattened(loaded) if isinstance(loaded, dict) else []
+    schemas = (load_json(_schema(load_json(item))) for item in items)
+    return tuple(_wire(schema) for schema in schemas if schema)
+
+
+def offered_tools(request: Any) -> tuple[JsonObject, ...]:
+    """The tools in raw settings or a raw request, `functions` included, for spans without `llm.tools`."""
+    if not isinstance(request, dict):
+        return ()
+    offered = request.get("tools") or request.get("functions")
+    return read_tools(offered) if isinstance(offered, list) else ()
+
+
+def lower_types(schema: Any) -> Any:
+    """A schema with the names of JSON Schema's types, where Google's SDK wrote them in capitals."""
+    if isinstance(schema, list):
+        return [lower_types(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: value.lower() if key == "type" and _is_google(value) else lower_types(value)
+        for key, value in schema.items()
+    }
+
+
+def _is_google(kind: Any) -> bool:
+    return isinstance(kind, str) and kind in _GOOGLE_TYPES
+
+
+def _flattened(columns: JsonObject) -> list[Any]:
+    """The schemas in `0.tool.json_schema`, `1.tool.json_schema`, ...; a schema itself is not taken apart.
+
+    All are null where other calls of the same file have tools and this one has none.
+    """
+    numbered = {key.split(".")[0]: value for key, value in columns.items() if key.split(".")[0].isdecimal()}
+    return [numbered[key] for key in sorted(numbered, key=int)] if numbered else [columns]
+
+
+def _schema(item: Any) -> Any:
+    """What stands in `tool.json_schema`, flat or nested, else the item itself."""
+    if not isinstance(item, dict):
+        return item
+    nested = item.get("tool")
+    return item.get("tool.json_schema") or (nested.get("json_schema") if isinstance(nested, dict) else None) or item
+
+
+def _wire(schema: Any) -> JsonObject:
+    """Chat completions' own form; the flat forms of Anthropic, Bedrock, Gemini and the Responses API are put into it.
+
+    A type of its own and no schema of parameters: such a tool runs at the provider, and stays.
+    """
+    if not isinstance(schema, dict):
+        raise TypeError("a tool's schema is no object")
+    body = schema.get("toolSpec") or schema
+    if "function" in body or "name" not in body:
+        return schema
+    parameters = next((body[key] for key in _SCHEMA_KEYS if body.get(key)), None)
+    if parameters is None and body.get("type", "function") != "function":
+        return schema
+    if isinstance(parameters, dict) and set(parameters) == {"json"}:
+        parameters = parameters["json"]
+    function = {key: body[key] for key in ("name", "description", "strict") if body.get(key) is not None}
+    return {"type": "function", "function": function | ({"parameters": lower_types(parameters)} if parameters else {})}

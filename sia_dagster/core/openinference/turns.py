@@ -1,0 +1,90 @@
+"""Recorded messages as turns that a chat endpoint takes back."""
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+
+from sia_dagster.core.models import Message, ToolCall
+
+
+def as_chat(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The same chat in the order and with the ids that chat completions ask for; what is in order stays as it is.
+
+    Assistant messages that say nothing leave (thoughts alone). Calls that follow an assistant message are part of it,
+    where an API records each call as an item of its own. Calls without an id get one, and a result without one
+    answers the first open call of its name, else the first open one; `function` results are `tool` results.
+    """
+    said = (m for m in messages if m.role != "assistant" or m.content is not None or m.parts or m.tool_calls)
+    return _paired(_joined(said))
+
+
+def completed(recorded: Sequence[Message], sent: Sequence[Message]) -> tuple[Message, ...]:
+    """The recorded messages with the parts of the raw request, where instrumentors leave parts or their details out.
+
+    Only where both are the same chat by length and roles, and where what was recorded is part of what was sent.
+    """
+    if [m.role for m in recorded] != [m.role for m in sent]:
+        return tuple(recorded)
+    return tuple(
+        told.model_copy(update={"parts": raw.parts}) if _holds(raw, told) else told
+        for told, raw in zip(recorded, sent, strict=True)
+    )
+
+
+def _holds(raw: Message, told: Message) -> bool:
+    """Whether the raw message has the same text and images, in parts that say more."""
+    return bool(raw.parts) and raw.content == told.content and set(_images(told)) <= set(_images(raw))
+
+
+def _images(message: Message) -> list[str]:
+    return [str(part["image_url"].get("url")) for part in message.parts if part["type"] == "image_url"]
+
+
+def _joined(messages: Iterable[Message]) -> list[Message]:
+    """Calls joined with the assistant message right before them."""
+    turns: list[Message] = []
+    for message in messages:
+        last = turns[-1] if turns else None
+        if (
+            last
+            and last.role == message.role == "assistant"
+            and message.tool_calls
+            and not (last.parts or message.parts)
+        ):
+            said = "\n".join(text for text in (last.content, message.content) if text) or last.content
+            turns[-1] = last.model_copy(update={"content": said, "tool_calls": last.tool_calls + message.tool_calls})
+        else:
+            turns.append(message)
+    return turns
+
+
+def _paired(messages: Sequence[Message]) -> tuple[Message, ...]:
+    given = {call.id for message in messages for call in message.tool_calls}
+    fresh = (name for name in (f"call_{number}" for number in count(1)) if name not in given)
+    still_open: list[ToolCall] = []
+    turns = []
+    for message in messages:
+        if message.tool_calls:
+            calls = tuple(c if c.id else c.model_copy(update={"id": next(fresh)}) for c in message.tool_calls)
+            still_open += calls
+            turns.append(message.model_copy(update={"tool_calls": calls}))
+        elif message.role in {"tool", "function"}:
+            turns.append(_answering(message, still_open))
+        else:
+            turns.append(message)
+    return tuple(turns)
+
+
+def _answering(result: Message, still_open: list[ToolCall]) -> Message:
+    """The result under the id of the call that it answers, which is then answered."""
+    wanted = result.tool_call_id
+    matches = [c for c in still_open if c.id == wanted] if wanted else _matching(result.name, still_open)
+    if not matches:
+        return result
+    still_open.remove(matches[0])
+    if wanted:
+        return result
+    return result.model_copy(update={"role": "tool", "tool_call_id": matches[0].id, "name": None})
+
+
+def _matching(name: str | None, still_open: Sequence[ToolCall]) -> list[ToolCall]:
+    return [c for c in still_open if c.name == name] if name else list(still_open)
