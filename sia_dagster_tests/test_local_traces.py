@@ -264,14 +264,36 @@ def test_evaluations_and_annotations_of_the_platform_are_read(tmp_path: Path) ->
             eval__csat__score=0.5,
             annotation__csat__label="bad",
             annotation__tone__label="x",
+            annotation__csat__text="Rude.",
+            annotation__csat__updated_by="ada",
         ),
-        span(2, eval__csat__explanation="Why."),
+        span(2, eval__csat__explanation="Why.", annotation__tone__explanation="Hm.", annotation__tone__text="x"),
         span(3),
     ]
     path = write_lines(tmp_path / "a.jsonl", rows)
     samples = samples_from_rows(read(path)).samples
     said = [[(e.name, e.label, e.score, e.explanation) for e in s.evals] for s in samples]
-    assert said == [[("csat", "good", 0.5, None), ("tone", "x", None, None)], [("csat", None, None, "Why.")], []]
+    assert said == [[("csat", "good", 0.5, None)], [("csat", None, None, "Why.")], []]
+    said = [[(e.name, e.label, e.score, e.explanation) for e in s.annotations] for s in samples]
+    assert said == [
+        [("csat", "bad", None, "Rude."), ("tone", "x", None, None)],
+        [("tone", None, None, "Hm.")],
+        [],
+    ]
+
+
+def test_evaluations_whose_names_differ_in_case_alone_stand_side_by_side(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [span(1, eval__csat__score=1, eval__CSAT__label="x")])
+    (sample,) = samples_from_rows(read(path)).samples
+    assert [(e.name, e.label, e.score) for e in sample.evals] == [("CSAT", "x", None), ("csat", None, 1.0)]
+
+
+def test_of_two_exports_the_one_with_peoples_word_is_taken(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [span(1, eval__csat__score=1.0)])
+    write_parquet(tmp_path / "b.parquet", [span(1, eval__csat__score=0.0, annotation__csat__label="bad")])
+    (row,) = read(tmp_path)
+    assert json.loads(row["annotations"])["csat"]["label"] == "bad"
+    assert json.loads(row["evals"])["csat"]["score"] == "0.0"
 
 
 def test_flattened_attributes_are_read(tmp_path: Path) -> None:

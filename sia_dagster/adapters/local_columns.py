@@ -1,7 +1,7 @@
 """The columns of an export as SQL expressions: every type and shape that files write them in."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 LLM = "attributes.llm."
 TEXTS = {
@@ -16,7 +16,7 @@ TEXTS = {
 }
 """Normalised text column to the export's."""
 
-_EVALS = re.compile(r"(?:eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation)")
+_SAID = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
 _NOTHING = "('', '[]', '{}', 'null')"
 
 
@@ -96,17 +96,27 @@ class SpanExpressions:
         messages, value = TEXTS["output_messages"], TEXTS["output_value"]
         return self._any_said(c for c in self.types if c == value or c.startswith(messages))
 
-    def evals(self) -> str:
-        """JSON object of what `eval.<name>.*` and `annotation.<name>.*` columns say; evals go before annotations."""
+    def evals(self, names: Collection[str] | None = None) -> str:
+        """JSON object of what the platform's own evaluations say (`eval.<name>.*`), under all names or these."""
+        return self._said_of("eval", names)
+
+    def annotations(self, names: Collection[str] | None = None) -> str:
+        """JSON object of what people say (`annotation.<name>.*`); their `text` is an explanation."""
+        return self._said_of("annotation", names)
+
+    def _said_of(self, prefix: str, names: Collection[str] | None) -> str:
         found: dict[str, dict[str, list[str]]] = {}
-        for column in sorted(self.types, key=lambda c: (not c.startswith("eval."), c)):
-            if match := _EVALS.fullmatch(column):
-                found.setdefault(match[1], {}).setdefault(match[2], []).append(self.text(column))
+        for column in sorted(self.types):
+            match = _SAID.fullmatch(column)
+            if match and match[1] == prefix and (names is None or match[2] in names):
+                field = "explanation" if match[3] == "text" else match[3]
+                found.setdefault(match[2], {}).setdefault(field, []).append(self.text(column))
         if not found:
             return "NULL::VARCHAR"
         texts = [text for fields in found.values() for said in fields.values() for text in said]
-        entries = [f"{literal(name)}: {_object(fields)}" for name, fields in sorted(found.items())]
-        return f"CASE WHEN {_first(texts)} IS NOT NULL THEN to_json({{{', '.join(entries)}}})::VARCHAR END"
+        # No struct, whose keys may not differ in case alone.
+        entries = [f"{literal(name)}, {_object(fields)}" for name, fields in sorted(found.items())]
+        return f"CASE WHEN {_first(texts)} IS NOT NULL THEN json_object({', '.join(entries)})::VARCHAR END"
 
     def stored(self, column: str) -> str:
         """A column as it is stored; flattened ones (`<column>.0.message.role`) as one JSON object."""

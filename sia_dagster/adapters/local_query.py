@@ -6,7 +6,10 @@ from datetime import datetime
 from sia_dagster.adapters.local_columns import TEXTS, SpanExpressions, literal, quoted
 from sia_dagster.adapters.local_files import JSON_FORMATS, FileGroup
 from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.ports import SpanQuery
 
+_SAID = ("annotations", "evals")
+"""What was said of a span. Of two exports the one with people's word is taken: it is the later one."""
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
 
 
@@ -37,14 +40,15 @@ class GroupQuery:
         columns = ", ".join(f"{expression} AS {name}" for name, expression in self.row.facts().items())
         return f"SELECT {columns} FROM {self.scan()} WHERE {self._wanted(window)}"
 
-    def texts(self, window: TimeWindow, limit: int) -> str:
+    def texts(self, query: SpanQuery, limit: int) -> str:
         """The text of the `limit` usable calls with the smallest hash; JSON is written for those alone."""
         stored = ", ".join(f"{self.row.stored(column)} AS {name}" for name, column in TEXTS.items())
         shown = ", ".join(f"{self.row.stored_as_text(column, name)} AS {name}" for name, column in TEXTS.items())
         return (
-            f"SELECT span_id, hash, {shown}, evals FROM (SELECT {self.row.span_id} AS span_id, "
-            f"md5({self.row.span_id}) AS hash, {stored}, {self.row.evals()} AS evals FROM {self.scan()} "
-            f"WHERE {self._wanted(window)} AND {self.row.status()} <> 'ERROR' AND ({self.row.has_output()}) "
+            f"SELECT span_id, hash, {shown}, evals, annotations FROM (SELECT {self.row.span_id} AS span_id, "
+            f"md5({self.row.span_id}) AS hash, {stored}, {self.row.evals(query.recorded)} AS evals, "
+            f"{self.row.annotations(query.annotated)} AS annotations FROM {self.scan()} "
+            f"WHERE {self._wanted(query.window)} AND {self.row.status()} <> 'ERROR' AND ({self.row.has_output()}) "
             f"ORDER BY hash, span_id LIMIT {limit})"
         )
 
@@ -78,12 +82,13 @@ def calls_query(queries: Iterable[GroupQuery], window: TimeWindow) -> str:
     return f"FROM ({union}) ORDER BY start_time, span_id, latency_ms"
 
 
-def texts_query(queries: Iterable[GroupQuery], window: TimeWindow, limit: int) -> str:
+def texts_query(queries: Iterable[GroupQuery], query: SpanQuery) -> str:
     """The sampled calls' text, one row a span. Twice as many are read, for a span that stands in two exports."""
-    union = " UNION ALL ".join(f"({query.texts(window, 2 * limit)})" for query in queries)
-    fullest = ", ".join(f"{name} DESC NULLS LAST" for name in ("evals", *TEXTS))
+    limit = query.sample_limit
+    union = " UNION ALL ".join(f"({group.texts(query, 2 * limit)})" for group in queries)
+    fullest = ", ".join(f"{name} DESC NULLS LAST" for name in (*_SAID, *TEXTS))
     once = f"QUALIFY row_number() OVER (PARTITION BY span_id ORDER BY {fullest}) = 1"
-    columns = ", ".join([*TEXTS, "evals"])
+    columns = ", ".join([*TEXTS, *_SAID])
     return f"SELECT span_id, {columns} FROM (SELECT * FROM ({union}) {once}) ORDER BY hash, span_id LIMIT {limit}"
 
 

@@ -166,7 +166,7 @@ def _stream(
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
 
-    texts = connection.sql(texts_query(queries, query.window, query.sample_limit)).to_arrow_table().combine_chunks()
+    texts = connection.sql(texts_query(queries, query)).to_arrow_table().combine_chunks()
     said = pa.RecordBatch.from_arrays([texts[name].combine_chunks() for name in texts.column_names], texts.column_names)
     last: pa.RecordBatch | None = None
     for batch in connection.sql(calls_query(queries, query.window)).to_arrow_reader(_BATCH_ROWS):

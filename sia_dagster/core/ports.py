@@ -37,6 +37,11 @@ class SpanQuery(Value):
     """A condition over the store's own columns, as its users write it (`name = 'ChatCompletion'`)."""
     sample_limit: int = 200
     """At most this many calls carry their text (`sampled`), chosen by a hash of the span's id."""
+    recorded: tuple[str, ...] | None = None
+    """Whose scores are read that the store's own evaluations gave (`eval.<name>.*`); None: all. A loop reads those of
+    its platform evaluators alone: what it wrote back itself must not change what it reads."""
+    annotated: tuple[str, ...] | None = None
+    """Under which names people's annotations are read (`annotation.<name>.*`); None: all."""
 
 
 class TraceSource(Protocol):

@@ -4,18 +4,21 @@ from sia_dagster.core.config import PlatformConfig
 from sia_dagster.core.evaluators.scores import Scale, number
 from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, fingerprint
 
+_BY_PEOPLE = "annotated by people"
+
 
 class PlatformEvaluator:
-    """Returns what the trace store recorded of a span. Plays the role `Evaluator`; asks nobody.
+    """Returns what the trace store recorded of a span: people's word, else the platform's own evaluation.
 
-    It knows the logged output alone, so it cannot score a replayed one.
+    Plays the role `Evaluator`; asks nobody. It knows the logged output alone, so it cannot score a replayed one.
     """
 
     def __init__(self, config: PlatformConfig, *, primary: bool = False) -> None:
-        """Takes `eval.<config.name>.*`."""
+        """Takes `annotation.<config.name>.*`, and `eval.<config.name>.*` where people gave no score."""
         self._name, self._primary = config.name, primary
         self._scale = Scale(low=config.low, high=config.high)
-        self._fingerprint = fingerprint({"kind": "platform", **config.model_dump(mode="json")})
+        order = ["annotation", "eval"]
+        self._fingerprint = fingerprint({"kind": "platform", "order": order, **config.model_dump(mode="json")})
 
     @property
     def constant(self) -> EvalConstant:
@@ -24,25 +27,47 @@ class PlatformEvaluator:
             name=self._name,
             kind="platform",
             fingerprint=self._fingerprint,
-            criteria=f"recorded by the trace store as eval.{self._name}",
+            criteria=f"recorded by the trace store: what people said as annotation.{self._name}, "
+            f"else its own eval.{self._name}",
             low=self._scale.low,
             high=self._scale.high,
             primary=self._primary,
         )
 
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
-        """The recorded evaluation; a label written as a number is the score where the record has none."""
-        recorded = next((e for e in sample.evals if e.name == self._name and e.source == "platform"), None)
-        if recorded is None:
-            return self._row(EvalMetrics(name=self._name, error=f"the trace carries no eval.{self._name}"))
-        score = number(recorded.label or "") if recorded.score is None else recorded.score
-        return self._row(recorded.model_copy(update={"score": score, "error": recorded.error or self._problem(score)}))
+        """The record that gives a score, people's first; a label written as a number is one where there is none else.
 
-    def _problem(self, score: float | None) -> str | None:
+        Of people's record the explanation says so. A record without a score is an error of the row where no other has
+        one.
+        """
+        people = self._recorded(sample.annotations, "annotation")
+        platform = self._recorded(sample.evals, "eval")
+        found = [said for said in (people, platform) if said]
+        if not found:
+            missing = f"the trace carries no annotation.{self._name} and no eval.{self._name}"
+            return self._row(EvalMetrics(name=self._name, error=missing))
+        chosen = next((said for said in found if said.score is not None), found[0])
+        if chosen is people:
+            chosen = chosen.model_copy(update={"explanation": _by_people(chosen.explanation)})
+        return self._row(chosen)
+
+    def _recorded(self, said: tuple[EvalMetrics, ...], column: str) -> EvalMetrics | None:
+        """The record of this name with its score; a score off the scale stays beside its error."""
+        found = next((e for e in said if e.name == self._name and e.source == "platform"), None)
+        if found is None:
+            return None
+        score = number(found.label or "") if found.score is None else found.score
+        return found.model_copy(update={"score": score, "error": found.error or self._problem(score, column)})
+
+    def _problem(self, score: float | None, column: str) -> str | None:
         if score is None:
-            return f"eval.{self._name} has neither a score nor a label that is a number"
+            return f"{column}.{self._name} has neither a score nor a label that is a number"
         return self._scale.problem(score)
 
     def _row(self, said: EvalMetrics) -> EvalMetrics:
         kept = {"score": None} if said.error else {}
         return said.model_copy(update={"fingerprint": self._fingerprint, "source": "platform", **kept})
+
+
+def _by_people(explanation: str | None) -> str:
+    return f"{explanation} ({_BY_PEOPLE})" if explanation else _BY_PEOPLE

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from sia_dagster.adapters.span_table import SampledSpans
-from sia_dagster.core.models import EvalMetrics
+from sia_dagster.core.models import EvalMetrics, Sample
 from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW
 from sia_dagster.defs.metadata import column_schema, score_metadata, spend_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
 from sia_dagster.defs.tables import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
-from sia_dagster.wiring.stages import Evals, Outcome, evaluate_window
+from sia_dagster.wiring.stages import Evals, Outcome, eval_constants, evaluate_window
 
 if TYPE_CHECKING:
     from sia_dagster.core.openinference.samples import MappedSpans
@@ -48,7 +48,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
             return dg.MaterializeResult(
                 value=eval_results_frame(outcome.value),
-                metadata=_metadata(outcome, mapped, names.loop.validation.primary),
+                metadata=_metadata(outcome, mapped, names),
                 check_results=_claims(outcome.value, mapped, names.loop.validation.max_unscored_share),
             )
 
@@ -59,7 +59,7 @@ def _flat(evals: Evals) -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", primary: str) -> dict[str, Any]:
+def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
     from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
     from sia_dagster.reports.markdown import logged_samples_table, skipped_markdown
 
@@ -72,9 +72,25 @@ def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", primary: str) -> d
         "unscored": sum(row.score is None for row in rows),
         **score_metadata(rows),
         **spend_metadata(outcome.spend),
-        "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, primary)),
+        "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, names.loop.validation.primary)),
+        **_beside_people(judged, names),
         **column_schema(EVAL_RESULT_COLUMNS, EVAL_RESULT_TYPES),
         "skipped": dg.MetadataValue.md(skipped_markdown(mapped.skipped)),
+    }
+
+
+def _beside_people(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
+    """How evaluators agree with people: kappa and counts as plottable numbers; nothing where nobody annotated."""
+    from sia_dagster.core.agreement import agreement
+    from sia_dagster.reports.people import agreement_markdown
+
+    found = agreement(judged, eval_constants(names.loop, names.folder))
+    if not found:
+        return {}
+    return {
+        **{f"annotated_{one.evaluator}": one.annotated for one in found},
+        **{f"kappa_{one.evaluator}": round(one.kappa, 6) for one in found if one.kappa is not None},
+        "judge_and_people": dg.MetadataValue.md(agreement_markdown(found)),
     }
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.span_table import SpanFile, stage_spans
-from sia_dagster.core.ports import SpanQuery
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
 from sia_dagster.defs.metadata import table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
+from sia_dagster.wiring.stores import span_query
 
 SPEC = StageSpec(
     stage="traces",
@@ -32,7 +32,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     @SPEC.asset(names)
     def traces(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            query = SpanQuery(window=stage.window, where=stage.traces.where, sample_limit=names.loop.sample_limit)
+            # The resource's condition: the Launchpad may change it.
+            query = span_query(names.loop, stage.window).model_copy(update={"where": stage.traces.where})
             source = stage.traces.connect()
             unreadable = source.unreadable()
             spans = stage_spans(source.spans(query))
