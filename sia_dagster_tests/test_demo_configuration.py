@@ -1,11 +1,11 @@
 """The demo's configuration: valid, and of one piece with the traffic and the simulated models."""
 
 from importlib import resources
-from pathlib import Path
 
 import yaml
 
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, ProjectConfig
+from sia_dagster.core.config_traces import LocalTracesConfig
 from sia_dagster.demo import checks
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import MODELS, PORT
@@ -24,7 +24,9 @@ def test_configuration_is_valid_and_fits_the_traffic() -> None:
     assert loop.start == FIRST_WEEK.date()
     assert config.llm.api_key is None
     assert config.llm.base_url == f"http://127.0.0.1:{PORT}/v1"
-    assert Path(loop.traces.path) == Path(config.storage) / "demo" / "traces"
+    assert loop.traces == LocalTracesConfig(
+        source="local", path=f"{config.storage}/demo/traces/", where="name = 'ChatCompletion'"
+    )
     assert loop.sample_limit >= 110
 
 

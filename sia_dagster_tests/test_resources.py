@@ -9,7 +9,7 @@ import pytest
 
 from sia_dagster.adapters.local_traces import LocalTraces
 from sia_dagster.core.config import LLMConfig, Price
-from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig
+from sia_dagster.core.config_traces import ArizeTracesConfig, PhoenixTracesConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.defs.loop import loop_resources
 from sia_dagster.defs.names import LoopNames
@@ -105,13 +105,13 @@ def test_the_key_of_a_platform_is_asked_for_by_its_variable(
     monkeypatch.delenv("DESK_KEY", raising=False)
     store = trace_store(config, tmp_path)
     for port in (store.connect, store.evaluations):
-        with pytest.raises(ConfigError, match="traces.api_key: the environment variable DESK_KEY is not set"):
+        with pytest.raises(ConfigError, match=r"traces\.api_key: the environment variable DESK_KEY is not set"):
             port()
 
 
 def test_no_evaluation_goes_back_to_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="write_back"):
-        trace_store(LocalTracesConfig(source="local", path="traces"), tmp_path).evaluations()
+        trace_store(loop_config().traces, tmp_path).evaluations()
 
 
 @pytest.mark.parametrize("storage", [".sia", "kept/here"])

@@ -93,7 +93,8 @@ def _mark(entry: PolicyVersion) -> _Mark:
 
 
 def _read_mark(version: HubVersion) -> _Mark | None:
-    match = re.search(r"^sia:(\w+)/([1-9]\d*)/([0-9a-f]{16})\s*$", version.message, re.MULTILINE | re.ASCII)
+    """The first mark of the message that stands between blanks: a hub may keep messages on one line."""
+    match = re.search(r"(?<!\S)sia:(\w+)/([1-9]\d*)/([0-9a-f]{16})(?!\S)", version.message, re.ASCII)
     return _Mark(loop=match[1], version=int(match[2]), fingerprint=match[3]) if match else None
 
 
@@ -149,7 +150,7 @@ def _check_label(
     before = f"this loop left it on prompt version {known.version_id}" if known else "this loop never put it there"
     raise PublishConflict(
         f"loop {entry.loop}: the label `{LABEL}` on {target} {now}, while {before}; nothing was changed: ask who moved "
-        f"it, move it back, or {_force(entry)} to move it to {_what(entry)}"
+        f"it, move it back, or {_force(entry)} to move it to version {entry.version}"
     )
 
 

@@ -61,6 +61,10 @@ UNSCORED_SHARE_IS_LOW = Claim(
 ONE_POLICY_SPOKE = Claim(
     name="one_policy_spoke", description="Most of the window's samples were produced by the policy in force."
 )
+ENOUGH_CAN_BE_REPLAYED = Claim(
+    name="enough_can_be_replayed",
+    description="Enough of the samples of this loop's call can be asked again faithfully for anything to be learned.",
+)
 EVERY_SPLIT_HAS_SAMPLES = Claim(
     name="every_split_has_samples",
     description="There is something to learn from (train), to choose by (selection) and to decide on (holdout).",

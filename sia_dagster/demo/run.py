@@ -8,6 +8,7 @@ import dagster as dg
 
 from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.adapters.storage import StoragePath, storage_root
+from sia_dagster.core.config_traces import LocalTracesConfig
 from sia_dagster.core.models import TimeWindow, Value
 from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
 from sia_dagster.defs.failures import failure_reasons
@@ -56,11 +57,12 @@ def run_demo(
     root = storage_root(config.storage, folder)
     job = demo_definitions(folder).resolve_job_def(names.job)
     store = PolicyFiles(root, names.name)
+    traces = LocalTracesConfig.model_validate(names.loop.traces.model_dump())
     for window, plan in zip(week_windows(), WEEKS, strict=True):
         if started:
             started(f"{window.key}: {plan.what}")
         in_force = store.in_force(before=window.end)
-        write_traffic(folder / config.loops[0].traces.path, window, in_force.actions if in_force else None, plan)
+        write_traffic(folder / traces.path, window, in_force.actions if in_force else None, plan)
         result = job.execute_in_process(
             partition_key=window.key, instance=instance, raise_on_error=False, run_config=QUIET
         )

@@ -11,12 +11,24 @@ from sia_dagster.adapters.storage import resolve_path
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.ports import EvaluationStore, PromptHub, TraceSource
+from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.ports import EvaluationStore, PromptHub, SpanQuery, TraceSource
 
 if TYPE_CHECKING:
     from sia_dagster.adapters.arize.client import ArizeConnection
     from sia_dagster.adapters.arize.experiments import ArizeExperiments
     from sia_dagster.adapters.phoenix.client import PhoenixConnection
+
+
+def span_query(loop: LoopConfig, window: TimeWindow) -> SpanQuery:
+    """Which spans, and what was said of them, the loop reads of a window."""
+    return SpanQuery(
+        window=window,
+        where=loop.traces.where,
+        sample_limit=loop.sample_limit,
+        recorded=tuple(evaluator.name for evaluator in loop.evaluators if evaluator.kind == "platform"),
+        annotated=tuple(evaluator.name for evaluator in loop.evaluators),
+    )
 
 
 def trace_source(config: TracesConfig, folder: Path) -> TraceSource:

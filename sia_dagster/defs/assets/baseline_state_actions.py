@@ -8,7 +8,7 @@ import dagster as dg
 
 from sia_dagster.adapters.span_table import SampledSpans
 from sia_dagster.core.models import StateActions
-from sia_dagster.defs.claims import EVERY_SPLIT_HAS_SAMPLES, ONE_POLICY_SPOKE
+from sia_dagster.defs.claims import ENOUGH_CAN_BE_REPLAYED, EVERY_SPLIT_HAS_SAMPLES, ONE_POLICY_SPOKE
 from sia_dagster.defs.metadata import present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -20,6 +20,7 @@ SPEC = StageSpec(
     "the split (train, selection, holdout) that their conversation belongs to for ever.",
     claims=(
         ONE_POLICY_SPOKE,
+        ENOUGH_CAN_BE_REPLAYED,
         EVERY_SPLIT_HAS_SAMPLES,
     ),
     io="documents",
@@ -60,7 +61,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
         samples_from_rows(traces.rows),
         evals_from_rows(eval_rows),
         constants,
-        stage.storage.policies(loop.name).in_force(before=window.end),
+        stage.storage.policies(loop.name).versions(),
     )
 
 
@@ -77,6 +78,7 @@ def _metadata(state: StateActions) -> dict[str, Any]:
         "conversations": len({sample.conversation_id for sample in state.samples}),
         **{f"samples_{split}": count for split, count in _splits(state).items()},
         "near_duplicates_set_aside": state.set_aside,
+        **{f"left_out/{reason}": count for reason, count in state.left_out.items()},
         **present({"policy_share": state.policy_share, "policy_version": state.policy_version}),
         "policy_in_force": dg.MetadataValue.md(state_markdown(state)),
         "skipped": dg.MetadataValue.md(skipped_markdown(state.skipped)),
@@ -84,11 +86,13 @@ def _metadata(state: StateActions) -> dict[str, Any]:
 
 
 def _claims(state: StateActions) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.reports.policies import left_out_sentence, spoke_sentence
+
     splits = _splits(state)
     share = state.policy_share
-    spoke = "The window has no samples." if share is None else f"The policy in force produced {share:.0%} of them."
     return [
-        ONE_POLICY_SPOKE.holds(share is not None and share > 0.5, spoke),
+        ONE_POLICY_SPOKE.holds(share is not None and share > 0.5, spoke_sentence(state)),
+        ENOUGH_CAN_BE_REPLAYED.holds(state.refusal is None, state.refusal or left_out_sentence(state)),
         EVERY_SPLIT_HAS_SAMPLES.holds(
             all(splits.values()), ", ".join(f"{split}: {count}" for split, count in splits.items()) + " samples."
         ),

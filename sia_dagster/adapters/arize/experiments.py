@@ -1,0 +1,192 @@
+"""A validation as two experiments on one dataset in Arize, one a policy.
+
+The platform compares experiments side by side where they stand on the same dataset, example by example and score by
+score; within one experiment it would only average both policies. So each policy is an experiment of its own.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+from pydantic import Field
+
+from sia_dagster.adapters.arize.client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.experiment_rows import (
+    ExperimentRows,
+    RunKey,
+    batches,
+    dataset_name,
+    examples,
+    experiment_rows,
+    run_key,
+)
+from sia_dagster.adapters.arize.patience import Wait, wait_for_real
+from sia_dagster.adapters.arize.rest_calls import PAGE, RestCalls, id_of
+from sia_dagster.core.errors import PublishError
+from sia_dagster.core.models import JsonObject, Value
+from sia_dagster.core.results import ValidationReport
+
+ROWS_PAGE: Final = 500
+"""The most examples or runs that a list gives at once."""
+
+
+class PublishedValidation(Value):
+    """Where a validation stands on the platform."""
+
+    dataset: str
+    """The dataset's name."""
+    experiments: tuple[str, ...] = ()
+    """Names, the policy in force first; none where nothing was replayed."""
+    runs: int = 0
+    """Of both experiments."""
+    added: int = Field(default=0, exclude=True)
+    """How many of these runs this call sent; 0 where all were there. Not stored: twice gives the same bytes."""
+
+
+class ArizeExperiments:
+    """Publishes validations into the connection's space."""
+
+    def __init__(self, connection: ArizeConnection, *, wait: Wait = wait_for_real) -> None:
+        """Nothing is contacted yet; `wait` waits between attempts. Raises ConfigError as `open_client`."""
+        client = open_client(connection)
+        # Taken here, since they are imported when they are first asked for, which is no part of a call's time.
+        self._spaces, self._datasets, self._experiments = client.spaces, client.datasets, client.experiments
+        self._calls = RestCalls(connection, wait=wait)
+
+    def publish_validation(self, report: ValidationReport) -> PublishedValidation:
+        """Make sure that the dataset and both experiments of this report are there, with all their rows.
+
+        Everything is looked for by name first, so a second call, or one after a crash, adds only what is missing.
+        Raises PublishError.
+        """
+        dataset = dataset_name(report)
+        if not report.rows:
+            return PublishedValidation(dataset=dataset)
+        dataset_id, example_ids = self._dataset(dataset, examples(report))
+        arms = (experiment_rows(report, "baseline"), experiment_rows(report, "candidate"))
+        return PublishedValidation(
+            dataset=dataset,
+            experiments=tuple(arm.name for arm in arms),
+            runs=sum(len(arm.runs) for arm in arms),
+            added=sum(self._experiment(arm, dataset_id, example_ids) for arm in arms),
+        )
+
+    def _dataset(self, name: str, wanted: Sequence[JsonObject]) -> tuple[str, dict[str, str]]:
+        """The dataset's id, and its examples' ids by span id, all wanted ones among them."""
+        what = f"the dataset {name!r}"
+        dataset_id = self._find_dataset(name) or self._calls.create(
+            what, lambda: self._create_dataset(name, wanted), find=lambda: self._find_dataset(name)
+        )
+        known = self._examples(what, dataset_id)
+        missing = [example for example in wanted if example["span_id"] not in known]
+        for batch in batches(missing):
+            self._append_examples(what, dataset_id, batch)
+        if missing:
+            known = self._examples(what, dataset_id)
+        if absent := [example["span_id"] for example in wanted if example["span_id"] not in known]:
+            raise PublishError(
+                f"Arize, {what}: {len(absent)} of {len(wanted)} samples were sent but cannot be read back yet; publish "
+                "again in a few minutes, which sends nothing twice that arrived"
+            )
+        return dataset_id, known
+
+    def _experiment(self, arm: ExperimentRows, dataset_id: str, example_ids: dict[str, str]) -> int:
+        """Make sure that the experiment holds its runs; how many were sent."""
+        what = f"the experiment {arm.name!r}"
+        runs = [{**run, "example_id": example_ids[run["span_id"]]} for run in arm.runs]
+        found = self._find_experiment(arm.name, dataset_id)
+        first, present = list[JsonObject](), set[RunKey]()
+        if found is None:
+            first = next(batches(runs))
+            found = self._calls.create(
+                what,
+                lambda: self._create_experiment(arm.name, dataset_id, first),
+                find=lambda: self._find_experiment(arm.name, dataset_id),
+            )
+            # Not read back: what was just written may not be listed yet, and would be sent a second time.
+            present = {run_key(run) for run in first}
+        else:
+            present = self._present(what, found)
+        missing = [run for run in runs if run_key(run) not in present]
+        for batch in batches(missing):
+            self._append_runs(what, found, batch)
+        return len(first) + len(missing)
+
+    @cached_property
+    def _space(self) -> str:
+        return self._calls.space(self._spaces)
+
+    def _find_dataset(self, name: str) -> str | None:
+        space = self._space
+        listed = self._calls.pages(
+            f"the dataset {name!r}",
+            "datasets",
+            lambda cursor: self._datasets.list(name=name, space=space, limit=PAGE, cursor=cursor),
+        )
+        return next((found.id for found in listed if found.name == name), None)
+
+    def _create_dataset(self, name: str, wanted: Sequence[JsonObject]) -> str:
+        first: list[dict[str, object]] = next(batches(wanted))
+        return id_of(self._datasets.create(name=name, space=self._space, examples=first, force_http=True))
+
+    def _examples(self, what: str, dataset_id: str) -> dict[str, str]:
+        """Ids by span id; of two examples of one span the first listed."""
+        listed = self._calls.pages(
+            what,
+            "examples",
+            lambda cursor: self._datasets.list_examples(dataset=dataset_id, limit=ROWS_PAGE, cursor=cursor),
+        )
+        found: dict[str, str] = {}
+        for example in listed:
+            found.setdefault(str(example.additional_properties.get("span_id")), id_of(example))
+        return found
+
+    def _append_examples(self, what: str, dataset_id: str, batch: list[JsonObject]) -> None:
+        self._calls.create(
+            what,
+            lambda: id_of(self._datasets.append_examples(dataset=dataset_id, examples=batch)),
+            # A batch arrives whole or not at all, so its last one speaks for it.
+            find=lambda: self._examples(what, dataset_id).get(batch[-1]["span_id"]),
+        )
+
+    def _find_experiment(self, name: str, dataset_id: str) -> str | None:
+        listed = self._calls.pages(
+            f"the experiment {name!r}",
+            "experiments",
+            lambda cursor: self._experiments.list(dataset=dataset_id, limit=PAGE, cursor=cursor),
+        )
+        return next((found.id for found in listed if found.name == name), None)
+
+    def _create_experiment(self, name: str, dataset_id: str, runs: list[JsonObject]) -> str:
+        from arize.experiments.types import ExperimentTaskFieldNames
+
+        made = self._experiments.create(
+            name=name,
+            dataset=dataset_id,
+            experiment_runs=runs,
+            # Evaluations stand in columns that have the platform's own names already.
+            task_fields=ExperimentTaskFieldNames(example_id="example_id", output="output"),
+            force_http=True,
+        )
+        return id_of(made)
+
+    def _present(self, what: str, experiment_id: str) -> set[RunKey]:
+        listed = self._calls.pages(
+            what,
+            "experiment_runs",
+            lambda cursor: self._experiments.list_runs(experiment=experiment_id, limit=ROWS_PAGE, cursor=cursor),
+        )
+        return {run_key(run.additional_properties) for run in listed}
+
+    def _append_runs(self, what: str, experiment_id: str, batch: list[JsonObject]) -> None:
+        self._calls.create(
+            what,
+            lambda: id_of(self._experiments.append_runs(experiment=experiment_id, experiment_runs=_inputs(batch))),
+            find=lambda: experiment_id if run_key(batch[-1]) in self._present(what, experiment_id) else None,
+        )
+
+
+def _inputs(batch: list[JsonObject]) -> list[Any]:
+    from arize.experiments.types import ExperimentRunInput
+
+    return [ExperimentRunInput.from_dict(run) for run in batch]

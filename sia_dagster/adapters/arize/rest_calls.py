@@ -1,0 +1,170 @@
+"""Calls of Arize's REST API with what its client lacks: a time limit, retries, and errors that say what to set."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sia_dagster.adapters.arize.client import ArizeConnection
+from sia_dagster.adapters.arize.patience import Wait, within
+from sia_dagster.adapters.attempts import Failure, delay_before_retry, retry_after
+from sia_dagster.core.errors import PublishConflict, PublishError
+
+if TYPE_CHECKING:
+    from arize.spaces.client import SpacesClient
+
+Result = TypeVar("Result")
+LONGEST_CALL: Final = 60.0
+"""Seconds; a REST answer is small, so it is given up sooner than an export."""
+PAGE: Final = 100
+"""The most items that a list gives at once."""
+_SAID: Final = 300
+"""Characters of the platform's own words in an error."""
+
+
+class RestCalls:
+    """Makes one platform call at a time, as often as the connection allows.
+
+    The client's connection pool already waits as a 429 or 503 asks, where the method may be repeated (GET, PUT); its
+    waiting counts as the call's. A call that is given up goes on in its thread until the other side ends it: what it
+    changes may still arrive, which is why `create` looks before it asks again.
+    """
+
+    def __init__(self, connection: ArizeConnection, *, wait: Wait) -> None:
+        """`wait` waits between attempts."""
+        self._connection, self._wait = connection, wait
+        self._seconds = min(connection.timeout_seconds, LONGEST_CALL)
+
+    def repeat(self, what: str, call: Callable[[], Result]) -> Result:
+        """The answer to a call that may be made twice without harm; `what` completes "Arize, ..." in errors.
+
+        Raises PublishError.
+        """
+        return self.create(what, call, find=lambda: None)
+
+    def create(self, what: str, call: Callable[[], Result], *, find: Callable[[], Result | None]) -> Result:
+        """The answer to a call that makes something. Before a repetition, and where the name is taken, `find` looks.
+
+        What it finds is the answer: an attempt whose answer was lost had made it. Raises PublishConflict where the
+        name is taken and `find` finds nothing, PublishError otherwise.
+        """
+        attempt = 1
+        while True:
+            outcome = self._attempt(call)
+            if not isinstance(outcome, Failure):
+                return outcome
+            if (attempt > 1 or _is_lost(outcome) or outcome.status == 409) and (made := find()) is not None:
+                return made
+            if not _is_lost(outcome) or attempt >= self._connection.max_attempts:
+                raise self._refused(what, outcome, attempt)
+            self._wait(delay_before_retry(outcome, key=what, attempt=attempt))
+            attempt += 1
+
+    def pages(self, what: str, field: str, page: Callable[[str | None], Any]) -> Iterator[Any]:
+        """All items of a list, page by page; `page` takes the cursor, `field` names the items in its answer."""
+        cursor, seen = None, set[str]()
+        while True:
+            answer = self.repeat(what, lambda cursor=cursor: _complete(page(cursor), field))  # type: ignore[misc]
+            yield from getattr(answer, field)
+            cursor = answer.pagination.next_cursor
+            if not cursor:
+                return
+            if cursor in seen:
+                raise PublishError(f"Arize, {what}: the list comes back to a page that was read; ask their support")
+            seen.add(cursor)
+
+    def space(self, spaces: "SpacesClient") -> str:
+        """The id of the connection's space, which is there; a name is looked up, exactly. Raises PublishError."""
+        asked = self._connection.space_id
+        return self.repeat(f"the space {asked!r}", lambda: id_of(spaces.get(space=asked)))
+
+    def _attempt(self, call: Callable[[], Result]) -> Result | Failure:
+        """One attempt in a thread of its own: the client's methods take no timeout."""
+        from arize import AmbiguousNameError, ApiException, NotFoundError
+        from arize.exceptions import MissingResponseFieldError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return within(self._seconds, call, lambda: None)
+        except ApiException as error:
+            return self._answered(error)
+        except (NotFoundError, AmbiguousNameError) as error:
+            return Failure(message=self._words(str(error)), status=404)
+        except TimeoutError:
+            return Failure(message=f"no answer within {self._seconds:g} seconds")
+        except (HTTPError, OSError) as error:
+            return Failure(message=_no_connection(getattr(error, "reason", None) or error))
+        except (ValueError, TypeError, MissingResponseFieldError) as error:
+            return Failure(message=f"an answer that cannot be understood ({type(error).__name__})", status=200)
+
+    def _answered(self, error: Any) -> Failure:
+        """The status and the platform's words; without a status the client did not know the kind of content."""
+        if not error.status:
+            return Failure(message="an answer that cannot be understood", status=200)
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        return Failure(message=self._words(_detail(error.body)), status=error.status, retry_after=retry_after(headers))
+
+    def _words(self, text: str) -> str:
+        """The platform's words on one line, cut, without the key."""
+        secret = self._connection.api_key.get_secret_value()
+        return " ".join(text.replace(secret, "***").split())[:_SAID]
+
+    def _refused(self, what: str, failure: Failure, attempts: int) -> PublishError:
+        advice = _ADVICE.get(failure.status or 0)
+        kind = PublishConflict if failure.status == 409 else PublishError
+        if advice is None or _is_lost(failure):
+            tries = f"gave up after {attempts} attempt{'s' if attempts > 1 else ''}"
+            status = f"status {failure.status}: " if failure.status else ""
+            return kind(f"Arize, {what}: {tries}: {status}{failure.message}; {_AGAIN}")
+        said = f" ({failure.message})" if failure.message else ""
+        return kind(f"Arize, {what}: {advice}{said}")
+
+
+_AGAIN = (
+    "check the network and the ARIZE_* variables that name the host or region, then publish again: what was made is "
+    "found and not made twice"
+)
+_ADVICE: Final[dict[int, str]] = {
+    400: "the request was refused",
+    401: "the key is not taken; set the variable that `traces.api_key` names (ARIZE_API_KEY) to a valid key",
+    403: "the key may not do this; give its user a role in the space that may, or use another key",
+    404: "there is no such thing, or not any more; check `traces.space_id` (ARIZE_SPACE_ID) and "
+    "that the key belongs to that space",
+    409: "the name was taken meanwhile; look there and publish again, or choose another name",
+    422: "the request was refused",
+}
+"""What a final status means and what to do."""
+
+
+def _is_lost(failure: Failure) -> bool:
+    """Whether the request may have been carried out, or may be if it is made again."""
+    status = failure.status
+    return status is None or status in (200, 408, 425, 429) or (status >= 500 and status != 501)
+
+
+def _no_connection(reason: object) -> str:
+    kind = type(reason).__name__
+    trust = "; TLS is refused: see ARIZE_SSL_CA_CERT and ARIZE_REQUEST_VERIFY" if "SSL" in kind else ""
+    return f"no connection ({kind}{trust})"
+
+
+def id_of(answer: Any) -> str:
+    """The id of what was found or made. Raises ValueError where the answer has none: an answer not understood."""
+    if answer is None or not answer.id:
+        raise ValueError("id")
+    return str(answer.id)
+
+
+def _complete(answer: Any, field: str) -> Any:
+    """The page, if it is one. Raises ValueError: every field of the client's models may be missing."""
+    if getattr(answer, field, None) is None or answer.pagination is None:
+        raise ValueError(field)
+    return answer
+
+
+def _detail(body: str | None) -> str:
+    """The sentence of a problem document; nothing of any other body."""
+    try:
+        problem = json.loads(body or "")
+        return str(problem.get("detail") or problem.get("title") or "")
+    except (ValueError, AttributeError):
+        return ""
