@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PHOENIX := .venv-phoenix
+PHOENIX_INSTALLED := $(PHOENIX)/.installed
 PORT ?= 3000
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
@@ -21,13 +23,21 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+phoenix: $(PHOENIX_INSTALLED) ## Set up .venv-phoenix: the Phoenix server that the tests talk to (a minute, 850 MB)
+
+$(PHOENIX_INSTALLED): requirements-phoenix.lock
+	@echo "Installing the Phoenix server of the tests into $(PHOENIX) (about a minute) ..."
+	@test -x $(PHOENIX)/bin/python || $(PYTHON) -m venv $(PHOENIX)
+	@$(PHOENIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-phoenix.lock
+	@touch $@
+
 demo: install ## Run the whole loop over eight simulated weeks: no account, no key
 	@$(BIN)/sia demo
 
 dev: install ## Dagster UI and daemon on http://127.0.0.1:3000 (PORT=...)
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-test: install ## Run the tests
+test: install phoenix ## Run the tests
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 check: install ## Lint, types, layers, lock, definitions
@@ -41,10 +51,11 @@ check: install ## Lint, types, layers, lock, definitions
 bench: install ## Benchmarks: print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench
 
-lock: install ## Compile requirements.lock from pyproject.toml
+lock: install ## Compile requirements.lock from pyproject.toml, and the Phoenix server's own
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
+	echo 'arize-phoenix==20.21.0' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-phoenix.lock
 
-clean: ## Remove what the demo and the tests made (not .venv)
+clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install demo dev test check bench lock clean
+.PHONY: help install phoenix demo dev test check bench lock clean

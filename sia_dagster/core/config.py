@@ -184,9 +184,10 @@ class LoopConfig(Section):
                     f"publish: {target} takes its connection from traces.source: {_PLATFORM_OF[target]}, "
                     f"and this loop's is {source}"
                 )
-        if "phoenix_prompts" in self.publish and not re.fullmatch(r"[a-z0-9_-]+", self.prompt):
+        if "phoenix_prompts" in self.publish and not re.fullmatch(r"[a-z0-9]([_a-z0-9-]*[a-z0-9])?", self.prompt):
             raise ValueError(
-                f"prompt_name: Phoenix takes no prompt named {self.prompt!r}; write small letters, digits, _ and -"
+                f"prompt_name: Phoenix takes no prompt named {self.prompt!r}; write small letters and digits, "
+                "with _ and - between them"
             )
         return self
 

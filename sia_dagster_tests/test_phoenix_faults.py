@@ -1,0 +1,171 @@
+"""What goes wrong between here and Phoenix is asked again where that helps, and else said with what to set."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from sia_dagster.adapters.phoenix.client import PhoenixConnection, open_server
+from sia_dagster.adapters.phoenix.traces import PhoenixTraces
+from sia_dagster.core.errors import ConfigError, TraceError
+from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.ports import SpanQuery
+from sia_dagster_tests.phoenix_proxy import Fault, PhoenixProxy, no_wait
+from sia_dagster_tests.phoenix_server import Phoenix, PhoenixProject, llm_span
+
+START = datetime(2026, 9, 28, tzinfo=UTC)
+WEEK = TimeWindow(key="2026-09-28", start=START, end=START + timedelta(days=7))
+QUERY = SpanQuery(window=WEEK)
+KEY = SecretStr("px-secret")
+
+
+def count_spans(project: PhoenixProject, proxy: PhoenixProxy, waits: list[float], **changes: Any) -> int:
+    connection = project.connection(base_url=proxy.base_url, **changes)
+    batches = list(PhoenixTraces(connection, wait=waits.append).spans(QUERY))
+    return sum(batch.num_rows for batch in batches)
+
+
+@pytest.fixture
+def two_calls(phoenix: Phoenix) -> PhoenixProject:
+    project = phoenix.project("faults")
+    project.send([llm_span(f"{project.name}{n}"[-8:], at=START + timedelta(hours=n)) for n in range(2)])
+    return project
+
+
+@pytest.mark.parametrize("path", ["/v1/projects?", "/v1/projects", "/v1/spans", "/span_annotations"])
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"drop": True}, {"cut": True}])
+def test_a_request_that_failed_for_the_moment_is_asked_again_whole(
+    two_calls: PhoenixProject, path: str, fault: dict[str, Any]
+) -> None:
+    waits: list[float] = []
+    with PhoenixProxy(two_calls.base_url, [Fault(path=path.rstrip("?"), times=2, **fault)]) as proxy:
+        assert count_spans(two_calls, proxy, waits) == 2
+    assert len(waits) == 2
+    assert 0.5 <= waits[0] <= 1.5 < 2 * waits[0] + waits[1]
+
+
+def test_the_server_says_how_long_to_wait(two_calls: PhoenixProject) -> None:
+    waits: list[float] = []
+    fault = Fault(path="/v1/spans", status=429, headers={"retry-after": "7"}, times=1)
+    with PhoenixProxy(two_calls.base_url, [fault]) as proxy:
+        assert count_spans(two_calls, proxy, waits) == 2
+    assert waits == [7.0]
+
+
+@pytest.mark.parametrize(("path", "after"), [("/v1/spans", 0), ("/v1/spans", 1), ("/span_annotations", 0)])
+def test_of_a_window_that_cannot_be_read_whole_nothing_is_given(
+    two_calls: PhoenixProject, path: str, after: int
+) -> None:
+    waits: list[float] = []
+    with PhoenixProxy(two_calls.base_url, [Fault(path=path, status=500, after=after)]) as proxy:
+        source = PhoenixTraces(two_calls.connection(base_url=proxy.base_url), wait=waits.append)
+        with pytest.raises(TraceError, match=r"status 500 after 4 attempts\): a fault on demand"):
+            next(source.spans(QUERY))
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_not_tried_again_and_never_shown(two_calls: PhoenixProject, status: int) -> None:
+    waits: list[float] = []
+    with PhoenixProxy(two_calls.base_url, [Fault(status=status)]) as proxy:
+        with pytest.raises(TraceError, match=rf"asks for a key \(status {status}\).*PHOENIX_API_KEY.*under traces"):
+            count_spans(two_calls, proxy, waits)
+        with pytest.raises(TraceError, match="does not accept the key") as refused:
+            count_spans(two_calls, proxy, waits, api_key=KEY)
+    assert waits == []
+    assert proxy.keys == [None, "Bearer px-secret"]
+    assert "px-secret" not in str(refused.value)
+
+
+def test_no_network_says_where_it_looked_and_how_often(two_calls: PhoenixProject) -> None:
+    waits: list[float] = []
+    with PhoenixProxy(two_calls.base_url) as proxy:
+        address = proxy.base_url
+    source = PhoenixTraces(two_calls.connection(base_url=address, max_attempts=3), wait=waits.append)
+    with pytest.raises(TraceError, match=rf"{address} gave no answer in 3 attempts \(ConnectError.*traces.base_url"):
+        list(source.spans(QUERY))
+    assert len(waits) == 2
+
+
+def test_tls_to_a_server_without_it_is_said(two_calls: PhoenixProject) -> None:
+    address = two_calls.base_url.replace("http://", "https://")
+    source = PhoenixTraces(two_calls.connection(base_url=address, max_attempts=1), wait=no_wait)
+    with pytest.raises(TraceError, match=r"gave no answer in 1 attempts \(ConnectError: \[SSL"):
+        list(source.spans(QUERY))
+
+
+def test_a_server_that_hangs_is_left_after_the_timeout(two_calls: PhoenixProject) -> None:
+    waits: list[float] = []
+    said = r"gave no answer in 2 attempts \(ReadTimeout.*traces.timeout_seconds"
+    faults = [Fault(path="/v1/spans", hang=True)]
+    with PhoenixProxy(two_calls.base_url, faults) as proxy, pytest.raises(TraceError, match=said):
+        count_spans(two_calls, proxy, waits, timeout_seconds=0.4, max_attempts=2)
+
+
+def test_a_web_page_is_no_phoenix(two_calls: PhoenixProject) -> None:
+    waits: list[float] = []
+    said = r"what answers at http.* is no Phoenix server.*check traces.base_url"
+    with PhoenixProxy(two_calls.base_url, [Fault(page=True)]) as proxy, pytest.raises(TraceError, match=said):
+        count_spans(two_calls, proxy, waits)
+    assert waits == []
+
+
+def test_a_page_that_stands_for_spans_is_no_empty_window(two_calls: PhoenixProject) -> None:
+    waits: list[float] = []
+    with PhoenixProxy(two_calls.base_url, [Fault(path="/v1/spans", page=True, times=1)]) as proxy:
+        assert count_spans(two_calls, proxy, waits) == 2
+        proxy.faults.append(Fault(path="/v1/spans", page=True))
+        with pytest.raises(TraceError, match="the reply lacks"):
+            count_spans(two_calls, proxy, waits)
+
+
+@pytest.mark.parametrize("detail", [[{"msg": "one"}, {"msg": "two"}], "one; two", {"odd": 1}, ["odd"]])
+def test_what_the_server_says_stands_on_one_line(two_calls: PhoenixProject, detail: Any) -> None:
+    waits: list[float] = []
+    with (
+        PhoenixProxy(two_calls.base_url, [Fault(status=422, detail=detail)]) as proxy,
+        pytest.raises(TraceError, match=r"refused a request \(status 422\): .*(one; two|odd)") as refused,
+    ):
+        count_spans(two_calls, proxy, waits)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:6006", "ftp://example.com", "http://", "", "http://example.com:99999"])
+def test_what_is_no_address_is_said_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"traces\.base_url"):
+        list(PhoenixTraces(PhoenixConnection(base_url=address)).spans(QUERY))
+
+
+def test_a_key_that_no_header_can_hold_is_not_shown() -> None:
+    connection = PhoenixConnection(api_key=SecretStr("schlüssel"))
+    with pytest.raises(ConfigError, match=r"traces\.api_key") as refused, open_server(connection, error=TraceError):
+        pass
+    assert "schl" not in str(refused.value)
+
+
+def test_user_and_password_in_the_address_stay_out_of_messages() -> None:
+    connection = PhoenixConnection(base_url="http://anna:hush@127.0.0.1:9/px", max_attempts=1)
+    with pytest.raises(TraceError, match=r"at http://127\.0\.0\.1:9/px gave no answer") as refused:
+        list(PhoenixTraces(connection).spans(QUERY))
+    assert "hush" not in str(refused.value)
+
+
+def test_without_a_key_of_its_own_phoenixs_variables_are_used(
+    two_calls: PhoenixProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setenv("PHOENIX_API_KEY", "from-the-environment")
+    with PhoenixProxy(two_calls.base_url) as proxy:
+        count_spans(two_calls, proxy, waits)
+        asked = len(proxy.keys)
+        count_spans(two_calls, proxy, waits, api_key=KEY)
+    assert set(proxy.keys[:asked]) == {"Bearer from-the-environment"}
+    assert set(proxy.keys[asked:]) == {"Bearer px-secret"}
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "phoenix.client", None)
+    with pytest.raises(ConfigError, match=r"pip install 'sia-dagster\[phoenix\]'"):
+        PhoenixTraces(PhoenixConnection()).probe(QUERY)
