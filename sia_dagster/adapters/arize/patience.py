@@ -1,0 +1,77 @@
+"""Calls to Arize with attempts and an end to silence: the package has neither on Flight."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from sia_dagster.adapters.arize.client import ArizeConnection
+from sia_dagster.adapters.arize.faults import Fault, fault_of
+from sia_dagster.adapters.attempts import Failure, delay_before_retry
+
+Result = TypeVar("Result")
+Wait = Callable[[float], object]
+"""Called with seconds between two attempts."""
+
+wait_for_real: Wait = threading.Event().wait
+
+
+def patiently(
+    call: Callable[[], Result],
+    settings: ArizeConnection,
+    *,
+    wait: Wait,
+    progress: Callable[[], object] = lambda: None,
+) -> Result | Fault:
+    """What `call` returns, tried again from the start after each transient fault; else the last fault.
+
+    An attempt in which `progress()` did not change for `timeout_seconds` is left behind. What is no fault of the
+    exchange is raised.
+    """
+    for attempt in range(1, settings.max_attempts + 1):
+        answer = _attempt(call, settings, progress)
+        if not isinstance(answer, Fault):
+            return answer
+        fault = answer.model_copy(update={"attempts": attempt})
+        if not fault.transient:
+            break
+        if attempt < settings.max_attempts:
+            failure = Failure(message=fault.reason)
+            wait(delay_before_retry(failure, key=f"{settings.space_id}/{settings.project}", attempt=attempt))
+    return fault
+
+
+def _attempt(call: Callable[[], Result], settings: ArizeConnection, progress: Callable[[], object]) -> Result | Fault:
+    try:
+        return within(settings.timeout_seconds, call, progress)
+    except Exception as error:
+        fault = fault_of(error, secret=settings.api_key.get_secret_value())
+        if fault is None:
+            raise
+        return fault
+
+
+def within(seconds: float, call: Callable[[], Result], progress: Callable[[], object]) -> Result:
+    """What `call` returns or raises; TimeoutError once `progress()` has not changed for `seconds` (at most twice that).
+
+    Flight's own deadline cannot be set through the package, and one for the whole call would end a large export that
+    is well under way. So the call runs in a thread; one that hangs is left to its socket and does not keep the
+    process alive.
+    """
+    answer: Future[Result] = Future()
+    threading.Thread(target=_fulfil, args=(answer, call), name="arize", daemon=True).start()
+    seen = progress()
+    while True:
+        try:
+            return answer.result(timeout=seconds)
+        except TimeoutError:
+            before, seen = seen, progress()
+            if answer.done() or before == seen:
+                raise
+
+
+def _fulfil(answer: "Future[Result]", call: Callable[[], Result]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
+        answer.set_exception(error)
