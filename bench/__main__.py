@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-NAMES = ("imports", "job", "spans", "calls", "calibration")
+NAMES = ("imports", "job", "spans", "calls", "templates", "calibration")
 
 
 def main() -> None:
