@@ -1,5 +1,6 @@
 """The whole loop over Arize's wire: spans in, evaluations back, a prompt version with its label, an experiment."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from sia_dagster.cli import cli
 from sia_dagster.core.models import Actions, StateActions
 from sia_dagster.core.results import ValidationReport
 from sia_dagster.core.write_back import WriteReport
@@ -118,3 +121,56 @@ def test_the_next_window_recognises_the_promoted_policy_as_its_own(platform: Pla
     platform.run(SECOND)
     state = found.document("baseline_state_actions", StateActions, SECOND)
     assert (state.policy_version, state.policy_share) == (1, 1.0)
+
+
+def check(found: Desk, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """`sia check` of the first window, as a person runs it."""
+    config = found.config.model_dump(mode="json", exclude_none=True)
+    for loop in config["loops"]:
+        loop["traces"]["api_key"] = "${ARIZE_API_KEY}"
+    path = found.folder / "sia.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setenv("SIA_CONFIG", str(path))
+    done = CliRunner().invoke(cli, ["check", "--window", FIRST, "--json"])
+    return done.exit_code, done.output
+
+
+def test_check_finds_the_project_its_spans_and_its_calls(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.receive(0, BASE_POLICY)
+    code, told = check(platform.desk, monkeypatch)
+    found = {one["check"]: one["result"] for one in json.loads(told)["checks"]}
+    assert code == 0, told
+    assert {found[f"desk: {what}"] for what in ("trace store", "spans", "samples", "calls")} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "environment", "said"),
+    [
+        ({}, {"ARIZE_API_KEY": "ak-wrong"}, "ARIZE_API_KEY"),
+        ({}, {"ARIZE_API_KEY": ""}, "ARIZE_API_KEY is not set"),
+        ({"space_id": "nowhere"}, {}, "ARIZE_SPACE_ID"),
+        ({"project": "unknown"}, {}, "may not be indexed yet"),
+        ({"where": "name ~ 'x'"}, {}, "traces.where"),
+        ({}, {"ARIZE_FLIGHT_PORT": "1"}, "cannot be reached"),
+        ({}, {"ARIZE_FLIGHT_SCHEME": "grpc+tls"}, "TLS"),
+    ],
+    ids=["bad key", "no key", "no space", "unknown project", "bad filter", "no network", "TLS refused"],
+)
+def test_check_and_the_asset_say_what_is_wrong_and_what_to_set(
+    changes: dict[str, str],
+    environment: dict[str, str],
+    said: str,
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    platform.receive(0, BASE_POLICY)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = platform.desk.with_loop(traces={**TRACES, "max_attempts": 1, "timeout_seconds": 20, **changes})
+    code, told = check(found, monkeypatch)
+    failed = [one["found"] for one in json.loads(told.split("\nError")[0])["checks"] if one["result"] == "fail"]
+    stage, reason = failure(found.run(FIRST, "traces"))
+    assert (code, stage) == (1, "traces")
+    for text in (" ".join(failed), reason):
+        assert said in text
+        assert "ak-wrong" not in text

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dagster import AssetCheckSeverity
 
-from sia_dagster.core.models import StateActions
+from sia_dagster.core.models import Actions, StateActions
+from sia_dagster.core.results import PolicyUpdate
 from sia_dagster_tests.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk
 
 CLAIMS = {
@@ -15,6 +18,7 @@ CLAIMS = {
     "spans_are_readable": "eval_results",
     "unscored_share_is_low": "eval_results",
     "one_policy_spoke": "baseline_state_actions",
+    "enough_can_be_replayed": "baseline_state_actions",
     "every_split_has_samples": "baseline_state_actions",
     "policy_keeps_its_variables": "updated_policy",
     "guard_stopped_nothing": "updated_policy",
@@ -22,6 +26,7 @@ CLAIMS = {
     "candidate_is_better": "validation_results",
     "promotion_rests_on_evidence": "promoted_policy",
     "approved_policy_is_in_force": "promoted_policy",
+    "published_where_asked": "promoted_policy",
 }
 BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "replays_are_scored"}
 
@@ -106,3 +111,33 @@ def test_samples_that_lack_a_variable_of_the_policy_are_named(tmp_path: Path) ->
     assert (state.samples, state.policy_share) == ((), 0.0)
     assert "customer" in state.skipped[0]
     assert not checks(result)["every_split_has_samples"].passed
+    assert set(state.left_out) == {"variables_unknown"}
+    enough = checks(result)["enough_can_be_replayed"]
+    assert (enough.passed, enough.description) == (False, state.refusal)
+    assert str(state.refusal) in found.document("updated_policy", PolicyUpdate).reason
+
+
+def test_another_call_of_the_application_is_named_and_left_out(tmp_path: Path) -> None:
+    title = Actions(
+        system_prompt="Write a headline of at most eight words for the text below, without a full stop.",
+        model="simulated-application",
+    )
+    with desk(tmp_path) as (found, _):
+        found.write(0, title, conversations=12)
+        written = found.folder / "traces" / f"traces-{FIRST}.parquet"
+        rows = pq.read_table(written).to_pylist()
+        ids = ("context.span_id", "context.trace_id", "attributes.session.id")
+        named = [{**row, **{key: f"title {row[key]}" for key in ids}} for row in rows]
+        pq.write_table(pa.Table.from_pylist(named, pq.read_schema(written)), written.with_stem("titles"))
+        found.write()
+        result = found.run()
+    assert result.success
+    state = found.document("baseline_state_actions", StateActions)
+    assert set(state.left_out) == {"another_call"}
+    spoke = checks(result)["one_policy_spoke"]
+    assert spoke.passed
+    assert "“Write a headline of at most eight words for the text below,…” (text as sent, another call)" in str(
+        spoke.description
+    )
+    assert "another call of the application" in str(checks(result)["enough_can_be_replayed"].description)
+    assert state.actions != title

@@ -55,7 +55,7 @@ def promoted(actions: Actions) -> PolicyVersion:
 def baseline(samples: Sequence[Sample], in_force: PolicyVersion | None = None, **evals: EvalMetrics) -> StateActions:
     scores = {span_id.replace("_", "-"): (metrics,) for span_id, metrics in evals.items()}
     spans = MappedSpans(samples=tuple(samples), skipped=("span x: broken",))
-    return build_baseline("desk", WINDOW, spans, scores, [CONSTANT], in_force)
+    return build_baseline("desk", WINDOW, spans, scores, [CONSTANT], [in_force] if in_force else [])
 
 
 def test_without_a_registry_the_commonest_prompt_is_in_force() -> None:

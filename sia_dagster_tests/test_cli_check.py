@@ -32,6 +32,7 @@ CHECKS = [
     "endpoint",
     "desk: spans",
     "desk: samples",
+    "desk: calls",
     "desk: cost",
 ]
 
@@ -135,7 +136,7 @@ def test_an_endpoint_that_is_not_there_fails_and_the_rest_is_still_looked_at(sia
     assert seen.code == 1
     assert "gives no usable answer" in seen.out
     assert "can be read" in seen.out
-    assert seen.err == "Error: 1 of 8 checks failed: endpoint\n"
+    assert seen.err == "Error: 1 of 9 checks failed: endpoint\n"
 
 
 def test_a_model_that_is_not_listed_is_a_warning(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
@@ -270,7 +271,7 @@ def test_the_estimate_is_of_the_policy_in_force(sia: Sia, folder: Path, provider
     assert "replay (large)" in sia("check", "--window", FIRST.key).out
 
 
-def test_a_registry_that_cannot_be_read_fails_storage_and_cost(
+def test_a_registry_that_cannot_be_read_fails_storage_and_calls(
     sia: Sia, folder: Path, provider: SimulatedProvider
 ) -> None:
     configure(folder, provider.base_url)
@@ -279,7 +280,7 @@ def test_a_registry_that_cannot_be_read_fails_storage_and_cost(
     broken.parent.mkdir(parents=True)
     broken.write_text("{", encoding="utf-8")
     found = checked(sia)
-    assert [name for name, (result, _) in found.items() if result == "fail"] == ["storage", "desk: cost"]
+    assert [name for name, (result, _) in found.items() if result == "fail"] == ["storage", "desk: calls"]
 
 
 def test_the_demo_is_checked_over_its_own_provider(sia: Sia, folder: Path) -> None:

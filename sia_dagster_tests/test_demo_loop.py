@@ -59,7 +59,7 @@ async def stages(
     name = session.loop.name
     evals = (await evaluate_window(session, spans.samples)).value
     promoted = (
-        PolicyVersion(version=1, loop=name, kind="promote", actions=actions, at=window.start) if actions else None
+        [PolicyVersion(version=1, loop=name, kind="promote", actions=actions, at=window.start)] if actions else []
     )
     constants = eval_constants(session.loop, session.folder)
     state = build_baseline(name, window, spans, evals, constants, promoted)

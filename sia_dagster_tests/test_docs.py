@@ -20,8 +20,10 @@ from sia_dagster.adapters.config_file import load_config
 from sia_dagster.adapters.config_references import check_references
 from sia_dagster.cli import cli
 from sia_dagster.component import SelfImprovingLoop
+from sia_dagster.core.config_traces import ArizeTracesConfig
 from sia_dagster.defs.claims import Claim
 from sia_dagster.defs.loop import build_loop
+from sia_dagster.defs.names import STAGES
 from sia_dagster.demo.definitions import demo_config
 
 ROOT = Path(__file__).parents[1]
@@ -52,9 +54,15 @@ def prose(path: Path) -> str:
 
 @cache
 def definitions() -> dg.Definitions:
-    """The demo's loop as a user would begin: with manual promotion, so that both sensors are there."""
+    """The demo's loop with all that a loop can have: manual promotion, which has both sensors, and a platform."""
     config = demo_config()
-    loop = config.loops[0].model_copy(update={"promotion": "manual"})
+    everything = {
+        "promotion": "manual",
+        "traces": ArizeTracesConfig(source="arize", project="desk", space_id="space"),
+        "write_back": True,
+        "publish": ("file", "arize_prompt_hub", "arize_experiments"),
+    }
+    loop = config.loops[0].model_copy(update=everything)
     return build_loop(loop, llm=config.llm, storage=config.storage)
 
 
@@ -195,7 +203,7 @@ def test_the_picture_of_the_graph_has_every_asset_and_check_in_light_and_dark() 
 def test_the_picture_says_which_asset_feeds_which() -> None:
     text = text_of(IMAGES / "asset_graph.svg")
     edges = {(dep.asset_key.path[-1], spec.key.path[-1]) for spec in asset_specs() for dep in spec.deps}
-    assert text.count('class="line" d=') == len(edges) == 7
+    assert text.count('class="line" d=') == len(edges) == 10
 
 
 def sia_yaml_blocks() -> list[tuple[str, str]]:
@@ -226,7 +234,7 @@ def test_the_component_on_the_pages_builds_a_loop() -> None:
             path = sandbox.scaffold_component(SelfImprovingLoop, defs_yaml_contents=yaml.safe_load(body))
             with sandbox.load_component_and_build_defs(path) as (component, built):
                 assert isinstance(component, SelfImprovingLoop)
-                assert len(built.resolve_asset_graph().get_all_asset_keys()) == len(asset_names())
+                assert len(built.resolve_asset_graph().get_all_asset_keys()) == len(STAGES)
 
 
 def test_python_on_the_pages_is_python() -> None:

@@ -284,7 +284,7 @@ async def spent(session: LoopSession, samples: tuple[Sample, ...]) -> Spend:
     evals = await evaluate_window(session, samples)
     mapped = samples_from_rows([]).model_copy(update={"samples": samples})
     constants = eval_constants(session.loop, session.folder)
-    state = build_baseline(session.loop.name, session.window, mapped, evals.value, constants, None)
+    state = build_baseline(session.loop.name, session.window, mapped, evals.value, constants)
     search = await search_window(session, state)
     validated = await validate_window(session, state, search.value)
     return total(spend for stage in (evals, search, validated) for spend in stage.spend.values())

@@ -262,11 +262,11 @@ def test_a_name_that_trace_stores_would_drop_is_refused(desk: Desk) -> None:
 # Traces
 
 
-def test_without_traces_it_says_what_to_give_and_what_is_not_used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_traces_it_says_what_to_give(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARIZE_API_KEY", SECRET)
     with pytest.raises(ConfigError) as raised:
         WorkflowOrchestrator()
-    for word in ("traces=", "SIA_TRACES", "Parquet", "ARIZE_API_KEY", "not used"):
+    for word in ("traces=", "SIA_TRACES", "Parquet", "ARIZE_API_KEY", "ARIZE_MODEL_ID"):
         assert word in str(raised.value)
     assert SECRET not in str(raised.value)
 

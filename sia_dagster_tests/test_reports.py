@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.core.models import Actions, Spend, StateActions
+from sia_dagster.core.models import Actions, EvalMetrics, Spend, StateActions
 from sia_dagster.core.results import ArmOutcome, Candidate, Edit, PolicyUpdate, ValidationReport
 from sia_dagster.reports.html import render_report
 from sia_dagster_tests import report_cases as cases
@@ -67,9 +67,10 @@ def attacked(text: str) -> Page:
     policy = Actions(system_prompt=f"{text}\n{text}", model=text, parameters={text: text})
     edit = Edit(operation="replace", find=text, text=text, samples=(f"{4:016x}", text), why=text)
     candidate = Candidate(name=text, actions=policy, status="unusable", reasons=(text,), thoughts=text, edits=(edit,))
-    state = cases.state().model_copy(
-        update={"samples": tuple(cases.sample(n, request=text, output=text) for n in range(1, 9)), "skipped": (text,)}
-    )
+    said = EvalMetrics(name="correctness", label=text, score=0.0, explanation=text, source="platform")
+    samples = [cases.sample(n, request=text, output=text) for n in range(1, 9)]
+    annotated = tuple(sample.model_copy(update={"annotations": (said,)}) for sample in samples)
+    state = cases.state().model_copy(update={"samples": annotated, "skipped": (text,)})
     update = cases.update().model_copy(
         update={"actions": policy, "thoughts": text, "reason": text, "edits": (edit,), "candidates": (candidate,)}
     )

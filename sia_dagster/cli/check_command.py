@@ -27,7 +27,7 @@ _MARKS = {"pass": ("ok", "green"), "warn": ("warning", "yellow"), "fail": ("FAIL
 @click.option("--window", help="The window's key, its start; by default the latest that has closed.")
 @click.option("--json", "as_json", is_flag=True, help="Print findings and estimates as JSON.")
 def command(loop_name: str | None, window: str | None, as_json: bool) -> None:
-    """Check configuration, credentials, endpoint and traces, and estimate calls and cost of a window.
+    """Check configuration, credentials, endpoint and traces; list a window's calls and policies; estimate its cost.
 
     Asks the endpoint for its list of models, once; no model is called and nothing is paid for. Exit code 1 where a
     check fails.
@@ -69,6 +69,9 @@ def _document(findings: "Sequence[Finding]", windows: "Sequence[WindowCheck]") -
                 "calls": each.spans.calls,
                 "samples": len(each.spans.samples),
                 "skipped": len(each.spans.skipped),
+                "calls_found": [row.model_dump(mode="json") for row in each.speaks.rows],
+                "suggested_where": each.speaks.where,
+                "templates_refused": list(each.speaks.refused),
                 "estimate": [line.model_dump(mode="json") for line in each.estimate.lines],
                 "total": each.estimate.total.model_dump(mode="json"),
             }
@@ -81,8 +84,14 @@ def _document(findings: "Sequence[Finding]", windows: "Sequence[WindowCheck]") -
 def _tell(findings: "Sequence[Finding]", windows: "Sequence[WindowCheck]") -> None:
     from rich.console import Console
 
+    from sia_dagster.cli.check_calls import calls_table
+
     console = Console()
     console.print(_findings_table(findings))
+    for each in windows:
+        if each.spans and each.speaks.rows:
+            title = f"{each.spans.loop} {each.spans.window.key}: calls and policies"
+            console.print(calls_table(each.speaks, title))
     estimated = [each for each in windows if each.estimate.lines]
     for each in estimated:
         console.print(_estimate_table(each))

@@ -1,14 +1,19 @@
 """What `sia check` looks at in one window of a loop: its spans, its samples, and what running it would take."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field
+
 from sia_dagster.adapters.prices import price_of
+from sia_dagster.cli.check_calls import Calls, calls_finding, look_at_calls
 from sia_dagster.cli.checks import Finding, Result, finding
 from sia_dagster.cli.project import CommandProject
 from sia_dagster.core.errors import ConfigError, SiaError, TraceError
 from sia_dagster.core.estimate import Estimate, estimate
 from sia_dagster.core.models import Sample, TimeWindow, Value
-from sia_dagster.core.ports import SpanQuery
+from sia_dagster.wiring.stores import probe_store, span_query, trace_source
 
 ALLOWED_SKIPPED = 0.1
 """The share of unreadable spans from which the check warns, as the asset's own check does."""
@@ -25,6 +30,8 @@ class WindowSpans(Value):
     """Those that would be evaluated and replayed."""
     samples: tuple[Sample, ...] = ()
     skipped: tuple[str, ...] = ()
+    counts: dict[tuple[str, str], int] = Field(default_factory=dict)
+    """The calls by span name and model."""
 
 
 class WindowCheck(Value):
@@ -33,40 +40,53 @@ class WindowCheck(Value):
     findings: tuple[Finding, ...]
     spans: WindowSpans | None = None
     """None where they could not be read."""
+    speaks: Calls = Calls()
+    """Which calls and policies these are."""
     estimate: Estimate = Estimate()
 
 
 def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     """Read the window (by default the latest closed one) and estimate its cost; nothing is paid for."""
-    name = project.loop.name
+    name, looked_at = project.loop.name, "spans"
+    found: list[Finding] = []
     try:
-        spans = read_window(project, project.window(key))
+        window = project.window(key)
+        looked_at = "trace store"
+        if told := probe_store(project.loop, window):
+            found.append(Finding(check=f"{name}: {looked_at}", result="pass", found=told))
+        looked_at = "spans"
+        spans = read_window(project, window)
     except SiaError as error:
-        return WindowCheck(findings=(Finding(check=f"{name}: spans", result="fail", found=str(error)),))
-    found = [finding(f"{name}: spans", lambda: _spans(spans))]
+        failed = Finding(check=f"{name}: {looked_at}", result="fail", found=str(error))
+        return WindowCheck(findings=(*found, failed))
+    found.append(finding(f"{name}: spans", lambda: _spans(spans)))
     if not spans.sampled:
         return WindowCheck(findings=tuple(found), spans=spans)
     found.append(finding(f"{name}: samples", lambda: _samples(spans)))
-    try:
-        expected = estimate_window(project, spans)
-    except SiaError as error:
-        found.append(Finding(check=f"{name}: cost", result="fail", found=str(error)))
+    if not spans.samples:
         return WindowCheck(findings=tuple(found), spans=spans)
-    found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
-    return WindowCheck(findings=tuple(found), spans=spans, estimate=expected)
+    looked_at, speaks, expected = "calls", Calls(), Estimate()
+    try:
+        speaks = find_calls(project, spans)
+        found.append(finding(f"{name}: calls", lambda: calls_finding(speaks)))
+        looked_at = "cost"
+        expected = estimate_window(project, spans, speaks.samples)
+        found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
+    except SiaError as error:
+        found.append(Finding(check=f"{name}: {looked_at}", result="fail", found=str(error)))
+    return WindowCheck(findings=tuple(found), spans=spans, speaks=speaks, estimate=expected)
 
 
 def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
     """The window's spans as the assets would read them. Raises TraceError."""
     from sia_dagster.core.openinference.samples import samples_from_rows
-    from sia_dagster.wiring.stores import trace_source
 
     loop = project.loop
-    query = SpanQuery(window=window, where=loop.traces.where, sample_limit=loop.sample_limit)
-    calls, rows = 0, list[dict[str, Any]]()
-    for batch in trace_source(loop.traces, project.file.folder).spans(query):
+    calls, rows, facts = 0, list[dict[str, Any]](), Counter[tuple[str, str]]()
+    for batch in trace_source(loop.traces, project.file.folder).spans(span_query(loop, window)):
         calls += batch.num_rows
         rows += batch.filter(batch["sampled"]).to_pylist()
+        facts.update((row["name"] or "", row["model"] or "") for row in batch.select(["name", "model"]).to_pylist())
     mapped = samples_from_rows(rows)
     return WindowSpans(
         loop=loop.name,
@@ -75,16 +95,23 @@ def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
         sampled=len(rows),
         samples=mapped.samples,
         skipped=mapped.skipped,
+        counts=dict(sorted(facts.items())),
     )
 
 
-def estimate_window(project: CommandProject, spans: WindowSpans) -> Estimate:
+def find_calls(project: CommandProject, spans: WindowSpans) -> Calls:
+    """Which calls and policies speak in the window, by the registry at its end. Raises PolicyError."""
+    registry = [version for version in project.policies.versions() if version.at < spans.window.end]
+    return look_at_calls(project.loop.traces, spans.samples, spans.counts, registry)
+
+
+def estimate_window(project: CommandProject, spans: WindowSpans, samples: Sequence[Sample]) -> Estimate:
     """What the window would take under the policy that was in force at its end. Raises ConfigError, PolicyError."""
     llm, folder = project.file.config.llm, project.file.folder
     in_force = project.policies.in_force(before=spans.window.end)
     return estimate(
         project.loop,
-        spans.samples,
+        samples,
         lambda model: price_of(model, llm.prices),
         policy=in_force.actions if in_force else None,
         read_file=lambda name: (folder / name).expanduser().read_text(encoding="utf-8"),

@@ -138,8 +138,8 @@ def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_j
     restored = f"of version {entry.restores}" if entry.restores else "from before any promotion"
     told = f"{entry.loop}: version {entry.version} is in force, the policy {restored} again"
     click.echo(entry.model_dump_json(indent=2) if as_json else told)
-    for sentence in publish_policy(project):
-        click.echo(sentence, err=as_json)
+    for each in publish_policy(project):
+        click.echo(each.told, err=as_json)
 
 
 @command.command(
@@ -148,7 +148,8 @@ def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_j
 )
 @_loop
 @click.option("--force", is_flag=True, help="Take a prompt or a label over that belongs to somebody else.")
-def publish(loop_name: str | None, force: bool) -> None:
+@_json
+def publish(loop_name: str | None, force: bool, as_json: bool) -> None:
     """Bring the platforms of `publish` to the policy in force: its prompt version made, the label moved to it.
 
     A promotion and a rollback do this by themselves; this repeats it after a failure. With nothing changed it changes
@@ -159,11 +160,12 @@ def publish(loop_name: str | None, force: bool) -> None:
 
     project = open_project(loop_name)
     _in_force(project.policies.versions())
-    told = publish_policy(project, force=force)
-    if not told:
-        click.echo(f"{project.loop.name}: `publish` names no platform; the registry has the policy in force.")
-    for sentence in told:
-        click.echo(sentence)
+    published = publish_policy(project, force=force)
+    nowhere = f"{project.loop.name}: `publish` names no platform; the registry has the policy in force."
+    if as_json:
+        click.echo(json.dumps([each.model_dump(mode="json") for each in published], indent=2))
+    else:
+        click.echo("\n".join(each.told for each in published) or nowhere)
 
 
 def actions_of(versions: "Sequence[PolicyVersion]", number: int) -> "Actions":

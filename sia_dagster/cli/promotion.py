@@ -1,10 +1,15 @@
 """A person's approval: the asset `promoted_policy` materialised in this process, as the UI does it."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
 
 from sia_dagster.cli.project import CommandProject
 from sia_dagster.core.errors import ConfigError, PromotionRefused, SiaError
 from sia_dagster.core.results import Promotion, ValidationReport
+
+if TYPE_CHECKING:
+    from sia_dagster.wiring.publishing import Published
 
 
 def promote_window(project: CommandProject, window: str, *, by: str) -> Promotion:
@@ -60,8 +65,8 @@ def _materialise(project: CommandProject, window: str, by: str) -> Promotion:
         return promotion
 
 
-def publish_policy(project: CommandProject, *, force: bool = False) -> list[str]:
-    """Bring the platforms of `publish` to the policy in force; what was done, a sentence each.
+def publish_policy(project: CommandProject, *, force: bool = False) -> "tuple[Published, ...]":
+    """Bring the platforms of `publish` to the policy in force, and tell what was done on each.
 
     Raises SiaError where one did not take it, after all were tried.
     """
@@ -70,4 +75,4 @@ def publish_policy(project: CommandProject, *, force: bool = False) -> list[str]
     published = publish_in_force(project.loop, project.policies, project.file.storage, force=force)
     if faults := faults_of(published):
         raise SiaError(" ".join(faults))
-    return [each.told for each in published]
+    return published

@@ -1,29 +1,18 @@
 """The values of the loop, under the seed's names. All are frozen; change is by copy."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sia_dagster.core.values import JsonObject as JsonObject
+from sia_dagster.core.values import Value as Value
+from sia_dagster.core.values import fingerprint as fingerprint
 
 Split = Literal["train", "selection", "holdout"]
 EvaluatorKind = Literal["llm_classify", "code", "platform"]
-JsonObject = dict[str, Any]
-
-
-class Value(BaseModel):
-    """A frozen value that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def fingerprint(content: object) -> str:
-    """Sixteen hex digits of the SHA-256 of `content` as canonical JSON; equal content, equal fingerprint."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class TimeWindow(Value):

@@ -153,7 +153,7 @@ def _decoded(encoded: str) -> bytes:
 
 
 def _provider_tool(sample: Sample) -> Obstacle | None:
-    there = [tool for tool in sample.tools if tool.get("type", "function") not in tool]
+    there = [tool for tool in sample.tools if str(tool.get("type", "function")) not in tool]
     names = [str(tool.get("type") or next(iter(tool), "")) for tool in there]
     names += [name for name in kept_elsewhere(sample.parameters) if name == "web_search_options"]
     if not names:

@@ -101,6 +101,8 @@ def nothing_to_learn(state: StateActions) -> str:
 
 def _nothing_to_start_from(state: StateActions) -> str:
     """What is amiss with the samples as a whole, or with the policy that they start from; empty where nothing is."""
+    if state.refusal:
+        return state.refusal
     if not state.samples:
         return "the window has no samples to learn from"
     if state.actions is not None and not state.actions.model:
@@ -112,7 +114,8 @@ def _nothing_to_start_from(state: StateActions) -> str:
         return (
             f"the commonest prompt of the traces produced {state.policy_share:.1%} of the samples, so it may be one "
             "call's prompt and not the policy: record `llm.prompt_template.template` and "
-            "`llm.prompt_template.variables` with each call, use one prompt, or promote a policy"
+            "`llm.prompt_template.variables` with each call, narrow `traces.where` to one call (`sia check` lists "
+            "them), or promote a policy"
         )
     return ""
 

@@ -38,10 +38,12 @@ async def validate(
     """Replay the held-out samples under both policies, compare every evaluator, and decide.
 
     Without a new policy or without held-out samples no call is made, and the verdict is `inconclusive` with the
-    update's reason and the conversations it would take. Fewer conversations than can decide are replayed all the
-    same, since people read the rows. `spend` is left to the caller, and so is a share of failed rows that is too
-    high to go on. Raises EndpointRefused and BudgetReached.
+    update's reason and the conversations it would take; so it is where too little of the window can be replayed.
+    Fewer conversations than can decide are replayed all the same, since people read the rows. `spend` is left to the
+    caller, and so is a share of failed rows that is too high to go on. Raises EndpointRefused and BudgetReached.
     """
+    if state.refusal and update.changed:
+        update = update.model_copy(update={"changed": False, "reason": state.refusal})
     rule = rules.rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/holdout"})
     holdout = state.of("holdout")
     plan = ReplayPlan(scope="holdout", window=state.window.key, repeats=rules.repeats, workers=rules.workers)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sia_dagster.core.models import EvalConstant, Spend, StateActions
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.spending import total
-from sia_dagster.reports import changes, figures, pairs, prompt_diff, wording
+from sia_dagster.reports import changes, figures, pairs, people, policies, prompt_diff, wording
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,7 +40,7 @@ def render_report(
     style = _text("report.css")
     content = {"state": state, "update": update, "report": report, "pairs": _pairs(report), "facts": _facts(state)}
     content |= _verdict(state, update, report, tuple(spent)) | _scores(state, report) | _policy(state, update, report)
-    content |= {"spend": spent, "total": total(spent.values())}
+    content |= {"spend": spent, "total": total(spent.values()), "people": people.judge_and_people(state)}
     template = _environment().get_template("report.html.j2")
     return template.render(style=_trusted(style), csp=_policy_of(style), **content) + "\n"
 
@@ -142,7 +142,9 @@ def _facts(state: StateActions) -> dict[str, Any]:
         samples = [sample for sample in state.samples if sample.split == split]
         conversations = len({sample.conversation_id for sample in samples})
         splits.append({"name": split, "use": use, "samples": len(samples), "conversations": conversations})
-    return {"splits": splits, "failed": {c.name: _failed(state, c) for c in state.eval_constants}}
+    failed = {c.name: _failed(state, c) for c in state.eval_constants}
+    spoke = {"policies": policies.policy_rows(state.policies), "left_out": policies.left_out_rows(state)}
+    return {"splits": splits, "failed": failed, **spoke}
 
 
 def _failed(state: StateActions, constant: EvalConstant) -> int:

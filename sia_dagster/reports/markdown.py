@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from sia_dagster.core.models import Actions, Sample, StateActions
 from sia_dagster.core.results import ArmOutcome, Edit, PolicyUpdate, ValidationReport, ValidationRow
-from sia_dagster.reports import changes, pairs, prompt_diff
+from sia_dagster.reports import changes, pairs, policies, prompt_diff
 from sia_dagster.reports.wording import (
     NOTHING,
     STATUSES,
@@ -148,7 +148,21 @@ def state_markdown(state: StateActions) -> str:
         *_settings(state.actions),
     ]
     prompt = fenced(state.actions.system_prompt) if state.actions.system_prompt else "No system prompt."
-    return _table(("policy in force", ""), [(name, escape(value)) for name, value in facts]) + f"\n\n{prompt}"
+    table = _table(("policy in force", ""), [(name, escape(value)) for name, value in facts])
+    return "\n\n".join([table, prompt, *_who_spoke(state)])
+
+
+def _who_spoke(state: StateActions, limit: int = 8) -> list[str]:
+    """The prompts of the window with their shares, and what was left out; nothing where one prompt spoke alone."""
+    parts = []
+    if len(state.policies) > 1:
+        rows = policies.policy_rows(state.policies)
+        cells = [(_cell(r.prompt), escape(r.origin), r.role, str(r.samples), escape(r.share)) for r in rows[:limit]]
+        parts.append(_table(("prompt", "known by", "role", "samples", "share"), cells, right=(3, 4)))
+        parts += [f"And {count(len(rows) - limit, 'more prompt')}."] if len(rows) > limit else []
+    if state.left_out:
+        parts.append(escape(policies.left_out_sentence(state)))
+    return parts
 
 
 def change_markdown(update: PolicyUpdate) -> str:

@@ -1,16 +1,19 @@
 """One evaluator over one window, from Python: any callable of a DataFrame or of a sample."""
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.storage import StoragePath
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.models import EvalMetrics, Sample
-from sia_dagster.core.ports import SpanQuery
+from sia_dagster.core.models import EvalMetrics, EvaluatorKind, Sample
+from sia_dagster.core.ports import EvaluationStore, SpanQuery
+from sia_dagster.core.write_back import evaluations_to_write
 from sia_dagster.runners.frames import SAID, evaluations, keep_newest, said_in, samples_frame
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import window_between
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from sia_dagster.core.openinference.samples import MappedSpans
 
+_log = logging.getLogger(__name__)
 _LARGEST = sys.float_info.max
 _ENDS = {_LARGEST: 1.0, -_LARGEST: 0.0}
 """True and False stand for the ends of the scale; any number may be a score here, so that it has none of its own."""
@@ -38,16 +42,20 @@ class EvalPipeline:
     """Samples that an evaluator of one sample works on at a time."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Passed to the evaluator."""
+    store: EvaluationStore | None = None
+    """Where `upsert` sends evaluations besides the file; None for traces that are files."""
 
     def run(self, evaluator: Any, telemetry: Mapping[str, Any], *, upsert: bool) -> "pd.DataFrame":
         """A row for each span: `context.span_id` and `eval.<name>.label|score|explanation|error`.
 
-        `telemetry` names the window: `start_time`, `end_time`, and `where`, `limit` (200) and `model_id` if needed
-        (of a local source, the files are the project). A callable with a parameter `dataframe` is called once, with
+        `telemetry` names the window: `start_time`, `end_time`, and `where`, `limit` (200) and `model_id` (the project)
+        if needed; files are a project of their own. A callable with a parameter `dataframe` is called once, with
         `frames.samples_frame`, and returns a DataFrame of the same index with `label`, `score` or `explanation`. Any
         other is called for each sample, as a `code` evaluator is: its failure, or 30 seconds without an answer, is
         that row's error. Both may be async. `upsert` keeps the rows in `<storage>/evaluations/<name>.parquet`, one a
-        span, the newest. Raises ConfigError, TraceError, and EvaluatorError for a DataFrame that does not fit.
+        span, the newest, and then puts them on their spans in the trace store; `attrs["write_report"]` of the result
+        says what it took, and the log what it did not. Raises ConfigError, TraceError, EvaluatorError for a DataFrame
+        that does not fit, and WriteBackError where the trace store took nothing at all.
         """
         check_name(self.name)
         takes_frame = _takes_frame(evaluator)
@@ -56,7 +64,23 @@ class EvalPipeline:
         table = evaluations(self.name, samples, said)
         if upsert and samples:
             keep_newest(self.storage / "evaluations" / f"{self.name}.parquet", table)
+            self._send(samples, said, takes_frame, table)
         return table
+
+    def _send(
+        self, samples: Sequence[Sample], said: Sequence[Mapping[str, Any]], takes_frame: bool, table: "pd.DataFrame"
+    ) -> None:
+        """To the trace store, where there is one, once the file has them."""
+        if self.store is None:
+            return
+        source: EvaluatorKind = "llm_classify" if takes_frame else "code"
+        rows = zip(samples, said, strict=True)
+        evals = {sample.span_id: (EvalMetrics(name=self.name, source=source, **row),) for sample, row in rows}
+        started = {sample.span_id: sample.start_time for sample in samples}
+        report = self.store.write(evaluations_to_write(evals, started), now=datetime.now(UTC))
+        table.attrs["write_report"] = report.model_dump()
+        if not report.complete:
+            _log.warning("%s: of %d evaluations %d are in the trace store", self.name, report.offered, report.updated)
 
     def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
         if not samples:

@@ -50,8 +50,9 @@ class WorkflowOrchestrator:
         storage: str = ".sia",
         name: str = "workflow",
     ) -> None:
-        """`traces`: a file, folder or glob, a TracesConfig with its `where`, or any TraceSource; else SIA_TRACES.
+        """`traces`: a file, folder or glob, one of the `...TracesConfig`, or any TraceSource; else the environment.
 
+        SIA_TRACES names files; else ARIZE_SPACE_ID, ARIZE_MODEL_ID (the project) and ARIZE_API_KEY name Arize's.
         `llm` defaults to OpenAI with the key in OPENAI_API_KEY, which a `.env` here may set; `api_key` is the key
         itself and is neither stored nor shown. `evaluators` are known by their names beside the ready-made judges.
         Where the loop `name` has a registry in `storage`, its policy is the one in force. Raises ConfigError.
@@ -116,7 +117,7 @@ class WorkflowOrchestrator:
         spans = self.spans(SpanQuery(window=window, sample_limit=limit))
         evals: dict[str, tuple[EvalMetrics, ...]] = run_to_end(lambda: evaluate_window(session, spans.samples)).value
         constants = eval_constants(session.loop, session.folder)
-        return build_baseline(session.loop.name, window, spans, evals, constants, self._workflow.in_force(window))
+        return build_baseline(session.loop.name, window, spans, evals, constants, self._workflow.registry)
 
     def search(self, state_actions: StateActions) -> PolicyUpdate:
         """The search with all it tried: candidates, edits and their evidence, and why the best goes on or none.
@@ -156,12 +157,14 @@ class WorkflowOrchestrator:
         """
         from sia_dagster.runners.eval_pipeline import EvalPipeline
 
+        workflow = self._workflow.of_project(get_telemetry_kwargs.get("model_id"))
         pipeline = EvalPipeline(
             name=evaluator_name,
-            storage=self._workflow.storage,
-            spans=self.spans,
-            workers=self._workflow.chat.llm.max_concurrency,
+            storage=workflow.storage,
+            spans=workflow.spans,
+            workers=workflow.chat.llm.max_concurrency,
             kwargs=dict(evaluator_kwargs or {}),
+            store=workflow.evaluation_store() if upsert else None,
         )
         return pipeline.run(evaluator, get_telemetry_kwargs, upsert=upsert)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -24,11 +24,11 @@ from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig,
 from sia_dagster.core.config_values import Name
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import TimeWindow, Value
-from sia_dagster.core.ports import SpanQuery, TraceSource
+from sia_dagster.core.ports import EvaluationStore, SpanQuery, TraceSource
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession
-from sia_dagster.wiring.stores import trace_source
+from sia_dagster.wiring.stores import evaluation_store, trace_source
 
 if TYPE_CHECKING:
     from sia_dagster.core.openinference.samples import MappedSpans
@@ -87,11 +87,23 @@ class Workflow:
         rows = (row for batch in self.source.spans(asked) for row in batch.to_pylist() if row["sampled"])
         return samples_from_rows(rows)
 
-    def in_force(self, window: TimeWindow) -> PolicyVersion | None:
-        """The registry's policy at the window's end, where the loop of this name has one in this storage."""
+    def of_project(self, project: str | None) -> "Workflow":
+        """The same over another project of the trace store; files are a project of their own."""
+        if project is None or isinstance(self.traces, LocalTracesConfig) or project == self.traces.project:
+            return self
+        traces = self.traces.model_copy(update={"project": project})
+        return replace(self, traces=traces, source=trace_source(traces, self.folder))
+
+    def evaluation_store(self) -> EvaluationStore | None:
+        """Where evaluations go back to; None for files and for a source of the caller's own."""
+        return None if isinstance(self.traces, LocalTracesConfig) else evaluation_store(self.traces)
+
+    @property
+    def registry(self) -> Sequence[PolicyVersion]:
+        """The registry's entries, where the loop of this name has any in this storage."""
         from sia_dagster.adapters.policy_files import PolicyFiles
 
-        return PolicyFiles(self.storage, self.name).in_force(before=window.end)
+        return PolicyFiles(self.storage, self.name).versions()
 
     def _evaluator(self, name: str) -> EvaluatorConfig:
         from sia_dagster.core.prompts import BUILTIN_JUDGES

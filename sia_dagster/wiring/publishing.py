@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from sia_dagster.adapters.publications import PublicationLog
 from sia_dagster.adapters.storage import StoragePath
 from sia_dagster.core.config import LoopConfig
-from sia_dagster.core.errors import PublishError
+from sia_dagster.core.errors import ConfigError, PublishError
 from sia_dagster.core.models import Value
-from sia_dagster.core.ports import PolicyStore, PromptHub
+from sia_dagster.core.ports import PolicyStore
 from sia_dagster.core.publication import publish
 from sia_dagster.core.results import PolicyVersion, Publication
-from sia_dagster.wiring.stores import prompt_hubs
+from sia_dagster.wiring.stores import prompt_hub
 
 
 class Published(Value):
@@ -33,22 +33,28 @@ def publish_in_force(
     """Bring every platform of `publish` to the policy in force; one that fails does not keep the others from it.
 
     Repeated with nothing changed it changes nothing. `force` takes a label or a prompt over that belongs to somebody
-    else. No policy promoted yet, nothing published. Raises ConfigError for a key that is not set, PolicyError.
+    else. No policy promoted yet, nothing published. A key that is not set is a fault as well: the registry stands.
+    Raises PolicyError.
     """
     entry = policies.in_force()
     if entry is None:
         return ()
     log = PublicationLog(storage, loop.name)
-    return tuple(_published(target, hub, entry, log, loop.prompt, force) for target, hub in prompt_hubs(loop))
+    published = (_published(loop, target, entry, log, force) for target in loop.publish)
+    return tuple(each for each in published if each)
 
 
 def _published(
-    target: str, hub: PromptHub, entry: PolicyVersion, log: PublicationLog, prompt: str, force: bool
-) -> Published:
+    loop: LoopConfig, target: str, entry: PolicyVersion, log: PublicationLog, force: bool
+) -> Published | None:
+    """None for a target that holds no prompts."""
     try:
-        publication = publish(entry, target=target, hub=hub, last=log.last(target), prompt=prompt, force=force)
+        hub = prompt_hub(target, loop.traces)
+        if hub is None:
+            return None
+        publication = publish(entry, target=target, hub=hub, last=log.last(target), prompt=loop.prompt, force=force)
         log.record(publication)
-    except PublishError as error:
+    except (ConfigError, PublishError) as error:
         return Published(target=target, fault=str(error))
     return Published(target=target, publication=publication)
 

@@ -1,6 +1,6 @@
 """Trace stores and platforms: configuration in, port out. A vendor's client is imported when its port is built."""
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,25 @@ def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
     return PhoenixTraces(phoenix_connection(config))
 
 
+def probe_store(loop: LoopConfig, window: TimeWindow) -> str | None:
+    """Whether the platform takes server, key, project and condition, asked cheaply; None for files.
+
+    Raises TraceError that says which it does not and what to set, ConfigError where a key is missing.
+    """
+    traces, query = loop.traces, span_query(loop, window)
+    if isinstance(traces, LocalTracesConfig):
+        return None
+    if isinstance(traces, ArizeTracesConfig):
+        from sia_dagster.adapters.arize.traces import ArizeTraces
+
+        ArizeTraces(arize_connection(traces)).probe(query)
+    else:
+        from sia_dagster.adapters.phoenix.traces import PhoenixTraces
+
+        PhoenixTraces(phoenix_connection(traces)).probe(query)
+    return f"the project {traces.project!r} answers ({traces.source})"
+
+
 def evaluation_store(config: TracesConfig) -> EvaluationStore:
     """Where evaluations of these traces go back to. Raises ConfigError."""
     if isinstance(config, ArizeTracesConfig):
@@ -59,17 +78,17 @@ def evaluation_store(config: TracesConfig) -> EvaluationStore:
     raise ConfigError("local traces are files, to which no evaluation goes back; set it to false", key="write_back")
 
 
-def prompt_hubs(loop: LoopConfig) -> Iterator[tuple[str, PromptHub]]:
-    """The platforms that a promoted policy is published to, each with its name in `publish`. Raises ConfigError."""
-    for target in loop.publish:
-        if target == "arize_prompt_hub" and isinstance(loop.traces, ArizeTracesConfig):
-            from sia_dagster.adapters.arize.prompts import ArizePromptHub
+def prompt_hub(target: str, traces: TracesConfig) -> PromptHub | None:
+    """The platform that `target` of `publish` names; None for one that holds no prompts. Raises ConfigError."""
+    if target == "arize_prompt_hub" and isinstance(traces, ArizeTracesConfig):
+        from sia_dagster.adapters.arize.prompts import ArizePromptHub
 
-            yield target, ArizePromptHub(arize_connection(loop.traces))
-        if target == "phoenix_prompts" and isinstance(loop.traces, PhoenixTracesConfig):
-            from sia_dagster.adapters.phoenix.prompts import PhoenixPrompts
+        return ArizePromptHub(arize_connection(traces))
+    if target == "phoenix_prompts" and isinstance(traces, PhoenixTracesConfig):
+        from sia_dagster.adapters.phoenix.prompts import PhoenixPrompts
 
-            yield target, PhoenixPrompts(phoenix_connection(loop.traces))
+        return PhoenixPrompts(phoenix_connection(traces))
+    return None
 
 
 def experiments_of(loop: LoopConfig) -> "ArizeExperiments":
@@ -82,26 +101,38 @@ def experiments_of(loop: LoopConfig) -> "ArizeExperiments":
 
 
 def arize_connection(config: ArizeTracesConfig) -> "ArizeConnection":
-    """Space, project and key. Raises ConfigError where the key's variable is not set."""
+    """Space, project and key. Raises ConfigError where the key's variable is not set, or holds no key."""
     from sia_dagster.adapters.arize.client import ArizeConnection
 
     return ArizeConnection(
         space_id=config.space_id,
         project=config.project,
-        api_key=SecretStr(require(config.api_key, key="traces.api_key")),
+        api_key=_api_key(config.api_key),
         timeout_seconds=config.timeout_seconds,
         max_attempts=config.max_attempts,
     )
 
 
 def phoenix_connection(config: PhoenixTracesConfig) -> "PhoenixConnection":
-    """Address, project and key. Raises ConfigError where the key's variable is not set."""
+    """Address, project and key. Raises ConfigError where the key's variable is not set, or holds no key."""
     from sia_dagster.adapters.phoenix.client import PhoenixConnection
 
     return PhoenixConnection(
         base_url=config.base_url,
         project=config.project,
-        api_key=SecretStr(require(config.api_key, key="traces.api_key")) if config.api_key else None,
+        api_key=_api_key(config.api_key) if config.api_key else None,
         timeout_seconds=config.timeout_seconds,
         max_attempts=config.max_attempts,
     )
+
+
+def _api_key(variable: str) -> SecretStr:
+    """The key in that variable. Raises ConfigError, without the value, for what no request can carry."""
+    value = require(variable, key="traces.api_key")
+    if not re.fullmatch("[!-~]+", value):
+        # A key that is read from a file brings the line's end along; clients would quote it in their errors.
+        raise ConfigError(
+            f"the value of {variable} holds a blank, a line break or a letter outside ASCII; set it to the key alone",
+            key="traces.api_key",
+        )
+    return SecretStr(value)

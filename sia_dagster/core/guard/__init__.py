@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sia_dagster.core.guard._contract import keeps_form, keeps_length, keeps_tools
 from sia_dagster.core.guard._copying import copies_no_sample
 from sia_dagster.core.guard._details import repeats_no_capitals, repeats_no_name, repeats_no_number
+from sia_dagster.core.guard._islands import keeps_islands
 from sia_dagster.core.guard._leaks import holds_no_address, holds_no_personal_detail, holds_no_secret
 from sia_dagster.core.guard._orders import holds_no_order
 from sia_dagster.core.guard._variables import keeps_variables
@@ -26,6 +27,7 @@ def check_contract(
     """
     reasons = (
         keeps_variables(candidate, baseline),
+        keeps_islands(candidate, baseline),
         keeps_form(candidate, baseline),
         keeps_tools(candidate, baseline),
         keeps_length(candidate, baseline, max_prompt_tokens),
