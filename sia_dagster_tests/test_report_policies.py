@@ -47,7 +47,7 @@ def test_rows_say_where_prompts_come_from_and_what_they_are() -> None:
         ("recovered template", "another call"),
     ]
     assert (rows[0].names, rows[0].models, rows[0].share) == ("no name", "gpt", "60 %")
-    assert rows[0].seen == "2026-11-09 to 2026-11-09"
+    assert rows[0].seen == "2026-11-09 to\n2026-11-09"
     assert [origin(prompt("x", 1, origin=each)) for each in ("recorded", "as_sent")] == [
         "recorded template",
         "text as sent",
@@ -71,8 +71,8 @@ def test_a_prompt_that_begins_as_another_shows_where_it_differs() -> None:
 
 def test_what_was_left_out_is_said_in_words() -> None:
     assert left_out_sentence(spoken(left_out={"another_call": 20, "media": 1, "new_reason": 2})) == (
-        "Left out of the replay: 20: another call of the application; 1: a picture or a sound is not whole; "
-        "2: new reason."
+        "Left out of the replay: 20 (another call of the application), 1 (a picture or a sound is not whole), "
+        "2 (new reason)."
     )
     assert left_out_sentence(spoken(left_out={})) == "No sample had to be left out."
 
@@ -81,7 +81,7 @@ def test_the_markdown_holds_the_shares_where_several_prompts_spoke() -> None:
     text = state_markdown(spoken(OURS, BEFORE, OTHER))
     assert "| Be kind to \\{name\\}\\. | version 3 | in force | 60 | 60 % |" in text
     assert "<b>" not in text
-    assert "Left out of the replay\\: 20\\: another call of the application\\." in text
+    assert "Left out of the replay\\: 20 \\(another call of the application\\)\\." in text
     assert "| prompt |" not in state_markdown(spoken(OURS, left_out={}))
     many = state_markdown(spoken(*(prompt(f"Prompt {n}", 1) for n in range(11))))
     assert "And 3 more prompts." in many
@@ -92,7 +92,7 @@ def test_the_page_holds_a_table_of_the_prompts() -> None:
     assert "<h3>Which policy spoke</h3>" in page
     assert '<p class="bad">only 2 of 9 calls</p>' in page
     assert "Write &lt;b&gt;a headline&lt;/b&gt;" in page
-    assert "Left out of the replay: 20: another call of the application." in page
+    assert "Left out of the replay: 20 (another call of the application)." in page
     assert "Which policy spoke" not in render_report(spoken(OURS, left_out={}), update(), report())
     many = render_report(spoken(*(prompt(f"Prompt {n}", 1) for n in range(15))), update(), report())
     assert "And 3 more prompts." in many

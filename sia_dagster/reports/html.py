@@ -143,7 +143,10 @@ def _facts(state: StateActions) -> dict[str, Any]:
         conversations = len({sample.conversation_id for sample in samples})
         splits.append({"name": split, "use": use, "samples": len(samples), "conversations": conversations})
     failed = {c.name: _failed(state, c) for c in state.eval_constants}
-    spoke = {"policies": policies.policy_rows(state.policies), "left_out": policies.left_out_rows(state)}
+    spoke = {
+        "policies": policies.policy_rows(state.policies),
+        "left_out": policies.left_out_sentence(state) if state.left_out else "",
+    }
     return {"splits": splits, "failed": failed, **spoke}
 
 

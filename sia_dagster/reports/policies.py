@@ -54,7 +54,7 @@ def policy_rows(policies: Sequence[PolicyShare]) -> list[PolicyRow]:
             share=share(policy.share),
             names=", ".join(name or "no name" for name in policy.names),
             models=", ".join(name or "no model" for name in policy.models),
-            seen=f"{policy.first:%Y-%m-%d} to {policy.last:%Y-%m-%d}",
+            seen=f"{policy.first:%Y-%m-%d} to\n{policy.last:%Y-%m-%d}",
         )
         for policy in policies
     ]
@@ -96,5 +96,5 @@ def left_out_rows(state: StateActions) -> list[tuple[str, int]]:
 
 def left_out_sentence(state: StateActions) -> str:
     """How many samples were left out, by reason."""
-    told = "; ".join(f"{amount:,}: {why}" for why, amount in left_out_rows(state))
+    told = ", ".join(f"{amount:,} ({why})" for why, amount in left_out_rows(state))
     return f"Left out of the replay: {told}." if told else "No sample had to be left out."
