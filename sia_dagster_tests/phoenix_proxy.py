@@ -33,6 +33,8 @@ class Fault:
     """Break off in the middle of the answer."""
     page: bool = False
     """Answer with a web page, as a gateway does that asks for a login."""
+    body: bytes | None = None
+    """Answer with this, as JSON."""
     hang: bool = False
     times: int = 10**6
     after: int = 0
@@ -97,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.proxy.fault_for(self.path)
         if fault is None or fault.lose or fault.cut:
             self._forward(method, body, fault)
+        elif fault.body is not None:
+            self._answer(200, fault.body, {"content-type": "application/json"})
         elif fault.page:
             self._answer(200, b"<!DOCTYPE html><title>Sign in</title>", {"content-type": "text/html"})
         elif fault.hang:

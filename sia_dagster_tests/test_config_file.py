@@ -639,6 +639,7 @@ def test_a_key_of_the_trace_store_is_a_variables_name(refused: Refused) -> None:
         ("source: arise", "there is no source 'arise'; write one of 'local', 'arize', 'phoenix'"),
         ("path: traces/", "`source` is missing; write source: arize, phoenix or local"),
         ("source: arize\n      space_id: s", "loops.0.traces.project: this key is missing"),
+        ("source: phoenix\n      base_url: http://me:pw@127.0.0.1:6006", "write the secret as api_key"),
         ("source: arize\n      project: p\n      space_id: s\n      spaceid: s", "did you mean `space_id`?"),
     ],
 )

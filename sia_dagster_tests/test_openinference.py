@@ -29,6 +29,7 @@ from sia_dagster.core.openinference.settings import (
 from sia_dagster.core.openinference.tools import lower_types, read_tools
 from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.prompt_forms import placeholders
+from sia_dagster.core.replayable import replayability
 from sia_dagster.core.splits import split_of
 
 START = datetime(2026, 11, 9, 8, tzinfo=UTC)
@@ -795,6 +796,18 @@ def test_a_sample_becomes_a_row_and_comes_back_equal(original: Sample) -> None:
     assert sample_from_row(written) == original
 
 
+@pytest.mark.parametrize("before", [(), (ToolCall(id="a", name="look"),)])
+def test_all_that_an_assistant_says_before_its_calls_is_one_turn(before: tuple[ToolCall, ...]) -> None:
+    """Else the chat that is stored would be read back as another one."""
+    call = ToolCall(id="b", name="look")
+    first = Message(role="assistant", content="Let me see.", tool_calls=before)
+    chat = as_chat(
+        (first, Message(role="assistant", content="One moment."), Message(role="assistant", tool_calls=(call,)))
+    )
+    assert chat == (Message(role="assistant", content="Let me see.\nOne moment.", tool_calls=(*before, call)),)
+    assert as_chat(chat) == chat
+
+
 LOOSE = st.builds(
     Message,
     role=st.sampled_from(["user", "assistant", "tool", "function"]),
@@ -863,3 +876,8 @@ JUNK = st.recursive(
 def test_no_trace_can_break_the_reading(columns: dict[str, Any]) -> None:
     mapped = samples_from_rows([row(**columns)])
     assert len(mapped.samples) + len(mapped.skipped) == 1
+    parted = replayability(mapped.samples)
+    assert len(parted.replayable) + sum(parted.left_out.values()) == len(mapped.samples)
+    for found in mapped.samples:
+        assert Sample.model_validate_json(found.model_dump_json()) == found
+        assert sample_from_row(sample_to_row(found)).output == found.output

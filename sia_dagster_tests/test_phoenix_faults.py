@@ -1,24 +1,40 @@
 """What goes wrong between here and Phoenix is asked again where that helps, and else said with what to set."""
 
 import sys
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from sia_dagster.adapters.phoenix.annotations import PhoenixAnnotations
 from sia_dagster.adapters.phoenix.client import PhoenixConnection, open_server
+from sia_dagster.adapters.phoenix.prompts import PhoenixPrompts
 from sia_dagster.adapters.phoenix.traces import PhoenixTraces
-from sia_dagster.core.errors import ConfigError, TraceError
+from sia_dagster.core.errors import ConfigError, PublishError, TraceError, WriteBackError
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.ports import SpanQuery
+from sia_dagster.core.write_back import SpanEvaluation
 from sia_dagster_tests.phoenix_proxy import Fault, PhoenixProxy, no_wait
 from sia_dagster_tests.phoenix_server import Phoenix, PhoenixProject, llm_span
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 WEEK = TimeWindow(key="2026-09-28", start=START, end=START + timedelta(days=7))
 QUERY = SpanQuery(window=WEEK)
+NOWHERE = "http://127.0.0.1:9"
+"""Behind a proxy that answers everything itself."""
 KEY = SecretStr("px-secret")
+
+
+def everything_told(error: BaseException) -> str:
+    """What a log shows of an error: its message and those of its causes."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return "\n".join(f"{each!s} {each!r}" for each in chain)
 
 
 def count_spans(project: PhoenixProject, proxy: PhoenixProxy, waits: list[float], **changes: Any) -> int:
@@ -132,7 +148,10 @@ def test_what_the_server_says_stands_on_one_line(two_calls: PhoenixProject, deta
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:6006", "ftp://example.com", "http://", "", "http://example.com:99999"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:6006", "ftp://example.com", "http://", "", "http://example.com:99999", "http://example.com/\x7f"],
+)
 def test_what_is_no_address_is_said_before_anything_is_asked(address: str) -> None:
     with pytest.raises(ConfigError, match=r"traces\.base_url"):
         list(PhoenixTraces(PhoenixConnection(base_url=address)).spans(QUERY))
@@ -145,11 +164,67 @@ def test_a_key_that_no_header_can_hold_is_not_shown() -> None:
     assert "schl" not in str(refused.value)
 
 
-def test_user_and_password_in_the_address_stay_out_of_messages() -> None:
-    connection = PhoenixConnection(base_url="http://anna:hush@127.0.0.1:9/px", max_attempts=1)
-    with pytest.raises(TraceError, match=r"at http://127\.0\.0\.1:9/px gave no answer") as refused:
-        list(PhoenixTraces(connection).spans(QUERY))
-    assert "hush" not in str(refused.value)
+@pytest.mark.parametrize("key", ["px-secret\n", " px-secret", "px\nsecret", "px-secret\x00"])
+def test_a_key_with_a_line_break_is_told_before_it_is_sent_and_not_shown(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PhoenixProxy(NOWHERE) as proxy:
+        given = PhoenixConnection(base_url=proxy.base_url, api_key=SecretStr(key))
+        with pytest.raises(ConfigError, match=r"traces\.api_key: .*line break") as refused:
+            PhoenixTraces(given).probe(QUERY)
+        assert "secret" not in everything_told(refused.value)
+        monkeypatch.setenv("PHOENIX_CLIENT_HEADERS", "x-gateway=px%0Asecret")
+        with pytest.raises(ConfigError, match="PHOENIX_CLIENT_HEADERS") as refused:
+            PhoenixTraces(PhoenixConnection(base_url=proxy.base_url)).probe(QUERY)
+        assert "secret" not in everything_told(refused.value)
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("status", [401, 422, 500])
+def test_a_key_that_the_server_repeats_is_not_shown(status: int) -> None:
+    with PhoenixProxy(NOWHERE, [Fault(status=status, detail="no such key: px-secret")]) as proxy:
+        given = PhoenixConnection(base_url=proxy.base_url, api_key=KEY)
+        with pytest.raises(TraceError, match=f"status {status}") as refused:
+            PhoenixTraces(given, wait=no_wait).probe(QUERY)
+    assert proxy.keys[0] == "Bearer px-secret"
+    assert "px-secret" not in everything_told(refused.value)
+
+
+def test_user_and_password_in_the_address_are_sent_and_stay_out_of_messages() -> None:
+    with PhoenixProxy(NOWHERE, [Fault(status=404)]) as proxy:
+        address = proxy.base_url.replace("http://", "http://anna:hu%20sh@")
+        with pytest.raises(TraceError, match=rf"at {proxy.base_url} refused") as refused:
+            list(PhoenixTraces(PhoenixConnection(base_url=address)).spans(QUERY))
+    assert proxy.keys == [f"Basic {b64encode(b'anna:hu sh').decode()}"]
+    assert "sh@" not in everything_told(refused.value)
+
+
+MALFORMED = [b"{}", b"[]", b"null", b'{"data": null}', b'{"data": [1]}', b'{"data": [{}]}', b'{"data": ["ab"]}']
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+def test_json_that_is_no_answer_is_an_error_of_ours(body: bytes) -> None:
+    evaluation = SpanEvaluation(span_id="a", evaluator="e", kind="code", started=START, score=1.0)
+    with PhoenixProxy(NOWHERE, [Fault(body=body)]) as proxy:
+        given, wait = PhoenixConnection(base_url=proxy.base_url), no_wait
+        with pytest.raises(TraceError, match="is no Phoenix server"):
+            list(PhoenixTraces(given, wait=wait).spans(QUERY))
+        with pytest.raises(TraceError, match="is no Phoenix server"):
+            PhoenixTraces(given, wait=wait).probe(QUERY)
+        with pytest.raises(PublishError, match="is no Phoenix server"):
+            PhoenixPrompts(given, wait=wait).versions("desk")
+        with pytest.raises(WriteBackError, match="is no Phoenix server"):
+            PhoenixAnnotations(given, wait=wait).write([evaluation], now=START)
+
+
+@pytest.mark.parametrize("body", [b'{"data": [{}]}', b'{"data": [{"span_id": "a", "name": "n"}]}', b'{"data": 1}'])
+def test_annotations_that_are_none_are_an_error_of_ours(two_calls: PhoenixProject, body: bytes) -> None:
+    waits: list[float] = []
+    with (
+        PhoenixProxy(two_calls.base_url, [Fault(path="/span_annotations", body=body)]) as proxy,
+        pytest.raises(TraceError, match="is no Phoenix server"),
+    ):
+        count_spans(two_calls, proxy, waits)
 
 
 def test_without_a_key_of_its_own_phoenixs_variables_are_used(

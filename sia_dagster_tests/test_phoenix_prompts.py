@@ -216,6 +216,15 @@ def test_a_creation_that_was_turned_away_is_repeated(phoenix: Phoenix) -> None:
         assert [version.id for version in prompts.versions(project.name)] == [version_id]
 
 
+@pytest.mark.parametrize("fault", [Fault(page=True), Fault(body=b"{}"), Fault(body=b'{"data": []}')])
+def test_a_tag_that_is_not_there_was_not_moved(phoenix: Phoenix, fault: Fault) -> None:
+    with (
+        PhoenixProxy(phoenix.base_url, [fault]) as proxy,
+        pytest.raises(PublishError, match=r"is no Phoenix server|does not show it on the version v1"),
+    ):
+        hub(phoenix, base_url=proxy.base_url).set_label("desk", "v1", "production")
+
+
 def test_refusals_of_the_server_are_errors_of_publishing(phoenix: Phoenix) -> None:
     with pytest.raises(PublishError, match=r"refused a request \(status 4"):
         hub(phoenix).set_label("any", "no-such-version", "production")

@@ -124,6 +124,13 @@ def test_long_texts_are_cut_with_a_mark(project: PhoenixProject) -> None:
     assert whole == {"label": "l" * 100, "score": 1.0, "explanation": "x" * 10_000}
 
 
+def test_half_an_emoji_can_be_sent(project: PhoenixProject) -> None:
+    (span,) = spans(project, 1)
+    assert write(project, said(span, label="half \ud83d", explanation="\ude00 half")).updated == 1
+    (one,) = stored(project, span)
+    assert (one["result"]["label"], one["result"]["explanation"]) == ("half \ufffd", "\ufffd half")
+
+
 def test_what_cannot_be_stored_is_left_out_with_its_reason(project: PhoenixProject) -> None:
     (span,) = spans(project, 1)
     report = write(

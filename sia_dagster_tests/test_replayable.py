@@ -157,6 +157,8 @@ def test_parts_that_a_chat_endpoint_cannot_take_are_no_call(part: JsonObject) ->
         ({"type": "computer_20250124", "name": "computer"}, "computer_20250124"),
         ({"google_search": {}}, "google_search"),
         ({}, "''"),
+        ({"type": ["function"], "name": "look"}, "['function']"),
+        ({"type": {"a": 1}}, "{'a': 1}"),
     ],
 )
 def test_tools_at_the_provider_are_no_call(tool: JsonObject, name: str) -> None:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sia_dagster.core.errors import WriteBackError
 from sia_dagster.core.models import EvalMetrics, EvaluatorKind
-from sia_dagster.core.write_back import NotTaken, WriteReport, evaluations_to_write
+from sia_dagster.core.write_back import NotTaken, WriteReport, evaluations_to_write, outcome
 
 START = datetime(2026, 9, 14, tzinfo=UTC)
 STARTED = {"s1": START, "s2": START}
@@ -50,6 +51,12 @@ def test_a_label_alone_goes_back() -> None:
     assert evaluations_to_write({"s1": (said("tone", label="kind"),)}, STARTED)[0].score is None
 
 
+def test_evaluations_of_spans_that_the_window_no_longer_samples_are_told() -> None:
+    evals = {"s3": (said("tone", score=1.0),), "s1": (said("tone", score=1.0),)}
+    with pytest.raises(WriteBackError, match=r"1 evaluated spans .* the first s3.*`eval_results` again"):
+        evaluations_to_write(evals, STARTED)
+
+
 @pytest.mark.parametrize(
     ("report", "complete"),
     [
@@ -62,3 +69,22 @@ def test_a_label_alone_goes_back() -> None:
 )
 def test_a_report_is_complete_where_nothing_more_could_be_taken(report: WriteReport, complete: bool) -> None:
     assert report.complete is complete
+
+
+def test_what_became_of_them_is_one_sentence() -> None:
+    assert outcome(WriteReport(offered=2, updated=2)) == "2 of 2 evaluations are in the trace store."
+    told = outcome(
+        WriteReport(
+            offered=9,
+            updated=4,
+            unmatched=("s1", "s2"),
+            too_old=("s0",),
+            not_taken=(NotTaken(span_id="s3", evaluator="tone", reason="its score is nan"),),
+            faults=("the server failed", "and again"),
+        )
+    )
+    assert told == (
+        "4 of 9 evaluations are in the trace store; 1 spans are too old to be updated; "
+        "2 spans are unknown to the store, the first s1; 1 were not taken, the first since its score is nan; "
+        "the server failed and again."
+    )

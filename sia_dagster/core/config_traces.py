@@ -1,10 +1,17 @@
 """Where a loop's traces are: one section for each kind of trace store."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sia_dagster.core.config_values import SecretName, Section
+
+
+def _without_user(address: str) -> str:
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("the address comes with a user, which would be shown; write the secret as api_key: ${NAME}")
+    return address
 
 
 class LocalTracesConfig(Section):
@@ -41,7 +48,7 @@ class PhoenixTracesConfig(_RemoteSection):
     """Traces in a Phoenix server."""
 
     source: Literal["phoenix"]
-    base_url: str = "http://127.0.0.1:6006"
+    base_url: Annotated[str, AfterValidator(_without_user)] = "http://127.0.0.1:6006"
     project: str = Field(default="default", min_length=1)
     api_key: SecretName | None = None
     """Written `${NAME}`; None for a server without authentication."""

@@ -13,7 +13,8 @@ from sia_dagster.adapters.storage import StoragePath
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import EvalMetrics, EvaluatorKind, Sample
 from sia_dagster.core.ports import EvaluationStore, SpanQuery
-from sia_dagster.core.write_back import evaluations_to_write
+from sia_dagster.core.text import storable
+from sia_dagster.core.write_back import evaluations_to_write, outcome
 from sia_dagster.runners.frames import SAID, evaluations, keep_newest, said_in, samples_frame
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import window_between
@@ -44,6 +45,8 @@ class EvalPipeline:
     """Passed to the evaluator."""
     store: EvaluationStore | None = None
     """Where `upsert` sends evaluations besides the file; None for traces that are files."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """Aware: tells spans that the store does not update any more from unknown ones."""
 
     def run(self, evaluator: Any, telemetry: Mapping[str, Any], *, upsert: bool) -> "pd.DataFrame":
         """A row for each span: `context.span_id` and `eval.<name>.label|score|explanation|error`.
@@ -60,7 +63,8 @@ class EvalPipeline:
         check_name(self.name)
         takes_frame = _takes_frame(evaluator)
         samples = self.spans(_query(telemetry)).samples
-        said = self._by_frame(evaluator, samples) if takes_frame else self._by_sample(evaluator, samples)
+        rows = self._by_frame(evaluator, samples) if takes_frame else self._by_sample(evaluator, samples)
+        said = [storable(row) for row in rows]
         table = evaluations(self.name, samples, said)
         if upsert and samples:
             keep_newest(self.storage / "evaluations" / f"{self.name}.parquet", table)
@@ -77,10 +81,10 @@ class EvalPipeline:
         rows = zip(samples, said, strict=True)
         evals = {sample.span_id: (EvalMetrics(name=self.name, source=source, **row),) for sample, row in rows}
         started = {sample.span_id: sample.start_time for sample in samples}
-        report = self.store.write(evaluations_to_write(evals, started), now=datetime.now(UTC))
+        report = self.store.write(evaluations_to_write(evals, started), now=self.clock())
         table.attrs["write_report"] = report.model_dump()
-        if not report.complete:
-            _log.warning("%s: of %d evaluations %d are in the trace store", self.name, report.offered, report.updated)
+        if report.updated < report.offered or not report.complete:
+            _log.warning("%s: %s", self.name, outcome(report))
 
     def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
         if not samples:

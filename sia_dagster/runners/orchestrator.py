@@ -15,6 +15,7 @@ from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import When, window_between
 from sia_dagster.runners.workflow import Models, Traces, Workflow, chat_settings, check_name, open_traces
 from sia_dagster.wiring.stages import LoopSession, eval_constants, evaluate_window, search_window, validate_window
+from sia_dagster.wiring.stores import span_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +115,7 @@ class WorkflowOrchestrator:
 
         window = window_between(start_date, end_date)
         session = self._workflow.session(window, evaluator_names, limit)
-        spans = self.spans(SpanQuery(window=window, sample_limit=limit))
+        spans = self.spans(span_query(session.loop, window))
         evals: dict[str, tuple[EvalMetrics, ...]] = run_to_end(lambda: evaluate_window(session, spans.samples)).value
         constants = eval_constants(session.loop, session.folder)
         return build_baseline(session.loop.name, window, spans, evals, constants, self._workflow.registry)

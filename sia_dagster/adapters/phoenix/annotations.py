@@ -10,6 +10,7 @@ from sia_dagster.adapters.phoenix.faults import BrokenReply
 from sia_dagster.adapters.phoenix.said import OURS
 from sia_dagster.core.errors import WriteBackError
 from sia_dagster.core.models import EvaluatorKind, Value
+from sia_dagster.core.text import storable
 from sia_dagster.core.write_back import NotTaken, SpanEvaluation, WriteReport
 
 if TYPE_CHECKING:
@@ -140,9 +141,8 @@ def _why_not(evaluation: SpanEvaluation) -> str | None:
 
 def _cut(text: str | None, longest: int) -> str | None:
     """The text, cut with a mark where it is longer; None for an empty one."""
-    if text and len(text) > longest:
-        return text[: longest - len(_MARK)] + _MARK
-    return text or None
+    whole = storable(text or "")
+    return (whole if len(whole) <= longest else whole[: longest - len(_MARK)] + _MARK) or None
 
 
 def _is_cut(evaluation: SpanEvaluation) -> bool:

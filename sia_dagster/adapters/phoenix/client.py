@@ -1,10 +1,10 @@
 """A Phoenix server, asked patiently: retries, timeouts and errors that say which setting to look at."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 
@@ -43,6 +43,8 @@ class PhoenixServer:
         self.error: type[SiaError] = SiaError
         """What a failed request is raised as."""
         self.wait: Wait = threading.Event().wait
+        self.secrets: tuple[str, ...] = ()
+        """What no message may hold."""
 
     @property
     def timeout(self) -> int:
@@ -74,28 +76,34 @@ class PhoenixServer:
             self.wait(delay_before_retry(failure, key=self._connection.base_url, attempt=attempt))
             attempt += 1
 
-    def get(self, path: str, **params: Any) -> JsonObject:
-        """The JSON object at GET `path`, for what Phoenix's client has no method. Raises `self.error`."""
+    def page(self, path: str, **params: Any) -> tuple[list[JsonObject], str | None]:
+        """The items at GET `path` and the cursor of the next page, for what Phoenix's client has no method.
 
-        def question(_: "Client") -> JsonObject:
+        Raises `self.error`.
+        """
+
+        def question(_: "Client") -> tuple[list[JsonObject], str | None]:
             reply = self._http.get(path, params=params)
             reply.raise_for_status()
-            body: JsonObject = reply.json()
-            return body
+            body = reply.json()
+            return [dict(item) for item in body["data"]], body.get("next_cursor") or None
 
         return self.ask(question)
 
     def _refused(self, failure: Failure, attempts: int) -> SiaError:
+        """The error, without what a server repeats of our headers."""
         has_key = self._connection.api_key is not None
-        return self.error(sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key))
+        told = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
+        for secret in self.secrets:
+            told = told.replace(secret, "***")
+        return self.error(told)
 
     def project_id(self) -> str:
         """The platform's id of the project: unlike its name it may stand in any path.
 
         Raises `self.error` where the server has no such project, with those that it has.
         """
-        projects = self.ask(lambda client: client.projects.list())
-        found = {str(project["name"]): str(project["id"]) for project in projects}
+        found = self.ask(lambda client: {str(p["name"]): str(p["id"]) for p in client.projects.list()})
         if self.project not in found:
             raise self.error(
                 f"Phoenix at {shown(self._connection.base_url)} has no project {self.project!r}; set traces.project to "
@@ -126,19 +134,25 @@ def open_server(
     if connection.api_key is not None:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         headers["Authorization"] = f"Bearer {connection.api_key.get_secret_value()}"
+    _check_headers(value.removeprefix("Bearer ") for value in headers.values())
+    address, login = _address(connection)
     try:
-        http = HttpClient(base_url=_address(connection), headers=headers, timeout=connection.timeout_seconds)
-    except (InvalidURL, UnicodeEncodeError) as bad:
-        raise ConfigError(f"neither may hold other than plain characters ({type(bad).__name__})", key=_KEYS) from bad
+        http = HttpClient(base_url=address, auth=login, headers=headers, timeout=connection.timeout_seconds)
+    except InvalidURL as bad:
+        raise ConfigError(f"it may hold none but plain characters ({type(bad).__name__})", key=_ADDRESS) from bad
     with http:
         server = PhoenixServer(Client(http_client=http), http, connection)
         server.error = error
+        told = (value.removeprefix("Bearer ") for value in headers.values())
+        server.secrets = tuple(value for value in told if len(value) >= _SHORTEST_SECRET)
         if wait is not None:
             server.wait = wait
         yield server
 
 
-_KEYS = "traces.base_url, traces.api_key"
+_ADDRESS = "traces.base_url"
+_SHORTEST_SECRET = 8
+"""Characters: shorter header values are words such as `eu`, which a message may need."""
 
 
 def shown(url: str) -> str:
@@ -147,15 +161,28 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _address(connection: PhoenixConnection) -> str:
-    """The server's address. Raises ConfigError for what is none."""
+def _check_headers(values: Iterable[str]) -> None:
+    """Raise ConfigError, without the value, for what no header can hold: a client would quote it when it is sent."""
+    for value in values:
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise ConfigError(
+                "the key, or what PHOENIX_CLIENT_HEADERS says, holds a line break, a blank at an end or a letter "
+                "outside ASCII; set it again without",
+                key="traces.api_key",
+            )
+
+
+def _address(connection: PhoenixConnection) -> tuple[str, tuple[str, str] | None]:
+    """The server's address, and the user and password that stood in it: clients show addresses in their errors.
+
+    Raises ConfigError for what is no address.
+    """
     try:
         parts = urlsplit(connection.base_url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(
-            "this is no http:// or https:// address, such as http://127.0.0.1:6006", key="traces.base_url"
-        )
-    return connection.base_url
+        raise ConfigError("this is no http:// or https:// address, such as http://127.0.0.1:6006", key=_ADDRESS)
+    login = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), login

@@ -1,13 +1,16 @@
 """Policies as prompts with tags in Phoenix."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.phoenix.client import PhoenixConnection, PhoenixServer, Wait, open_server
 from sia_dagster.adapters.phoenix.prompt_versions import NAME, prompt_version, suggestion
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.models import Actions
 from sia_dagster.core.ports import HubVersion
+
+if TYPE_CHECKING:
+    from phoenix.client import Client
 
 _PAGE = 100
 
@@ -46,23 +49,35 @@ class PhoenixPrompts:
         _check_name(label, "tag")
         with open_server(self._connection, error=PublishError, wait=self._wait) as server:
             server.ask(lambda client: client.prompts.tags.create(prompt_version_id=version_id, name=label))
+            # The answer is empty, so that whatever is no Phoenix seems to give it as well.
+            if label not in _labels(server, version_id):
+                raise PublishError(
+                    f"Phoenix took the tag {label!r} of the prompt {prompt!r} and does not show it on the version "
+                    f"{version_id}; publish again, and look at the prompt there if it says so again"
+                )
 
 
 def _listed(server: PhoenixServer, prompt: str) -> Iterator[dict[str, Any]]:
     """All versions as the server lists them, newest first; none of an unknown prompt."""
-    cursor: dict[str, str] = {}
+    more: dict[str, str] = {}
     while True:
-        page = server.get(f"v1/prompts/{prompt}/versions", limit=_PAGE, **cursor)
-        yield from page["data"]
-        if not page.get("next_cursor"):
+        versions, cursor = server.page(f"v1/prompts/{prompt}/versions", limit=_PAGE, **more)
+        yield from versions
+        if cursor is None:
             return
-        cursor = {"cursor": page["next_cursor"]}
+        more = {"cursor": cursor}
 
 
 def _hub_version(server: PhoenixServer, version: dict[str, Any]) -> HubVersion:
-    tags = server.ask(lambda client: client.prompts.tags.list(prompt_version_id=version["id"]))
-    labels = tuple(sorted(str(tag["name"]) for tag in tags))
-    return HubVersion(id=version["id"], message=version.get("description") or "", labels=labels)
+    version_id = server.ask(lambda _: str(version["id"]))
+    return HubVersion(id=version_id, message=version.get("description") or "", labels=_labels(server, version_id))
+
+
+def _labels(server: PhoenixServer, version_id: str) -> tuple[str, ...]:
+    def question(client: "Client") -> tuple[str, ...]:
+        return tuple(sorted(str(tag["name"]) for tag in client.prompts.tags.list(prompt_version_id=version_id)))
+
+    return server.ask(question)
 
 
 def _check_name(name: str, what: str) -> None:

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.phoenix.client import PhoenixServer
 from sia_dagster.core.models import JsonObject
 from sia_dagster.core.text import storable
+
+if TYPE_CHECKING:
+    from phoenix.client import Client
 
 OURS = "sia_dagster"
 """Identifies our annotations: an evaluator's next one takes the place of its last, and nobody else's is touched."""
@@ -22,12 +25,13 @@ def read_annotations(server: PhoenixServer, project_id: str, span_ids: Sequence[
     several with one name the last changed counts. Left out are notes, and what a loop wrote there itself: the same
     window read again is the same. Raises the session's error.
     """
-    found = server.ask(
-        lambda client: client.spans.get_span_annotations(
-            span_ids=span_ids, project_identifier=project_id, timeout=server.timeout
+
+    def question(client: "Client") -> dict[str, JsonObject]:
+        return columns_of(
+            client.spans.get_span_annotations(span_ids=span_ids, project_identifier=project_id, timeout=server.timeout)
         )
-    )
-    return columns_of(found)
+
+    return server.ask(question)
 
 
 def columns_of(annotations: Iterable[Mapping[str, Any]]) -> dict[str, JsonObject]:

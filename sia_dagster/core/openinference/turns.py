@@ -40,21 +40,22 @@ def _images(message: Message) -> list[str]:
 
 
 def _joined(messages: Iterable[Message]) -> list[Message]:
-    """Calls joined with the assistant message right before them."""
+    """Calls joined with the assistant message right before them, and what that makes with the one before it."""
     turns: list[Message] = []
     for message in messages:
-        last = turns[-1] if turns else None
-        if (
-            last
-            and last.role == message.role == "assistant"
-            and message.tool_calls
-            and not (last.parts or message.parts)
-        ):
-            said = "\n".join(text for text in (last.content, message.content) if text) or last.content
-            turns[-1] = last.model_copy(update={"content": said, "tool_calls": last.tool_calls + message.tool_calls})
-        else:
-            turns.append(message)
+        turns.append(message)
+        while len(turns) > 1 and _goes_on(*turns[-2:]):
+            last = turns.pop()
+            said = "\n".join(text for text in (turns[-1].content, last.content) if text) or turns[-1].content
+            calls = turns[-1].tool_calls + last.tool_calls
+            turns[-1] = turns[-1].model_copy(update={"content": said, "tool_calls": calls})
     return turns
+
+
+def _goes_on(before: Message, message: Message) -> bool:
+    """Whether a message is calls that belong to the one before it."""
+    both = before.role == message.role == "assistant" and not (before.parts or message.parts)
+    return both and bool(message.tool_calls)
 
 
 def _paired(messages: Sequence[Message]) -> tuple[Message, ...]:

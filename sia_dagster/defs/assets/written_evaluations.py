@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.span_table import SampledSpans
-from sia_dagster.core.write_back import WriteReport, evaluations_to_write
+from sia_dagster.core.write_back import WriteReport, evaluations_to_write, outcome
 from sia_dagster.defs.claims import EVALUATIONS_ARE_BACK
 from sia_dagster.defs.metadata import table
 from sia_dagster.defs.names import LoopNames
@@ -45,7 +45,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             started = {row["span_id"]: row["start_time"] for row in traces.rows}
             evaluations = evaluations_to_write(evals_from_rows(eval_results.to_dict("records")), started)
             report = stage.traces.evaluations().write(evaluations, now=stage.clock.time(stage.window))
-            return dg.MaterializeResult(value=report, metadata=_metadata(report), check_results=[_claim(report)])
+            claim = EVALUATIONS_ARE_BACK.holds(report.complete, outcome(report))
+            return dg.MaterializeResult(value=report, metadata=_metadata(report), check_results=[claim])
 
     return written_evaluations
 
@@ -62,19 +63,3 @@ def _metadata(report: WriteReport) -> dict[str, Any]:
         "unmatched": table({"span": span_id} for span_id in report.unmatched[:MOST_SHOWN]),
         "faults": table({"what happened": fault} for fault in report.faults),
     }
-
-
-def _claim(report: WriteReport) -> dg.AssetCheckResult:
-    facts = {
-        f"{len(report.too_old)} spans are too old to be updated": report.too_old,
-        f"{len(report.unmatched)} spans are unknown to the store, the first {report.unmatched[:1]}": report.unmatched,
-        f"{len(report.not_taken)} were not taken, the first since {_first(report)}": report.not_taken,
-        " ".join(report.faults): report.faults,
-    }
-    told = "; ".join(sentence for sentence, rows in facts.items() if rows)
-    sentence = f"{report.updated} of {report.offered} evaluations are in the trace store{f'; {told}' if told else ''}."
-    return EVALUATIONS_ARE_BACK.holds(report.complete, sentence)
-
-
-def _first(report: WriteReport) -> str:
-    return report.not_taken[0].reason if report.not_taken else ""
