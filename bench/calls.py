@@ -14,8 +14,8 @@ from pathlib import Path
 
 import aiohttp
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-from sia_dagster.adapters.openai_chat import OpenAIChat
+from sia_dagster.adapters.engine.chat import OpenAIChat
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.ports import ChatRequest

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-from sia_dagster.adapters.openai_chat import OpenAIChat
+from sia_dagster.adapters.engine.chat import OpenAIChat
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import ChatReply, ChatRequest

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sia_dagster.adapters.openai_chat import CompletionStore, LedgerScope, OpenAIChat
+from sia_dagster.adapters.engine.chat import CompletionStore, LedgerScope, OpenAIChat
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.evaluators.llm_classify import JudgeSpec, LLMClassify
 from sia_dagster.core.models import EvalMetrics, Message, Sample

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-from sia_dagster.adapters.openai_chat import OpenAIChat
+from sia_dagster.adapters.engine.chat import OpenAIChat
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig, PolicyConfig
 from sia_dagster.core.evaluators import build_evaluator
 from sia_dagster.core.models import Actions, EvalConstant, EvalMetrics, Message, Sample, Split, StateActions, TimeWindow

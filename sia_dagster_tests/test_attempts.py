@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.attempts import (
+from sia_dagster.adapters.engine.attempts import (
     FIRST_DELAY,
     LONGEST_DELAY,
     LONGEST_RETRY_AFTER,

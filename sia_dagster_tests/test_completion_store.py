@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope, request_key
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.models import ToolCall
 from sia_dagster.core.ports import ChatReply, ChatRequest
@@ -135,7 +135,7 @@ def test_threads_share_one_store(store: CompletionStore) -> None:
 
 _FILL = """
 import sys
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.ports import ChatReply
 scope = LedgerScope(loop="desk", window="2026-11-02")
 reply = ChatReply(text=sys.argv[2], prompt_tokens=1)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sia_dagster.adapters.endpoint_probe import list_models
+from sia_dagster.adapters.engine.probe import list_models
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
 from sia_dagster.demo.server import SimulatedProvider

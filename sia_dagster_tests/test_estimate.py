@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.prices import price_of
+from sia_dagster.adapters.engine.prices import price_of
 from sia_dagster.core.baseline import build_baseline
 from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
 from sia_dagster.core.errors import ConfigError

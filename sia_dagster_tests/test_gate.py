@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.gate import ConcurrencyGate
+from sia_dagster.adapters.engine.gate import ConcurrencyGate
 
 
 async def _rounds(gate: ConcurrencyGate, limited: Sequence[bool]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from sia_dagster.adapters.completion_store import CompletionStore, request_key
+from sia_dagster.adapters.engine.store import CompletionStore, request_key
 from sia_dagster_tests.chats import Desk, ask
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion
 

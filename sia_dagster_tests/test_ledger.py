@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-from sia_dagster.adapters.ledger import Ledger
-from sia_dagster.adapters.prices import DEFAULT_PRICES, cost_usd, price_of
+from sia_dagster.adapters.engine.ledger import Ledger
+from sia_dagster.adapters.engine.prices import DEFAULT_PRICES, cost_usd, price_of
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.config import LLMConfig, Price
 from sia_dagster.core.errors import BudgetReached, ConfigError
 from sia_dagster.core.models import Spend

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sia_dagster.adapters.openai_chat import OpenAIChat
+from sia_dagster.adapters.engine.chat import OpenAIChat
 from sia_dagster.core.errors import BudgetReached, CallFailed, ConfigError, EndpointRefused, SiaError
 from sia_dagster.core.models import ToolCall
 from sia_dagster.core.ports import ChatReply
@@ -427,5 +427,5 @@ def test_a_block_can_be_entered_again(tmp_path: Path) -> None:
 
 def test_importing_the_engine_loads_no_client() -> None:
     heavy = "{'openai', 'aiohttp', 'httpx', 'numpy', 'pandas'}"
-    code = f"import sys, sia_dagster.adapters.openai_chat; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    code = f"import sys, sia_dagster.adapters.engine.chat; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

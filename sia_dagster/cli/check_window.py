@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sia_dagster.adapters.prices import price_of
+from sia_dagster.adapters.engine.prices import price_of
 from sia_dagster.cli.check_calls import Calls, calls_finding, look_at_calls
 from sia_dagster.cli.checks import Finding, Result, finding
 from sia_dagster.cli.project import CommandProject

@@ -89,7 +89,7 @@ def _storage(projects: Sequence[CommandProject]) -> str:
 
 def _endpoint(projects: Sequence[CommandProject]) -> str | tuple[Result, str]:
     """Also looks for the configured models among those that the endpoint lists."""
-    from sia_dagster.adapters.endpoint_probe import list_models, public_address
+    from sia_dagster.adapters.engine.probe import list_models, public_address
 
     with _reached(projects[0]) as llm:
         listed = asyncio.run(list_models(llm, api_key=require(llm.api_key) if llm.api_key else None))

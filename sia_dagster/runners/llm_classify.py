@@ -23,7 +23,7 @@ from sia_dagster.core.models import EvalMetrics
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sia_dagster.adapters.openai_chat import OpenAIChat
+    from sia_dagster.adapters.engine.chat import OpenAIChat
 
 Result = TypeVar("Result")
 Rails = Sequence[str] | Mapping[str, float]
@@ -88,8 +88,8 @@ class _Session(NamedTuple):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenAIChat"]:
-        from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-        from sia_dagster.adapters.openai_chat import OpenAIChat
+        from sia_dagster.adapters.engine.chat import OpenAIChat
+        from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 
         scope = LedgerScope(loop="llm_classify", window="")
         with closing(CompletionStore(self.completions)) as store:

@@ -30,8 +30,8 @@ async def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> As
 
     Raises ConfigError where the variable of the API key is not set.
     """
-    from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-    from sia_dagster.adapters.openai_chat import OpenAIChat
+    from sia_dagster.adapters.engine.chat import OpenAIChat
+    from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 
     settings.completions.parent.mkdir(parents=True, exist_ok=True)
     key = _api_key(settings)
@@ -49,7 +49,7 @@ def _api_key(settings: ChatSettings) -> str | None:
 
 def window_ledger(settings: ChatSettings, loop: str, window: TimeWindow) -> dict[str, Spend]:
     """What a window has paid so far in all its stages and runs, by stage and model."""
-    from sia_dagster.adapters.completion_store import CompletionStore
+    from sia_dagster.adapters.engine.store import CompletionStore
 
     with closing(CompletionStore(settings.completions)) as store:
         return store.ledger(loop, window.key)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sia_dagster.adapters.arize.client import ArizeConnection
 from sia_dagster.adapters.arize.faults import Fault, fault_of
-from sia_dagster.adapters.attempts import Failure, delay_before_retry
+from sia_dagster.adapters.engine.attempts import Failure, delay_before_retry
 
 Result = TypeVar("Result")
 Wait = Callable[[float], object]

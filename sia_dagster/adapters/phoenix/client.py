@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 
-from sia_dagster.adapters.attempts import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.attempts import Failure, course, delay_before_retry
 from sia_dagster.adapters.phoenix.faults import failure_of, sentence
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.models import JsonObject, Value

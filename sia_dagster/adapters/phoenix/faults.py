@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from sia_dagster.adapters.attempts import Failure, retry_after
+from sia_dagster.adapters.engine.attempts import Failure, retry_after
 
 if TYPE_CHECKING:
     import httpx

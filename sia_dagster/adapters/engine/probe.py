@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from sia_dagster.adapters.attempts import Failure
-from sia_dagster.adapters.endpoint import Endpoint, _root, _shown
+from sia_dagster.adapters.engine.attempts import Failure
+from sia_dagster.adapters.engine.endpoint import Endpoint, _root, _shown
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.errors import CallFailed
 

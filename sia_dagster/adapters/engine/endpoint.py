@@ -4,8 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sia_dagster.adapters.attempts import Failure, retry_after
-from sia_dagster.adapters.completions import BadReply, body_of, error_message, parse_completion
+from sia_dagster.adapters.engine.attempts import Failure, retry_after
+from sia_dagster.adapters.engine.completions import BadReply, body_of, error_message, parse_completion
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.errors import ConfigError, EndpointRefused
 from sia_dagster.core.ports import ChatReply, ChatRequest

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from sia_dagster.adapters.attempts import Failure, course, delay_before_retry
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope, request_key
-from sia_dagster.adapters.completions import estimate_prompt
-from sia_dagster.adapters.endpoint import Endpoint
-from sia_dagster.adapters.gate import ConcurrencyGate
-from sia_dagster.adapters.ledger import Ledger
+from sia_dagster.adapters.engine.attempts import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.completions import estimate_prompt
+from sia_dagster.adapters.engine.endpoint import Endpoint
+from sia_dagster.adapters.engine.gate import ConcurrencyGate
+from sia_dagster.adapters.engine.ledger import Ledger
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.models import Spend

@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sia_dagster.adapters.completion_store import CompletionStore, LedgerScope
-from sia_dagster.adapters.prices import cost_usd, price_of
+from sia_dagster.adapters.engine.prices import cost_usd, price_of
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.errors import BudgetReached, ConfigError
 from sia_dagster.core.models import Spend
