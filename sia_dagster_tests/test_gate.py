@@ -1,56 +1,16 @@
-"""The number of calls in flight follows sustained 429s, and only those."""
+"""Places for calls in flight: in order of arrival, never more than the limit, none lost."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.gate import ConcurrencyGate
 
 
-async def _rounds(gate: ConcurrencyGate, limited: Sequence[bool]) -> None:
-    for each in limited:
-        async with gate.slot() as slot:
-            slot.limited = each
-
-
-def _limit_after(most: int, limited: Sequence[bool]) -> int:
-    gate = ConcurrencyGate(most)
-    asyncio.run(_rounds(gate, limited))
-    return gate.limit
-
-
-def test_a_stray_429_changes_nothing() -> None:
-    assert _limit_after(32, ([False] * 40 + [True]) * 20) == 32
-
-
-def test_sustained_429s_halve_the_limit_down_to_one() -> None:
-    assert _limit_after(32, [True] * 8) == 16
-    assert _limit_after(32, [True] * 200) == 1
-
-
-def test_the_limit_recovers_stepwise_to_where_it_was() -> None:
-    gate = ConcurrencyGate(32)
-    asyncio.run(_rounds(gate, [True] * 8))
-    limits = []
-    for _ in range(8):
-        asyncio.run(_rounds(gate, [False] * 16))
-        limits.append(gate.limit)
-    assert limits == sorted(limits)
-    assert limits[0] == 20
-    assert limits[-1] == 32
-
-
-@given(st.integers(1, 64), st.lists(st.booleans(), max_size=300))
-def test_the_limit_stays_between_one_and_the_configured_number(most: int, limited: list[bool]) -> None:
-    assert 1 <= _limit_after(most, limited) <= most
-
-
-def test_one_burst_halves_once() -> None:
-    """All 32 in flight are refused at once: they began before the halving, so they are one piece of news."""
-    gate = ConcurrencyGate(32)
+def test_sustained_429s_thin_out_the_places_and_ask_once_for_a_hold() -> None:
+    """All 32 in flight are refused at once."""
+    holds: list[float] = []
+    gate = ConcurrencyGate(32, hold=holds.append)
     everyone_in = asyncio.Event()
     inside = 0
 
@@ -61,13 +21,36 @@ def test_one_burst_halves_once() -> None:
             if inside == 32:
                 everyone_in.set()
             await everyone_in.wait()
-            slot.limited = True
+            slot.limited, slot.wait = True, 3.0
 
     async def burst() -> None:
         await asyncio.gather(*(call() for _ in range(32)))
 
     asyncio.run(burst())
     assert gate.limit == 16
+    assert holds == [3.0]
+
+
+def test_after_a_halving_no_more_are_inside_than_that() -> None:
+    gate = ConcurrencyGate(8)
+    inside: list[int] = [0]
+
+    async def call(*, limited: bool) -> None:
+        async with gate.slot() as slot:
+            inside.append(inside[-1] + 1)
+            await asyncio.sleep(0)
+            slot.limited = limited
+            inside.append(inside[-1] - 1)
+
+    async def crowd(calls: int, *, limited: bool) -> None:
+        await asyncio.gather(*(call(limited=limited) for _ in range(calls)))
+
+    asyncio.run(crowd(8, limited=True))
+    assert (gate.limit, max(inside)) == (4, 8)
+    inside.clear()
+    inside.append(0)
+    asyncio.run(crowd(20, limited=False))
+    assert max(inside) == 4
 
 
 def test_no_more_than_the_limit_are_inside_and_they_enter_in_order() -> None:
