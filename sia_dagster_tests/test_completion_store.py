@@ -1,10 +1,10 @@
-"""What is put into the completion store stays, once, for every thread and process."""
+"""The SQLite file of the completion store, and the key under which every store keeps an answer."""
 
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope, request_key
 from sia_dagster.core.errors import SiaError
-from sia_dagster.core.models import ToolCall
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
@@ -30,62 +30,18 @@ ASKED = ChatRequest(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CompletionStore]:
-    opened = CompletionStore(tmp_path / "deep" / "completions.sqlite")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "deep" / "completions.sqlite")
     yield opened
     opened.close()
 
 
-def put(store: CompletionStore, key: str, reply: ChatReply, scope: LedgerScope = WINDOW) -> ChatReply:
+def put(store: SqliteStore, key: str, reply: ChatReply, scope: LedgerScope = WINDOW) -> ChatReply:
     return store.put(key, reply, scope=scope, stage="judge", model="m")
 
 
-def test_an_answer_comes_back_as_it_was_stored_and_says_that_it_was(store: CompletionStore) -> None:
-    reply = ChatReply(
-        text="größer — 大\x00\n",
-        tool_calls=(ToolCall(id="1", name="look", arguments='{"a": 1}'),),
-        finish_reason="tool_calls",
-        prompt_tokens=7,
-        completion_tokens=3,
-        cost_usd=0.1 + 0.2,
-        attempts=3,
-        seconds=0.25,
-    )
-    assert store.get("k") is None
-    assert put(store, "k", reply) == reply
-    assert store.get("k") == reply.model_copy(update={"cached": True})
-
-
-def test_answers_outlive_the_object_that_stored_them(tmp_path: Path) -> None:
-    first = CompletionStore(tmp_path / "c.sqlite")
-    put(first, "k", ChatReply(text="kept", prompt_tokens=4, cost_usd=0.5))
-    first.close()
-    second = CompletionStore(str(tmp_path / "c.sqlite"))
-    kept = second.get("k")
-    assert kept is not None
-    assert kept.text == "kept"
-    assert second.spent("desk", "2026-11-02") == (0.5, 4)
-    second.close()
-
-
-def test_the_first_answer_wins_and_both_are_booked(store: CompletionStore) -> None:
-    put(store, "k", ChatReply(text="first", completion_tokens=1, cost_usd=1.0))
-    second = put(store, "k", ChatReply(text="second", completion_tokens=2, cost_usd=2.0))
-    assert (second.text, second.cached) == ("first", True)
-    assert store.spent("desk", "2026-11-02") == (3.0, 3)
-
-
-def test_a_window_pays_for_its_own_calls_alone(store: CompletionStore) -> None:
-    put(store, "a", ChatReply(prompt_tokens=5, completion_tokens=1, cost_usd=0.25))
-    put(store, "b", ChatReply(prompt_tokens=5, completion_tokens=2, cost_usd=None))
-    put(store, "c", ChatReply(prompt_tokens=100, cost_usd=9.0), LedgerScope(loop="desk", window="2026-11-09"))
-    put(store, "d", ChatReply(prompt_tokens=100, cost_usd=9.0), LedgerScope(loop="mail", window="2026-11-02"))
-    assert store.spent("desk", "2026-11-02") == (0.25, 13)
-    assert store.spent("desk", "2026-11-16") == (0.0, 0)
-
-
 @pytest.mark.parametrize("undone", ["ABORT", "ROLLBACK"])
-def test_an_answer_that_cannot_be_kept_is_an_error_and_is_not_booked(store: CompletionStore, undone: str) -> None:
+def test_an_answer_that_cannot_be_kept_is_an_error_and_is_not_booked(store: SqliteStore, undone: str) -> None:
     """SQLite undoes the statement or the whole transaction, by the kind of failure."""
     other = sqlite3.connect(store.path)
     other.execute(f"CREATE TRIGGER full BEFORE INSERT ON completions BEGIN SELECT RAISE({undone}, 'disk is full'); END")
@@ -96,22 +52,14 @@ def test_an_answer_that_cannot_be_kept_is_an_error_and_is_not_booked(store: Comp
     assert store.get("k") is None
 
 
-def test_a_closed_store_says_so_instead_of_answering(store: CompletionStore) -> None:
-    store.close()
-    with pytest.raises(SiaError, match="cannot be read"):
-        store.get("k")
-    with pytest.raises(SiaError, match="cannot be written"):
-        put(store, "k", ChatReply())
-
-
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text(
         "these are not completions, and they are long enough to be no SQLite file " * 20
     )
     with pytest.raises(SiaError, match=r"notes\.txt cannot be opened"):
-        CompletionStore(tmp_path / "notes.txt")
+        SqliteStore(tmp_path / "notes.txt")
     with pytest.raises(SiaError, match=r"c\.sqlite cannot be opened"):
-        CompletionStore(tmp_path / "notes.txt" / "c.sqlite")
+        SqliteStore(tmp_path / "notes.txt" / "c.sqlite")
 
 
 def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
@@ -119,29 +67,19 @@ def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(SiaError, match=r"newer version of this package \(format 99\)"):
-        CompletionStore(tmp_path / "c.sqlite")
-
-
-def test_threads_share_one_store(store: CompletionStore) -> None:
-    def fill(thread: int) -> list[str]:
-        reply = ChatReply(text=f"of {thread}", prompt_tokens=1, cost_usd=0.5)
-        return [put(store, str(number), reply).text for number in range(40)]
-
-    with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(fill, range(8)))
-    assert all(answers == told[0] for answers in told)
-    assert store.spent("desk", "2026-11-02") == (160.0, 320)
+        SqliteStore(tmp_path / "c.sqlite")
 
 
 _FILL = """
 import sys
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.ports import ChatReply
 scope = LedgerScope(loop="desk", window="2026-11-02")
 reply = ChatReply(text=sys.argv[2], prompt_tokens=1)
 sys.stdin.readline()
 for number in range(20):
-    store = CompletionStore(f"{sys.argv[1]}/{number}.sqlite")
+    store = SqliteStore(f"{sys.argv[1]}/{number}.sqlite")
     sys.stdout.write(" ".join(store.put(str(n), reply, scope=scope, stage="s", model="m").text for n in range(10)))
     store.close()
 """
@@ -166,9 +104,67 @@ def test_processes_that_create_and_fill_one_store_together_agree(tmp_path: Path)
     assert [error for _, error in ends] == [""] * 4
     assert len({told for told, _ in ends}) == 1
     for number in range(20):
-        store = CompletionStore(tmp_path / f"{number}.sqlite")
+        store = SqliteStore(tmp_path / f"{number}.sqlite")
         assert store.spent("desk", "2026-11-02") == (0.0, 40)
         store.close()
+
+
+def test_a_disk_without_room_for_the_lock_is_no_stage_at_work(store: SqliteStore) -> None:
+    Path(f"{store.path}.use").mkdir()
+    with pytest.raises(SiaError, match="cannot be pruned: unable to open"):
+        store.prune([WINDOW], before=datetime(2100, 1, 1, tzinfo=UTC))
+    with pytest.raises(SiaError, match="cannot be used: unable to open"):
+        store.begin()
+
+
+def test_a_half_made_file_is_made_whole(tmp_path: Path) -> None:
+    """The process that makes the file dies between any two of its steps."""
+    db = sqlite3.connect(tmp_path / "c.sqlite")
+    db.execute("CREATE TABLE other (a)")
+    db.execute("CREATE INDEX ledger ON other (a)")
+    db.close()
+    with pytest.raises(SiaError, match="cannot be opened"):
+        SqliteStore(tmp_path / "c.sqlite")
+    db = sqlite3.connect(tmp_path / "c.sqlite")
+    assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("other",), ("ledger",)]
+    db.execute("DROP INDEX ledger")
+    db.close()
+    store = SqliteStore(tmp_path / "c.sqlite")
+    assert store.groups() == ()
+    store.close()
+
+
+def test_pruning_makes_the_file_smaller(store: SqliteStore) -> None:
+    for number in range(200):
+        put(store, str(number), ChatReply(text="x" * 5000))
+    before = store.size()
+    assert before > 1_000_000
+    assert store.prune([WINDOW], before=datetime(2100, 1, 1, tzinfo=UTC)) == 200
+    assert store.size() < before / 10
+
+
+_STAGE = """
+import sys
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+store = SqliteStore(sys.argv[1])
+store.begin()
+sys.stdout.write("working\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+"""
+
+
+def test_a_stage_that_was_killed_is_no_hindrance(store: SqliteStore) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _STAGE, str(store.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "working\n"
+        with pytest.raises(SiaError, match="is in use"):
+            store.prune([], before=datetime(2100, 1, 1, tzinfo=UTC))
+        child.kill()
+    assert store.prune([], before=datetime(2100, 1, 1, tzinfo=UTC)) == 0
 
 
 def test_who_pays_is_no_part_of_the_question() -> None:

@@ -1,41 +1,19 @@
-"""Every answer that was paid for, kept in one SQLite file, so that nothing is paid for twice."""
+"""The role of the completion store: every paid answer under what was asked, so that nothing is paid for twice."""
 
 import hashlib
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.models import Spend, Value
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
-_VERSION = 1
-_PATIENCE = 60.0
-"""Seconds to wait for another process that is writing."""
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS completions (
-    key TEXT PRIMARY KEY,
-    loop TEXT NOT NULL, window TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
-    reply TEXT NOT NULL,
-    paid_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
-);
-CREATE TABLE IF NOT EXISTS ledger (
-    loop TEXT NOT NULL, window TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
-    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cost_usd REAL NOT NULL, unpriced INTEGER NOT NULL,
-    PRIMARY KEY (loop, window, stage, model)
-);
-"""
-_BOOK = """
-INSERT INTO ledger VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET calls = calls + 1, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-    completion_tokens = completion_tokens + excluded.completion_tokens,
-    cost_usd = cost_usd + excluded.cost_usd, unpriced = unpriced + excluded.unpriced
-"""
-_KEEP = "INSERT OR IGNORE INTO completions (key, loop, window, stage, model, reply) VALUES (?, ?, ?, ?, ?, ?)"
+Result = TypeVar("Result")
+Execute = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""Runs one statement, with a `?` for each value; returns its rows, none where it has none."""
 
 
 class LedgerScope(Value):
@@ -44,6 +22,141 @@ class LedgerScope(Value):
     loop: str
     window: str
     """The partition key."""
+
+
+class Paid(Value):
+    """An answer that was just paid for, and where it is booked."""
+
+    key: str
+    reply: ChatReply
+    scope: LedgerScope
+    stage: str
+    model: str
+
+    @property
+    def line(self) -> tuple[str, str, str, str]:
+        """Loop, window, stage and model: the line of the ledger."""
+        return self.scope.loop, self.scope.window, self.stage, self.model
+
+    @property
+    def used(self) -> tuple[int, int, float, int]:
+        """What the line grows by: tokens of prompt and completion, USD, and whether the price is unknown."""
+        reply = self.reply
+        return reply.prompt_tokens, reply.completion_tokens, reply.cost_usd or 0.0, reply.cost_usd is None
+
+
+class StoredGroup(Value):
+    """The answers that one window paid for in one stage and model."""
+
+    loop: str
+    window: str
+    stage: str
+    model: str
+    answers: int
+    size: int
+    """Bytes of their text."""
+    cost_usd: float
+    """What they cost, those without a price left out: what running them again does not."""
+    unpriced: int
+    """How many have no price."""
+    oldest: datetime
+    newest: datetime
+
+
+class StoredAnswer(Value):
+    """One answer with who paid for it. What was asked is not stored, only its hash, the key."""
+
+    key: str
+    loop: str
+    window: str
+    stage: str
+    model: str
+    paid_at: datetime
+    reply: ChatReply
+
+
+class CompletionStore(Protocol):
+    """A durable map from request to answer, and what each window paid. Safe for threads, processes and machines.
+
+    Every method raises SiaError, with the place and what to check, where the store cannot be used.
+    """
+
+    @property
+    def name(self) -> str:
+        """The place as people may see it: without a password."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether a call waits for a network, for which an event loop should not stand still."""
+
+    @property
+    def limits(self) -> Path:
+        """The file in which this machine's users of the store share their rate limits."""
+
+    def get(self, key: str) -> ChatReply | None:
+        """The stored answer with `cached=True`, or None."""
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, ChatReply]:
+        """The stored answers of those keys that have one."""
+
+    def put(self, key: str, reply: ChatReply, *, scope: LedgerScope, stage: str, model: str) -> ChatReply:
+        """Keep an answer that was just paid for, and book it; both are durable when this returns.
+
+        Returns the answer that holds from now on: `reply`, or the one that somebody else stored under `key` first
+        (`cached=True`). Both were paid for, so both are booked.
+        """
+
+    def put_many(self, paid: Sequence[Paid]) -> list[ChatReply]:
+        """`put` for each in order, all of them or none."""
+
+    def spent(self, loop: str, window: str) -> tuple[float, int]:
+        """USD and tokens that a window has paid so far, in this and earlier runs, over all stages.
+
+        With them what was reserved for the batches that are under way. Calls of models without a price count as
+        tokens alone.
+        """
+
+    def ledger(self, loop: str, window: str) -> dict[str, Spend]:
+        """What a window has paid so far, by stage and model (`judge gpt-4o-mini`), in that order."""
+
+    def transact(self, done: str, work: Callable[[Execute], Result]) -> Result:
+        """What `work` returns, in one transaction; `done` says in an error what could not be (`read`).
+
+        Where the connection is lost the work may be done again after it went through: it has to bear that.
+        """
+
+    def take_turn(self) -> bool:
+        """Become the one user of the store that hands in or collects batches; False where another is.
+
+        Ends with `end_turn`, or with the process.
+        """
+
+    def end_turn(self) -> None:
+        """Let others hand in and collect."""
+
+    def begin(self) -> None:
+        """Say that a stage works with the answers: until `end`, or the process's death, nothing is pruned."""
+
+    def end(self) -> None:
+        """The stage is over."""
+
+    def close(self) -> None:
+        """Close it. What was put is already in it."""
+
+    def size(self) -> int:
+        """Bytes on the disk, answers and ledger."""
+
+    def groups(self) -> tuple[StoredGroup, ...]:
+        """What is stored, by loop, window, stage and model, in that order."""
+
+    def answers(self) -> Iterator[StoredAnswer]:
+        """Every stored answer in the order of the keys, a few at a time."""
+
+    def prune(self, windows: Sequence[LedgerScope], *, before: datetime) -> int:
+        """Drop the answers of these windows that were paid for before that; how many there were.
+
+        The ledger stays. Raises SiaError, and drops nothing, while a stage works with the store.
+        """
 
 
 def request_key(endpoint: str, request: ChatRequest) -> str:
@@ -58,134 +171,42 @@ def request_key(endpoint: str, request: ChatRequest) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class CompletionStore:
-    """A durable map from request to answer, and what each window paid. Safe for threads and processes.
-
-    The file is in WAL mode with `synchronous=NORMAL`: a commit is in the operating system's hands before `put`
-    returns, so that a killed process loses nothing, and costs some 50 microseconds in the event loop. A power cut
-    can lose the last seconds (which are then paid again), never break the file. FULL would close that gap for an
-    fsync a call. WAL needs a local disk, not a network share. Beside the file stand SQLite's own `-wal` and `-shm`,
-    and an empty `.lock`.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        """Open or create the file and its folder. Raises SiaError where that cannot be."""
-        self.path = Path(path)
-        self._lock = threading.Lock()
-        with self._explained("opened"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def get(self, key: str) -> ChatReply | None:
-        """The stored answer with `cached=True`, or None."""
-        with self._explained("read"), self._lock:
-            row = self._db.execute("SELECT reply FROM completions WHERE key = ?", (key,)).fetchone()
-        return _reply(row[0]) if row else None
-
-    def put(self, key: str, reply: ChatReply, *, scope: LedgerScope, stage: str, model: str) -> ChatReply:
-        """Keep an answer that was just paid for, and book it; both are committed when this returns.
-
-        Returns the answer that holds from now on: `reply`, or the one that another process stored under `key`
-        first (`cached=True`). Both were paid for, so both are booked.
-        """
-        where = (scope.loop, scope.window, stage, model)
-        used = (reply.prompt_tokens, reply.completion_tokens, reply.cost_usd or 0.0, reply.cost_usd is None)
-        text = reply.model_dump_json(exclude={"cached"})
-        with self._explained("written"), self._lock, self._transaction():
-            self._db.execute(_BOOK, (*where, *used))
-            if self._db.execute(_KEEP, (key, *where, text)).rowcount:
-                return reply
-            row = self._db.execute("SELECT reply FROM completions WHERE key = ?", (key,)).fetchone()
-        return _reply(row[0])
-
-    def spent(self, loop: str, window: str) -> tuple[float, int]:
-        """USD and tokens that a window has paid so far, in this and earlier runs, over all stages.
-
-        Calls of models without a price count as tokens alone.
-        """
-        query = (
-            "SELECT COALESCE(SUM(cost_usd), 0.0), COALESCE(SUM(prompt_tokens + completion_tokens), 0) "
-            "FROM ledger WHERE loop = ? AND window = ?"
-        )
-        with self._explained("read"), self._lock:
-            usd, tokens = self._db.execute(query, (loop, window)).fetchone()
-        return usd, tokens
-
-    def ledger(self, loop: str, window: str) -> dict[str, Spend]:
-        """What a window has paid so far, by stage and model (`judge gpt-4o-mini`), in that order."""
-        query = (
-            "SELECT stage || ' ' || model, calls, prompt_tokens, completion_tokens, cost_usd, unpriced "
-            "FROM ledger WHERE loop = ? AND window = ? ORDER BY stage, model"
-        )
-        with self._explained("read"), self._lock:
-            rows = self._db.execute(query, (loop, window)).fetchall()
-        return {
-            line: Spend(
-                calls=calls,
-                prompt_tokens=prompt,
-                completion_tokens=completion,
-                cost_usd=None if unpriced else round(usd, 9),
-            )
-            for line, calls, prompt, completion, usd, unpriced in rows
-        }
-
-    def close(self) -> None:
-        """Close the file. What was put is already in it."""
-        with self._lock:
-            self._db.close()
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        with self._alone():
-            found = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if found > _VERSION:
-                raise sqlite3.DatabaseError(f"it was written by a newer version of this package (format {found})")
-            if found < _VERSION:
-                self._create()
-
-    def _create(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        with self._transaction():
-            for statement in _SCHEMA.split(";\n"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold a lock file: turning on WAL is the one step in which SQLite does not wait for other processes."""
-        lock = sqlite3.connect(f"{self.path}.lock", timeout=_PATIENCE, isolation_level=None)
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-            yield
-        finally:
-            lock.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _explained(self, done: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise SiaError(
-                f"the completion store {self.path} cannot be {done}: {error}. Check that it is a file of this package "
-                "on a local disk with room and write permission; moved away, its answers are paid for again."
-            ) from error
+def written(reply: ChatReply) -> str:
+    """The reply as stores keep it: JSON in which no character needs more than the text of a database."""
+    return reply.model_dump_json(exclude={"cached"})
 
 
-def _reply(text: str) -> ChatReply:
+def read(text: str) -> ChatReply:
+    """The reply that `written` wrote, marked as stored."""
     return ChatReply.model_validate_json(text).model_copy(update={"cached": True})
+
+
+def lines_of(rows: Iterable[Sequence[object]]) -> dict[str, Spend]:
+    """The ledger from rows of stage, model, calls, tokens of prompt and completion, USD and calls without a price."""
+    found = {}
+    for stage, model, calls, prompt, completion, usd, unpriced in rows:
+        spend = {"calls": calls, "prompt_tokens": prompt, "completion_tokens": completion}
+        cost = None if unpriced else round(float(str(usd)), 9)
+        found[f"{stage} {model}"] = Spend.model_validate({**spend, "cost_usd": cost})
+    return found
+
+
+def older_windows(groups: Iterable[StoredGroup], *, before: datetime, loop: str | None = None) -> list[LedgerScope]:
+    """The windows (of `loop`, or of all) whose newest answer was paid for before that, in order.
+
+    A window's answers go together: one that is being run, or was run again lately, keeps all of them.
+    """
+    newest: dict[tuple[str, str], datetime] = {}
+    for group in groups:
+        window = group.loop, group.window
+        newest[window] = max(group.newest, newest.get(window, group.newest))
+    old = sorted(window for window, at in newest.items() if at < before and loop in (None, window[0]))
+    return [LedgerScope(loop=name, window=window) for name, window in old]
+
+
+def in_use(name: str) -> SiaError:
+    """The error for a store that a stage works with."""
+    return SiaError(
+        f"the completion store {name} is in use: a stage of a window works with its answers. Nothing was pruned; try "
+        "again when no window is running."
+    )
