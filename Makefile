@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PHOENIX := .venv-phoenix
 PHOENIX_INSTALLED := $(PHOENIX)/.installed
+PEERS := .venv-peers
+PEERS_INSTALLED := $(PEERS)/.installed
 PORT ?= 3000
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 install: $(INSTALLED) ## Set up .venv with what every other target needs
 
@@ -51,11 +53,23 @@ check: install ## Lint, types, layers, lock, definitions
 bench: install ## Benchmarks: print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench
 
-lock: install ## Compile requirements.lock from pyproject.toml, and the Phoenix server's own
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
-	echo 'arize-phoenix==20.21.0' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-phoenix.lock
+bench-peers: install $(PEERS_INSTALLED) ## The judge's stage beside DSPy's Evaluate, which gets an environment of its own
+	@$(BIN)/python -m bench.peers $(PEERS)/bin/python
 
-clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix)
+$(PEERS_INSTALLED): bench/requirements-peers.lock
+	@echo "Installing the peers of the benchmark into $(PEERS) ..."
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r bench/requirements-peers.lock
+	@touch $@
+
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
+
+lock: install ## Compile requirements.lock from pyproject.toml, and those of the Phoenix server and of the peers
+	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
+	echo 'arize-phoenix==20.21.0' | $(COMPILE) --output-file requirements-phoenix.lock -
+	echo 'dspy==3.4.1' | $(COMPILE) --output-file bench/requirements-peers.lock -
+
+clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test check bench lock clean
+.PHONY: help install phoenix demo dev test check bench bench-peers lock clean

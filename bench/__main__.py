@@ -3,7 +3,19 @@
 import runpy
 import sys
 
-NAMES = ("imports", "job", "spans", "calls", "templates", "calibration")
+NAMES = (
+    "imports",
+    "job",
+    "spans",
+    "arize_export",
+    "templates",
+    "calls",
+    "limits",
+    "faults",
+    "durability",
+    "batches",
+    "calibration",
+)
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.ports import ChatRequest
@@ -79,7 +80,7 @@ async def bare(url: str, calls: int) -> float:
 async def engine(url: str, calls: int, *, again: bool) -> float:
     """Through OpenAIChat with a fresh store; with `again`, the second time, when the store answers."""
     with tempfile.TemporaryDirectory() as folder:
-        store = CompletionStore(Path(folder) / "completions.sqlite")
+        store = SqliteStore(Path(folder) / "completions.sqlite")
         config = LLMConfig(base_url=url, max_concurrency=WORKERS, budget_tokens=10**12)
         scope = LedgerScope(loop="bench", window="0")
         try:

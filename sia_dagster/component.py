@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from sia_dagster.adapters.config_faults import faults
 from sia_dagster.adapters.config_file import ConfigFile
-from sia_dagster.adapters.config_keys import dotted
+from sia_dagster.adapters.config_keys import dotted, is_public
 from sia_dagster.adapters.config_references import check_references
 from sia_dagster.core.config import ProjectConfig
 from sia_dagster.core.errors import ConfigError
@@ -56,6 +56,10 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
         entry["notify"] = _with_variable(entry["notify"], "webhook", key="notify.webhook")
         entry["traces"] = _with_variable(entry["traces"], "api_key", key="traces.api_key")
         llm = _with_variable(self.llm, "api_key", key="llm.api_key")
+        if isinstance(stages := llm.get("stages"), dict):
+            llm["stages"] = {name: _stage(name, section) for name, section in stages.items()}
+        if not is_public(("llm", "completions"), llm.get("completions")):
+            llm = _with_variable(llm, "completions", key="llm.completions")
         try:
             return ProjectConfig.model_validate({"storage": self.storage, "llm": llm, "loops": [entry]})
         except ValidationError as error:
@@ -66,6 +70,12 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
 
 
 _ENTRY = "loops.0."
+
+
+def _stage(name: str, section: Any) -> Any:
+    """One of `llm.stages` with the variable's name of its key; what is no section is left to the check of all."""
+    key = f"llm.stages.{name}.api_key"
+    return _with_variable(section, "api_key", key=key) if isinstance(section, dict) else section
 
 
 def _with_variable(section: Mapping[str, Any], name: str, *, key: str) -> dict[str, Any]:

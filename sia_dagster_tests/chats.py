@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import ChatReply, ChatRequest
+from sia_dagster.wiring.completions import open_store
 
 KEY = "sk-secret-0123456789abcdef"
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
@@ -64,7 +65,7 @@ class Desk:
             finally:
                 self.spend = dict(chat.spend)
 
-        store = CompletionStore(self.path)
+        store = open_store(self.config, self.path)
         try:
             return asyncio.run(asyncio.wait_for(block(), 60))
         finally:
@@ -72,7 +73,7 @@ class Desk:
 
     def spent(self) -> tuple[float, int]:
         """What the store says the window has paid."""
-        store = CompletionStore(self.path)
+        store = open_store(self.config, self.path)
         try:
             return store.spent(WINDOW.loop, WINDOW.window)
         finally:

@@ -1,11 +1,13 @@
-"""Settings of all tests: properties draw the same examples everywhere, and none is timed; one Phoenix server a run."""
+"""Settings of all tests: properties draw the same examples everywhere, and none is timed; servers that tests share."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
 from hypothesis import settings
 
 from sia_dagster_tests.phoenix_server import phoenix
+from sia_dagster_tests.postgres import PostgresServer, running_postgres
 
 __all__ = ["phoenix"]
 
@@ -19,3 +21,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in getattr(report, "user_properties", ()):
             if report.when == "call":
                 terminalreporter.write_line(f"{report.nodeid.split('::')[-1]}: {name}: {value}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests that ask for it; each makes its own database."""
+    with running_postgres() as server:
+        yield server

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sia_dagster.adapters.engine.chat import CompletionStore, LedgerScope, OpenAIChat
+from sia_dagster.adapters.engine.chat import LedgerScope, OpenAIChat
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
 from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.evaluators.llm_classify import JudgeSpec, LLMClassify
 from sia_dagster.core.models import EvalMetrics, Message, Sample
@@ -54,7 +55,7 @@ def with_chat(server: ScriptedServer, folder: Path, work: Callable[[ChatModel], 
     async def run() -> Result:
         llm = LLMConfig(base_url=server.base_url, max_attempts=1, timeout_seconds=20)
         scope = LedgerScope(loop="message_desk", window="2026-09-28")
-        with closing(CompletionStore(folder / "completions.sqlite")) as store:
+        with closing(SqliteStore(folder / "completions.sqlite")) as store:
             async with OpenAIChat(llm, api_key=None, store=store, scope=scope) as chat:
                 return await work(chat)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig, PolicyConfig
 from sia_dagster.core.evaluators import build_evaluator
 from sia_dagster.core.models import Actions, EvalConstant, EvalMetrics, Message, Sample, Split, StateActions, TimeWindow
@@ -139,7 +140,7 @@ def in_shop(server: ScriptedServer, folder: Path, work: Callable[[ChatModel], Aw
 
     async def run() -> Result:
         config = LLMConfig(base_url=server.base_url, max_attempts=1)
-        store = CompletionStore(folder / f"{len(list(folder.iterdir()))}.sqlite")
+        store = SqliteStore(folder / f"{len(list(folder.iterdir()))}.sqlite")
         try:
             scope = LedgerScope(loop="desk", window=WINDOW.key)
             async with OpenAIChat(config, api_key=None, store=store, scope=scope, endpoint="shop") as chat:

@@ -8,6 +8,7 @@ assert server.requests[0]["model"] == "judge"
 """
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ class Reply:
     """Seconds before the reply; a large number is a hang."""
     drop: bool = False
     """Close the connection without a reply."""
+    pause: float = 0.0
+    """Seconds in the middle of the body."""
+    cut: bool = False
+    """Close the connection in the middle of the body."""
 
 
 Answer = Callable[[Body, int], Reply | Body]
@@ -85,10 +90,17 @@ class ScriptedServer:
         """The requests that are open now."""
         self.requests: list[Body] = []
         """The JSON bodies received, in order of arrival."""
+        self.addresses: list[str] = []
+        """The path and query of each request."""
         self.headers: list[dict[str, str]] = []
         """The headers of each request, names in lower case."""
         self.most_in_flight = 0
         """The most requests that were open at one moment."""
+
+    @property
+    def azure_url(self) -> str:
+        """What a client of Azure OpenAI is configured with."""
+        return self.base_url.removesuffix("/v1")
 
     @property
     def base_url(self) -> str:
@@ -111,10 +123,17 @@ class ScriptedServer:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
+        # Azure's: the model is in the address.
+        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._complete)
+        app.router.add_get("/openai/models", self._list_models)
+        self.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self._port = self._runner.addresses[0][1]
+
+    def add_routes(self, app: web.Application) -> None:
+        """A place for more than chat completions."""
 
     async def _list_models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": m, "object": "model"} for m in self._models]})
@@ -123,6 +142,7 @@ class ScriptedServer:
         body = await request.json()
         number = len(self.requests)
         self.requests.append(body)
+        self.addresses.append(request.path_qs)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -131,9 +151,26 @@ class ScriptedServer:
             reply = scripted if isinstance(scripted, Reply) else Reply(body=scripted)
             if reply.delay:
                 await asyncio.sleep(reply.delay)
+            if reply.pause or reply.cut:
+                return await _halting(request, reply)
             return _response(request, reply)
         finally:
             self.in_flight -= 1
+
+
+async def _halting(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """A reply that stops in the middle of its body, for a while or for good."""
+    body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **reply.headers}
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    await asyncio.sleep(reply.pause)
+    if reply.cut and request.transport is not None:
+        request.transport.close()
+    else:
+        await response.write(body[len(body) // 2 :])
+    return response
 
 
 def _response(request: web.Request, reply: Reply) -> web.Response:

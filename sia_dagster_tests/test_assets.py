@@ -181,7 +181,7 @@ def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
     """What the command's bar shows; the log gets a line at each tenth of the way."""
     found, _, _ = run
     heard: list[tuple[int, int, str]] = []
-    with listen(lambda done, of, what: heard.append((done, of, what))):
+    with listen(lambda step: heard.append((step.done, step.of, step.what))):
         assert found.run().success
     ends = {what: (done, of) for done, of, what in heard}
     assert set(ends) == {"evaluations", "selection replay", "holdout replay"}

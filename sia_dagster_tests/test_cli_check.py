@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sia_dagster.adapters.engine.prices import PRICES_AS_OF
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster_tests.cli_world import (
     FIRST,
@@ -23,7 +24,9 @@ from sia_dagster_tests.cli_world import (
     version,
     write_week,
 )
+from sia_dagster_tests.servers import ScriptedServer
 
+MODELS = ("judge", "optimizer", "application")
 CHECKS = [
     "configuration",
     "references",
@@ -288,3 +291,58 @@ def test_the_demo_is_checked_over_its_own_provider(sia: Sia, folder: Path) -> No
     found = checked(sia)
     assert {result for result, _ in found.values()} == {"pass"}
     assert "SIMULATED models" in found["configuration"][1]
+
+
+def test_every_stage_is_looked_for_at_its_own_endpoint(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
+    with SimulatedProvider() as other:
+        stages = f"stages: {{judge: {{base_url: {other.base_url}}}, update: {{timeout_seconds: 9}}}}"
+        configure(folder, provider.base_url, llm=[stages])
+        write_week(folder, 20)
+        result, found = checked(sia)["endpoint"]
+    assert result == "pass"
+    assert found.count("answers and lists the configured models") == 2
+    assert provider.base_url in found
+    assert other.base_url in found
+
+
+def test_a_model_is_looked_for_where_it_would_be_called(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
+    with ScriptedServer(lambda body, n: body, models=["something-else"]) as other:
+        configure(folder, provider.base_url, llm=[f"stages: {{judge: {{base_url: {other.base_url}}}}}"])
+        write_week(folder, 20)
+        result, found = checked(sia)["endpoint"]
+    assert result == "warn"
+    assert f"{other.base_url} answers, but does not list simulated-judge: " in found
+    assert f"{provider.base_url} answers and lists the configured models" in found
+
+
+def test_the_variable_of_a_stages_key_is_looked_for(
+    sia: Sia, folder: Path, provider: SimulatedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(folder, provider.base_url, llm=["stages: {judge: {api_key: '${SIA_TEST_KEY}'}}"])
+    write_week(folder, 20)
+    monkeypatch.setenv("SIA_TEST_KEY", "k-123")
+    assert checked(sia)["credentials"] == ("pass", "SIA_TEST_KEY is set")
+
+
+def test_an_estimate_says_how_old_the_prices_are_where_they_are_built_in(
+    sia: Sia, folder: Path, provider: SimulatedProvider
+) -> None:
+    write_week(folder, 20)
+    configure(folder, provider.base_url)
+    assert "built-in" not in checked(sia)["desk: cost"][1]
+    lists = "prices: {simulated-application: {input: 1, output: 1}, simulated-optimizer: {input: 1, output: 1}}"
+    configure(folder, provider.base_url, llm=[lists], loops=[loop_entry().replace("simulated-judge", "gpt-4o-mini")])
+    assert f"(built-in prices of {PRICES_AS_OF})" in checked(sia)["desk: cost"][1]
+
+
+def test_a_stage_in_batches_is_estimated_at_half_its_price(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
+    write_week(folder, 20)
+    prices = "prices: {" + ", ".join(f"simulated-{name}: {{input: 1, output: 1}}" for name in MODELS) + "}"
+    costs = []
+    for mode in ("direct", "batch"):
+        configure(folder, provider.base_url, llm=[prices, f"stages: {{judge: {{mode: {mode}}}}}"])
+        (window,) = json.loads(sia("check", "--window", FIRST.key, "--json").out)["windows"]
+        costs.append({line["work"]: line["spend"]["cost_usd"] for line in window["estimate"]})
+    direct, batch = costs
+    assert batch["judge correctness"] == pytest.approx(direct["judge correctness"] / 2)
+    assert batch["replay"] == direct["replay"]

@@ -133,6 +133,7 @@ def test_an_unknown_attribute_is_named() -> None:
     ("changes", "key"),
     [
         ({"llm": {"api_key": "sk-desk-0123456789"}}, "llm.api_key"),
+        ({"llm": {"stages": {"judge": {"api_key": "sk-desk-0123456789"}}}}, "llm.stages.judge.api_key"),
         ({"notify": {"webhook": "https://hooks.example.com/sk-desk-0123456789"}}, "notify.webhook"),
     ],
 )
@@ -147,6 +148,8 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(changes: Mapping[str, 
 
 
 def test_a_secret_is_named_by_its_variable() -> None:
-    changes = {"llm": {"api_key": "${DESK_KEY}"}, "notify": {"webhook": "${DESK_HOOK}"}}
+    stages = {"judge": {"api_key": "${JUDGE_KEY}"}}
+    changes = {"llm": {"api_key": "${DESK_KEY}", "stages": stages}, "notify": {"webhook": "${DESK_HOOK}"}}
     with loaded(changes) as definitions:
         assert (definitions.resources or {})[f"{NAME}__model"].api_key_variable == "DESK_KEY"
+        assert (definitions.resources or {})[f"{NAME}__model"].stages == {"judge": {"api_key": "JUDGE_KEY"}}

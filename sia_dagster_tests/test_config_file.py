@@ -136,6 +136,21 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("storage: here\nllm:", "llm:\n  budget_usd: .inf", "llm.budget_usd", "finite number"),
         ("storage: here\nllm:", "llm:\n  timeout_seconds: .inf", "llm.timeout_seconds", "finite number"),
         ("storage: here\nllm:", "llm:\n  prices: {m: {input: .inf, output: 1}}", "llm.prices.m.input", "finite number"),
+        (
+            "storage: here\nllm:",
+            "llm:\n  stages: {judging: {}}",
+            "llm.stages",
+            "no stage 'judging'; write one of judge",
+        ),
+        ("storage: here\nllm:", "llm:\n  stages: {judge: {base_ur: x}}", "llm.stages.judge.base_ur", "`base_url`?"),
+        (
+            "storage: here\nllm:",
+            "llm:\n  stages: {judge: {api_key: sk-1}}",
+            "llm.stages.judge.api_key",
+            "exactly ${NAME}",
+        ),
+        ("storage: here\nllm:", "llm:\n  provider: azure", "llm.api_version", "Azure OpenAI needs one"),
+        ("storage: here\nllm:", "llm:\n  provider: aws", "llm.provider", "should be 'openai' or 'azure'"),
     ],
 )
 def test_one_error_names_key_line_and_mend(refused: Refused, old: str, new: str, key: str, says: str) -> None:
@@ -704,10 +719,16 @@ def test_the_example_in_the_documentation_is_what_is_said(refused: Refused) -> N
 
 def test_secrets_are_known_by_their_place() -> None:
     assert is_secret(("llm", "api_key"))
+    assert is_secret(("llm", "completions"))
+    assert is_secret(("llm", "stages", "judge", "api_key"))
+    assert not is_secret(("llm", "stages", "judge", "base_url"))
     assert is_secret(("loops", 3, "notify", "webhook"))
     assert is_secret(("loops", 0, "traces", "api_key"))
     assert not is_secret(("llm", "base_url"))
-    assert nearest_key("exact", ("llm", "prices", "some-model")) == "known here: input, output"
+    assert (
+        nearest_key("exact", ("llm", "prices", "some-model"))
+        == "known here: batch_discount, cached_input, input, output"
+    )
 
 
 def test_a_template_may_be_a_block_of_text(write: Write) -> None:

@@ -31,7 +31,15 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 IMAGES = ROOT / "docs" / "images"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACEHOLDER_LOOP = "<loop>"
-KNOWN_HOSTS = {"127.0.0.1", "api.openai.com", "example.com", "keepachangelog.com", "semver.org", "www.w3.org"}
+KNOWN_HOSTS = {
+    "127.0.0.1",
+    "NAME.openai.azure.com",
+    "api.openai.com",
+    "example.com",
+    "keepachangelog.com",
+    "semver.org",
+    "www.w3.org",
+}
 
 
 def text_of(path: Path) -> str:

@@ -85,7 +85,7 @@ def window(train: int = 6, selection: int = 4, holdout: int = 10) -> list[Sample
     return [sample(number, split) for number, split in enumerate(splits)]
 
 
-def at_one_dollar(_: str) -> Price:
+def at_one_dollar(_: str, __: str) -> Price:
     return Price(input=1.0, output=1.0)
 
 
@@ -249,7 +249,7 @@ def test_the_updater_is_shown_no_more_than_its_budget() -> None:
 
 
 def test_an_unknown_price_makes_the_total_unknown_and_is_named() -> None:
-    found = estimate(loop(), window(), lambda model: None if model == "judge" else Price(input=1, output=1))
+    found = estimate(loop(), window(), lambda model, _: None if model == "judge" else Price(input=1, output=1))
     assert found.unpriced == ("judge",)
     assert found.total.cost_usd is None
     assert found.total.calls > 0
@@ -257,7 +257,7 @@ def test_an_unknown_price_makes_the_total_unknown_and_is_named() -> None:
 
 
 def test_cost_is_tokens_at_their_price() -> None:
-    found = estimate(loop(), window(), lambda _: Price(input=2.0, output=10.0))
+    found = estimate(loop(), window(), lambda _, __: Price(input=2.0, output=10.0))
     for each in found.lines:
         told = (each.spend.prompt_tokens * 2 + each.spend.completion_tokens * 10) / 1e6
         assert each.spend.cost_usd == pytest.approx(told)
@@ -305,7 +305,7 @@ def test_the_demos_first_window_asks_what_was_estimated(tmp_path: Path) -> None:
     query = SpanQuery(window=first, where=entry.traces.where, sample_limit=entry.sample_limit)
     batches = trace_source(entry.traces, tmp_path).spans(query)
     samples = samples_from_rows(row for b in batches for row in b.filter(b["sampled"]).to_pylist()).samples
-    found = estimate(entry, samples, lambda model: price_of(model, config.llm.prices))
+    found = estimate(entry, samples, lambda model, _: price_of(model, config.llm.prices))
     with SimulatedProvider() as provider:
         llm: LLMConfig = config.llm.model_copy(update={"base_url": provider.base_url})
         chat = ChatSettings(llm=llm, completions=tmp_path / "completions.sqlite")

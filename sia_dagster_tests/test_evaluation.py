@@ -24,7 +24,7 @@ from sia_dagster.core.evaluators.code import CodeEvaluator
 from sia_dagster.core.evaluators.llm_classify import LLMClassify
 from sia_dagster.core.evaluators.platform import PlatformEvaluator
 from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample
-from sia_dagster.core.ports import Evaluator
+from sia_dagster.core.ports import Advance, Evaluator
 from sia_dagster_tests.evaluation_samples import classified, sample, says, spec, with_chat
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
 
@@ -114,10 +114,10 @@ def test_what_no_row_can_carry_stops_the_stage(error: Exception) -> None:
 
 
 def test_progress_counts_every_row() -> None:
-    seen: list[tuple[int, int, str]] = []
+    seen: list[Advance] = []
     platform = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
-    run(samples(3), platform, code("one", lambda _: 1), progress=lambda *step: seen.append(step))
-    assert seen == [(n, 6, "evaluations") for n in range(1, 7)]
+    run(samples(3), platform, code("one", lambda _: 1), progress=seen.append)
+    assert [(step.done, step.of, step.what) for step in seen] == [(n, 6, "evaluations") for n in range(1, 7)]
 
 
 def test_nothing_to_do_is_nothing_done() -> None:

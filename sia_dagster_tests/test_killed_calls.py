@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from sia_dagster.adapters.engine.store import CompletionStore, request_key
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import request_key
 from sia_dagster_tests.chats import Desk, ask
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion
 
@@ -52,7 +53,7 @@ def answering(then: Callable[[int], None] = lambda _: None) -> Callable[[Body, i
 
 
 def stored(folder: Path) -> list[str]:
-    store = CompletionStore(folder / "completions.sqlite")
+    store = SqliteStore(folder / "completions.sqlite")
     kept = [q for q in (f"question {n}" for n in range(CALLS)) if store.get(request_key("server", ask(q))) is not None]
     store.close()
     return kept

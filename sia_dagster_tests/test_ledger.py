@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sia_dagster.adapters.engine.answers import Answers
 from sia_dagster.adapters.engine.ledger import Ledger
 from sia_dagster.adapters.engine.prices import DEFAULT_PRICES, cost_usd, price_of
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config import LLMConfig, Price
 from sia_dagster.core.errors import BudgetReached, ConfigError
 from sia_dagster.core.models import Spend
@@ -24,21 +26,21 @@ DOLLAR_A_TOKEN = {"m": Price(input=1e6, output=1e6)}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CompletionStore]:
-    opened = CompletionStore(tmp_path / "c.sqlite")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "c.sqlite")
     yield opened
     opened.close()
 
 
-def ledger(store: CompletionStore, **config: Any) -> Ledger:
-    return Ledger(LLMConfig.model_validate({"prices": DOLLAR_A_TOKEN} | config), store=store, scope=WINDOW)
+def ledger(store: SqliteStore, **config: Any) -> Ledger:
+    return Ledger(LLMConfig.model_validate({"prices": DOLLAR_A_TOKEN} | config), answers=Answers(store), scope=WINDOW)
 
 
 def answer(prompt: int, completion: int) -> ChatReply:
     return ChatReply(prompt_tokens=prompt, completion_tokens=completion, cost_usd=float(prompt + completion))
 
 
-async def pay(books: Ledger, store: CompletionStore, key: str, reply: ChatReply, request: ChatRequest = JUDGE) -> None:
+async def pay(books: Ledger, store: SqliteStore, key: str, reply: ChatReply, request: ChatRequest = JUDGE) -> None:
     """One call as the chat model makes it, which takes a few turns of the loop."""
     held = await books.reserve(request, estimated_prompt=reply.prompt_tokens)
     for _ in range(3):
@@ -48,7 +50,7 @@ async def pay(books: Ledger, store: CompletionStore, key: str, reply: ChatReply,
     books.use(request, key, reply)
 
 
-def test_spend_is_by_stage_and_model_and_counts_an_answer_once(store: CompletionStore) -> None:
+def test_spend_is_by_stage_and_model_and_counts_an_answer_once(store: SqliteStore) -> None:
     books = ledger(store)
     asyncio.run(pay(books, store, "a", answer(10, 1)))
     books.use(JUDGE, "a", answer(10, 1).model_copy(update={"cached": True}))
@@ -59,13 +61,13 @@ def test_spend_is_by_stage_and_model_and_counts_an_answer_once(store: Completion
     }
 
 
-def test_a_resumed_stage_reports_the_same_use_and_fewer_payments(store: CompletionStore) -> None:
+def test_a_resumed_stage_reports_the_same_use_and_fewer_payments(store: SqliteStore) -> None:
     books = ledger(store)
     books.use(JUDGE, "a", answer(10, 1).model_copy(update={"cached": True}))
     assert books.spend["judge m"] == Spend(calls=1, paid_calls=0, prompt_tokens=10, completion_tokens=1, cost_usd=11.0)
 
 
-def test_one_unknown_price_makes_the_cost_unknown_and_leaves_the_tokens(store: CompletionStore) -> None:
+def test_one_unknown_price_makes_the_cost_unknown_and_leaves_the_tokens(store: SqliteStore) -> None:
     books = ledger(store)
     books.use(JUDGE, "a", ChatReply(prompt_tokens=5, cost_usd=None))
     books.use(JUDGE, "b", ChatReply(prompt_tokens=6, cost_usd=1.0))
@@ -73,9 +75,7 @@ def test_one_unknown_price_makes_the_cost_unknown_and_leaves_the_tokens(store: C
 
 
 @pytest.mark.parametrize(("cap", "unit"), [({"budget_usd": 35}, "USD"), ({"budget_tokens": 35}, "tokens")])
-def test_the_cap_stops_before_the_call_that_would_pass_it(
-    store: CompletionStore, cap: dict[str, Any], unit: str
-) -> None:
+def test_the_cap_stops_before_the_call_that_would_pass_it(store: SqliteStore, cap: dict[str, Any], unit: str) -> None:
     books = ledger(store, **cap)
     for number in range(3):
         asyncio.run(pay(books, store, str(number), answer(9, 1)))
@@ -87,14 +87,14 @@ def test_the_cap_stops_before_the_call_that_would_pass_it(
         assert fact in str(error)
 
 
-def test_what_earlier_runs_paid_counts(store: CompletionStore) -> None:
+def test_what_earlier_runs_paid_counts(store: SqliteStore) -> None:
     store.put("old", answer(30, 1), scope=WINDOW, stage="update", model="m")
     with pytest.raises(BudgetReached) as reached:
         asyncio.run(pay(ledger(store, budget_usd=35), store, "a", answer(9, 1)))
     assert reached.value.spent == 31
 
 
-def test_both_caps_hold_at_once(store: CompletionStore) -> None:
+def test_both_caps_hold_at_once(store: SqliteStore) -> None:
     books = ledger(store, budget_usd=1000, budget_tokens=15)
     asyncio.run(pay(books, store, "a", answer(9, 1)))
     with pytest.raises(BudgetReached) as reached:
@@ -102,21 +102,21 @@ def test_both_caps_hold_at_once(store: CompletionStore) -> None:
     assert reached.value.unit == "tokens"
 
 
-def test_a_usd_cap_that_cannot_count_is_refused_before_the_call(store: CompletionStore) -> None:
+def test_a_usd_cap_that_cannot_count_is_refused_before_the_call(store: SqliteStore) -> None:
     books = ledger(store, budget_usd=1)
     with pytest.raises(ConfigError, match=r"llm\.prices: .*'local-7b' is unknown") as refused:
         asyncio.run(books.reserve(ChatRequest(model="local-7b", messages=()), estimated_prompt=1))
     assert refused.value.key == "llm.prices"
 
 
-def test_without_a_usd_cap_an_unknown_price_is_no_hindrance(store: CompletionStore) -> None:
+def test_without_a_usd_cap_an_unknown_price_is_no_hindrance(store: SqliteStore) -> None:
     books = ledger(store, budget_tokens=100)
     local = ChatRequest(model="local-7b", messages=())
     asyncio.run(books.reserve(local, estimated_prompt=1))
-    assert books.cost(local, prompt_tokens=5, completion_tokens=5) is None
+    assert books.price(local) is None
 
 
-def test_a_limit_on_the_answer_bounds_what_the_next_may_cost(store: CompletionStore) -> None:
+def test_a_limit_on_the_answer_bounds_what_the_next_may_cost(store: SqliteStore) -> None:
     books = ledger(store, budget_tokens=100)
     asyncio.run(pay(books, store, "a", answer(10, 60)))
     with pytest.raises(BudgetReached):
@@ -125,7 +125,7 @@ def test_a_limit_on_the_answer_bounds_what_the_next_may_cost(store: CompletionSt
     asyncio.run(books.reserve(short, estimated_prompt=10))
 
 
-def test_a_failed_call_gives_back_what_it_held(store: CompletionStore) -> None:
+def test_a_failed_call_gives_back_what_it_held(store: SqliteStore) -> None:
     books = ledger(store, budget_tokens=100)
 
     async def twice() -> None:
@@ -143,7 +143,7 @@ sizes = st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, 
 def test_calls_in_flight_never_pass_the_cap_by_more_than_they_surprise(sizes: list[tuple[int, int]], cap: int) -> None:
     """Each call may be dearer than the dearest before it; only that difference can pass the cap."""
     folder = TemporaryDirectory()
-    store = CompletionStore(Path(folder.name) / "c.sqlite")
+    store = SqliteStore(Path(folder.name) / "c.sqlite")
     books = ledger(store, budget_tokens=cap)
 
     async def one(number: int, size: tuple[int, int]) -> bool:

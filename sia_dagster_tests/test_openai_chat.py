@@ -327,13 +327,13 @@ def test_sustained_429s_thin_out_the_calls_and_every_row_is_answered(tmp_path: P
 
         def answer(body: Body, n: int) -> Reply | Body:
             refused.append(server.in_flight > 4)
-            return refusal(429, "slow down") if refused[-1] else Reply(body=echo(body, n), delay=0.005)
+            return refusal(429, "slow down") if refused[-1] else Reply(body=echo(body, n), delay=0.02)
 
         server.answer = answer
         desk = Desk(server.base_url, tmp_path, max_concurrency=32, max_attempts=20)
         answers = desk.ask(*(ask(str(n)) for n in range(400)))
     assert [a.text for a in answers if isinstance(a, ChatReply)] == [str(n) for n in range(400)]
-    assert sum(refused[:100]) > 25
+    assert sum(refused[:100]) > 15
     assert sum(refused[-300:]) < 3 * sum(refused[:100])
 
 

@@ -286,7 +286,7 @@ def test_progress_counts_every_row_of_every_arm(tmp_path: Path) -> None:
             [sample(number, "holdout") for number in range(2)],
             BASELINE,
             BETTER,
-            progress=lambda done, of, what: seen.append((done, of, what)),
+            progress=lambda step: seen.append((step.done, step.of, step.what)),
         )
     assert seen == [(done, 4, "holdout replay") for done in range(1, 5)]
 

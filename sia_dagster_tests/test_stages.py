@@ -40,7 +40,7 @@ def test_progress_is_told_row_by_row_in_each_stage(tmp_path: Path) -> None:
         found.write()
         assert found.run(FIRST, "traces", "eval_results", "baseline_state_actions").success
         state = found.document("baseline_state_actions", StateActions)
-        here = session(found, lambda done, of, what: told.append((done, of, what)))
+        here = session(found, lambda step: told.append((step.done, step.of, step.what)))
         asyncio.run(evaluate_window(here, state.samples))
         update = asyncio.run(search_window(here, state)).value
         asyncio.run(validate_window(here, state, update))

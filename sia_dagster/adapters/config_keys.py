@@ -7,8 +7,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from sia_dagster.core.config import ProjectConfig
+from sia_dagster.core.config_values import holds_no_password
 
 Key = tuple[str | int, ...]
+_DATABASE = ("llm", "completions")
 TAGS = ("kind", "source")
 """Keys that say which of several kinds a section is."""
 
@@ -21,7 +23,14 @@ def dotted(key: Key) -> str:
 def is_secret(key: Key) -> bool:
     """Whether the value at `key` is the name of an environment variable, never a value."""
     of_a_loop = key[:1] == ("loops",) and key[2:] in (("notify", "webhook"), ("traces", "api_key"))
-    return key == ("llm", "api_key") or of_a_loop
+    of_a_stage = key[:2] == ("llm", "stages") and key[3:] == ("api_key",)
+    return key in (("llm", "api_key"), _DATABASE) or of_a_stage or of_a_loop
+
+
+def is_public(key: Key, value: object) -> bool:
+    """Whether `value` may stand at the key of a secret: the address of a database without a password."""
+    address = key == _DATABASE and isinstance(value, str) and "://" in value and "${" not in value
+    return address and holds_no_password(str(value))
 
 
 def known_keys(location: Sequence[str | int]) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sia_dagster.adapters.config_keys import Key, dotted, is_secret
+from sia_dagster.adapters.config_keys import Key, dotted, is_public, is_secret
 from sia_dagster.core.errors import ConfigError
 
 Variable = Callable[[str], str | None]
 """Gives an environment variable's value; None where it is not set."""
 
+_EXAMPLES = {"api_key": "OPENAI_API_KEY", "completions": "SIA_COMPLETIONS", "webhook": "SIA_WEBHOOK"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
@@ -146,9 +147,11 @@ class _Reader:
         """The name of the variable, after a look whether it is set."""
         if value is None:
             return None
+        if is_public(key, value):
+            return str(value)
         match = re.fullmatch(r"\$\{([^}]*)\}", str(value).strip())
         if match is None or not _NAME.fullmatch(match[1]):
-            name = "OPENAI_API_KEY" if key[-1] == "api_key" else "SIA_WEBHOOK"
+            name = _EXAMPLES[str(key[-1])]
             self._problem(
                 node,
                 key,

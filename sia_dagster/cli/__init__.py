@@ -9,6 +9,7 @@ import click
 from sia_dagster.core.errors import SiaError
 
 COMMANDS = {
+    "cache": "Show, prune and export the stored answers of the models.",
     "check": "Check configuration, credentials, traces and cost before a run.",
     "demo": "Run the whole loop over simulated weeks: no account, no key.",
     "init": "Write a commented sia.yaml.",

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from sia_dagster.adapters.engine.prices import price_of
 from sia_dagster.cli.check_calls import Calls, calls_finding, look_at_calls
 from sia_dagster.cli.checks import Finding, Result, finding
 from sia_dagster.cli.project import CommandProject
 from sia_dagster.core.errors import ConfigError, SiaError, TraceError
-from sia_dagster.core.estimate import Estimate, estimate
+from sia_dagster.core.estimate import Estimate
 from sia_dagster.core.models import Sample, TimeWindow, Value
+from sia_dagster.wiring.estimates import estimate_window, told
 from sia_dagster.wiring.stores import probe_store, span_query, trace_source
 
 ALLOWED_SKIPPED = 0.1
@@ -70,7 +70,7 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
         speaks = find_calls(project, spans)
         found.append(finding(f"{name}: calls", lambda: calls_finding(speaks)))
         looked_at = "cost"
-        expected = estimate_window(project, spans, speaks.samples)
+        expected = _estimated(project, spans, speaks.samples)
         found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
     except SiaError as error:
         found.append(Finding(check=f"{name}: {looked_at}", result="fail", found=str(error)))
@@ -105,17 +105,12 @@ def find_calls(project: CommandProject, spans: WindowSpans) -> Calls:
     return look_at_calls(project.loop.traces, spans.samples, spans.counts, registry)
 
 
-def estimate_window(project: CommandProject, spans: WindowSpans, samples: Sequence[Sample]) -> Estimate:
+def _estimated(project: CommandProject, spans: WindowSpans, samples: Sequence[Sample]) -> Estimate:
     """What the window would take under the policy that was in force at its end. Raises ConfigError, PolicyError."""
-    llm, folder = project.file.config.llm, project.file.folder
     in_force = project.policies.in_force(before=spans.window.end)
-    return estimate(
-        project.loop,
-        samples,
-        lambda model: price_of(model, llm.prices),
-        policy=in_force.actions if in_force else None,
-        read_file=lambda name: (folder / name).expanduser().read_text(encoding="utf-8"),
-    )
+    policy = in_force.actions if in_force else None
+    llm, folder = project.file.config.llm, project.file.folder
+    return estimate_window(project.loop, samples, llm=llm, folder=folder, policy=policy)
 
 
 def _spans(spans: WindowSpans) -> str:
@@ -142,17 +137,15 @@ def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
 def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, str]:
     """Whether the window fits its budget. Raises ConfigError where the budget could not be kept."""
     llm, spend = project.file.config.llm, expected.total
-    tokens = spend.prompt_tokens + spend.completion_tokens
-    told = f"up to about {spend.calls} model calls and {tokens:,} tokens"
+    tokens, said = spend.prompt_tokens + spend.completion_tokens, told(expected, llm)
     if spend.cost_usd is None:
         models = ", ".join(expected.unpriced)
         if llm.budget_usd is not None:
             advice = "add their prices (USD for a million tokens), or use llm.budget_tokens"
             raise ConfigError(f"llm.budget_usd cannot be kept, since the price of {models} is unknown: {advice}")
-        return "warn", f"{told}; the price of {models} is unknown, so the cost is, too: add it to llm.prices"
-    told += f", {spend.cost_usd:.2f} USD" if spend.cost_usd >= 0.1 else f", {spend.cost_usd:.4f} USD"
+        return "warn", f"{said}: add it to llm.prices"
     if llm.budget_usd is not None and spend.cost_usd > llm.budget_usd:
-        return "warn", f"{told}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
+        return "warn", f"{said}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
     if llm.budget_tokens is not None and tokens > llm.budget_tokens:
-        return "warn", f"{told}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
-    return told
+        return "warn", f"{said}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
+    return said

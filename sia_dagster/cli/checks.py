@@ -8,7 +8,7 @@ from typing import Literal
 from sia_dagster.adapters.config_references import check_references
 from sia_dagster.adapters.environment import require
 from sia_dagster.cli.project import CommandProject
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.config_traces import TracesConfig
 from sia_dagster.core.config_values import SecretName
 from sia_dagster.core.errors import SiaError
@@ -66,8 +66,9 @@ def _references(projects: Sequence[CommandProject]) -> str:
 
 def _credentials(projects: Sequence[CommandProject]) -> str:
     """The variables, never their values."""
-    key = projects[0].file.config.llm.api_key
-    named = {"llm.api_key": key} if key else {}
+    llm = projects[0].file.config.llm
+    named = {"llm.api_key": llm.api_key} if llm.api_key else {}
+    named |= {f"llm.stages.{stage}.api_key": own.api_key for stage, own in llm.stages.items() if own.api_key}
     named |= {f"{p.loop.name}: notify.webhook": p.loop.notify.webhook for p in projects if p.loop.notify.webhook}
     named |= {f"{p.loop.name}: traces.api_key": key for p in projects if (key := _store_key(p.loop.traces))}
     for setting, variable in named.items():
@@ -89,16 +90,29 @@ def _storage(projects: Sequence[CommandProject]) -> str:
 
 def _endpoint(projects: Sequence[CommandProject]) -> str | tuple[Result, str]:
     """Also looks for the configured models among those that the endpoint lists."""
+    with _reached(projects[0]) as llm:
+        models: dict[tuple[str, str | None], set[str]] = {}
+        settings = {}
+        for stage, names in _models(projects).items():
+            found = llm.at(stage)
+            models.setdefault((found.base_url, found.api_key), set()).update(names)
+            settings[found.base_url, found.api_key] = found
+        seen = [_probed(found, models[at]) for at, found in settings.items()]
+    result: Result = "warn" if any(worse for worse, _ in seen) else "pass"
+    return result, "; ".join(said for _, said in seen)
+
+
+def _probed(llm: LLMConfig, models: set[str]) -> tuple[bool, str]:
+    """Whether something may be wrong with one endpoint, and what was found. Raises SiaError where it is no use."""
     from sia_dagster.adapters.engine.probe import list_models, public_address
 
-    with _reached(projects[0]) as llm:
-        listed = asyncio.run(list_models(llm, api_key=require(llm.api_key) if llm.api_key else None))
-        address = public_address(llm)
+    listed = asyncio.run(list_models(llm, api_key=require(llm.api_key) if llm.api_key else None))
+    address = public_address(llm)
     if listed is None:
-        return f"{address} answers; it does not list its models"
-    if missing := sorted(_models(projects) - set(listed)):
-        return "warn", f"{address} answers, but does not list {', '.join(missing)}: look for a wrong name"
-    return f"{address} answers and lists the configured models"
+        return False, f"{address} answers; it does not list its models"
+    if missing := sorted(models - set(listed)):
+        return True, f"{address} answers, but does not list {', '.join(missing)}: look for a wrong name"
+    return False, f"{address} answers and lists the configured models"
 
 
 @contextmanager
@@ -114,8 +128,8 @@ def _reached(project: CommandProject) -> Iterator[LLMConfig]:
         yield llm.model_copy(update={"base_url": provider.base_url})
 
 
-def _models(projects: Sequence[CommandProject]) -> set[str]:
-    """The models that the configuration names; the application's own comes from its traces."""
+def _models(projects: Sequence[CommandProject]) -> dict[str, set[str]]:
+    """The models that the configuration names, by stage; the application's own comes from its traces."""
     evaluators = (each for project in projects for each in project.loop.evaluators)
     judges = {each.model for each in evaluators if each.kind == "llm_classify"}
-    return judges | {project.loop.policy.model for project in projects}
+    return {"judge": judges, "replay": set(), "update": {project.loop.policy.model for project in projects}}

@@ -59,6 +59,7 @@ def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from sia_dagster.cli.in_process import dagster_instance
+    from sia_dagster.core.progress import told
     from sia_dagster.defs.progress import listen
     from sia_dagster.demo.run import DemoError, run_demo
 
@@ -69,7 +70,7 @@ def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet))
         week = bar.add_task("starting", total=None)
         stage = bar.add_task("", total=None)
-        stack.enter_context(listen(lambda done, of, what: bar.update(stage, description=f"  {what}: {done} of {of}")))
+        stack.enter_context(listen(lambda advance: bar.update(stage, description=f"  {told(advance)}")))
         try:
             return list(run_demo(folder, instance, started=lambda text: bar.update(week, description=text)))
         except DemoError as error:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
     from sia_dagster.cli.project import CommandProject
+    from sia_dagster.core.ports import Advance
     from sia_dagster.core.results import ValidationReport
 
 EXAMPLE = "Example: sia run --loop message_desk --window 2026-11-09"
@@ -39,21 +40,41 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
 
 def _run(job: Any, window: str) -> "ExecuteInProcessResult":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from sia_dagster.cli.in_process import QUIET, dagster_instance
+    from sia_dagster.defs.batches import waiting
     from sia_dagster.defs.progress import listen
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("{task.fields[extras]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+    )
     with ExitStack() as stack:
         instance = stack.enter_context(dagster_instance())
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        task = bar.add_task("traces", total=None)
-        stack.enter_context(listen(lambda done, of, what: bar.update(task, description=what, completed=done, total=of)))
+        task = bar.add_task("traces", total=None, extras="")
+        stack.enter_context(listen(lambda advance: bar.update(task, **_shown(advance))))
+        stack.enter_context(waiting())
         result: ExecuteInProcessResult = job.execute_in_process(
             partition_key=window, instance=instance, raise_on_error=False, run_config=QUIET
         )
         return result
+
+
+def _shown(advance: "Advance") -> dict[str, Any]:
+    """What the bar shows of a report."""
+    from sia_dagster.core.progress import extras
+
+    said = ", ".join(extras(advance))
+    return {"description": advance.what, "completed": advance.done, "total": advance.of, "extras": said}
 
 
 def _facts(project: "CommandProject", report: "ValidationReport") -> dict[str, Any]:

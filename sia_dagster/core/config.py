@@ -6,35 +6,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from sia_dagster.core.config_llm import LLMConfig as LLMConfig
+from sia_dagster.core.config_llm import Price as Price
 from sia_dagster.core.config_traces import TracesConfig
 from sia_dagster.core.config_values import Name, Rails, SecretName, Section, Timezone
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 LAST_DAY_OF_EVERY_MONTH: Final = 28
-
-
-class Price(Section):
-    """USD for a million tokens."""
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-
-
-class LLMConfig(Section):
-    """The endpoint that judges, replays and proposes."""
-
-    base_url: str = "https://api.openai.com/v1"
-    api_key: SecretName | None = None
-    """Written `${NAME}` in the file; None for an endpoint without keys."""
-    max_concurrency: int = Field(default=32, ge=1, le=1024)
-    budget_usd: float | None = Field(default=None, gt=0)
-    """A window's cap over judge, replay and updater."""
-    budget_tokens: int | None = Field(default=None, gt=0)
-    timeout_seconds: float = Field(default=60.0, gt=0)
-    """Of one attempt."""
-    max_attempts: int = Field(default=5, ge=1, le=20)
-    prices: dict[str, Price] = Field(default_factory=dict)
-    """By model name; goes before the built-in table."""
 
 
 PublishTarget = Literal["file", "arize_prompt_hub", "arize_experiments", "phoenix_prompts"]

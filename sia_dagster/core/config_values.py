@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict
@@ -38,11 +39,38 @@ def _rails(value: object) -> object:
     return value
 
 
+def holds_no_password(address: str) -> bool:
+    """Whether an address may stand where people read it. What cannot be told apart from a password counts as one."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    user = parts.netloc.rpartition("@")[0]
+    return not (":" in user or "@" in user + parts.path or "password" in parts.query)
+
+
+def _database(value: str) -> str:
+    """Neither message repeats the value: it may hold a password."""
+    if "://" not in value:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError("must be postgresql://user@host/database, or ${NAME} of the variable that holds it")
+        return value
+    if value.partition("://")[0] not in ("postgresql", "postgres"):
+        raise ValueError("only a Postgres database can hold the answers: postgresql://user@host/database")
+    if not holds_no_password(value):
+        raise ValueError("an address with a password is a secret: write ${NAME} of the variable that holds it")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Rails = Annotated[dict[str, float], BeforeValidator(_rails)]
 SecretName = str
 """The *name* of the environment variable that holds a secret; its value is read where a client is built."""
+
+
+DatabaseAddress = Annotated[str, AfterValidator(_database)]
+"""A Postgres URL without a password, or the *name* of the environment variable that holds one, with it or without."""
 
 
 class Section(Value):

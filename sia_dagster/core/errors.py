@@ -13,7 +13,8 @@ SiaError
 ├── ModelCallError         a model call gave no usable answer
 │   ├── CallFailed         this call failed after its attempts (a value of that row)
 │   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
-│   └── BudgetReached      the window's cap is spent: stop before the next call, keep everything
+│   ├── BudgetReached      the window's cap is spent: stop before the next call, keep everything
+│   └── BatchesUnderWay    requests were handed in as batches: run again when the endpoint has answered them
 └── PolicyError            the registry of policies
     ├── PolicyNotFound     no such version, or none in force yet
     └── PromotionRefused   the evidence does not allow it, or a newer policy is in force
@@ -102,6 +103,18 @@ class BudgetReached(ModelCallError):
         """Keep what was spent and the cap, in `unit` (`USD` or `tokens`)."""
         super().__init__(message)
         self.spent, self.budget, self.unit = spent, budget, unit
+
+
+class BatchesUnderWay(ModelCallError):
+    """What a stage asks was handed in as batches, and nobody waits here: run the window again to collect the answers.
+
+    Nothing is lost and nothing is paid twice, whenever that is.
+    """
+
+    def __init__(self, message: str, *, batches: tuple[str, ...]) -> None:
+        """Keep the names of the batches, as the completion store has them."""
+        super().__init__(message)
+        self.batches = batches
 
 
 class PolicyError(SiaError):

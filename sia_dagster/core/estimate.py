@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.baseline import policy_from_traces
-from sia_dagster.core.config import LLMClassifyConfig, LoopConfig, Price
+from sia_dagster.core.config import LLMClassifyConfig, LoopConfig
+from sia_dagster.core.config_llm import Price
 from sia_dagster.core.errors import EvaluatorError
 from sia_dagster.core.evaluators import ReadFile, resolve_template
 from sia_dagster.core.evaluators.llm_classify import JudgeSpec, LLMClassify
@@ -40,7 +41,8 @@ UPDATE_TOKENS = 600
 GROWTH_TOKENS = 30
 """What a candidate's prompt has more than the policy in force."""
 
-PriceOf = Callable[[str], Price | None]
+PriceOf = Callable[[str, str], Price | None]
+"""The price of a model in a stage of the ledger (`judge`, `replay`, `update`); None where it is unknown."""
 
 
 class StageEstimate(Value):
@@ -52,6 +54,11 @@ class StageEstimate(Value):
     """`judge <evaluator>`, `replay` or `update`."""
     model: str
     spend: Spend
+
+    @property
+    def caller(self) -> str:
+        """What the ledger books the calls under: `judge`, `replay` or `update`."""
+        return self.work.partition(" ")[0]
 
 
 class Estimate(Value):
@@ -114,7 +121,7 @@ def estimate(
         lines += _lines("updated_policy", [_updating(loop, actions, train, specs)], train[:1], loop.policy.candidates)
         lines += _lines("updated_policy", replays, selection, loop.policy.candidates + 1)
         lines += _lines("validation_results", replays, holdout, 2 * loop.validation.repeats)
-    return Estimate(lines=tuple(_priced(line, price_of(line.model)) for line in lines))
+    return Estimate(lines=tuple(_priced(line, price_of(line.model, line.caller)) for line in lines))
 
 
 def _no_file(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.errors import CallFailed, EvaluatorError
 from sia_dagster.core.models import EvalConstant, EvalMetrics, JsonObject, Sample
-from sia_dagster.core.ports import Evaluator, Progress
+from sia_dagster.core.ports import Advance, Evaluator, Progress
 
 Evals = Mapping[str, Sequence[EvalMetrics]]
 """What was said of each output, by span id, in the order of the evaluators."""
@@ -42,14 +42,16 @@ async def evaluate(
     """
     pairs = [(sample, evaluator) for sample in samples for evaluator in evaluators]
     rows: dict[int, EvalMetrics] = {}
+    failed = 0
 
     async def work(pair: tuple[Sample, Evaluator]) -> EvalMetrics:
         return await score_row(pair[1], pair[0], draw)
 
     async for index, metrics in map_rows(pairs, work, workers=min(workers, len(pairs))):
         rows[index] = metrics
+        failed += metrics.error is not None
         if progress:
-            progress(len(rows), len(pairs), "evaluations")
+            progress(Advance(done=len(rows), of=len(pairs), what="evaluations", failed=failed))
     width = len(evaluators)
     return {s.span_id: tuple(rows[i * width + j] for j in range(width)) for i, s in enumerate(samples)}
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sia_dagster.core.spending import Spend as Spend
 from sia_dagster.core.values import JsonObject as JsonObject
 from sia_dagster.core.values import Value as Value
 from sia_dagster.core.values import fingerprint as fingerprint
@@ -175,18 +176,6 @@ class Actions(Value):
                 {"role": "assistant", "content": example.output},
             ]
         return head + [message.to_openai() for message in history]
-
-
-class Spend(Value):
-    """What a stage used. `cost_usd` is None where a model's price is unknown: then only tokens are known."""
-
-    calls: int = 0
-    """Answers used, whether paid in this run or in an earlier one."""
-    paid_calls: int = Field(default=0, exclude=True)
-    """Answers paid for in this run. Not stored: the same window run twice gives the same bytes."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = 0.0
 
 
 class PolicyShare(Value):

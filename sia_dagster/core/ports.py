@@ -25,8 +25,22 @@ if TYPE_CHECKING:
 
     from sia_dagster.core.write_back import SpanEvaluation, WriteReport
 
-Progress = Callable[[int, int, str], None]
-"""Called with (done, of, what) as rows complete."""
+
+class Advance(Value):
+    """How far a stage is."""
+
+    done: int
+    of: int
+    what: str
+    """`evaluations`, `selection replay`."""
+    failed: int = 0
+    """Those of `done` that have an error instead of a result."""
+    spent: Spend | None = None
+    """What the stage used so far; None where nobody counts it."""
+
+
+Progress = Callable[[Advance], None]
+"""Called as rows complete."""
 
 
 class SpanQuery(Value):
@@ -117,11 +131,17 @@ class ChatReply(Value):
     finish_reason: str = ""
     """`stop`, `length` (truncated), `tool_calls`, `content_filter`."""
     prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of `prompt_tokens` that the endpoint had in its cache, and bills as such."""
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Those of `completion_tokens` that went into thoughts which the answer does not show."""
     cost_usd: float | None = None
     attempts: int = 1
-    """Attempts it took when it was paid for."""
+    """Attempts it took when it was paid for; requests that only taught what the endpoint refuses do not count."""
     seconds: float = 0.0
+    left_out: tuple[str, ...] = ()
+    """Parameters of the request that were not sent, since the endpoint refuses them for this model."""
     cached: bool = False
     """Whether the completion store answered."""
 

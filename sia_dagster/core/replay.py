@@ -10,7 +10,7 @@ from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.models import Actions, EvalConstant, Sample, Value
 from sia_dagster.core.openinference.messages import tool_calls_text
 from sia_dagster.core.openinference.settings import call_settings, policy_settings
-from sia_dagster.core.ports import ChatModel, ChatReply, ChatRequest, Evaluator, Progress
+from sia_dagster.core.ports import Advance, ChatModel, ChatReply, ChatRequest, Evaluator, Progress
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
 
 Arm = Mapping[tuple[str, int], ArmOutcome]
@@ -73,12 +73,13 @@ async def replay(
         return await _outcome(row, chat, judges, plan.draw(row.sample, row.repeat))
 
     arms: tuple[dict[tuple[str, int], ArmOutcome], ...] = tuple({} for _ in policies)
-    done = 0
+    done = failed = 0
     async for index, outcome in map_rows(rows, work, workers=plan.workers):
         row, done = rows[index], done + 1
         arms[row.arm][row.sample.span_id, row.repeat] = outcome
+        failed += outcome.error is not None or any(metrics.error for metrics in outcome.evals)
         if progress:
-            progress(done, len(rows), f"{plan.scope} replay")
+            progress(Advance(done=done, of=len(rows), what=f"{plan.scope} replay", failed=failed))
     return arms
 
 

@@ -9,12 +9,11 @@ from sia_dagster.defs.names import LoopNames
 
 def improvement_job(names: LoopNames) -> dg.JobDefinition:
     """All stages of a window; `promoted_policy` only where promotion is automatic."""
-    automatic = names.loop.promotion == "auto"
-    stages = [stage for stage in names.stages if automatic or stage != "promoted_policy"]
     job = dg.define_asset_job(
         names.job,
-        selection=dg.AssetSelection.assets(*(names.asset(stage) for stage in stages)),
-        description=f"Improve the policy of {names.name} from one {names.loop.window} window of its traces.",
+        selection=dg.AssetSelection.assets(*(names.asset(stage) for stage in names.job_stages)),
+        description=f"Improve the policy of {names.name} from one {names.loop.window} window of its traces. What a "
+        "window would take stands on `traces` once that asset is materialised, which by itself costs nothing.",
         tags={"sia/loop": names.name},
     )
     return cast(dg.JobDefinition, job)  # Dagster resolves it when the code location is built

@@ -9,11 +9,13 @@ import dagster as dg
 from sia_dagster.adapters.storage import storage_root
 from sia_dagster.core.config import LLMConfig, LoopConfig
 from sia_dagster.defs.assets import STAGE_BUILDERS
+from sia_dagster.defs.batches import batch_sensor
 from sia_dagster.defs.io_managers import Documents, Tables
 from sia_dagster.defs.jobs import improvement_job, improvement_schedule
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, trace_store
 from sia_dagster.defs.sensors import approval_sensor, run_failed_sensor
+from sia_dagster.wiring.completions import completions_file
 
 
 def build_loop(
@@ -35,6 +37,8 @@ def build_loop(
     sensors = [run_failed_sensor(names)]
     if loop.promotion == "manual":
         sensors.append(approval_sensor(names, job))
+    if llm.batches:
+        sensors.append(batch_sensor(names, job, seconds=llm.batch_poll_seconds))
     return dg.Definitions(
         assets=[STAGE_BUILDERS[stage](names) for stage in names.stages],
         jobs=[job],
@@ -50,9 +54,8 @@ def build_loop(
 def loop_resources(names: LoopNames, *, llm: LLMConfig, storage: str) -> dict[str, Any]:
     """The loop's own resources, by role."""
     root = storage_root(storage, names.folder)
-    local = root if isinstance(root, Path) else names.folder / ".sia"
     return {
-        "model": ModelEndpoint.of(llm, local / "completions.sqlite"),
+        "model": ModelEndpoint.of(llm, completions_file(root, names.folder)),
         "traces": trace_store(names.loop.traces, names.folder),
         "storage": Storage(root=str(root)),
         "clock": Clock(),

@@ -6,8 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from sia_dagster.core.estimate import Estimate
 from sia_dagster.core.models import EvalMetrics, Spend
 from sia_dagster.core.spending import total
+from sia_dagster.wiring.stages import Outcome
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
@@ -38,9 +40,15 @@ def spend_metadata(spend: Mapping[str, Spend]) -> dict[str, Any]:
         "model_calls": whole.calls,
         "model_calls_paid_in_this_run": whole.paid_calls,
         "tokens": whole.prompt_tokens + whole.completion_tokens,
+        "tokens_cached_by_the_endpoint": whole.cached_tokens,
+        "tokens_of_reasoning": whole.reasoning_tokens,
     }
+    if whole.calls:
+        numbers["seconds_a_model_call"] = round(whole.seconds / whole.calls, 3)
     if whole.cost_usd is not None:
         numbers["cost_usd"] = whole.cost_usd
+    if whole.left_out:
+        numbers["parameters_left_out"] = ", ".join(whole.left_out)
     if spend:
         numbers["spend"] = table(
             {
@@ -53,6 +61,33 @@ def spend_metadata(spend: Mapping[str, Spend]) -> dict[str, Any]:
             for name, part in sorted(spend.items())
         )
     return numbers
+
+
+def outcome_metadata(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What a stage with model calls did: its rows, those that failed, and what it used."""
+    rows = {"rows": outcome.rows.done, "rows_failed": outcome.rows.failed}
+    return {**rows, **spend_metadata(outcome.spend)}
+
+
+def estimate_metadata(expected: Estimate) -> dict[str, Any]:
+    """What a window would take as plottable numbers, and by stage as a table."""
+    whole = expected.total
+    numbers = {
+        "estimated_model_calls": whole.calls,
+        "estimated_tokens": whole.prompt_tokens + whole.completion_tokens,
+        "estimated_cost_usd": whole.cost_usd,
+    }
+    by_stage = table(
+        {
+            "stage": line.stage,
+            "calls of": f"{line.work} ({line.model})",
+            "calls": line.spend.calls,
+            "tokens": line.spend.prompt_tokens + line.spend.completion_tokens,
+            "cost USD": "price unknown" if line.spend.cost_usd is None else f"{line.spend.cost_usd:.6f}",
+        }
+        for line in expected.lines
+    )
+    return {**present(numbers), "estimate_by_stage": by_stage}
 
 
 def score_metadata(evals: Iterable[EvalMetrics]) -> dict[str, float]:

@@ -52,6 +52,12 @@ class LoopNames:
         }
         return (*STAGES, *(stage for stage, wanted in asked.items() if wanted))
 
+    @property
+    def job_stages(self) -> tuple[str, ...]:
+        """The stages of the job: `promoted_policy` only where promotion is automatic."""
+        automatic = self.loop.promotion == "auto"
+        return tuple(stage for stage in self.stages if automatic or stage != "promoted_policy")
+
     @cached_property
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """The loop's windows."""

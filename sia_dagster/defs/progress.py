@@ -1,12 +1,17 @@
-"""Progress of long stages: a log line every tenth in Dagster, and a listener for the command's bar."""
+"""Progress of long stages: a log line now and then in Dagster, and a listener for the command's bar."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import dagster as dg
 
-from sia_dagster.core.ports import Progress
+from sia_dagster.core.ports import Advance, Progress
+from sia_dagster.core.progress import Remaining, told
+
+QUIET_SECONDS = 60.0
+"""After so long without a line there is one, however little was done."""
 
 _listener: ContextVar[Progress | None] = ContextVar("progress_listener", default=None)
 
@@ -21,16 +26,32 @@ def listen(listener: Progress) -> Iterator[None]:
         _listener.reset(token)
 
 
-def progress_of(context: dg.AssetExecutionContext) -> Progress:
-    """Logs `evaluations: 120 of 240` at each tenth of the way."""
-    tenths = {"at": -1}
+def progress_of(context: dg.AssetExecutionContext, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Logs `evaluations: 120 of 240, 3 failed, 0.0121 USD, 2 min left` at each tenth of the way, and each minute."""
+    log = Throttled(context.log.info, clock)
 
-    def report(done: int, of: int, what: str) -> None:
+    def report(advance: Advance) -> None:
         if listener := _listener.get():
-            listener(done, of, what)
-        tenth = 10 * done // max(of, 1)
-        if tenth != tenths["at"]:
-            tenths["at"] = tenth
-            context.log.info(f"{what}: {done} of {of}")
+            listener(advance)
+        log(advance)
 
     return report
+
+
+class Throttled:
+    """Says how far a stage is at each tenth of the way, and where that takes longer than QUIET_SECONDS, in between."""
+
+    def __init__(self, say: Callable[[str], object], clock: Callable[[], float]) -> None:
+        self._say, self._clock = say, clock
+        self._remaining: dict[str, Remaining] = {}
+        self._said: tuple[str, int] = ("", -1)
+        self._at = clock()
+
+    def __call__(self, advance: Advance) -> None:
+        """Take note of a report."""
+        remaining = self._remaining.setdefault(advance.what, Remaining(self._clock))
+        left, now = remaining.seconds(advance), self._clock()
+        place = (advance.what, 10 * advance.done // max(advance.of, 1))
+        if place != self._said or now - self._at >= QUIET_SECONDS:
+            self._said, self._at = place, now
+            self._say(told(advance, left))

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from sia_dagster.adapters.storage import StoragePath, resolve_path, storage_root
-from sia_dagster.core.config import LLMConfig, Price
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.ports import EvaluationStore, PolicyStore, TraceSource
@@ -19,19 +20,36 @@ from sia_dagster.wiring.stores import evaluation_store, trace_source
 class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
     """An OpenAI-compatible endpoint with its limits, its budget and its completion store."""
 
-    base_url: str = Field(description="Address of the OpenAI-compatible API.")
+    provider: str = Field(default="openai", description="`openai` for every compatible API, or `azure`.")
+    base_url: str = Field(description="Address of the OpenAI-compatible API, or of the Azure resource.")
+    api_version: str | None = Field(default=None, description="Of Azure OpenAI.")
     api_key_variable: str | None = Field(
         default=None, description="Name of the environment variable that holds the API key; its value is never stored."
     )
     max_concurrency: int = Field(description="Model calls in flight at a time.")
+    requests_per_minute: int | None = Field(default=None, description="Attempts a minute, over all stages and runs.")
+    tokens_per_minute: int | None = Field(default=None, description="Tokens a minute, over all stages and runs.")
     budget_usd: float | None = Field(default=None, description="Cap of a window in USD, over all stages.")
     budget_tokens: int | None = Field(default=None, description="Cap of a window in tokens, over all stages.")
     timeout_seconds: float = Field(description="Of one attempt.")
     max_attempts: int = Field(description="Attempts of one call.")
+    mode: str = Field(default="direct", description="`direct`, or `batch` for the Batch API.")
+    batch_tries: int = Field(default=2, description="Batches that a request is sent in before it is called directly.")
+    batch_poll_seconds: float = Field(default=60.0, description="Between two looks at the batches under way.")
     prices: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="USD for a million tokens by model: {model: {input, output}}."
+        default_factory=dict,
+        description="USD for a million tokens by model: {model: {input, output, cached_input, batch_discount}}.",
+    )
+    stages: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By judge, replay or update: what differs for its calls; of a key the variable's name.",
     )
     completions: str = Field(description="SQLite file in which every paid answer is kept.")
+    completions_database: str | None = Field(
+        default=None,
+        description="Postgres instead of the file: its URL without a password, or the name of the variable that holds "
+        "the URL; the variable's value is never stored.",
+    )
     endpoint: str | None = Field(
         default=None, description="Lasting name of the endpoint in the completion store, where its address changes."
     )
@@ -39,15 +57,9 @@ class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
     def settings(self) -> ChatSettings:
         """What a session needs; the key itself is read when the session opens."""
         return ChatSettings(
-            llm=LLMConfig(
-                base_url=self.base_url,
-                api_key=self.api_key_variable,
-                max_concurrency=self.max_concurrency,
-                budget_usd=self.budget_usd,
-                budget_tokens=self.budget_tokens,
-                timeout_seconds=self.timeout_seconds,
-                max_attempts=self.max_attempts,
-                prices={model: Price(**price) for model, price in self.prices.items()},
+            llm=LLMConfig.model_validate(
+                {name: getattr(self, name) for name in LLMConfig.model_fields if name not in _OTHERWISE}
+                | {"api_key": self.api_key_variable, "completions": self.completions_database}
             ),
             completions=Path(self.completions),
             endpoint=self.endpoint,
@@ -56,8 +68,17 @@ class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
     @classmethod
     def of(cls, llm: LLMConfig, completions: Path) -> "ModelEndpoint":
         """The resource for the `llm` section of the configuration."""
-        fields = llm.model_dump(mode="json", exclude={"api_key"})
-        return cls(**fields, api_key_variable=llm.api_key, completions=str(completions))
+        fields = llm.model_dump(mode="json", exclude=set(_OTHERWISE), exclude_none=True)
+        return cls(
+            **fields,
+            api_key_variable=llm.api_key,
+            completions=str(completions),
+            completions_database=llm.completions,
+        )
+
+
+_OTHERWISE = ("api_key", "completions")
+"""What the resource calls by another name: there `completions` is the file, and a key is said to be a variable."""
 
 
 class TraceStore(dg.ConfigurableResource[TraceSource], ABC):

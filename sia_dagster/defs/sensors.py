@@ -8,6 +8,7 @@ import dagster as dg
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.ports import Notifier
 from sia_dagster.core.results import PolicyVersion
+from sia_dagster.defs.batches import WAITS, is_of_loop
 from sia_dagster.defs.failures import failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Storage
@@ -33,8 +34,10 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
         description="Says which window failed and why, to the log and the loop's webhook.",
     )
     def run_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
-        if not _is_of_loop(names, context.dagster_run):
+        if not is_of_loop(names, context.dagster_run):
             return dg.SkipReason(f"not a run of {names.name}")
+        if WAITS in context.dagster_run.tags:
+            return dg.SkipReason("the window waits for batches")
         reasons = " ".join(failure_reasons(context.get_step_failure_events()))
         facts = {
             "loop": names.name,
@@ -46,11 +49,6 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
         return None
 
     return run_failed
-
-
-def _is_of_loop(names: LoopNames, run: dg.DagsterRun) -> bool:
-    chosen = run.asset_selection or ()
-    return run.job_name == names.job or any(key.path[:1] == [names.name] for key in chosen)
 
 
 def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:

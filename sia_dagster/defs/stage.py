@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import dagster as dg
 
-from sia_dagster.core.errors import BudgetReached, SiaError
+from sia_dagster.core.errors import BatchesUnderWay, BudgetReached, SiaError
 from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.defs.batches import note_waiting, patience, sensor_name
 from sia_dagster.defs.claims import Claim, specs
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.progress import progress_of
@@ -45,7 +46,8 @@ class StageSpec(Value):
             ins={stage: dg.AssetIn(key=names.asset(stage)) for stage in self.upstream},
             check_specs=specs(names, self.stage, self.claims),
             required_resource_keys={names.resource(role) for role in self.resources},
-            pool="llm" if "model" in self.resources else None,
+            # The stages that call models; `traces` asks the same resource for prices alone.
+            pool="llm" if "openai" in self.kinds else None,
             dagster_type=dagster_type,
         )
 
@@ -83,6 +85,11 @@ class StageContext:
         return cast(Storage, self._resource("storage"))
 
     @property
+    def model(self) -> ModelEndpoint:
+        """The endpoint that answers."""
+        return cast(ModelEndpoint, self._resource("model"))
+
+    @property
     def clock(self) -> Clock:
         """The time that the registry records."""
         return cast(Clock, self._resource("clock"))
@@ -94,13 +101,13 @@ class StageContext:
     @property
     def session(self) -> LoopSession:
         """What a stage with model calls needs."""
-        model = cast(ModelEndpoint, self._resource("model"))
         return LoopSession(
             loop=self.names.loop,
             window=self.window,
-            chat=model.settings(),
+            chat=self.model.settings(),
             folder=self.names.folder,
             progress=progress_of(self.context),
+            wait=patience(),
         )
 
 
@@ -111,10 +118,14 @@ def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[Stag
         yield StageContext(names, context)
     except SiaError as error:
         metadata: dict[str, float | str] = {"error": type(error).__name__}
+        goes_on = ""
+        if isinstance(error, BatchesUnderWay):
+            note_waiting(names, context, error)
+            goes_on = f". The sensor {sensor_name(names)} goes on when they have ended"
         if isinstance(error, BudgetReached):
             metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
         raise dg.Failure(
-            description=f"loop {names.name}, window {context.partition_key}: {error}",
+            description=f"loop {names.name}, window {context.partition_key}: {error}{goes_on}",
             metadata=metadata,
             allow_retries=False,
         ) from error

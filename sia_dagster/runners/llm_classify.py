@@ -89,10 +89,11 @@ class _Session(NamedTuple):
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenAIChat"]:
         from sia_dagster.adapters.engine.chat import OpenAIChat
-        from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+        from sia_dagster.adapters.engine.sqlite_store import SqliteStore
+        from sia_dagster.adapters.engine.store import LedgerScope
 
         scope = LedgerScope(loop="llm_classify", window="")
-        with closing(CompletionStore(self.completions)) as store:
+        with closing(SqliteStore(self.completions)) as store:
             async with OpenAIChat(self.llm, api_key=self.api_key, store=store, scope=scope) as chat:
                 yield chat
 

@@ -14,6 +14,7 @@ from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import When, window_between
 from sia_dagster.runners.workflow import Models, Traces, Workflow, chat_settings, check_name, open_traces
+from sia_dagster.wiring.completions import completions_file
 from sia_dagster.wiring.stages import LoopSession, eval_constants, evaluate_window, search_window, validate_window
 from sia_dagster.wiring.stores import span_query
 
@@ -62,13 +63,12 @@ class WorkflowOrchestrator:
         add_env_file(folder / ".env")
         check_name(name)
         root = storage_root(storage, folder)
-        local = root if isinstance(root, Path) else folder / ".sia"
         config, source = open_traces(traces, folder)
         self._workflow = Workflow(
             name=name,
             traces=config,
             source=source,
-            chat=chat_settings(llm, api_key, local / "completions.sqlite"),
+            chat=chat_settings(llm, api_key, completions_file(root, folder)),
             models=models or Models(),
             evaluators={evaluator.name: evaluator for evaluator in evaluators},
             storage=root,
@@ -163,7 +163,7 @@ class WorkflowOrchestrator:
             name=evaluator_name,
             storage=workflow.storage,
             spans=workflow.spans,
-            workers=workflow.chat.llm.max_concurrency,
+            workers=workflow.chat.llm.workers,
             kwargs=dict(evaluator_kwargs or {}),
             store=workflow.evaluation_store() if upsert else None,
         )

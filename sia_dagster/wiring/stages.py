@@ -1,5 +1,6 @@
 """The stages of a window over a model session: one async function each, for assets and scripts alike."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Generic, TypeVar
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import BudgetReached
 from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, Spend, StateActions, TimeWindow
-from sia_dagster.core.ports import ChatModel, Evaluator, Progress
+from sia_dagster.core.ports import Advance, ChatModel, Evaluator, Progress
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.spending import total
 from sia_dagster.wiring.ports import ChatSettings, evaluators_of, open_chat, updater_of
 
 Result = TypeVar("Result")
+REPORTS = 200
+"""About how often a stage says how far it is."""
 Evals = dict[str, tuple[EvalMetrics, ...]]
 
 
@@ -27,11 +30,13 @@ class LoopSession:
     folder: Path
     """Where relative paths of the configuration start."""
     progress: Progress | None = None
+    wait: Callable[[float], Awaitable[object]] | None = asyncio.sleep
+    """Takes the seconds until batches are looked at again; None: BatchesUnderWay is raised instead of waiting."""
 
     @property
     def workers(self) -> int:
         """Rows worked on at a time; the endpoint's own limit bounds the calls."""
-        return self.chat.llm.max_concurrency
+        return self.chat.llm.workers
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,30 @@ class Outcome(Generic[Result]):
 
     value: Result
     spend: Mapping[str, Spend]
+    rows: Advance
+    """How many rows there were, and how many of them failed."""
 
 
 class _Count:
-    """Passes progress on and remembers it, so that a stage cut short can say what is missing."""
+    """Passes progress on with what was spent, and remembers it, so that a stage cut short can say what is missing.
 
-    def __init__(self, progress: Progress | None) -> None:
-        self.done, self.of, self.what, self._progress = 0, 0, "rows", progress
+    Adding up what was spent takes longer the more there is, so that of many rows only every so many-th is told.
+    """
 
-    def __call__(self, done: int, of: int, what: str) -> None:
-        self.done, self.of, self.what = done, of, what
-        if self._progress:
-            self._progress(done, of, what)
+    def __init__(self, progress: Progress | None, chat: ChatModel) -> None:
+        self.last = Advance(done=0, of=0, what="rows")
+        self._progress, self._chat = progress, chat
+
+    def __call__(self, advance: Advance) -> None:
+        self.last = advance
+        done, of = advance.done, advance.of
+        if self._progress and (done % max(1, of // REPORTS) == 0 or done == of):
+            self._progress(advance.model_copy(update={"spent": total(self._chat.spend.values())}))
 
     def missing(self, error: BudgetReached) -> BudgetReached:
         """The error, with what was left undone."""
-        sentence = f"{error} Missing: {self.of - self.done} of {self.of} {self.what}."
+        last = self.last
+        sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}."
         return BudgetReached(sentence, spent=error.spent, budget=error.budget, unit=error.unit)
 
 
@@ -64,18 +77,41 @@ Work = Callable[[ChatModel, tuple[Evaluator, ...], Progress], Awaitable[Result]]
 
 async def _staged(session: LoopSession, work: Work[Result]) -> Outcome[Result]:
     """Run `work` with a model session and the loop's evaluators."""
-    count = _Count(session.progress)
-    try:
-        async with open_chat(session.chat, session.loop.name, session.window) as chat:
+    async with open_chat(session.chat, session.loop.name, session.window) as chat:
+        count = _Count(session.progress, chat)
+        try:
             evaluators = evaluators_of(session.loop, session.folder, chat)
-            value = await work(chat, evaluators, count)
-            return Outcome(value, dict(chat.spend))
-    except BudgetReached as error:
-        raise count.missing(error) from error
+            value = await _rounds(session, chat, count, lambda progress: work(chat, evaluators, progress))
+        except BudgetReached as error:
+            raise count.missing(error) from error
+        return Outcome(value, dict(chat.spend), count.last)
+
+
+async def _rounds(
+    session: LoopSession, chat: ChatModel, count: _Count, work: Callable[[Progress], Awaitable[Result]]
+) -> Result:
+    """What `work` returns; with batches it is run again until every answer is there, and the last result counts."""
+    from sia_dagster.adapters.engine.batch_chat import BatchChat
+
+    if not isinstance(chat, BatchChat):
+        return await work(count)
+    while True:
+        value = await work(lambda advance: count(_without(chat.pending, advance)))
+        if await chat.settled(wait=session.wait, progress=count):
+            return value
+
+
+def _without(pending: int, advance: Advance) -> Advance:
+    """The rows that wait for a batch are neither done nor failed."""
+    done, failed = max(0, advance.done - pending), max(0, advance.failed - pending)
+    return advance.model_copy(update={"done": done, "failed": failed})
 
 
 async def evaluate_window(session: LoopSession, samples: Sequence[Sample]) -> Outcome[Evals]:
-    """All evaluators on the logged outputs, by span id. Raises EndpointRefused, BudgetReached, ConfigError."""
+    """All evaluators on the logged outputs, by span id.
+
+    Raises EndpointRefused, BudgetReached, ConfigError, and BatchesUnderWay where `session.wait` is None.
+    """
     from sia_dagster.core.evaluation import evaluate
 
     async def work(_: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> Evals:

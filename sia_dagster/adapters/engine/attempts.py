@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+from sia_dagster.adapters.engine.limits import told_limits
 from sia_dagster.core.models import Value
 
 Course = Literal["retry", "row", "stop"]
@@ -34,6 +35,8 @@ class Failure(Value):
     """HTTP status; None where no reply came; 200 where the reply was no chat completion."""
     code: str = ""
     """The endpoint's own word for it (`insufficient_quota`)."""
+    param: str = ""
+    """The parameter at fault, where the endpoint names one."""
     retry_after: float | None = None
     """Seconds the endpoint asks to wait."""
 
@@ -78,14 +81,16 @@ def delay_before_retry(failure: Failure, *, key: str, attempt: int) -> float:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a reply asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date.
 
-    A date counts from the reply's own `Date`, so that a wrong clock here does no harm. None where nothing usable
-    is said.
+    A date counts from the reply's own `Date`, so that a wrong clock here does no harm. Without either, the time until
+    a rate limit of which nothing remains is reset. None where nothing usable is said.
     """
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", said := headers.get(name, "").strip()):
             return float(said) / scale
     until, now = _date(headers.get("retry-after", "")), _date(headers.get("date", ""))
-    return max(0.0, (until - now).total_seconds()) if until and now else None
+    if until and now:
+        return max(0.0, (until - now).total_seconds())
+    return told.reset() if (told := told_limits(headers)) else None
 
 
 def _date(text: str) -> datetime | None:

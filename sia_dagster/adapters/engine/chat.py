@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from sia_dagster.adapters.engine.answers import Answers
 from sia_dagster.adapters.engine.attempts import Failure, course, delay_before_retry
 from sia_dagster.adapters.engine.completions import estimate_prompt
-from sia_dagster.adapters.engine.endpoint import Endpoint
-from sia_dagster.adapters.engine.gate import ConcurrencyGate
 from sia_dagster.adapters.engine.ledger import Ledger
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.engine.prices import cost_of
+from sia_dagster.adapters.engine.routes import ApiKeys, Route, Routes
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, request_key
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import ChatReply, ChatRequest
@@ -31,7 +33,7 @@ class OpenAIChat:
         self,
         config: LLMConfig,
         *,
-        api_key: str | None,
+        api_key: ApiKeys,
         store: CompletionStore,
         scope: LedgerScope,
         endpoint: str | None = None,
@@ -39,17 +41,15 @@ class OpenAIChat:
     ) -> None:
         """Nothing is opened yet.
 
-        `api_key` is the key itself (`config.api_key` names its variable). `endpoint` is who answers, in the store's
-        keys: by default `base_url`; a name where the same endpoint moves from address to address. `sleep` waits
-        between attempts. Raises ConfigError where `base_url` or the key cannot be one.
+        `api_key` is the key itself (`config.api_key` names its variable), or one for each of `config.stages`.
+        `endpoint` is who answers, in the store's keys: by default `base_url`; a name where the same endpoint moves
+        from address to address. `sleep` waits between attempts. Raises ConfigError where an address or a key cannot
+        be one.
         """
-        self._store, self._scope = store, scope
-        self._max_attempts = config.max_attempts
-        self._identity = endpoint or config.base_url
+        self._answers, self._scope = Answers(store), scope
         self._sleep = sleep
-        self._endpoint = Endpoint(config, api_key=api_key)
-        self._gate = ConcurrencyGate(config.max_concurrency)
-        self._ledger = Ledger(config, store=store, scope=scope)
+        self._routes = Routes(config, api_key=api_key, limits=store.limits, endpoint=endpoint, sleep=sleep)
+        self._ledger = Ledger(config, answers=self._answers, scope=scope)
         self._running: dict[str, asyncio.Task[ChatReply]] = {}
         self._at_endpoint: set[str] = set()
         self._closing = False
@@ -62,6 +62,7 @@ class OpenAIChat:
     async def __aenter__(self) -> Self:
         """Ready for calls; the client itself opens with the first one that the store cannot answer."""
         self._closing = False
+        await self._answers.__aenter__()
         return self
 
     async def __aexit__(
@@ -77,19 +78,24 @@ class OpenAIChat:
                     task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         finally:
-            await self._endpoint.close()
+            async with AsyncExitStack() as last:
+                last.push_async_exit(self._answers.__aexit__)
+                await self._routes.close()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`. Also raises SiaError where the store cannot be read or written."""
-        key = request_key(self._identity, request)
-        if (running := self._running.get(key)) is not None:
-            reply = (await asyncio.shield(running)).model_copy(update={"cached": True})
-        elif (stored := self._store.get(key)) is not None:
-            reply = stored
-        else:
-            reply = await asyncio.shield(self._start(key, request))
+        key = request_key(self._routes.of(request.stage).identity, request)
+        reply = None if key in self._running else await self._answers.get(key)
+        if reply is None:
+            reply = await self._shared(key, request)
         self._ledger.use(request, key, reply)
         return reply
+
+    async def _shared(self, key: str, request: ChatRequest) -> ChatReply:
+        """The answer of an equal call that is running, perhaps since the store was asked, else of a new one."""
+        if (running := self._running.get(key)) is not None:
+            return (await asyncio.shield(running)).model_copy(update={"cached": True})
+        return await asyncio.shield(self._start(key, request))
 
     def _start(self, key: str, request: ChatRequest) -> asyncio.Task[ChatReply]:
         task = asyncio.create_task(self._pay(key, request, estimate_prompt(request)))
@@ -104,40 +110,46 @@ class OpenAIChat:
 
     async def _pay(self, key: str, request: ChatRequest, estimated: int) -> ChatReply:
         """Attempt until there is an answer; raise what the last failure means."""
-        attempt = 0
+        route, attempt = self._routes.of(request.stage), 0
         while True:
             attempt += 1
-            outcome = await self._attempt(key, request, estimated, attempt)
+            outcome = await self._attempt(route, key, request, attempt, estimated=estimated)
             if isinstance(outcome, ChatReply):
                 return outcome
             what = course(outcome)
             if what == "stop":
-                raise self._endpoint.refused(outcome, request.model)
-            if what == "row" or self._closing or attempt >= self._max_attempts:
+                raise route.endpoint.refused(outcome, request.model)
+            if what == "row" or self._closing or attempt >= route.max_attempts:
                 raise _failed(request, outcome, attempt)
             await self._sleep(delay_before_retry(outcome, key=key, attempt=attempt))
 
-    async def _attempt(self, key: str, request: ChatRequest, estimated: int, attempt: int) -> ChatReply | Failure:
-        """One attempt in a slot of the gate, within the budget; an answer is stored before this returns."""
-        async with self._gate.slot() as slot:
+    async def _attempt(
+        self, route: Route, key: str, request: ChatRequest, attempt: int, *, estimated: int
+    ) -> ChatReply | Failure:
+        """One attempt in a slot of the gate, in its turn and budget; an answer is stored before this returns."""
+        async with route.gate.slot() as slot:
             reservation = await self._ledger.reserve(request, estimated_prompt=estimated)
             paid: ChatReply | None = None
             time = asyncio.get_running_loop().time
-            self._at_endpoint.add(key)
             try:
+                turn = await route.pace.turn(request, estimated_prompt=estimated)
+                self._at_endpoint.add(key)
                 began = time()
-                outcome = await self._endpoint.attempt(request, estimated_prompt=estimated)
+                outcome = await route.endpoint.attempt(request, estimated_prompt=estimated)
+                route.pace.settle(turn, outcome)
                 if isinstance(outcome, Failure):
-                    slot.limited = outcome.status == 429
+                    slot.limited, slot.wait = outcome.status == 429, outcome.retry_after or 0.0
                     return outcome
-                paid = self._priced(request, outcome, attempt, time() - began)
-                return self._store.put(key, paid, scope=self._scope, stage=request.stage, model=request.model)
+                slot.seconds = time() - began
+                paid = self._priced(request, outcome, attempt, slot.seconds)
+                booked = Paid(key=key, reply=paid, scope=self._scope, stage=request.stage, model=request.model)
+                return await self._answers.put(booked)
             finally:
                 self._at_endpoint.discard(key)
                 self._ledger.settle(reservation, paid)
 
     def _priced(self, request: ChatRequest, reply: ChatReply, attempt: int, seconds: float) -> ChatReply:
-        cost = self._ledger.cost(request, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+        cost = cost_of(reply, self._ledger.price(request))
         return reply.model_copy(update={"cost_usd": cost, "attempts": attempt, "seconds": seconds})
 
 

@@ -44,12 +44,16 @@ def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
     written = _text(message.get("content")) or _text(message.get("refusal"))
     usage = payload.get("usage")
     told: JsonObject = usage if isinstance(usage, dict) else {}
+    prompt = _count(told.get("prompt_tokens"), estimated_prompt)
+    completion = _count(told.get("completion_tokens"), estimate_tokens(written))
     return ChatReply(
         text=written,
         tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
         finish_reason=_text(choice.get("finish_reason")),
-        prompt_tokens=_count(told.get("prompt_tokens"), estimated_prompt),
-        completion_tokens=_count(told.get("completion_tokens"), estimate_tokens(written)),
+        prompt_tokens=prompt,
+        cached_tokens=min(prompt, _detail(told, "prompt", "cached_tokens")),
+        completion_tokens=completion,
+        reasoning_tokens=min(completion, _detail(told, "completion", "reasoning_tokens")),
     )
 
 
@@ -101,6 +105,12 @@ def _text(content: object) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content.encode("utf-8", "replace").decode() if isinstance(content, str) else ""
+
+
+def _detail(usage: JsonObject, kind: str, name: str) -> int:
+    """A part of the prompt's or the completion's tokens; 0 where the endpoint does not tell it apart."""
+    details = usage.get(f"{kind}_tokens_details")
+    return _count(details.get(name), 0) if isinstance(details, dict) else 0
 
 
 def _count(value: object, otherwise: int) -> int:

@@ -1,13 +1,17 @@
 """One attempt at an OpenAI-compatible endpoint: an answer, or a value that says why there is none."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sia_dagster.adapters.engine.attempts import Failure, retry_after
 from sia_dagster.adapters.engine.completions import BadReply, body_of, error_message, parse_completion
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.engine.mends import forms_of, mended, refused_by
+from sia_dagster.adapters.engine.refusals import Refusals
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.errors import ConfigError, EndpointRefused
+from sia_dagster.core.models import JsonObject
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 if TYPE_CHECKING:
@@ -19,8 +23,21 @@ _LONGEST_MESSAGE = 300
 class Endpoint:
     """The client, opened at the first attempt: a window that is answered from the store loads no SDK."""
 
-    def __init__(self, config: LLMConfig, *, api_key: str | None) -> None:
-        """Raises ConfigError where `base_url` is no address, or the key holds what no header can."""
+    def __init__(
+        self,
+        config: LLMConfig,
+        *,
+        api_key: str | None,
+        heard: Callable[[Mapping[str, str]], None] = lambda headers: None,
+        refusals: Refusals | None = None,
+    ) -> None:
+        """Raises ConfigError where `base_url` is no address, or the key holds what no header can.
+
+        `heard` gets the headers of every reply, whatever its status, before the attempt returns. `refusals` is what
+        is known of the endpoint, and learns what it refuses; by default nothing is known.
+        """
+        self._heard = heard
+        self._refusals = refusals or Refusals(None, endpoint=config.base_url)
         self._config, self._api_key = config, (api_key or "").strip()
         parts = urlsplit(config.base_url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -34,6 +51,8 @@ class Endpoint:
             raise ConfigError(
                 f"the value of {name} is no API key: it holds control or non-ASCII characters", key="llm.api_key"
             )
+        if config.provider == "azure" and not self._api_key:
+            raise ConfigError("Azure OpenAI needs a key; write ${AZURE_OPENAI_API_KEY}", key="llm.api_key")
         self._client: AsyncOpenAI | None = None
 
     async def close(self) -> None:
@@ -43,13 +62,34 @@ class Endpoint:
             await client.close()
 
     async def attempt(self, request: ChatRequest, *, estimated_prompt: int) -> ChatReply | Failure:
-        """Ask once, within `timeout_seconds` from connecting to the last byte."""
+        """Ask once, within `timeout_seconds` from connecting to the last byte.
+
+        Where the endpoint does not take a parameter of any call of this model, the request is mended and asked again
+        within this attempt, and so is every later one at once. A way of answering that it is known to refuse is
+        refused here, in its own words.
+        """
+        asked = body_of(request)
+        while True:
+            refused = self._refusals.of(request.model)
+            if form := next((form for form in forms_of(asked) if form in refused), None):
+                return Failure(message=refused[form], status=400, code="unsupported_value")
+            body, left_out = mended(asked, refused)
+            outcome = await self._once(body, estimated_prompt)
+            if not isinstance(outcome, Failure):
+                return outcome.model_copy(update={"left_out": left_out}) if left_out else outcome
+            if what := refused_by(outcome, body):
+                self._refusals.learn(request.model, what, outcome.message)
+            # Another call may have learnt it meanwhile.
+            if mended(asked, self._refusals.of(request.model))[0] == body:
+                return outcome
+
+    async def _once(self, body: JsonObject, estimated_prompt: int) -> ChatReply | Failure:
         import aiohttp
         import openai
 
         try:
             async with asyncio.timeout(self._config.timeout_seconds):
-                text = await self._post(request)
+                text = await self._post(body)
             return parse_completion(text, estimated_prompt=estimated_prompt)
         except openai.APIStatusError as error:
             return self._refusal(error)
@@ -75,35 +115,49 @@ class Endpoint:
             advice = f"the model {model!r} is not there. Check its name in the configuration, and llm.base_url"
         return EndpointRefused(f"{where} refused the call ({said}): {advice}; then run the window again.")
 
-    async def _post(self, request: ChatRequest) -> str:
+    async def _post(self, body: JsonObject) -> str:
         client = self._opened()
         # Not chat.completions.create: its typed parameters and its parsed result double the CPU of a call.
-        return await client.post("/chat/completions", body=body_of(request), cast_to=str, options=self._options())
+        return await client.post("/chat/completions", body=body, cast_to=str, options=self._options())
 
     def _opened(self) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI, DefaultAioHttpClient
-
         if self._client is None:
-            self._client = AsyncOpenAI(
-                base_url=self._config.base_url,
-                # Without one the SDK would take OPENAI_API_KEY and send it to whatever endpoint this is.
-                api_key=self._api_key or "none",
-                max_retries=0,
-                timeout=self._config.timeout_seconds,
-                http_client=DefaultAioHttpClient(),
-            )
+            from openai import DefaultAioHttpClient
+
+            http = DefaultAioHttpClient(event_hooks={"response": [self._overheard]})
+            self._client = self._made(max_retries=0, timeout=self._config.timeout_seconds, http_client=http)
         return self._client
+
+    def _made(self, **settings: Any) -> "AsyncOpenAI":
+        from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+        if self._config.provider == "azure":
+            return AsyncAzureOpenAI(
+                azure_endpoint=self._config.base_url,
+                api_version=self._config.api_version,
+                api_key=self._api_key,
+                **settings,
+            )
+        # Without a key the SDK would take OPENAI_API_KEY and send it to whatever endpoint this is.
+        return AsyncOpenAI(base_url=self._config.base_url, api_key=self._api_key or "none", **settings)
+
+    async def _overheard(self, response: Any) -> None:
+        self._heard(response.headers)
 
     def _options(self) -> Any:
         from openai import Omit
 
+        if self._config.provider == "azure":
+            # Said here, since the SDK would send AZURE_OPENAI_AD_TOKEN instead where that is set.
+            return {"headers": {"Authorization": Omit(), "api-key": self._api_key}}
         return {} if self._api_key else {"headers": {"Authorization": Omit()}}
 
     def _refusal(self, error: "APIStatusError") -> Failure:
         told = error_message(error.body) or error.response.reason_phrase
         code = error.code or error.type or ""
         wait = retry_after(error.response.headers)
-        return self._failure(told, status=error.status_code, code=code, wait=wait)
+        failure = self._failure(told, status=error.status_code, code=code, wait=wait)
+        return failure.model_copy(update={"param": error.param}) if isinstance(error.param, str) else failure
 
     def _broken(self, cause: BaseException) -> Failure:
         if isinstance(cause, TimeoutError):

@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sia_dagster.adapters.engine.answers import Answers
 from sia_dagster.adapters.engine.prices import cost_usd, price_of
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.engine.store import LedgerScope
+from sia_dagster.core.config_llm import LLMConfig, Price
 from sia_dagster.core.errors import BudgetReached, ConfigError
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import ChatReply, ChatRequest
@@ -40,12 +41,29 @@ class _Line:
     calls: int = 0
     paid_calls: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    seconds: float = 0.0
+    left_out: set[str] = field(default_factory=set)
     costs: list[float] | None = field(default_factory=list)
     """One a distinct answer; None where one of them has no price."""
     most_prompt_ratio: float = 0.0
     most_completion: int | None = None
     seen: set[str] = field(default_factory=set)
+
+    def use(self, reply: ChatReply) -> None:
+        """Add an answer that was not handed out before."""
+        self.prompt_tokens += reply.prompt_tokens
+        self.cached_tokens += reply.cached_tokens
+        self.completion_tokens += reply.completion_tokens
+        self.reasoning_tokens += reply.reasoning_tokens
+        self.seconds += reply.seconds
+        self.left_out.update(reply.left_out)
+        if self.costs is not None and reply.cost_usd is not None:
+            self.costs.append(reply.cost_usd)
+        else:
+            self.costs = None
 
     def spend(self) -> Spend:
         # fsum: the same total in whatever order answers came.
@@ -54,8 +72,12 @@ class _Line:
             calls=self.calls,
             paid_calls=self.paid_calls,
             prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
             completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
             cost_usd=cost,
+            seconds=self.seconds,
+            left_out=tuple(sorted(self.left_out)),
         )
 
 
@@ -68,8 +90,9 @@ class Ledger:
     it runs alone.
     """
 
-    def __init__(self, config: LLMConfig, *, store: CompletionStore, scope: LedgerScope) -> None:
-        self._config, self._store, self._scope = config, store, scope
+    def __init__(self, config: LLMConfig, *, answers: Answers, scope: LedgerScope) -> None:
+        self._config, self._answers, self._scope = config, answers, scope
+        self._prices = {stage: config.at(stage).prices for stage in config.stages}
         self._lines: dict[str, _Line] = {}
         self._held: set[Reservation] = set()
         self._settled = asyncio.Event()
@@ -86,20 +109,13 @@ class Ledger:
         """Count an answer that was handed out."""
         line = self._line(request)
         line.calls += 1
-        if key in line.seen:
-            return
-        line.seen.add(key)
-        line.prompt_tokens += reply.prompt_tokens
-        line.completion_tokens += reply.completion_tokens
-        if line.costs is not None and reply.cost_usd is not None:
-            line.costs.append(reply.cost_usd)
-        else:
-            line.costs = None
+        if key not in line.seen:
+            line.seen.add(key)
+            line.use(reply)
 
-    def cost(self, request: ChatRequest, *, prompt_tokens: float, completion_tokens: float) -> float | None:
-        """USD of a call; None where the model's price is unknown."""
-        price = price_of(request.model, self._config.prices)
-        return cost_usd(price, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    def price(self, request: ChatRequest) -> Price | None:
+        """What the request's model costs in its stage; None where that is unknown."""
+        return price_of(request.model, self._prices.get(request.stage, self._config.prices))
 
     async def reserve(self, request: ChatRequest, *, estimated_prompt: int) -> Reservation:
         """Hold what the call may cost. Waits while only calls in flight stand between it and the cap.
@@ -110,10 +126,13 @@ class Ledger:
         if self._config.budget_usd is None and self._config.budget_tokens is None:
             return self._hold(request, estimated_prompt, Amount())
         while True:
+            before = set(self._held)
+            spent = Amount(*await self._answers.spent(self._scope))
             expected = self._expected(request, estimated_prompt)
-            spent = Amount(*self._store.spent(self._scope.loop, self._scope.window))
             if self._over(spent + expected) is not None:
                 raise self._reached(request, spent, expected)
+            if not before <= self._held:
+                continue  # A call that was settled while the store was asked may be in neither sum.
             held = sum((r.amount for r in self._held), Amount())
             if self._over(spent + held + expected) is None:
                 return self._hold(request, estimated_prompt, self._predicted(request, expected, spent + held))
@@ -145,7 +164,7 @@ class Ledger:
         return self._amount(request, estimated_prompt * line.most_prompt_ratio, completion)
 
     def _amount(self, request: ChatRequest, prompt: float, completion: float) -> Amount:
-        usd = self.cost(request, prompt_tokens=prompt, completion_tokens=completion)
+        usd = cost_usd(self.price(request), prompt_tokens=prompt, completion_tokens=completion)
         return Amount(usd or 0.0, prompt + completion)
 
     def _predicted(self, request: ChatRequest, expected: Amount, taken: Amount) -> Amount:
@@ -163,7 +182,7 @@ class Ledger:
         return reservation
 
     def _check_countable(self, request: ChatRequest) -> None:
-        if self._config.budget_usd is not None and price_of(request.model, self._config.prices) is None:
+        if self._config.budget_usd is not None and self.price(request) is None:
             raise ConfigError(
                 f"llm.budget_usd cannot be kept, since the price of {request.model!r} is unknown: give it as "
                 f"`{request.model}: {{input: ..., output: ...}}` (USD for a million tokens), or use llm.budget_tokens",

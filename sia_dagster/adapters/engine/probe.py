@@ -5,7 +5,7 @@ import json
 
 from sia_dagster.adapters.engine.attempts import Failure
 from sia_dagster.adapters.engine.endpoint import Endpoint, _root, _shown
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
 
 PROBE_SECONDS = 10.0
@@ -18,6 +18,8 @@ _LISTS_NOTHING = {403, 404, 405, 501}
 async def list_models(config: LLMConfig, *, api_key: str | None) -> tuple[str, ...] | None:
     """The names of the models at GET `<base_url>/models`, sorted; None where the endpoint keeps no list for this key.
 
+    Azure lists the models that there are, not the deployments that calls name: None, after the same question.
+
     One attempt of at most PROBE_SECONDS. Raises ConfigError where the address or the key cannot be one,
     EndpointRefused where the key is not accepted, CallFailed where there is no usable answer, with what to check.
     """
@@ -28,7 +30,7 @@ async def list_models(config: LLMConfig, *, api_key: str | None) -> tuple[str, .
     finally:
         await probe.close()
     if not isinstance(answer, Failure):
-        return answer
+        return None if config.provider == "azure" else answer
     if answer.bad_key or answer.no_quota:
         raise probe.refused(answer, "")
     if answer.status in _LISTS_NOTHING:

@@ -9,7 +9,7 @@ import dagster as dg
 from sia_dagster.adapters.span_table import SampledSpans
 from sia_dagster.core.models import EvalMetrics, Sample
 from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW
-from sia_dagster.defs.metadata import column_schema, score_metadata, spend_metadata
+from sia_dagster.defs.metadata import column_schema, outcome_metadata, score_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
 from sia_dagster.defs.tables import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
@@ -71,7 +71,7 @@ def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", names: LoopNames) 
         "spans_skipped": len(mapped.skipped),
         "unscored": sum(row.score is None for row in rows),
         **score_metadata(rows),
-        **spend_metadata(outcome.spend),
+        **outcome_metadata(outcome),
         "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, names.loop.validation.primary)),
         **_beside_people(judged, names),
         **column_schema(EVAL_RESULT_COLUMNS, EVAL_RESULT_TYPES),

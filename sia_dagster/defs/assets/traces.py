@@ -5,24 +5,27 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.span_table import SpanFile, stage_spans
+from sia_dagster.adapters.span_table import SpanFile, read_sampled, stage_spans
+from sia_dagster.core.errors import SiaError
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
-from sia_dagster.defs.metadata import table
+from sia_dagster.defs.metadata import estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
-from sia_dagster.defs.stage import StageSpec, staged
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.estimates import estimate_window, told
 from sia_dagster.wiring.stores import span_query
 
 SPEC = StageSpec(
     stage="traces",
     description="The window's LLM spans, one row a call, normalised. Only the calls that `sample_limit` chose by "
-    "a hash of their id carry their text; all are counted.",
+    "a hash of their id carry their text; all are counted. Materialised by itself it costs nothing, and its metadata "
+    "says what the rest of the window would take: calls, tokens and USD.",
     claims=(WINDOW_HAS_TRACES,),
     io="tables",
     kinds=(
         "parquet",
         "duckdb",
     ),
-    resources=("traces",),
+    resources=("traces", "storage", "model"),
 )
 
 
@@ -37,11 +40,30 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             source = stage.traces.connect()
             unreadable = source.unreadable()
             spans = stage_spans(source.spans(query))
+            expected = _estimate(stage, spans)
+            context.log.info(f"the window's model calls: {expected['estimate']}")
             return dg.MaterializeResult(
-                value=spans, metadata=_metadata(spans, unreadable), check_results=[_has_traces(spans)]
+                value=spans,
+                metadata={**_metadata(spans, unreadable), **expected},
+                check_results=[_has_traces(spans)],
             )
 
     return traces
+
+
+def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
+    """What the rest of the window would take; where that cannot be said, why. It never stops the stage."""
+    from sia_dagster.core.openinference.samples import samples_from_rows
+
+    llm, names = stage.model.settings().llm, stage.names
+    try:
+        in_force = stage.storage.policies(names.name).in_force(before=stage.window.end)
+        samples = samples_from_rows(read_sampled(spans.path).rows).samples
+        policy = in_force.actions if in_force else None
+        expected = estimate_window(names.loop, samples, llm=llm, folder=names.folder, policy=policy)
+    except SiaError as error:
+        return {"estimate": f"there is none: {error}"}
+    return {"estimate": told(expected, llm), **estimate_metadata(expected)}
 
 
 def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:

@@ -10,7 +10,7 @@ import dagster as dg
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import PolicyUpdate
 from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES
-from sia_dagster.defs.metadata import spend_metadata
+from sia_dagster.defs.metadata import outcome_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
 from sia_dagster.wiring.stages import Outcome, search_window
@@ -62,7 +62,7 @@ def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_unusable": tried["unusable"],
-        **spend_metadata(outcome.spend),
+        **outcome_metadata(outcome),
         "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
         "edits": dg.MetadataValue.md(edits_markdown(update)),
         "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),

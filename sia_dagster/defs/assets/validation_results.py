@@ -11,7 +11,7 @@ from sia_dagster.adapters.storage import StoragePath, write_atomically
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, REPLAYS_ARE_SCORED
-from sia_dagster.defs.metadata import present, spend_metadata
+from sia_dagster.defs.metadata import outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.wiring.ports import window_ledger
@@ -112,7 +112,7 @@ def _metadata(outcome: Outcome[ValidationReport], path: StoragePath, update: Pol
         "conversations": report.conversations,
         **present({"conversations_needed": report.samples_needed}),
         **_numbers(report),
-        **spend_metadata(outcome.spend),
+        **outcome_metadata(outcome),
         "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
         "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
         "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),

@@ -1,0 +1,51 @@
+"""How far a stage is, in words: rows done and failed, what was spent, and how long the rest may take."""
+
+from collections import deque
+from collections.abc import Callable
+
+from sia_dagster.core.ports import Advance
+
+LOOKED_BACK = 20
+"""Reports that the speed is taken from: answers that were stored come at once, and say nothing of those to come."""
+
+
+class Remaining:
+    """Estimates the time left from the speed of the last LOOKED_BACK reports. One for each kind of row."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` is in seconds, from anywhere."""
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque(maxlen=LOOKED_BACK)
+
+    def seconds(self, advance: Advance) -> float | None:
+        """Seconds until all rows are done; None before two reports at different times."""
+        self._seen.append((self._clock(), advance.done))
+        (began, first), (now, done) = self._seen[0], self._seen[-1]
+        if done <= first or now <= began:
+            return None
+        return (advance.of - done) * (now - began) / (done - first)
+
+
+def told(advance: Advance, seconds_left: float | None = None) -> str:
+    """`evaluations: 120 of 240, 3 failed, 0.0121 USD, 2 min left`; what is not known is not said."""
+    parts = [f"{advance.what}: {advance.done} of {advance.of}", *extras(advance)]
+    if seconds_left and advance.done < advance.of:
+        parts.append(f"{_duration(seconds_left)} left")
+    return ", ".join(parts)
+
+
+def extras(advance: Advance) -> list[str]:
+    """What there is to say beside the number of rows: those that failed, and what was spent."""
+    parts = [f"{advance.failed} failed"] if advance.failed else []
+    spent = advance.spent
+    if spent is None or not spent.calls:
+        return parts
+    if spent.cost_usd is None:
+        return [*parts, f"{spent.prompt_tokens + spent.completion_tokens:,} tokens"]
+    return [*parts, f"{spent.cost_usd:.4f} USD"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
