@@ -69,6 +69,7 @@ def test_what_this_request_alone_meets_fails_its_row(failure: Failure) -> None:
         ({"retry-after": "Mon, 02 Nov 2026 12:00:07 -0000", "date": NOON}, None),
         ({"retry-after": "soon", "date": NOON}, None),
         ({"retry-after": "-1"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "date": NOON}, None),
         ({"retry-after": "1e999"}, None),
         ({}, None),
     ],

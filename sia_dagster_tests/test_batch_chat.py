@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from sia_dagster.adapters.engine.batch_chat import AnswerPending, BatchChat
 from sia_dagster.adapters.engine.batch_desk import BatchDesk
 from sia_dagster.adapters.engine.batch_lanes import Terms, lanes_of
-from sia_dagster.adapters.engine.batch_records import Handed
+from sia_dagster.adapters.engine.batch_records import BatchRecords, Handed
 from sia_dagster.adapters.engine.sqlite_store import SqliteStore
 from sia_dagster.core.config_llm import LLMConfig
-from sia_dagster.core.errors import BatchesUnderWay, BudgetReached, CallFailed, EndpointRefused
+from sia_dagster.core.errors import BatchesUnderWay, BudgetReached, CallFailed, EndpointRefused, SiaError
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import Advance, ChatReply, ChatRequest
 from sia_dagster_tests.batch_server import BatchFile, BatchServer
@@ -229,7 +230,6 @@ def test_stages_that_are_not_in_batch_mode_are_called_directly(tmp_path: Path) -
 
 def killed_at(world: BatchDeskWorld, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Run until `method` is called, and die there."""
-    from sia_dagster.adapters.engine.batch_records import BatchRecords
 
     class Killed(BaseException):
         pass
@@ -384,6 +384,18 @@ def test_half_a_surrogate_pair_is_its_rows_error(tmp_path: Path) -> None:
     assert isinstance(good, ChatReply)
 
 
+def test_a_number_that_json_does_not_have_is_its_rows_error(tmp_path: Path) -> None:
+    """One such line and the endpoint would take none of the file's."""
+    with BatchServer(echo) as server:
+        odd = ask("odd").model_copy(update={"parameters": {"temperature": float("nan")}})
+        bad, good = BatchDeskWorld(server.base_url, tmp_path).ask(odd, ask("fine"))
+        assert [len(batch.lines) for batch in server.batches] == [1]
+    assert isinstance(bad, CallFailed)
+    assert bad.status == 422
+    assert "not sent: the request is no JSON" in str(bad)
+    assert isinstance(good, ChatReply)
+
+
 def test_a_pending_answer_is_no_refusal() -> None:
     assert AnswerPending().status is None
 
@@ -482,6 +494,60 @@ def test_a_reply_that_is_no_batch_is_no_batch_api(tmp_path: Path) -> None:
         server.fault = lambda method, path, n: Reply(200, b"<html>Welcome</html>")
         with pytest.raises(EndpointRefused, match=r"has no Batch API \(status 501: the reply is none of a Batch API"):
             BatchDeskWorld(server.base_url, tmp_path).ask(*asked(1))
+
+
+@pytest.mark.parametrize("reply", [Reply(200, b"<html>Back soon</html>"), refusal(400, "No such limit.")])
+def test_a_batch_that_may_be_there_is_not_handed_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    """Where the endpoint does not say whether it has the batch of a dead process."""
+    with BatchServer(echo) as server:
+        world = BatchDeskWorld(server.base_url, tmp_path, max_attempts=1)
+        killed_at(world, monkeypatch, "opened")
+        server.fault = lambda method, at, n: reply if (method, at) == ("GET", "/v1/batches") else None
+        with pytest.raises(CallFailed, match="What was handed in is kept: run the window again"):
+            world.ask(*asked(12))
+        server.fault = lambda method, at, n: None
+        assert len(world.texts(*asked(12))) == 12
+    assert len(server.batches) == 1
+
+
+def test_a_page_in_place_of_a_batch_is_waited_out(tmp_path: Path) -> None:
+    """A proxy's page of status 200 while the batch is under way says nothing about the Batch API."""
+    page = Reply(200, b"<html>Back soon</html>")
+    with BatchServer(echo) as server:
+        server.fault = lambda method, at, n: page if at == "/v1/batches/{id}" and n < 2 else None
+        assert len(BatchDeskWorld(server.base_url, tmp_path).texts(*asked(3))) == 3
+    assert len(server.batches) == 1
+
+
+def test_a_batch_that_does_not_say_how_far_it_is_is_collected(tmp_path: Path) -> None:
+    """Some servers leave the counts empty until the end."""
+    with BatchServer(echo) as server:
+        world = BatchDeskWorld(server.base_url, tmp_path)
+        with pytest.raises(BatchesUnderWay):
+            world.ask(*asked(3), waits=False)
+        server.batches[0].facts["request_counts"] = {"total": None, "completed": None, "failed": None}
+        assert len(world.texts(*asked(3))) == 3
+    assert len(server.batches) == 1
+
+
+def test_a_block_that_cannot_be_entered_leaves_the_store_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise SiaError("the disk is gone")
+
+    async def enter(chat: BatchChat) -> None:
+        async with chat:
+            pytest.fail("it was entered")
+
+    config = LLMConfig(base_url="http://127.0.0.1:1/v1", mode="batch")
+    with closing(SqliteStore(tmp_path / "c.sqlite")) as store:
+        monkeypatch.setattr(BatchRecords, "of_window", fails)
+        with pytest.raises(SiaError, match="the disk is gone"):
+            asyncio.run(enter(BatchChat(config, api_key=KEY, store=store, scope=WINDOW)))
+        assert store.prune([], before=datetime(2100, 1, 1, tzinfo=UTC)) == 0
 
 
 def test_a_refused_answer_that_every_call_would_meet_stops_the_stage_and_is_not_remembered(tmp_path: Path) -> None:

@@ -49,6 +49,15 @@ def test_an_answer_is_read_as_that_of_a_call() -> None:
     assert found == ChatReply(text="yes", finish_reason="stop", prompt_tokens=10, completion_tokens=5)
 
 
+@pytest.mark.parametrize("told", [10**30, -1, True, 1.5, "12"])
+def test_a_count_that_no_call_can_have_is_no_count(told: Any) -> None:
+    """No database keeps the first one, and a true is no number."""
+    body = completion("yes") | {"usage": {"prompt_tokens": told, "completion_tokens": told}}
+    found = outcome_of(entry(200, body), estimated_prompt=3)
+    assert isinstance(found, ChatReply)
+    assert (found.prompt_tokens, found.completion_tokens) == (3, 1)
+
+
 def test_an_answer_without_usage_counts_the_estimate() -> None:
     body = completion("yes") | {"usage": None}
     found = outcome_of(entry(200, body), estimated_prompt=3)

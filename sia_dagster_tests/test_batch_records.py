@@ -109,6 +109,15 @@ def test_work_that_is_done_again_changes_nothing(store: CompletionStore) -> None
     assert records.batches(["t"]) == [handed(batch="batch_1", state="open")]
 
 
+def test_what_was_taken_back_is_not_taken_back_again(store: CompletionStore) -> None:
+    """Each time would give its requests one more batch than they may have."""
+    records = BatchRecords(store)
+    records.claim(handed(), [asked("old", tries=3)])
+    for _ in range(2):
+        records.withdraw("t")
+    assert records.find(["old"]) == {"old": asked("old", tries=2, under_way=False)}
+
+
 def test_more_keys_than_a_statement_takes(store: CompletionStore) -> None:
     records = BatchRecords(store)
     records.claim(handed(), [asked(f"{n}") for n in range(1201)])

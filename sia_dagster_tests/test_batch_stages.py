@@ -15,7 +15,7 @@ from sia_dagster.core.results import ValidationReport
 from sia_dagster.defs.batches import BATCHES, GOES_ON, WAITS, waiting
 from sia_dagster_tests.batch_server import BatchServer
 from sia_dagster_tests.chats import Waits
-from sia_dagster_tests.loops import FIRST, NAME, Desk, failure, loop_config, materialized, metadata, simulated
+from sia_dagster_tests.loops import FIRST, NAME, SECOND, Desk, failure, loop_config, materialized, metadata, simulated
 from sia_dagster_tests.servers import refusal
 
 SENSOR = f"{NAME}_collects_batches"
@@ -149,6 +149,20 @@ def test_an_endpoint_that_is_away_is_asked_again_at_the_next_tick(tmp_path: Path
         found.run()
         server.fault = lambda method, path, n: refusal(503, "Away.")
         assert "gives no usable answer after 1 attempts (status 503): Away." in str(tick(found).skip_message)
+
+
+def test_a_window_whose_batch_is_missing_keeps_no_other_from_going_on(tmp_path: Path) -> None:
+    with batched(tmp_path, max_attempts=1) as (found, server):
+        found.write(1)
+        for window in (FIRST, SECOND):
+            found.run(window)
+        server.batches[0].facts["id"] = "of another project"
+        ticked = tick(found)
+        assert f"under way: 2; {FIRST}: " in str(ticked.skip_message)
+        assert "check that llm.api_key is of the same project" in str(ticked.skip_message)
+        while ticked.skip_message:
+            ticked = tick(found)
+        assert [request.partition_key for request in ticked.run_requests] == [SECOND]
 
 
 def test_nobody_is_told_of_a_failure_where_a_window_waits(tmp_path: Path) -> None:

@@ -79,6 +79,14 @@ def test_a_limit_of_the_request_is_the_most_it_may_cost(name: str) -> None:
     assert sizes.expected(request, 10, PRICE).tokens == 23
 
 
+@pytest.mark.parametrize("limit", [-1, 0, True, "3", 3.5])
+def test_what_is_no_limit_is_none(limit: Any) -> None:
+    """Local servers read -1 as no limit; below nothing no call costs."""
+    sizes, request = Sizes(), ask(parameters={"max_tokens": limit})
+    sizes.learn(request, 10, ChatReply(**CALL))
+    assert sizes.expected(request, 10, PRICE) == sizes.expected(ask(), 10, PRICE)
+
+
 @pytest.mark.parametrize(
     ("caps", "unit", "spent"), [({"budget_usd": 1.0}, "USD", 0.9), ({"budget_tokens": 9}, "tokens", 8.0)]
 )

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,69 @@ def test_a_stage_that_was_killed_is_no_hindrance(store: SqliteStore) -> None:
             store.prune([], before=datetime(2100, 1, 1, tzinfo=UTC))
         child.kill()
     assert store.prune([], before=datetime(2100, 1, 1, tzinfo=UTC)) == 0
+
+
+_FIRST_FORMAT = """
+CREATE TABLE completions (
+    key TEXT PRIMARY KEY,
+    loop TEXT NOT NULL, window TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    paid_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
+CREATE TABLE ledger (
+    loop TEXT NOT NULL, window TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
+    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cost_usd REAL NOT NULL, unpriced INTEGER NOT NULL,
+    PRIMARY KEY (loop, window, stage, model)
+);
+INSERT INTO completions (key, loop, window, stage, model, reply) VALUES (
+    '561c30970f30fff32fdb06579224a25bd6f5ad32d5a6fab141cac47ab58e0cdd', 'desk', '2026-11-02', 'judge', 'gpt-4o-mini',
+    '{"text":"yes","tool_calls":[],"finish_reason":"stop","prompt_tokens":10,"completion_tokens":5,'
+    || '"cost_usd":0.25,"attempts":2,"seconds":1.5}'
+);
+INSERT INTO ledger VALUES ('desk', '2026-11-02', 'judge', 'gpt-4o-mini', 1, 10, 5, 0.25, 0);
+PRAGMA user_version = 1;
+"""
+"""A file as the first version of this package wrote it."""
+
+
+def test_what_was_paid_for_in_the_first_format_answers_the_same_request(tmp_path: Path) -> None:
+    """Its key is a hash that no later version may change."""
+    path = tmp_path / "completions.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(_FIRST_FORMAT)
+    request = ChatRequest(
+        model="gpt-4o-mini",
+        messages=({"role": "user", "content": "Is 大 it so?"},),
+        parameters={"temperature": 0.5, "seed": 1},
+        tools=({"type": "function", "function": {"name": "look"}},),
+        response_format={"type": "json_object"},
+        draw="holdout/1",
+    )
+    with closing(SqliteStore(path)) as store:
+        found = store.get(request_key("https://api.example.com/v1", request))
+        assert found is not None
+        assert (found.text, found.cost_usd, found.attempts, found.cached) == ("yes", 0.25, 2, True)
+        assert store.spent("desk", "2026-11-02") == (0.25, 15)
+        assert store.ledger("desk", "2026-11-02")["judge gpt-4o-mini"].calls == 1
+        assert [group.answers for group in store.groups()] == [1]
+        put(store, "new", ChatReply(text="no"))
+        assert [each.reply.text for each in store.answers()] == ["yes", "no"]
+
+
+def test_a_store_of_today_answers_tomorrow() -> None:
+    """A key is a promise to every store there is: with another one all of them would be paid for again."""
+    asked = ChatRequest(
+        model="gpt-4o-mini",
+        messages=({"role": "user", "content": "Is it \u00fc?"},),
+        parameters={"temperature": 0, "max_tokens": 50},
+        tools=({"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": 2}}},),
+        response_format={"type": "json_object"},
+        draw="holdout/1",
+        stage="judge",
+    )
+    key = "8daf0c23bce24574dbfab66dee6604dc032f4dc53a8a9783cacf9117e8499e3f"
+    assert request_key("http://e/v1", asked) == key
 
 
 def test_who_pays_is_no_part_of_the_question() -> None:

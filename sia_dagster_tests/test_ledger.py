@@ -125,6 +125,71 @@ def test_a_limit_on_the_answer_bounds_what_the_next_may_cost(store: SqliteStore)
     asyncio.run(books.reserve(short, estimated_prompt=10))
 
 
+def test_a_limit_that_is_none_bounds_nothing(store: SqliteStore) -> None:
+    """Local servers take -1 for as many tokens as fit."""
+    books = ledger(store, budget_tokens=100)
+    asyncio.run(pay(books, store, "a", answer(10, 60)))
+    with pytest.raises(BudgetReached):
+        asyncio.run(books.reserve(JUDGE.model_copy(update={"parameters": {"max_tokens": -1}}), estimated_prompt=10))
+
+
+def test_the_error_tells_tokens_as_whole_numbers(store: SqliteStore) -> None:
+    books = ledger(store, budget_tokens=2_000_000)
+    asyncio.run(pay(books, store, "a", answer(1_500_000, 60)))
+    with pytest.raises(BudgetReached, match=r"1,500,060 of 2,000,000 tokens are spent.*may take 600,060\."):
+        asyncio.run(books.reserve(JUDGE, estimated_prompt=600_000))
+
+
+class FarStore(SqliteStore):
+    """Every question takes a trip, and is counted."""
+
+    remote = True
+    questions = 0
+
+    def spent(self, loop: str, window: str) -> tuple[float, int]:
+        """Counted."""
+        self.questions += 1
+        return super().spent(loop, window)
+
+
+def test_calls_that_end_while_the_store_is_asked_make_nobody_ask_again(tmp_path: Path) -> None:
+    """With many in flight one ends during every trip: whoever asked again each time would never get a turn."""
+    store = FarStore(tmp_path / "far.sqlite")
+
+    async def scene() -> int:
+        async with Answers(store) as answers:
+            config = LLMConfig.model_validate({"budget_tokens": 1000})
+            books = Ledger(config, answers=answers, scope=WINDOW)
+            books.settle(await books.reserve(JUDGE, estimated_prompt=5), answer(5, 5))
+            held = [await books.reserve(JUDGE, estimated_prompt=5) for _ in range(5)]
+            before = store.questions
+            asking = asyncio.create_task(books.reserve(JUDGE, estimated_prompt=5))
+            await asyncio.sleep(0)
+            for reservation in held:
+                books.settle(reservation, answer(5, 5))
+            await asking
+            return store.questions - before
+
+    assert asyncio.run(scene()) == 1
+    store.close()
+
+
+def test_near_the_cap_a_call_that_ends_while_the_store_is_asked_makes_room(tmp_path: Path) -> None:
+    store = FarStore(tmp_path / "far.sqlite")
+
+    async def scene() -> None:
+        async with Answers(store) as answers:
+            books = Ledger(LLMConfig.model_validate({"budget_tokens": 15}), answers=answers, scope=WINDOW)
+            first = await books.reserve(JUDGE, estimated_prompt=10)
+            asking = asyncio.create_task(books.reserve(JUDGE, estimated_prompt=10))
+            await asyncio.sleep(0)
+            books.settle(first, None)
+            await asyncio.wait_for(asking, 30)
+
+    asyncio.run(scene())
+    store.close()
+
+
 def test_a_failed_call_gives_back_what_it_held(store: SqliteStore) -> None:
     books = ledger(store, budget_tokens=100)
 

@@ -69,6 +69,7 @@ def failure(message: str, status: int | None = 400, **facts: Any) -> Failure:
         # servers that check a request's form
         (failure("body.top_p: Extra inputs are not permitted", status=422), "top_p"),
         (failure("`temperature` is deprecated for this model."), "temperature"),
+        (failure("create() got an unexpected keyword argument 'seed'"), "seed"),
         (failure("This model doesn\u2019t support temperature"), "temperature"),
         (failure("This server does not support response_format json_schema"), SCHEMA),
         (failure("ollama/tiny does not support tools"), "tools"),

@@ -242,6 +242,14 @@ def test_the_key_shows_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         ("localhost:8000/v1", KEY, "llm.base_url"),
         ("ftp://example.com/v1", KEY, "llm.base_url"),
         ("https://user:password@example.com/v1", KEY, "llm.base_url"),
+        ("http://[::1/v1", KEY, "llm.base_url"),
+        ("http://127.0.0.1:port/v1", KEY, "llm.base_url"),
+        ("http://127.0.0.1:99999/v1", KEY, "llm.base_url"),
+        ("http://127.0.0.1:8000/v1\n", KEY, "llm.base_url"),
+        ("http://exa mple.com/v1", KEY, "llm.base_url"),
+        ("http://:8000/v1", KEY, "llm.base_url"),
+        ("http://a..example.com/v1", KEY, "llm.base_url"),
+        ("http://[user:password@example.com/v1", KEY, "llm.base_url"),
         ("https://example.com/v1", "sk-\nsecret", "DESK_KEY"),
         ("https://example.com/v1", "sk-ключ", "DESK_KEY"),
     ],
@@ -292,6 +300,35 @@ def test_a_request_that_is_no_text_fails_its_row(tmp_path: Path) -> None:
     with ScriptedServer(echo) as server, pytest.raises(CallFailed, match="surrogate"):
         Desk(server.base_url, tmp_path).one(ask("half a pair \ud83d"))
     assert server.requests == []
+
+
+def test_a_request_with_what_json_cannot_hold_fails_its_row_alone(tmp_path: Path) -> None:
+    """Recorded parameters may hold NaN, which Python's own reader takes."""
+    broken = ask("broken", parameters={"temperature": float("nan")})
+    with ScriptedServer(echo) as server:
+        row, other = Desk(server.base_url, tmp_path).ask(broken, ask("whole"))
+    assert isinstance(row, CallFailed)
+    assert "after 1 attempt (status 422): not sent: the request is no JSON" in str(row)
+    assert isinstance(other, ChatReply)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("calls", [5, True, "look", {"look": {}}, [5]])
+def test_tool_calls_that_are_none_are_no_answer(tmp_path: Path, calls: object) -> None:
+    body = {"choices": [{"message": {"content": None, "tool_calls": calls}}]}
+    with ScriptedServer(lambda *_: body) as server, pytest.raises(CallFailed, match="tool call without a function"):
+        Desk(server.base_url, tmp_path, max_attempts=2).one(ask())
+
+
+def test_a_usage_that_cannot_be_counts_as_not_told_and_the_answer_is_kept(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 10**30, "completion_tokens": True}
+    body = {"choices": [{"message": {"content": "four words of text"}}], "usage": usage}
+    with ScriptedServer(lambda *_: body) as server:
+        desk = Desk(server.base_url, tmp_path)
+        paid, stored = desk.one(ask()), desk.one(ask())
+    assert (paid.prompt_tokens < 10, paid.completion_tokens) == (True, 5)
+    assert stored.cached
+    assert len(server.requests) == 1
 
 
 def test_equal_requests_in_flight_are_paid_for_once(tmp_path: Path) -> None:

@@ -177,6 +177,46 @@ def test_what_is_settled_last_counts_for_the_next_run(tmp_path: Path) -> None:
         assert time.run(started(again, time, 1)) == pytest.approx([10.0 - BURST])
 
 
+def test_a_call_that_is_larger_than_a_minute_counts_as_a_minute(tmp_path: Path) -> None:
+    """Else one long answer would stop the line for hours."""
+    time = VirtualTime()
+
+    async def scene(limited: Pace) -> float:
+        limited.settle(await limited.turn(ask(), estimated_prompt=10), reply(10**7, 10**7))
+        await limited.turn(ask(stage="replay"), estimated_prompt=1)
+        return time.passed
+
+    with pace(time, tmp_path, tokens_per_minute=1000) as limited:
+        assert time.run(scene(limited)) == pytest.approx(60.0, abs=1.0)
+
+
+def test_a_refused_giant_gives_back_what_it_took_and_nothing_of_others(tmp_path: Path) -> None:
+    time = VirtualTime()
+    small: dict[str, Any] = {"parameters": {"max_tokens": 1}}
+
+    async def scene(mine: Pace, other: Pace) -> float:
+        giant = await mine.turn(ask(parameters={"max_tokens": 10**30}), estimated_prompt=10)
+        for turn in [await other.turn(ask(**small), estimated_prompt=1) for _ in range(2)]:
+            other.settle(turn, reply(1000, 0))
+        other.close()
+        mine.settle(giant, Failure(message="too large", status=429))
+        began = time.passed
+        await mine.turn(ask(**small), estimated_prompt=1)
+        return time.passed - began
+
+    with pace(time, tmp_path, tokens_per_minute=1000) as mine, pace(time, tmp_path, tokens_per_minute=1000) as other:
+        assert time.run(scene(mine, other)) == pytest.approx(60.0, abs=3.0)
+
+
+@pytest.mark.parametrize("unlimited", [-1, 0, True])
+def test_a_limit_that_is_none_counts_as_no_limit(tmp_path: Path, unlimited: int) -> None:
+    """Local servers take -1 for as many tokens as fit."""
+    time = VirtualTime()
+    with pace(time, tmp_path, tokens_per_minute=60_000) as limited:
+        asked = ask(parameters={"max_tokens": unlimited})
+        assert time.run(limited.turn(asked, estimated_prompt=100)).tokens == 100 + FIRST_COMPLETION
+
+
 def test_nothing_left_holds_everyone_back_until_there_is(tmp_path: Path) -> None:
     time = VirtualTime()
     with (

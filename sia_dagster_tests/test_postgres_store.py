@@ -227,6 +227,12 @@ def test_what_is_no_address_is_refused_and_not_repeated(address: str) -> None:
     assert caught.value.__cause__ is None
 
 
+def test_an_empty_password_leaves_the_message_readable() -> None:
+    with pytest.raises(SiaError, match="cannot be opened") as caught:
+        PostgresStore("postgresql://sia@127.0.0.1:1/db?password=", limits=Path("limits"))
+    assert "***" not in str(caught.value)
+
+
 def test_without_the_driver_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['psycopg'] = None\n"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports import ChatReply
 from sia_dagster_tests.chats import KEY, Desk, ask
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
@@ -117,3 +118,19 @@ def test_one_429_holds_nobody_else(tmp_path: Path) -> None:
         desk = Desk(server.base_url, tmp_path, max_concurrency=8)
         assert answers(desk.ask(*(ask(str(n)) for n in range(20)))) == 20
     assert desk.waits == [50.0]
+
+
+def test_an_answer_is_kept_though_the_file_of_the_limits_breaks_while_it_comes(tmp_path: Path) -> None:
+    """What a reply says of the limits is noted before its body is read; a failure there must not cost the answer."""
+    limits = tmp_path / "completions.sqlite.limits"
+
+    def answer(*_: object) -> Reply:
+        limits.write_bytes(b"no database at all, only text" * 1000)
+        return told(0, "20s")
+
+    with ScriptedServer(answer) as server:
+        desk = Desk(server.base_url, tmp_path, requests_per_minute=6000)
+        assert desk.one(ask()).text == "yes"
+        with pytest.raises(SiaError, match="shared rate limits"):
+            desk.one(ask("another"))
+    assert len(server.requests) == 1

@@ -130,3 +130,12 @@ def test_a_failure_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert mine.reserve([1]) == [NOW]
     mine.close()
     assert [path.name for path in tmp_path.iterdir()] == ["store.limits"]
+
+
+def test_a_line_from_before_the_clock_was_put_back_is_void_for_a_hold_too(tmp_path: Path) -> None:
+    before, after = limits(tmp_path, now=NOW + 3600), limits(tmp_path)
+    before.reserve([1])
+    after.put_off(NOW + 5)
+    assert after.reserve([1]) == [NOW + 5]
+    before.close()
+    after.close()

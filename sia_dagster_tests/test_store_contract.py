@@ -229,6 +229,15 @@ def test_nothing_is_pruned_while_a_stage_works_with_the_answers(connect: Connect
         assert person.prune([WINDOW], before=EVER) == 4
 
 
+def test_a_store_that_is_closed_is_no_stage_at_work(connect: Connect) -> None:
+    with closing(connect()) as person:
+        stage = connect()
+        stage.begin()
+        stage.close()
+        assert person.prune([], before=EVER) == 0
+        stage.end()
+
+
 def test_a_stage_may_begin_again(connect: Connect) -> None:
     with closing(connect()) as stage, closing(connect()) as person:
         for _ in range(2):

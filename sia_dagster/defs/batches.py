@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 import dagster as dg
 
-from sia_dagster.core.errors import BatchesUnderWay, SiaError
+from sia_dagster.core.errors import BatchesUnderWay, CallFailed, SiaError
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import ModelEndpoint
 from sia_dagster.wiring.batches import batches_ended
@@ -70,16 +70,27 @@ def batch_sensor(names: LoopNames, job: dg.JobDefinition, *, seconds: float) -> 
     )
     def collects_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         model: ModelEndpoint = getattr(context.resources, model_key)
-        runs = list(_waiting_runs(names, context.instance))
+        runs, problems = list(_waiting_runs(names, context.instance)), list[str]()
         try:
-            ready = [run for run in runs if batches_ended(model.settings(), run.tags[BATCHES].split(","))]
+            ready = [run for run in runs if _ended(model, run, problems)]
         except SiaError as error:
             return dg.SkipReason(str(error))
         if not ready:
-            return dg.SkipReason(f"windows that wait for batches under way: {len(runs)}")
+            return dg.SkipReason("; ".join([f"windows that wait for batches under way: {len(runs)}", *problems]))
         return dg.SensorResult(run_requests=[_rest_of(names, run, context.instance) for run in ready])
 
     return collects_batches
+
+
+def _ended(model: ModelEndpoint, run: dg.DagsterRun, problems: list[str]) -> bool:
+    """Whether the batches of a run have ended; what is missing of this run's alone goes to `problems`."""
+    try:
+        return batches_ended(model.settings(), run.tags[BATCHES].split(","))
+    except CallFailed as error:
+        if error.status != 404:
+            raise
+        problems.append(f"{run.tags.get(_PARTITION, '')}: {error}")
+        return False
 
 
 def is_of_loop(names: LoopNames, run: dg.DagsterRun) -> bool:

@@ -90,10 +90,13 @@ class BatchChat:
         return len(self._pending)
 
     async def __aenter__(self) -> Self:
-        """Ready for the first round."""
-        await self._answers.__aenter__()
-        await self._direct.__aenter__()
-        self._known = await asyncio.to_thread(self._desk.records.of_window, self._scope)
+        """Ready for the first round. Raises SiaError, and holds nothing, where the store cannot be used."""
+        async with AsyncExitStack() as opened:
+            opened.callback(self._wants.close)
+            await opened.enter_async_context(self._answers)
+            await opened.enter_async_context(self._direct)
+            self._known = await asyncio.to_thread(self._desk.records.of_window, self._scope)
+            opened.pop_all()
         return self
 
     async def __aexit__(

@@ -70,6 +70,8 @@ class BatchEndpoint(Endpoint):
             return Line(text=written_line(key, body, path=self._path), left_out=left_out)
         except UnicodeEncodeError:
             return self._failure("not sent: the request holds half of a surrogate pair, which is no text", status=422)
+        except ValueError as error:
+            return self._failure(f"not sent: the request is no JSON ({error})", status=422)
 
     def learns(self, request: ChatRequest, failure: Failure) -> bool:
         """Whether the request can be sent again in another form than the one that failed so."""
@@ -96,23 +98,18 @@ class BatchEndpoint(Endpoint):
 
     async def state(self, batch: str, *, age: float) -> BatchState:
         """How the batch stands that was handed in `age` seconds ago."""
-        found = await self._tried(
-            lambda: self._opened().batches.retrieve(batch, **self._headers()),
-            may_miss=True,
-        )
-        if isinstance(found, Failure):
-            if age > GONE_AFTER and found.status == 404:
-                return BatchState(ended=True, problem="the endpoint does not know it any more")
-            raise self._missing(f"the batch {batch}", found)
-        problems = found.errors.data if found.errors else None
-        told = "; ".join(str(problem.message) for problem in problems or () if problem.message)
-        return _state(found).model_copy(update={"problem": self._failure(told).message})
+        found = await self._tried(lambda: self._look_at(batch), may_miss=True)
+        if isinstance(found, BatchState):
+            return found
+        if age > GONE_AFTER:
+            return BatchState(ended=True, problem="the endpoint does not know it any more")
+        raise self._missing(f"the batch {batch}", found)
 
     async def download(self, file: str, path: Path, *, age: float) -> None:
         """Write a file of the endpoint to `path`; an empty one where it is gone, `age` seconds after the handing in."""
         found = await self._tried(lambda: self._fetch(file, path), may_miss=True)
         if isinstance(found, Failure):
-            if age <= GONE_AFTER or found.status != 404:
+            if age <= GONE_AFTER:
                 raise self._missing(f"the file {file} of a batch", found)
             path.write_bytes(b"")
 
@@ -133,7 +130,8 @@ class BatchEndpoint(Endpoint):
     ) -> Result | Failure:
         """What `step` returns, or the failure that another try would meet again; raises what stops every batch.
 
-        A 404 is such a failure with `may_miss`; without, the endpoint has no Batch API.
+        With `may_miss` the step is about what may be handed in already: a 404 is such a failure, and what else says
+        nothing about it is no answer. Without, a 404 means that the endpoint has no Batch API.
         """
         attempt = 0
         while True:
@@ -141,12 +139,14 @@ class BatchEndpoint(Endpoint):
             outcome = await self._outcome(step)
             if not isinstance(outcome, Failure):
                 return outcome
-            what = "row" if may_miss and outcome.status == 404 else course(outcome)
-            if what == "stop" or outcome.status in (405, 501):
-                raise self._no_batches(outcome)
-            if what == "row":
+            what = course(outcome)
+            if may_miss and outcome.status == 404:
                 return outcome
-            if attempt >= self._config.max_attempts:
+            if (what == "stop" or outcome.status in (405, 501)) and not (may_miss and what == "row"):
+                raise self._no_batches(outcome)
+            if what == "row" and not may_miss:
+                return outcome
+            if what == "row" or attempt >= self._config.max_attempts:
                 raise self._unanswered(outcome, attempt)
             await self._sleep(delay_before_retry(outcome, key="batch", attempt=attempt))
             if before_again is not None and (found := await before_again()) is not None:
@@ -220,6 +220,12 @@ class BatchEndpoint(Endpoint):
                 break
         return ""
 
+    async def _look_at(self, batch: str) -> BatchState:
+        found = await self._opened().batches.retrieve(batch, **self._headers())
+        problems = (found.errors.data if found.errors else None) or ()
+        told = "; ".join(str(problem.message) for problem in problems if problem.message)
+        return _state(found).model_copy(update={"problem": self._failure(told).message})
+
     async def _fetch(self, file: str, path: Path) -> None:
         files = self._opened().files.with_streaming_response
         reply: AbstractAsyncContextManager[Any] = files.content(file, timeout=FILE_SECONDS, **self._headers())
@@ -238,6 +244,7 @@ def _state(found: "Batch") -> BatchState:
     return BatchState(
         ended=found.status in _ENDED,
         files=tuple(file for file in (found.output_file_id, found.error_file_id) if file),
-        done=counts.completed + counts.failed if counts else 0,
-        of=counts.total if counts else 0,
+        # Some servers count only at the end, whatever the SDK's types say.
+        done=(counts.completed or 0) + (counts.failed or 0) if counts else 0,
+        of=(counts.total or 0) if counts else 0,
     )

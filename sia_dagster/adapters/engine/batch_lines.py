@@ -26,9 +26,12 @@ class Line(Value):
 
 
 def written_line(key: str, body: JsonObject, *, path: str) -> bytes:
-    """The line that asks for `body` at `path` under the name `key`. Raises UnicodeEncodeError for what is no text."""
+    """The line that asks for `body` at `path` under the name `key`.
+
+    Raises UnicodeEncodeError for what is no text, another ValueError for a number that JSON does not have.
+    """
     asked = {"custom_id": key, "method": "POST", "url": path, "body": body}
-    return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(asked, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_line(line: bytes) -> tuple[str, JsonObject] | None:

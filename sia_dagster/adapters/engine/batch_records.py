@@ -138,6 +138,8 @@ class BatchRecords:
         """It was never handed in: its requests are as before."""
 
         def work(execute: "Execute") -> None:
+            if not execute("SELECT 1 FROM sia_batches WHERE token = ? AND state <> 'ended'", (token,)):
+                return  # Done already, on a connection that was lost after it.
             execute("DELETE FROM sia_batch_requests WHERE token = ? AND tries <= 1", (token,))
             execute("UPDATE sia_batch_requests SET tries = tries - 1 WHERE token = ?", (token,))
             execute("UPDATE sia_batches SET state = 'ended' WHERE token = ?", (token,))

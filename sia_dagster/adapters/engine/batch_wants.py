@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sia_dagster.adapters.engine.batch_lines import Line
+from sia_dagster.adapters.engine.completions import answer_limit
 from sia_dagster.adapters.engine.ledger import Amount
 from sia_dagster.adapters.engine.prices import cost_usd
 from sia_dagster.core.config_llm import LLMConfig, Price
@@ -100,8 +101,7 @@ class Sizes:
     def expected(self, request: ChatRequest, estimated_prompt: int, price: Price | None) -> Amount:
         """What the request may cost in a batch; 0 USD where the price is unknown."""
         ratio, completion = self._most.get(line_of(request), (1.0, 0))
-        asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
-        completion = min([completion, *(limit for limit in asked if isinstance(limit, int))])
+        completion = min(completion, answer_limit(request) or completion)
         prompt = estimated_prompt * ratio
         usd = cost_usd(price, prompt_tokens=prompt, completion_tokens=completion, batch=True)
         return Amount(usd or 0.0, prompt + completion)

@@ -11,6 +11,10 @@ from sia_dagster.core.tokens import estimate_tokens
 _NOT_PASSED_ON = {"model", "messages", "stream", "stream_options", "n"}
 
 
+_MOST_TOKENS = 10**9
+"""No call takes as many: whoever tells more tells nothing."""
+
+
 class BadReply(ValueError):
     """A reply of status 200 that is no chat completion; says what is wrong with it."""
 
@@ -33,6 +37,12 @@ def estimate_prompt(request: ChatRequest) -> int:
     return estimate_tokens("\n".join(texts + schemas))
 
 
+def answer_limit(request: ChatRequest) -> int | None:
+    """How many tokens the answer may take; None where the request does not say, as with the -1 of local servers."""
+    asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return min((limit for limit in asked if type(limit) is int and limit > 0), default=None)
+
+
 def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
     """The answer that a reply's body holds. Raises BadReply with what is wrong where it is no chat completion.
 
@@ -48,7 +58,7 @@ def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
     completion = _count(told.get("completion_tokens"), estimate_tokens(written))
     return ChatReply(
         text=written,
-        tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
+        tool_calls=_tool_calls(message.get("tool_calls") or []),
         finish_reason=_text(choice.get("finish_reason")),
         prompt_tokens=prompt,
         cached_tokens=min(prompt, _detail(told, "prompt", "cached_tokens")),
@@ -90,6 +100,10 @@ def error_message(payload: object) -> str:
     return payload if isinstance(payload, str) else ""
 
 
+def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
+    return tuple(_tool_call(call) for call in (calls if isinstance(calls, list) else [calls]))
+
+
 def _tool_call(call: Any) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
@@ -114,4 +128,4 @@ def _detail(usage: JsonObject, kind: str, name: str) -> int:
 
 
 def _count(value: object, otherwise: int) -> int:
-    return value if isinstance(value, int) and value >= 0 else otherwise
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else otherwise

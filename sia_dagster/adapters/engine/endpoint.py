@@ -39,13 +39,7 @@ class Endpoint:
         self._heard = heard
         self._refusals = refusals or Refusals(None, endpoint=config.base_url)
         self._config, self._api_key = config, (api_key or "").strip()
-        parts = urlsplit(config.base_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigError(f"{_shown(config.base_url)!r} is no http:// or https:// address", key="llm.base_url")
-        if "@" in parts.netloc:
-            raise ConfigError(
-                f"{_shown(config.base_url)} comes with a user: write secrets as api_key", key="llm.base_url"
-            )
+        _check_address(config.base_url)
         if not (self._api_key.isascii() and self._api_key.isprintable()):
             name = config.api_key or "the key"
             raise ConfigError(
@@ -99,6 +93,8 @@ class Endpoint:
             return self._failure("not sent: the request holds half of a surrogate pair, which is no text", status=422)
         except BadReply as error:
             return self._failure(str(error), status=200)
+        except (ValueError, RecursionError) as error:
+            return self._failure(f"not sent: the request is no JSON ({error})", status=422)
 
     def refused(self, failure: Failure, model: str) -> EndpointRefused:
         """The error for a failure that every further call would meet, with what to do."""
@@ -181,7 +177,23 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def _check_address(url: str) -> None:
+    """Raises ConfigError for what no client can call."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna") if parts.port != 0 else b""
+    except ValueError:  # Brackets, a port or a label that are none.
+        host = b""
+    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise ConfigError(f"{_shown(url)!r} is no http:// or https:// address", key="llm.base_url")
+    if "@" in parts.netloc:
+        raise ConfigError(f"{_shown(url)} comes with a user: write secrets as api_key", key="llm.base_url")
+
+
 def _shown(url: str) -> str:
     """The address without a user, a password or a query, which may be secrets."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0].partition("#")[0].rpartition("@")[2]
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

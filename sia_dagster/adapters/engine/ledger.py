@@ -2,10 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sia_dagster.adapters.engine.answers import Answers
+from sia_dagster.adapters.engine.completions import answer_limit
 from sia_dagster.adapters.engine.prices import cost_usd, price_of
 from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config_llm import LLMConfig, Price
@@ -131,13 +132,13 @@ class Ledger:
             expected = self._expected(request, estimated_prompt)
             if self._over(spent + expected) is not None:
                 raise self._reached(request, spent, expected)
-            if not before <= self._held:
-                continue  # A call that was settled while the store was asked may be in neither sum.
-            held = sum((r.amount for r in self._held), Amount())
-            if self._over(spent + held + expected) is None:
-                return self._hold(request, estimated_prompt, self._predicted(request, expected, spent + held))
-            self._settled.clear()
-            await self._settled.wait()
+            # A call that was settled while the store was asked may not be in what is spent yet: it counts as held.
+            if self._over(spent + _sum(before | self._held) + expected) is None:
+                amount = self._predicted(request, expected, spent + _sum(self._held))
+                return self._hold(request, estimated_prompt, amount)
+            if before <= self._held:
+                self._settled.clear()
+                await self._settled.wait()
 
     def settle(self, reservation: Reservation, reply: ChatReply | None) -> None:
         """Give back what was held; with a `reply` it was paid for, and the next estimates learn from it."""
@@ -158,9 +159,7 @@ class Ledger:
         line = self._line(request)
         if line.most_completion is None:
             return self._amount(request, estimated_prompt, 0)
-        asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
-        limits = [limit for limit in asked if isinstance(limit, int)]
-        completion = min([line.most_completion, *limits])
+        completion = min(line.most_completion, answer_limit(request) or line.most_completion)
         return self._amount(request, estimated_prompt * line.most_prompt_ratio, completion)
 
     def _amount(self, request: ChatRequest, prompt: float, completion: float) -> Amount:
@@ -200,17 +199,23 @@ class Ledger:
         if self._over(spent + expected) == "tokens":
             of, unit, cap = "tokens", "tokens", float(self._config.budget_tokens or 0)
             paid, more = spent.tokens, expected.tokens
+            said = f"{paid:,.0f} of {cap:,.0f}", f"{math.ceil(more):,}"
         else:
             of, unit, cap = "usd", "USD", self._config.budget_usd or 0.0
             paid, more = spent.usd, expected.usd
+            said = f"{paid:.6g} of {cap:.6g}", f"{more:.2g}"
         return BudgetReached(
-            f"{self._scope.loop} {self._scope.window}: the budget is reached. {paid:.6g} of {cap:.6g} {unit} are "
-            f"spent, and the next call ({_name(request)}) may take {more:.2g}. All answers are kept: raise "
+            f"{self._scope.loop} {self._scope.window}: the budget is reached. {said[0]} {unit} are "
+            f"spent, and the next call ({_name(request)}) may take {said[1]}. All answers are kept: raise "
             f"llm.budget_{of} and run the window again; it goes on from here without paying for anything twice.",
             spent=paid,
             budget=cap,
             unit=unit,
         )
+
+
+def _sum(held: Iterable[Reservation]) -> Amount:
+    return sum((reservation.amount for reservation in held), Amount())
 
 
 def _name(request: ChatRequest) -> str:

@@ -23,7 +23,7 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 # What is wrong with one request's schema says nothing of the model.
-_ITS_OWN = re.compile(r"invalid schema|schema (?:contains|is invalid)|keyword", re.IGNORECASE)
+_ITS_OWN = re.compile(r"invalid schema|schema (?:contains|is invalid)|keyword(?! argument)", re.IGNORECASE)
 _FORMS = {
     "response_format:json_schema": re.compile(r"json_schema|response_format|structured outputs?", re.IGNORECASE),
     "response_format:json_object": re.compile(r"json_object|response_format|json mode", re.IGNORECASE),

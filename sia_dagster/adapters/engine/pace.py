@@ -4,18 +4,23 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from sia_dagster.adapters.engine.attempts import Failure
+from sia_dagster.adapters.engine.completions import answer_limit
 from sia_dagster.adapters.engine.limits import LONGEST_WAIT, told_limits
-from sia_dagster.adapters.engine.rate_schedule import BURST, Rates
+from sia_dagster.adapters.engine.rate_schedule import BURST, LONGEST_CALL, Rates
 from sia_dagster.adapters.engine.shared_limits import SharedLimits
 from sia_dagster.core.config import LLMConfig
+from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 FIRST_COMPLETION = 256
 """Tokens of a first answer, where the request sets no limit."""
+_LARGEST = 10**9
+"""Tokens of a call where nothing limits them."""
 _MOST_AT_ONCE = 1000
 """Calls in one reservation."""
 
@@ -57,6 +62,7 @@ class Pace:
         rates = Rates.of(config.requests_per_minute, config.tokens_per_minute)
         limited = rates != Rates()
         self._shared = SharedLimits(limits, account=account, rates=rates, time=clock) if limited else None
+        self._largest = int(LONGEST_CALL / rates.token) if rates.token else _LARGEST
         self._sleep, self._clock = sleep, clock
         self._held_until = 0.0
         self._line, self._door = asyncio.Lock(), asyncio.Lock()
@@ -86,7 +92,7 @@ class Pace:
             beyond = used - turn.estimated_prompt
             known = self._beyond.get(turn.line, beyond)
             self._beyond[turn.line] = known + (beyond - known) / 8
-            self._owed += used - turn.tokens
+            self._owed += min(used, self._largest) - turn.tokens
         elif outcome.status is not None and outcome.status >= 400:
             self._owed -= turn.tokens
 
@@ -96,7 +102,9 @@ class Pace:
             return
         wait = told.wait(tokens=max(self._waiting.values(), default=1))
         if wait and self.hold(wait):
-            self._shared.put_off(self._held_until)
+            # The reply is under way: an error here would cost an answer that is paid for. The next call meets it.
+            with suppress(SiaError):
+                self._shared.put_off(self._held_until)
 
     def hold(self, seconds: float) -> bool:
         """Start no call of this process for so long, at most LONGEST_WAIT; whether that is later than known."""
@@ -110,8 +118,10 @@ class Pace:
         if self._shared is not None:
             unused = sum(reserved.tokens for reserved in self._reserved)
             self._reserved.clear()
-            if self._owed - unused:
-                self._shared.reserve([], owed=self._owed - unused)
+            # All answers are there, so that a file which is worth nothing after a minute fails no stage.
+            with suppress(SiaError):
+                if self._owed - unused:
+                    self._shared.reserve([], owed=self._owed - unused)
             self._owed = 0
             self._shared.close()
 
@@ -146,10 +156,11 @@ class Pace:
         return self._reserved.popleft()
 
     def _expected(self, line: str, request: ChatRequest, estimated_prompt: int) -> int:
-        if (beyond := self._beyond.get(line)) is not None:
-            return max(1, estimated_prompt + round(beyond))
-        asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
-        return estimated_prompt + min((limit for limit in asked if isinstance(limit, int)), default=FIRST_COMPLETION)
+        """The tokens of a call; one that is larger than a minute's counts as a minute, here as in `plan`."""
+        beyond = self._beyond.get(line)
+        if beyond is None:
+            beyond = answer_limit(request) or FIRST_COMPLETION
+        return min(max(1, estimated_prompt + round(beyond)), self._largest)
 
     async def _until(self, at: float) -> None:
         if (seconds := at - self._clock()) > 0:

@@ -135,7 +135,7 @@ class PostgresSession:
 
     def _error(self, done: str, error: "psycopg.Error") -> SiaError:
         said = " ".join(str(error).split())
-        for secret in (value for name, value in self._parameters.items() if "password" in name):
+        for secret in (value for name, value in self._parameters.items() if "password" in name and value):
             said = said.replace(str(secret), "***")
         return SiaError(
             f"the completion store {self.name} cannot be {done}: {said}. Check that the server is there, that the "

@@ -44,14 +44,18 @@ class Free(Value):
     """When that was said."""
 
 
+def valid(free: Free, now: float) -> Free:
+    """`free`, or nothing where it is from before the clock was put back."""
+    return Free() if free.written > now + CLOCK_TOLERANCE else free
+
+
 def plan(free: Free, calls: Sequence[int], *, rates: Rates, now: float) -> tuple[list[float], Free]:
     """When each of the first `calls` (their tokens) may start, none before `now`, in order; and what is free then.
 
     A generic cell rate algorithm over both limits. The times reach over at most BATCH seconds, so they may be fewer
     than the calls, but are one at least where there is a call.
     """
-    if free.written > now + CLOCK_TOLERANCE:
-        free = Free()
+    free = valid(free, now)
     requests, tokens, times = max(free.requests, now - BURST), max(free.tokens, now - BURST), list[float]()
     for call in calls:
         at = max(now, requests, tokens)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sia_dagster.adapters.engine.rate_schedule import Free, Rates, plan
+from sia_dagster.adapters.engine.rate_schedule import Free, Rates, plan, valid
 from sia_dagster.core.errors import SiaError
 
 _PATIENCE = 30.0
@@ -47,8 +47,9 @@ class SharedLimits:
     def put_off(self, until: float) -> None:
         """Let no call that is not reserved yet start before `until`."""
         with self._changed() as free:
-            later = max(free[0].requests, until)
-            free[0] = free[0].model_copy(update={"requests": later, "written": self._time()})
+            now = self._time()
+            known = valid(free[0], now)
+            free[0] = known.model_copy(update={"requests": max(known.requests, until), "written": now})
 
     def close(self) -> None:
         """Close the file; the next reservation opens it again."""

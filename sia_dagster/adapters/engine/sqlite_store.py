@@ -148,11 +148,14 @@ class SqliteStore:
 
     def end(self) -> None:
         """See `CompletionStore.end`."""
-        self._uses.pop().close()
+        if self._uses:  # None are left where it was closed meanwhile.
+            self._uses.pop().close()
 
     def close(self) -> None:
-        """Close the file. What was put is already in it."""
+        """Close the file and let go of its locks. What was put is already in it."""
         self.end_turn()
+        while self._uses:
+            self.end()
         with self._lock:
             self._db.close()
 
