@@ -54,18 +54,18 @@ def window(seed: int, spans: int, *, calls: int = 1, versions: bool = False, opt
 
 
 def test_a_template_comes_back_with_its_values() -> None:
-    prompts = greetings(60)
+    prompts = greetings(130)
     found = only(recover(prompts))
     assert found.template.text == (
         "You are the support agent of a shop. The customer is {value_1} and asks about order {value_2}. "
         "Answer politely and in full."
     ).replace("order {value_2}", "order A-{value_2}")
-    assert (found.prompts, found.distinct, found.linked) == (60, 60, ())
+    assert (found.prompts, found.distinct, found.linked) == (130, 130, ())
     assert all(refills(found.template, prompt) for prompt in prompts)
 
 
 def test_a_new_customer_fits_the_template_of_the_window() -> None:
-    recovery = recover(greetings(60))
+    recovery = recover(greetings(130))
     fit = recovery.match(GREETING.format("Zoë 4", "A-7"))
     assert fit == (0, Fill(values={"value_1": "Zoë 4", "value_2": "7"}))
     assert recovery.match("Another text altogether.") is None
@@ -205,13 +205,14 @@ def test_a_version_that_takes_over_is_a_template_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("word", ["Monday", "17"])
-def test_a_day_that_changes_is_a_value(word: str) -> None:
+def test_a_day_that_changes_is_text_of_two_linked_templates(word: str) -> None:
     days = {"Monday": "Tuesday", "17": "18"}
     prompts = greetings(40, f"Today is {word} again. {GREETING}") + greetings(
         41, f"Today is {days[word]} again. {GREETING}"
     )
-    found = only(recover(prompts, [START + timedelta(minutes=n) for n in range(81)]))
-    assert len(found.template.names) == 3
+    recovery = recover(prompts, [START + timedelta(minutes=n) for n in range(81)])
+    assert [found.prompts for found in recovery.templates] == [41, 40]
+    assert [found.linked for found in recovery.templates] == [(1,), (0,)]
 
 
 def test_a_sentence_that_is_sometimes_there_makes_two_linked_templates() -> None:
@@ -373,7 +374,7 @@ def test_dates_and_json_values_are_whole() -> None:
 @pytest.mark.parametrize(
     ("prompts", "fixed"),
     [
-        (60, ("The price is $", ". Pay INV-", " now")),
+        (120, ("The price is $", ". Pay INV-", " now")),
         (20, ("The price is ", " Pay INV", " now")),
         (6, ("The price is ", " Pay ", " now")),
     ],

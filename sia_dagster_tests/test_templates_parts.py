@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sia_dagster.core.templates.alignment import align
 from sia_dagster.core.templates.families import families, places, run_masks
 from sia_dagster.core.templates.learn import learn
-from sia_dagster.core.templates.siblings import undecided_siblings
+from sia_dagster.core.templates.siblings import doubted, undecided_siblings
+from sia_dagster.core.templates.template import name_slots
 from sia_dagster.core.templates.tokens import shingles, tokenize, touches, words
-from sia_dagster.core.templates.variants import Period, divide, is_undecided
+from sia_dagster.core.templates.variants import Division, Period, divide, is_undecided
+from sia_dagster.core.templates.wordings import alternatives, edge_wordings, has_odd_edge
 from sia_dagster_tests.template_world import START, sentence, text_of
 
 
@@ -116,13 +118,13 @@ def test_a_mask_is_a_set_of_places() -> None:
 
 def test_values_that_differ_are_one_slot() -> None:
     assert divide(sentences(60), minutes(60)) is None
-    assert divide(["formal", "casual"] * 30, None) is None
+    assert divide(["formal", "casual", "warm", "dry", "neutral"] * 12, None) is None
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_few_long_texts_said_often_are_variants(count: int) -> None:
     texts = sorted(sentences(count))
-    assert divide(texts * 10, None) == list(range(count)) * 10
+    assert divide(texts * 10, None) == Division(list(range(count)) * 10, sure=False)
 
 
 def test_five_texts_or_a_rare_one_are_values() -> None:
@@ -131,40 +133,86 @@ def test_five_texts_or_a_rare_one_are_values() -> None:
     assert divide(texts[:2] * 10 + texts[2:3] * 4, None) is None
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "divided"),
-    [
-        ("kindly", "politely", True),
-        ("be kind", "Be brief", True),
-        ("Monday", "Tuesday", False),
-        ("v1", "v2", False),
-    ],
-)
-def test_wording_that_gives_way_at_one_moment_is_a_version(old: str, new: str, *, divided: bool) -> None:
-    values = [old] * 20 + [new] * 20
-    assert (divide(values, minutes(40)) is not None) == divided
-    assert divide(values, None) is None
-    assert divide([old, new] * 20, minutes(40)) is None
+@pytest.mark.parametrize(("old", "new"), [("kindly", "politely"), ("be kind", "kindly"), ("", "17")])
+def test_two_wordings_are_two_texts_and_times_make_them_versions(old: str, new: str) -> None:
+    parts = [0] * 20 + [1] * 20
+    assert divide([old] * 20 + [new] * 20, minutes(40)) == Division(parts, sure=True)
+    assert divide([old] * 20 + [new] * 20, None) == Division(parts, sure=False)
+    assert divide([old, new] * 20, minutes(40)) == Division([0, 1] * 20, sure=False)
 
 
 def test_too_few_prompts_show_no_moment() -> None:
-    assert divide(["kindly"] * 5 + ["politely"] * 5, minutes(10)) is None
+    found = divide(["kindly"] * 5 + ["politely"] * 5, minutes(10))
+    assert found is not None
+    assert not found.sure
+
+
+def test_a_rare_wording_is_left_out_or_leaves_all_undecided() -> None:
+    assert alternatives(["brief"] * 98 + ["lengthy"] * 2) == [0] * 98 + [1] * 2
+    assert alternatives(["brief"] * 97 + ["lengthy"] * 3) is None
+    assert is_undecided(["brief"] * 97 + ["lengthy"] * 3, [])
+
+
+NAMES = [f"{chr(65 + n % 26)}{chr(97 + n * 7 % 26)}{chr(97 + n * 3 % 26)}" for n in range(60)]
+
+
+def test_a_word_beside_a_part_of_the_values_is_an_edit() -> None:
+    parts = [int(n % 3 == 0) for n in range(60)]
+    before = [f"is {name}" if part else name for name, part in zip(NAMES, parts, strict=True)]
+    after = [f"{name} only," if part else name for name, part in zip(NAMES, parts, strict=True)]
+    assert edge_wordings(before) == parts
+    assert edge_wordings(after) == parts
+    assert edge_wordings(NAMES) is None
+
+
+def test_first_words_that_are_few_are_wordings() -> None:
+    assert edge_wordings([f"{['is', 'was'][n % 2]} {name}" for n, name in enumerate(NAMES)]) == [0, 1] * 30
+    assert edge_wordings([f"2026-01-{n} {['is', 'was'][n % 2]} said" for n in range(60)]) == [0, 1] * 30
+
+
+def test_lists_are_divided_only_where_a_wording_gave_way_to_another() -> None:
+    values = [f"{'Facts' if n < 30 else 'What is known'}\n- {name}" for n, name in enumerate(NAMES)]
+    assert divide(values, None) is None
+    assert divide(values[::2] + values[1::2], minutes(60)) is None
+    assert divide(values, minutes(60)) == Division([0] * 30 + [1] * 30, sure=True)
+
+
+def test_the_first_words_of_stored_passages_are_values() -> None:
+    stored = [text_of(np.random.default_rng(seed), 60) for seed in range(9)]
+    assert edge_wordings([stored[min(n % 30, 8)] for n in range(90)]) is None
+
+
+def test_a_word_that_stands_out_in_few_prompts_is_undecided() -> None:
+    values = [f"is {name}" if n < 4 else name for n, name in enumerate(NAMES[:20])]
+    assert has_odd_edge(values)
+    assert is_undecided(values, [])
+    assert not has_odd_edge(NAMES[:20])
+
+
+def test_a_template_beside_many_refused_prompts_like_it_is_doubted() -> None:
+    text = "Answer the reader in the house style from what the shop says of {}"
+    mine = name_slots((text.format("parcels: "), "."))
+    other = name_slots(("Sum up this letter in one line, please: ", "."))
+    owners = {mine: [text.format(f"parcels: {n}.") for n in range(20)], other: ["Sum up ..."] * 20}
+    refused = [text.format(f"the weather {n}") for n in range(3)]
+    assert doubted(owners, refused) == {mine}
+    assert doubted(owners, refused[:2]) == set()
+    assert doubted(owners, []) == set()
 
 
 def test_a_text_that_comes_at_one_moment_is_a_version() -> None:
     said = sentences(40, 9, 6)
     values = said[:20] + [f"{value} Mention the policy of returns" for value in said[20:]]
-    assert divide(values, minutes(40)) == [0] * 20 + [1] * 20
+    assert divide(values, minutes(40)) == Division([0] * 20 + [1] * 20, sure=True)
 
 
 def test_the_exceptions_of_a_usual_value_are_set_apart() -> None:
-    assert divide(["none"] * 45 + sentences(5), None) == [0] * 45 + [1] * 5
-    assert divide(["none"] * 45 + ["some"] * 5, None) is None
+    assert divide(["none"] * 45 + sentences(5), None) == Division([0] * 45 + [1] * 5, sure=False)
 
 
 def test_an_introduction_that_recurs_in_values_is_a_call_of_its_own() -> None:
     values = [f"Sum up this letter: {said}" for said in sentences(30)] + sentences(30, 6)
-    assert divide(values, None) == [1] * 30 + [0] * 30
+    assert divide(values, None) == Division([1] * 30 + [0] * 30, sure=True)
 
 
 @pytest.mark.parametrize("rivals", [3, 12])
@@ -206,25 +254,27 @@ def test_few_prompts_of_which_many_quote_the_template_are_refused() -> None:
 def test_words_that_only_the_first_prompts_share_are_not_relied_on() -> None:
     said = sentences(20)
     prompts = [
-        f"Write the reply to the reader: {value}{' zebracrossing' * (n < 15)} {n}" for n, value in enumerate(said)
+        f"Write the reply to the reader: {value}{' zebracrossing' * (n < 15)} {value[::-1]}"
+        for n, value in enumerate(said)
     ]
     found = learn(prompts, None)
     assert found.templates == ()
     assert "do not stand in others" in found.refusals[0][0]
 
 
-def test_a_rare_word_seen_late_opens_a_slot() -> None:
+def test_a_rare_word_seen_late_is_a_version_or_a_value() -> None:
     words_of = ["brief"] * 97 + ["lengthy"] * 3
     prompts = [f"Write a {w} reply to the reader who says {n}x, and sign it now." for n, w in enumerate(words_of)]
-    assert learn(prompts, None).templates == (("Write a ", " reply to the reader who says ", "x, and sign it now."),)
+    assert learn(prompts, None).templates == ()
 
 
-def test_counterexamples_are_taken_in_turns() -> None:
+def test_prompts_that_each_lack_another_word_are_refused() -> None:
     core = [f"c{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(120)]
     clean = [" ".join([*core, f"{n}x"]) for n in range(60)]
     odd = [" ".join([*core[: 3 * n], f"{n}y", *core[3 * n + 1 :], f"{n}z"]) for n in range(1, 39)]
-    (fixed,) = learn(clean + odd, None).templates or ((),)
-    assert 0 < sum(len(words(text)) for text in fixed) < 120
+    found = learn(clean + odd, None)
+    assert found.templates == ()
+    assert sum(len(prompts) for _, prompts in found.refusals) == 98
 
 
 PASSAGES = sentences(6, 4, 20)

@@ -9,7 +9,8 @@ from sia_dagster.core.templates.families import FEWEST
 from sia_dagster.core.templates.parse import parse
 from sia_dagster.core.templates.slots import fixed_texts
 from sia_dagster.core.templates.tokens import shingles, tokenize, words
-from sia_dagster.core.templates.variants import Period, divide, is_undecided
+from sia_dagster.core.templates.variants import Division, Period, divide, is_undecided
+from sia_dagster.core.templates.wordings import NEGLIGIBLE
 
 Fixed = tuple[str, ...]
 
@@ -20,7 +21,8 @@ _COUNTEREXAMPLES: Final = 8
 _COSTLY: Final = 5
 """Fixed words that a counterexample may cost; one that costs more is of another variant."""
 _MISSES: Final = 0.1
-_DEEPEST: Final = 5
+_DEEPEST: Final = 8
+_QUOTES: Final = "values quote the template's own words in too many of few prompts"
 _UNDECIDED: Final = "a text recurs in a part of the values of few prompts: a version or a value, they do not tell"
 
 
@@ -38,20 +40,39 @@ def learn(prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: i
         return _refused(f"fewer than {FEWEST} different fills show no template", prompts)
     clean = _clean(prompts)
     if len(clean) < FEWEST:
-        return _refused("values quote the template's own words in too many of few prompts", prompts)
+        return _several(_QUOTES, prompts, periods, depth)
     fixed = _mended(_common_texts(clean[:_LEARNED_FROM], len(prompts)), clean[:_LEARNED_FROM], prompts)
     fits = [prompt for prompt in prompts if parse(fixed, prompt) is not None]
     misses = [prompt for prompt in prompts if parse(fixed, prompt) is None]
-    parts = _divided(fixed, fits, periods) if depth < _DEEPEST else []
-    if not parts:
-        reason = _doubt(fixed, fits, clean, prompts)
-        found = _refused(reason, fits) if reason else Learned(templates=(fixed,))
-    elif (rare := min(parts, key=len)) and _MISSES * len(fits) < len(rare) < FEWEST:
-        return _refused(_UNDECIDED, prompts)
+    division = _divided(fixed, fits, periods)
+    if division is not None:
+        found = _learned_apart(division, fits, periods, depth)
     else:
-        found = Learned()
+        reason = _doubt(fixed, fits, clean, prompts)
+        found = _several(reason, fits, periods, depth) if reason else Learned(templates=(fixed,))
     rest = [misses] if misses and len(misses) < len(prompts) else []
-    return _joined(found, *(learn(part, periods, depth + 1) for part in (*parts, *rest)))
+    return _joined(found, *(learn(part, periods, depth + 1) for part in rest))
+
+
+def _several(reason: str, prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int) -> Learned:
+    """What prompts that are no fills of one template give as calls that share a text; refused if they are not."""
+    division = divide(prompts, [periods[prompt] for prompt in prompts] if periods else None)
+    if division is None or not division.sure or depth == _DEEPEST:
+        return _refused(reason, prompts)
+    return _learned_apart(division, prompts, periods, depth)
+
+
+def _learned_apart(
+    division: Division, prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int
+) -> Learned:
+    """Each part alone; all are refused where parts that may be values of one slot are not all understood."""
+    numbers = sorted(set(division.part))
+    parts = [[p for p, own in zip(prompts, division.part, strict=True) if own == n] for n in numbers]
+    if depth == _DEEPEST or _MISSES * len(prompts) < len(min(parts, key=len)) < FEWEST:
+        return _refused(_UNDECIDED, prompts)
+    found = _joined(*(learn(part, periods, depth + 1) for part in parts))
+    refused = sum(len(texts) for _, texts in found.refusals)
+    return found if division.sure or refused <= NEGLIGIBLE * len(prompts) else _refused(_UNDECIDED, prompts)
 
 
 def weigh(fixed: Fixed) -> int:
@@ -134,11 +155,8 @@ def _by_slot(fixed: Fixed, prompts: Sequence[str]) -> list[tuple[str, ...]]:
     return list(zip(*(reading.values for p in prompts if (reading := parse(fixed, p)) is not None), strict=True))
 
 
-def _divided(fixed: Fixed, fits: Sequence[str], periods: Mapping[str, Period] | None) -> list[list[str]]:
-    """The prompts in parts, by the first slot whose values show several variants; none if no slot does."""
+def _divided(fixed: Fixed, fits: Sequence[str], periods: Mapping[str, Period] | None) -> Division | None:
+    """By the first slot whose values show several variants; None if no slot does."""
     when = [periods[prompt] for prompt in fits] if periods else None
-    for values in _by_slot(fixed, fits):
-        part = divide(values, when)
-        if part is not None:
-            return [[prompt for prompt, own in zip(fits, part, strict=True) if own == n] for n in sorted(set(part))]
-    return []
+    found = (divide(values, when) for values in _by_slot(fixed, fits))
+    return next((division for division in found if division is not None), None)

@@ -9,7 +9,7 @@ from typing import Final
 from sia_dagster.core.templates.families import FEWEST, families
 from sia_dagster.core.templates.learn import Fixed, Learned, learn, weigh
 from sia_dagster.core.templates.parse import parse
-from sia_dagster.core.templates.siblings import undecided_siblings
+from sia_dagster.core.templates.siblings import doubted, undecided_siblings
 from sia_dagster.core.templates.template import (
     RecoveredTemplate,
     Recovery,
@@ -30,6 +30,7 @@ _MISSES: Final = 0.1
 _SHORT: Final = 3
 _EXAMPLE: Final = 80
 _PASSAGES: Final = "they differ in one passage alone: a text that is looked up or calls of their own, they do not tell"
+_BESIDE: Final = "too many prompts that share half of their text were refused"
 _ALONE: Final = "it shares too little text with other prompts of the window"
 
 
@@ -126,9 +127,12 @@ def count_prompts(counts: Mapping[str, int], templates: Iterable[Template], reas
             fit = recovery.match(text)
             owners[fit[0] if fit else None].append(text)
         enough = [t for i, t in enumerate(kept) if not t.names or len(owners[i]) >= FEWEST]
-        if enough == kept:
+        own = {t: owners[i] for i, t in enumerate(kept) if t.names}
+        doubtful = doubted(own, owners[None]) if enough == kept else set()
+        if enough == kept and not doubtful:
             break
-        kept = enough
+        reasons = {text: _BESIDE for t in doubtful for text in own[t]} | dict(reasons)
+        kept = [t for t in enough if t not in doubtful]
     sizes = {t.text: (sum(counts[text] for text in owners[i]), len(owners[i])) for i, t in enumerate(kept)}
     kept.sort(key=lambda t: (-sizes[t.text][0], t.text))
     ranked = [RecoveredTemplate(template=t, prompts=sizes[t.text][0], distinct=sizes[t.text][1]) for t in kept]

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from sia_dagster.core.templates.families import FEWEST, Mask, run_masks
 from sia_dagster.core.templates.tokens import Shingle, shingles, words
+from sia_dagster.core.templates.wordings import alternatives, edge_wordings, has_odd_edge, is_few
 
 _RUN: Final = 3
-_MOST_ALTERNATIVES: Final = 4
 _FEWEST_SPEAKERS: Final = 10
 _EDGE_WORDS: Final = 4
 _BLOCK_WORDS: Final = 8
@@ -24,6 +24,8 @@ _SENTENCE: Final = 5
 _USUAL: Final = 0.8
 _DECIDABLE: Final = 40
 """From so many prompts on, what `divide` leaves whole is a slot."""
+_TELLING: Final = 80
+"""Below so many prompts, lists that begin or end with one of few words leave them undecided."""
 _CLEAN: Final = 1e6
 """A cut in time counts where this many orders of the prompts are possible."""
 
@@ -38,28 +40,44 @@ class _Block(NamedTuple):
     words: int
 
 
-def divide(values: Sequence[str], periods: Sequence[Period] | None) -> list[int] | None:
+class Division(NamedTuple):
+    """Prompts in parts."""
+
+    part: list[int]
+    """From 0, by prompt."""
+    sure: bool
+    """Whether the parts are calls, versions or conditional texts; else they may be values of one slot."""
+
+
+def divide(values: Sequence[str], periods: Sequence[Period] | None) -> Division | None:
     """The part, from 0, that each prompt belongs to by its value of one slot; None where the slot is one.
 
-    It is several: where all values are one of four texts, each said by five prompts or more and all but one of three
-    words or more; where one of two values gave way to the other at one moment; where four fifths say the same and the
-    rest say a sentence; where a repeated text came or went at one moment; where a text of eight words (four at the
-    value's start or end) recurs within values that differ. Texts that recur in many combinations are passages that
-    the application looks up: those stay values.
+    It is several: where there are two to four values; where four fifths say the same and the rest say a sentence;
+    where a repeated text came or went at one moment; where a text of eight words (four at the value's start or end)
+    recurs within values that differ; where values begin or end with one of few words. Texts that recur in many
+    combinations are passages that the application looks up: those stay values.
     """
-    part = _alternatives(values, periods) or _exceptions(values)
-    if part is not None:
-        return part
+    if (part := alternatives(values) or _exceptions(values)) is not None:
+        return _unless_cut(part, periods)
     said = [words(value) for value in values]
     masks = run_masks(said, _RUN)
     blocks = _blocks(masks, len(values))
     for block in blocks:
         part = _membership(block.mask, len(values))
         if periods and not _has_digits(block.mask, masks) and _clean_cut(part, periods):
-            return part
+            return Division(part, sure=True)
     if blocks and _is_template_text(blocks[0], blocks, said):
-        return _membership(blocks[0].mask, len(values))
-    return None
+        return Division(_membership(blocks[0].mask, len(values)), sure=True)
+    if (part := edge_wordings(values)) is not None:
+        return _unless_cut(part, periods)
+    part = edge_wordings(values, lists=True) if periods else None
+    division = _unless_cut(part, periods) if part else None
+    return division if division and division.sure else None
+
+
+def _unless_cut(part: list[int], periods: Sequence[Period] | None) -> Division:
+    """Not sure, unless one of two parts gave way to the other at one moment."""
+    return Division(part, sure=periods is not None and max(part) == 1 and _clean_cut(part, periods))
 
 
 def is_undecided(values: Sequence[str], fixed: Sequence[str]) -> bool:
@@ -67,24 +85,17 @@ def is_undecided(values: Sequence[str], fixed: Sequence[str]) -> bool:
 
     Words of the fixed texts do not count: values quote them.
     """
+    if is_few(values) or (len(values) < _TELLING and edge_wordings(values, lists=True) is not None):
+        return True
     if len(values) >= _DECIDABLE:
         return False
+    if has_odd_edge(values):
+        return True
     quoted = {run for text in fixed for run in shingles(words(text), _RUN)}
     found = run_masks([words(value) for value in values], _RUN, fewest=2)
     masks = {run: mask for run, mask in found.items() if run not in quoted}
     blocks = [block for block in _blocks(masks, len(values), fewest=1) if block.words >= _SENTENCE]
     return 0 < len(blocks) <= _RIVALS
-
-
-def _alternatives(values: Sequence[str], periods: Sequence[Period] | None) -> list[int] | None:
-    counts = Counter(values)
-    if not 1 < len(counts) <= _MOST_ALTERNATIVES or min(counts.values()) < FEWEST:
-        return None
-    order = sorted(counts)
-    part = [order.index(value) for value in values]
-    if sum(len(words(value)) < _RUN for value in order) <= 1:
-        return part
-    return part if len(order) == 2 and periods and _is_edit(order) and _clean_cut(part, periods) else None
 
 
 def _exceptions(values: Sequence[str]) -> list[int] | None:
@@ -95,12 +106,6 @@ def _exceptions(values: Sequence[str]) -> list[int] | None:
     if not others or count < _USUAL * len(values) or long < _SENTENCE:
         return None
     return [int(value != usual) for value in values]
-
-
-def _is_edit(values: Sequence[str]) -> bool:
-    """Whether the values read as wording: no digits, and more than a capitalised word (a name, a day, a month)."""
-    plain = all(not any(map(str.isdigit, value)) for value in values)
-    return plain and any(len(words(value)) > 1 or value.strip()[:1].islower() for value in values)
 
 
 def _clean_cut(part: Sequence[int], periods: Sequence[Period]) -> bool:
