@@ -70,11 +70,12 @@ def main() -> None:
     """Measure, print, write."""
     if len(sys.argv) != 2:
         sys.exit("which Python has the peers? `make bench-peers` installs them and says so")
+    peer = str(Path(sys.argv[1]).absolute())  # Not resolved: the link is what makes it an environment of its own.
     result: dict[str, dict[str, Any]] = {}
     for case, poison in (("clean", ""), ("poison", MARK)):
         for name in ("sia_dagster", "dspy"):
             with endpoint(latency=LATENCY, poison=poison) as server:
-                told = ours(server.base_url) if name == "sia_dagster" else dspy(server.base_url, sys.argv[1])
+                told = ours(server.base_url) if name == "sia_dagster" else dspy(server.base_url, peer)
                 told |= {"paid": server.seen()["finished"], "paid_twice": server.seen()["paid_twice"]}
             result[f"{name} {case}"] = told
             print(

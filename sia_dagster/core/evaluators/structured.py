@@ -126,7 +126,6 @@ class StructuredCalls:
     def __init__(self, chat: ChatModel, form: Form) -> None:
         self._chat, self._form = chat, form
         self._rung, self._proven = Rung.JSON_SCHEMA, False
-        self._send_temperature = True
 
     async def ask(self, request: ChatRequest) -> Answer:
         """Ask once. A failed call or unusable answer is a value with `problem`.
@@ -144,7 +143,7 @@ class StructuredCalls:
         rung = self._rung
         while True:
             try:
-                reply = await self._send(rung, request)
+                reply = await self._chat.complete(self._form.at(rung, request))
             except CallFailed as error:
                 if rung is Rung.TEXT or not self._refuses_form(error, request.model):
                     raise
@@ -154,19 +153,6 @@ class StructuredCalls:
                     self._rung, self._proven = rung, True
                 return rung, reply
 
-    async def _send(self, rung: Rung, request: ChatRequest) -> ChatReply:
-        asked = self._form.at(rung, request)
-        if not self._send_temperature:
-            asked = _without_temperature(asked)
-        try:
-            return await self._chat.complete(asked)
-        except CallFailed as error:
-            # Reasoning models take no temperature but their own.
-            if "temperature" not in asked.parameters or not _speaks_of_temperature(error, request.model):
-                raise
-        self._send_temperature = False
-        return await self._chat.complete(_without_temperature(asked))
-
     def _refuses_form(self, error: CallFailed, model: str) -> bool:
         """Whether the way of asking is at fault. Once one is proven, a vague 400 is that row's own (too long, say)."""
         if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(_said(error, model)):
@@ -174,15 +160,6 @@ class StructuredCalls:
         return error.status == 400 and not self._proven
 
 
-def _speaks_of_temperature(error: CallFailed, model: str) -> bool:
-    return error.status in {400, 422} and "temperature" in _said(error, model).casefold()
-
-
 def _said(error: CallFailed, model: str) -> str:
     """The message without the model's name, which may hold any word (`tool-use`)."""
     return str(error).replace(model, "")
-
-
-def _without_temperature(request: ChatRequest) -> ChatRequest:
-    kept = {name: value for name, value in request.parameters.items() if name != "temperature"}
-    return request.model_copy(update={"parameters": kept})
