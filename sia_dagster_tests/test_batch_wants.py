@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.batch_lines import Line
-from sia_dagster.adapters.engine.batch_wants import Handing, Sizes, Want, Wants, affordable, budget_reached, reached
-from sia_dagster.adapters.engine.ledger import Amount
+from sia_dagster.adapters.engine.batch_wants import Sizes, Want, Wants, affordable
+from sia_dagster.adapters.engine.budget import Amount, budget_reached, over
 from sia_dagster.core.config_llm import LLMConfig, Price
 from sia_dagster.core.ports import ChatReply
 from sia_dagster_tests.chats import ask
@@ -51,9 +51,9 @@ def test_what_is_chosen_fits_and_the_next_would_not(costs: list[float], spent: f
     chosen = affordable(wants, Amount(spent), config)
     assert chosen == wants[: len(chosen)]
     total = sum((each.expected for each in chosen), Amount(spent))
-    assert not chosen or not reached(total, config)
+    assert not chosen or not over(total, config)
     if len(chosen) < len(wants):
-        assert reached(total + wants[len(chosen)].expected, config) == "usd"
+        assert over(total + wants[len(chosen)].expected, config) == "usd"
 
 
 def test_without_a_cap_all_fits() -> None:
@@ -91,7 +91,7 @@ def test_what_is_no_limit_is_none(limit: Any) -> None:
     ("caps", "unit", "spent"), [({"budget_usd": 1.0}, "USD", 0.9), ({"budget_tokens": 9}, "tokens", 8.0)]
 )
 def test_a_budget_that_is_reached_names_the_cap_to_raise(caps: dict[str, Any], unit: str, spent: float) -> None:
-    handing = Handing(0, want(0.2, 2), Amount(0.9, 8))
-    error = budget_reached("desk 2026-11-02", handing, LLMConfig(**caps))
+    short, config = want(0.2, 2), LLMConfig(**caps)
+    error = budget_reached("desk 2026-11-02", short.line, Amount(0.9, 8), short.expected, config)
     assert (error.unit, error.spent) == (unit, spent)
     assert f"raise llm.{next(iter(caps))} and run the window again" in str(error)

@@ -13,9 +13,11 @@ from sia_dagster.adapters.engine.attempts import Failure
 from sia_dagster.adapters.engine.batch_desk import BatchDesk, Standing
 from sia_dagster.adapters.engine.batch_lanes import Lane, Terms, lanes_of
 from sia_dagster.adapters.engine.batch_records import Asked
-from sia_dagster.adapters.engine.batch_wants import Sizes, Wants, budget_reached, line_of
+from sia_dagster.adapters.engine.batch_wants import Sizes, Wants
+from sia_dagster.adapters.engine.budget import budget_reached
 from sia_dagster.adapters.engine.chat import OpenAIChat
 from sia_dagster.adapters.engine.completions import estimate_prompt
+from sia_dagster.adapters.engine.ledger import line_of
 from sia_dagster.adapters.engine.prices import price_of
 from sia_dagster.adapters.engine.routes import ApiKeys
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
@@ -138,7 +140,8 @@ class BatchChat:
             return True
         handing = await self._desk.hand_in(self._wants, self._config)
         if handing.short is not None and not handing.handed and not await self._awaited():
-            raise budget_reached(f"{self._scope.loop} {self._scope.window}", handing, self._config)
+            where, short = f"{self._scope.loop} {self._scope.window}", handing.short
+            raise budget_reached(where, short.line, handing.spent, short.expected, self._config)
         misses = 0
         while (standing := await self._looked(MOST_MISSES if wait is None else misses)) is None or (standing.under_way):
             if standing is not None and wait is None:

@@ -15,7 +15,7 @@ from sia_dagster.adapters.engine.batch_lanes import Lane, Terms
 from sia_dagster.adapters.engine.batch_lines import MOST_BYTES, parts, read_line
 from sia_dagster.adapters.engine.batch_records import Asked, BatchRecords, Handed
 from sia_dagster.adapters.engine.batch_wants import Handing, Want, Wants, affordable
-from sia_dagster.adapters.engine.ledger import Amount
+from sia_dagster.adapters.engine.budget import Amount
 from sia_dagster.adapters.engine.prices import cost_of, price_of
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid
 from sia_dagster.core.config_llm import LLMConfig

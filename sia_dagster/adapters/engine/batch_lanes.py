@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sia_dagster.adapters.engine.attempts import Failure, course
 from sia_dagster.adapters.engine.batch_endpoint import BatchEndpoint
 from sia_dagster.adapters.engine.batch_lines import MOST_REQUESTS
-from sia_dagster.adapters.engine.batch_wants import line_of
+from sia_dagster.adapters.engine.ledger import line_of
 from sia_dagster.adapters.engine.refusals import Refusals
 from sia_dagster.adapters.engine.routes import ApiKeys
 from sia_dagster.adapters.engine.store import CompletionStore

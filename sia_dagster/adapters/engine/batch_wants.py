@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sia_dagster.adapters.engine.batch_lines import Line
+from sia_dagster.adapters.engine.budget import Amount, over
 from sia_dagster.adapters.engine.completions import answer_limit
-from sia_dagster.adapters.engine.ledger import Amount
+from sia_dagster.adapters.engine.ledger import line_of
 from sia_dagster.adapters.engine.prices import cost_usd
 from sia_dagster.core.config_llm import LLMConfig, Price
-from sia_dagster.core.errors import BudgetReached
 from sia_dagster.core.ports import ChatReply, ChatRequest
 
 
@@ -26,7 +26,12 @@ class Want:
     left_out: tuple[str, ...]
     place: int
     size: int
-    """Bytes of its line."""
+    """Bytes of its text."""
+
+    @property
+    def line(self) -> str:
+        """The line of the ledger that it is booked on."""
+        return f"{self.stage} {self.model}".strip()
 
 
 @dataclass(frozen=True)
@@ -107,43 +112,12 @@ class Sizes:
         return Amount(usd or 0.0, prompt + completion)
 
 
-def line_of(request: ChatRequest) -> str:
-    """The line of the ledger: stage and model."""
-    return f"{request.stage} {request.model}".strip()
-
-
 def affordable(wants: Iterable[Want], spent: Amount, config: LLMConfig) -> list[Want]:
     """Those that fit under the window's caps together, from the first on, with what is spent and promised."""
     chosen, total = list[Want](), spent
     for want in wants:
         total += want.expected
-        if reached(total, config):
+        if over(total, config):
             break
         chosen.append(want)
     return chosen
-
-
-def reached(amount: Amount, config: LLMConfig) -> str:
-    """The unit whose cap `amount` would pass; empty where none."""
-    usd, tokens = config.budget_usd, config.budget_tokens
-    if usd is not None and amount.usd > usd:
-        return "usd"
-    return "tokens" if tokens is not None and amount.tokens > tokens else ""
-
-
-def budget_reached(where: str, handing: Handing, config: LLMConfig) -> BudgetReached:
-    """The error for a window that can hand in nothing more; `where` names loop and window."""
-    want, spent = handing.short, handing.spent
-    assert want is not None
-    unit, of, cap, paid, more = "USD", "usd", config.budget_usd or 0.0, spent.usd, want.expected.usd
-    if reached(spent + want.expected, config) == "tokens":
-        unit, of, cap, paid = "tokens", "tokens", float(config.budget_tokens or 0), spent.tokens
-        more = want.expected.tokens
-    return BudgetReached(
-        f"{where}: the budget is reached. {paid:.6g} of {cap:.6g} {unit} are spent, and the next call in a batch "
-        f"({want.stage} {want.model}) may take {more:.2g}. All answers are kept: raise llm.budget_{of} and run the "
-        "window again; it goes on from here without paying for anything twice.",
-        spent=paid,
-        budget=cap,
-        unit=unit,
-    )

@@ -6,24 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sia_dagster.adapters.engine.answers import Answers
+from sia_dagster.adapters.engine.budget import Amount, budget_reached, over
 from sia_dagster.adapters.engine.completions import answer_limit
 from sia_dagster.adapters.engine.prices import cost_usd, price_of
 from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config_llm import LLMConfig, Price
-from sia_dagster.core.errors import BudgetReached, ConfigError
+from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.models import Spend
 from sia_dagster.core.ports import ChatReply, ChatRequest
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Money and tokens; `usd` is 0 where the price is unknown."""
-
-    usd: float = 0.0
-    tokens: float = 0.0
-
-    def __add__(self, other: "Amount") -> "Amount":
-        return Amount(self.usd + other.usd, self.tokens + other.tokens)
 
 
 @dataclass(eq=False)
@@ -130,10 +120,11 @@ class Ledger:
             before = set(self._held)
             spent = Amount(*await self._answers.spent(self._scope))
             expected = self._expected(request, estimated_prompt)
-            if self._over(spent + expected) is not None:
-                raise self._reached(request, spent, expected)
+            if over(spent + expected, self._config):
+                where = f"{self._scope.loop} {self._scope.window}"
+                raise budget_reached(where, line_of(request), spent, expected, self._config)
             # A call that was settled while the store was asked may not be in what is spent yet: it counts as held.
-            if self._over(spent + _sum(before | self._held) + expected) is None:
+            if over(spent + _sum(before | self._held) + expected, self._config) is None:
                 amount = self._predicted(request, expected, spent + _sum(self._held))
                 return self._hold(request, estimated_prompt, amount)
             if before <= self._held:
@@ -153,7 +144,7 @@ class Ledger:
         line.most_completion = max(line.most_completion or 0, reply.completion_tokens)
 
     def _line(self, request: ChatRequest) -> _Line:
-        return self._lines.setdefault(_name(request), _Line())
+        return self._lines.setdefault(line_of(request), _Line())
 
     def _expected(self, request: ChatRequest, estimated_prompt: int) -> Amount:
         line = self._line(request)
@@ -176,7 +167,7 @@ class Ledger:
 
     def _hold(self, request: ChatRequest, estimated_prompt: int, amount: Amount) -> Reservation:
         self._line(request)
-        reservation = Reservation(_name(request), estimated_prompt, amount)
+        reservation = Reservation(line_of(request), estimated_prompt, amount)
         self._held.add(reservation)
         return reservation
 
@@ -188,35 +179,11 @@ class Ledger:
                 key="llm.prices",
             )
 
-    def _over(self, amount: Amount) -> str | None:
-        """The unit whose cap `amount` would pass."""
-        usd, tokens = self._config.budget_usd, self._config.budget_tokens
-        if usd is not None and amount.usd > usd:
-            return "usd"
-        return "tokens" if tokens is not None and amount.tokens > tokens else None
-
-    def _reached(self, request: ChatRequest, spent: Amount, expected: Amount) -> BudgetReached:
-        if self._over(spent + expected) == "tokens":
-            of, unit, cap = "tokens", "tokens", float(self._config.budget_tokens or 0)
-            paid, more = spent.tokens, expected.tokens
-            said = f"{paid:,.0f} of {cap:,.0f}", f"{math.ceil(more):,}"
-        else:
-            of, unit, cap = "usd", "USD", self._config.budget_usd or 0.0
-            paid, more = spent.usd, expected.usd
-            said = f"{paid:.6g} of {cap:.6g}", f"{more:.2g}"
-        return BudgetReached(
-            f"{self._scope.loop} {self._scope.window}: the budget is reached. {said[0]} {unit} are "
-            f"spent, and the next call ({_name(request)}) may take {said[1]}. All answers are kept: raise "
-            f"llm.budget_{of} and run the window again; it goes on from here without paying for anything twice.",
-            spent=paid,
-            budget=cap,
-            unit=unit,
-        )
-
 
 def _sum(held: Iterable[Reservation]) -> Amount:
     return sum((reservation.amount for reservation in held), Amount())
 
 
-def _name(request: ChatRequest) -> str:
+def line_of(request: ChatRequest) -> str:
+    """The line of the ledger: stage and model."""
     return f"{request.stage} {request.model}".strip()
