@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from sia_dagster.core.config_gate import ValidationConfig as ValidationConfig
+from sia_dagster.core.config_gate import WatchConfig as WatchConfig
 from sia_dagster.core.config_llm import LLMConfig as LLMConfig
 from sia_dagster.core.config_llm import Price as Price
 from sia_dagster.core.config_traces import TracesConfig
@@ -26,6 +28,11 @@ _PLATFORM_OF: Final[dict[str, str]] = {
 
 class _EvaluatorConfig(Section):
     name: Name
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    """How much it may be shown not to have lost as a guardrail, as a share of its range; by default
+    `validation.guardrail_margin`."""
+    safety: bool = False
+    """Whether it vetoes: a candidate under which one held-out conversation falls is rejected, whatever it gains."""
 
 
 class LLMClassifyConfig(_EvaluatorConfig):
@@ -84,20 +91,10 @@ class PolicyConfig(Section):
     """Of the candidate's system prompt."""
     max_context_tokens: int = Field(default=12_000, ge=1000)
     """Of what the updater model is shown."""
-
-
-class ValidationConfig(Section):
-    """How a candidate is compared with the policy in force."""
-
-    primary: Name
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    min_effect: float = Field(default=0.02, ge=0, lt=1)
-    """The smallest gain worth shipping, as a share of the primary evaluator's range."""
-    guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
-    """How much any other evaluator may be shown not to have lost, as a share of its range."""
-    repeats: int = Field(default=1, ge=1, le=10)
-    max_unscored_share: float = Field(default=0.2, ge=0, le=1)
-    """Above this share of failed rows a stage fails, after saving what it has."""
+    protected: tuple[str, ...] = ()
+    """Passages of the system prompt that every candidate keeps, letter for letter."""
+    max_extra_usd_a_week: float | None = Field(default=None, ge=0)
+    """What a candidate's longer prompt may cost more in a week of the window's traffic; by default any amount."""
 
 
 class NotifyConfig(Section):
@@ -120,6 +117,7 @@ class LoopConfig(Section):
     write_back: bool = False
     policy: PolicyConfig
     validation: ValidationConfig
+    watch: WatchConfig = WatchConfig()
     promotion: Literal["manual", "auto"] = "manual"
     publish: tuple[PublishTarget, ...] = ("file",)
     """Where a promoted policy is put besides the registry, which always has it."""
@@ -149,6 +147,8 @@ class LoopConfig(Section):
                 f"validation.primary: {primary.name!r} is a platform score, which a replayed output cannot have; "
                 "choose an llm_classify or code evaluator"
             )
+        if primary.safety:
+            raise ValueError(f"evaluators: {primary.name!r} cannot be both the primary evaluator and a safety one")
         return self
 
     @model_validator(mode="after")

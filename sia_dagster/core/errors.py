@@ -15,6 +15,7 @@ SiaError
 │   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
 │   ├── BudgetReached      the window's cap is spent: stop before the next call, keep everything
 │   └── BatchesUnderWay    requests were handed in as batches: run again when the endpoint has answered them
+├── GateLogError           what the gate remembers between windows cannot be read or written
 └── PolicyError            the registry of policies
     ├── PolicyNotFound     no such version, or none in force yet
     └── PromotionRefused   the evidence does not allow it, or a newer policy is in force
@@ -115,6 +116,10 @@ class BatchesUnderWay(ModelCallError):
         """Keep the names of the batches, as the completion store has them."""
         super().__init__(message)
         self.batches = batches
+
+
+class GateLogError(SiaError):
+    """A record of the gate's log cannot be read or written; names the file."""
 
 
 class PolicyError(SiaError):

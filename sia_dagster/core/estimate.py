@@ -120,7 +120,7 @@ def estimate(
         replays = [_replaying(kept, actions), *judges]
         lines += _lines("updated_policy", [_updating(loop, actions, train, specs)], train[:1], loop.policy.candidates)
         lines += _lines("updated_policy", replays, selection, loop.policy.candidates + 1)
-        lines += _lines("validation_results", replays, holdout, 2 * loop.validation.repeats)
+        lines += _lines("validation_results", replays, holdout, 2 * (loop.validation.repeats or 1))
     return Estimate(lines=tuple(_priced(line, price_of(line.model, line.caller)) for line in lines))
 
 

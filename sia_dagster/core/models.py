@@ -115,6 +115,8 @@ class Sample(Value):
     model: str = ""
     parameters: JsonObject = Field(default_factory=dict)
     tools: tuple[JsonObject, ...] = ()
+    tags: tuple[str, ...] = ()
+    """What the application tagged the call with (`tag.tags`), in its order."""
     evals: tuple[EvalMetrics, ...] = ()
     annotations: tuple[EvalMetrics, ...] = ()
     """What people said of the logged output in the trace store."""
@@ -217,6 +219,8 @@ class StateActions(Value):
     """The share of the window's samples that `actions` produced; None without samples."""
     policies: tuple[PolicyShare, ...] = ()
     """All prompts that spoke, the one in force first, then by share."""
+    calls: int = 0
+    """All LLM calls of the window, of which the samples are some."""
     samples: tuple[Sample, ...] = ()
     eval_constants: tuple[EvalConstant, ...] = ()
     set_aside: int = 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
+from sia_dagster.core.evidence import Look
 from sia_dagster.core.models import (
     Actions,
     EvalConstant,
@@ -18,7 +19,8 @@ from sia_dagster.core.models import (
     ToolCall,
     Value,
 )
-from sia_dagster.core.results import Candidate, PolicyVersion
+from sia_dagster.core.results import Candidate, PolicyDecision, PolicyVersion
+from sia_dagster.core.watch_results import Anchors, WatchRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +50,7 @@ class SpanQuery(Value):
 
     window: TimeWindow
     where: str = ""
-    """A condition over the store's own columns, as its users write it (`name = 'ChatCompletion'`)."""
+    """A condition in the store's own columns (`name = 'ChatCompletion'`)."""
     sample_limit: int = 200
     """At most this many calls carry their text (`sampled`), chosen by a hash of the span's id."""
     recorded: tuple[str, ...] | None = None
@@ -197,10 +199,49 @@ class PolicyStore(Protocol):
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next version number and return it as stored.
 
-        `entry.parent` is the version that its author saw in force. A promotion of the same policy by the same window
-        that is already there is returned instead of written again; a rollback, if it is the newest entry. Raises
-        PromotionRefused if another version than `entry.parent`, or a newer one than `entry.at`, is in force.
+        `entry.parent` is the version that its author saw in force. A promotion of one policy by one window is written
+        once, a rollback unless it is the newest entry. Raises PromotionRefused if another version than `entry.parent`,
+        or one newer than `entry.at`, is in force.
         """
+
+
+class DecisionStore(Protocol):
+    """What people decided about candidates, beside the registry; append-only."""
+
+    def decisions(self, before: datetime | None = None) -> Sequence[PolicyDecision]:
+        """All with `at < before` (all, without `before`), oldest first. Raises PolicyError."""
+
+    def append(self, decision: PolicyDecision) -> PolicyDecision:
+        """Store it under the next number and return it as stored. Raises PolicyError."""
+
+
+class GateLog(Protocol):
+    """What the gate remembers between windows. Of every record the first stands; all reads name a cut-off.
+
+    A window reads with `before` its own end: what was recorded later, by whatever window, does not exist for it. So
+    windows give the same bytes in any order, and a repeated one does, too. All raise GateLogError.
+    """
+
+    def looks(self, before: datetime) -> Sequence[Look]:
+        """The looks recorded before that, by the end of their windows."""
+
+    def look(self, window: str) -> Look | None:
+        """The look that this window's holdout was used for, whenever it was taken."""
+
+    def record_look(self, look: Look) -> Look:
+        """Keep it, if the window has none yet; return the one that stands."""
+
+    def anchors(self, evaluator: str, fingerprint: str, before: datetime) -> Anchors | None:
+        """The newest anchors of this evaluator's fingerprint that were frozen before that."""
+
+    def freeze(self, anchors: Anchors) -> None:
+        """Keep them. First anchors (`by` empty) are kept only where the fingerprint has none."""
+
+    def watches(self, before: datetime) -> Sequence[WatchRecord]:
+        """What the anchors said in windows recorded before that, by the end of their windows."""
+
+    def record_watch(self, record: WatchRecord) -> None:
+        """Keep it, if this window has none of this evaluator's fingerprint yet."""
 
 
 class Notifier(Protocol):

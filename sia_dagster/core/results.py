@@ -5,7 +5,18 @@ from typing import Literal
 
 from pydantic import Field
 
+from sia_dagster.core.comparison_results import EvaluatorComparison as EvaluatorComparison
+from sia_dagster.core.comparison_results import SliceComparison as SliceComparison
+from sia_dagster.core.evidence import (
+    BudgetState,
+    Carried,
+    LookTaken,
+    NoiseEstimate,
+    PooledWindow,
+    TrafficCost,
+)
 from sia_dagster.core.models import Actions, EvalMetrics, Spend, TimeWindow, Value
+from sia_dagster.core.watch_results import JudgeWatch
 
 Verdict = Literal["accept", "reject", "inconclusive"]
 CandidateStatus = Literal["chosen", "not_chosen", "stopped_by_guard", "unusable"]
@@ -23,40 +34,6 @@ class Edit(Value):
     samples: tuple[str, ...] = ()
     """Span ids of the samples that call for this edit."""
     why: str = ""
-
-
-class EvaluatorComparison(Value):
-    """Both policies under one evaluator, paired by conversation, in the evaluator's own units."""
-
-    evaluator: str
-    role: Literal["primary", "guardrail"] = "guardrail"
-    n: int = 0
-    """Conversations that were scored under both policies."""
-    samples: int = 0
-    unscored: int = 0
-    """Samples that could not be compared, since one of the two outputs has no score."""
-    unscored_baseline: int = 0
-    """Samples that have no score under the policy in force."""
-    unscored_candidate: int = 0
-    """Samples that have no score under the candidate."""
-    baseline_mean: float | None = None
-    candidate_mean: float | None = None
-    difference: float | None = None
-    """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as it was seen. The interval's
-    middle lies a little nearer to 0, since the plus-two rule adds three conversations that say "no difference"."""
-    ci_low: float | None = None
-    """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
-    ci_high: float | None = None
-    p_value: float | None = None
-    """One-sided, of the sign-flip permutation test."""
-    minimum_detectable_effect: float | None = None
-    """The smallest gain that this many conversations would have shown with 80 % power; None where they could have
-    shown no gain within the evaluator's range."""
-    conversations_needed: int | None = None
-    """How many conversations it would take to show the gain that was seen, shrunk (or `min_effect`); of a guardrail:
-    to show that nothing was lost beyond its margin. None beyond a million."""
-    scale: float = 1.0
-    """The evaluator's range: differences divided by it lie in -1..1, where the test is made."""
 
 
 class Candidate(Value):
@@ -85,6 +62,8 @@ class PolicyUpdate(Value):
     """Why this candidate goes on, or why the policy stays."""
     edits: tuple[Edit, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    carried: Carried | None = None
+    """Where the candidate comes from an earlier window that could not decide it."""
     spend: Spend = Field(default_factory=Spend)
 
 
@@ -94,6 +73,10 @@ class ArmOutcome(Value):
     output: str | None = None
     error: str | None = None
     evals: tuple[EvalMetrics, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    """Of the answer, without its judges; None where the price is unknown."""
 
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score; None where it gave none."""
@@ -108,6 +91,8 @@ class ValidationRow(Value):
     repeat: int = 0
     request: str = ""
     """The last user message, for people."""
+    window: str = ""
+    """The key of the window that the sample is from, where it is pooled from an earlier one; else empty."""
     baseline: ArmOutcome
     candidate: ArmOutcome
 
@@ -126,10 +111,24 @@ class ValidationReport(Value):
     guardrail_margin: float | None = None
     """The share of its range that a guardrail may have lost at most; None where it was not recorded."""
     conversations: int = 0
-    """Held-out conversations of this window."""
+    """Held-out conversations: of this window, and those pooled from earlier ones."""
     samples_needed: int | None = None
     """Held-out conversations it would take to decide; None where it is decided or cannot be said."""
     comparisons: tuple[EvaluatorComparison, ...] = ()
+    looks: tuple[LookTaken, ...] = ()
+    """The first at half of the conversations, the last at all that were replayed."""
+    pooled: tuple[PooledWindow, ...] = ()
+    """The earlier windows that were looked at for more conversations, the newest first."""
+    repeats: int = 1
+    slices: tuple[SliceComparison, ...] = ()
+    noise: tuple[NoiseEstimate, ...] = ()
+    watch: tuple[JudgeWatch, ...] = ()
+    budget: BudgetState | None = None
+    """None where no candidate was tested, so nothing was spent."""
+    carried: Carried | None = None
+    carries_on: bool = False
+    """Whether the candidate is undecided and tried again in the next window."""
+    cost: TrafficCost | None = None
     rows: tuple[ValidationRow, ...] = ()
     spend: Spend = Field(default_factory=Spend)
 
@@ -162,6 +161,28 @@ class PolicyVersion(Value):
     """Where the window's report is."""
     by: str = ""
     """Who or what did it: `auto`, or a person's name."""
+    note: str = ""
+    """Why, in that person's words."""
+    override: bool = False
+    """Whether it was put in force past a gate that did not accept it."""
+
+
+class PolicyDecision(Value):
+    """What a person decided about a window's candidate; kept beside the registry, append-only."""
+
+    number: int
+    """Counts from 1."""
+    loop: str
+    window: TimeWindow
+    kind: Literal["approve", "reject", "override"]
+    """`override`: put in force although the gate did not accept it."""
+    candidate: str
+    """The candidate's fingerprint."""
+    verdict: Verdict
+    """What the gate had said."""
+    at: datetime
+    by: str
+    note: str = ""
 
 
 class Publication(Value):

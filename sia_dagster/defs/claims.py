@@ -85,6 +85,27 @@ REPLAYS_ARE_SCORED = Claim(
 CANDIDATE_IS_BETTER = Claim(
     name="candidate_is_better", description="The candidate is shown to be better on held-out samples."
 )
+NO_SLICE_LOSES = Claim(
+    name="no_slice_loses",
+    description="No part of the traffic (model, language, length, tag, tool use) is shown to lose under the candidate.",
+)
+ERROR_BUDGET_IS_LEFT = Claim(
+    name="error_budget_is_left",
+    description="The year's error budget (validation.false_promotions_a_year) still pays for this window's verdict, "
+    "and its holdout was not looked at before.",
+)
+JUDGES_ARE_STEADY = Claim(
+    name="judges_are_steady",
+    description="Every judge scores the frozen anchors as it did when they were frozen, within watch.tolerance.",
+)
+JUDGES_ARE_FAIR = Claim(
+    name="judges_are_fair",
+    description="No judge goes by the order of its labels or rewards an answer for being longer.",
+)
+PROMISE_IS_KEPT = Claim(
+    name="promise_is_kept",
+    description="The policy promoted in the window before gains on this window's traffic what it promised.",
+)
 APPROVED_POLICY_IS_IN_FORCE = Claim(
     name="approved_policy_is_in_force",
     description="An accepted candidate came into force, and so did what a person approved; else the reason says why.",

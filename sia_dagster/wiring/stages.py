@@ -75,7 +75,7 @@ class _Count:
 Work = Callable[[ChatModel, tuple[Evaluator, ...], Progress], Awaitable[Result]]
 
 
-async def _staged(session: LoopSession, work: Work[Result]) -> Outcome[Result]:
+async def run_stage(session: LoopSession, work: Work[Result]) -> Outcome[Result]:
     """Run `work` with a model session and the loop's evaluators."""
     async with open_chat(session.chat, session.loop.name, session.window) as chat:
         count = _Count(session.progress, chat)
@@ -117,7 +117,7 @@ async def evaluate_window(session: LoopSession, samples: Sequence[Sample]) -> Ou
     async def work(_: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> Evals:
         return await evaluate(samples, evaluators, draw="logged/0", workers=session.workers, progress=progress)
 
-    return await _staged(session, work)
+    return await run_stage(session, work)
 
 
 async def search_window(session: LoopSession, state: StateActions) -> Outcome[PolicyUpdate]:
@@ -133,7 +133,7 @@ async def search_window(session: LoopSession, state: StateActions) -> Outcome[Po
         )
         return update.model_copy(update={"spend": total(chat.spend.values())})
 
-    return await _staged(session, work)
+    return await run_stage(session, work)
 
 
 async def validate_window(session: LoopSession, state: StateActions, update: PolicyUpdate) -> Outcome[ValidationReport]:
@@ -146,7 +146,7 @@ async def validate_window(session: LoopSession, state: StateActions, update: Pol
         report = await validate(state, update, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
         return report.model_copy(update={"spend": total(chat.spend.values())})
 
-    return await _staged(session, work)
+    return await run_stage(session, work)
 
 
 def _same_evaluators(state: StateActions, evaluators: tuple[Evaluator, ...]) -> None:
