@@ -40,7 +40,7 @@ dev: install ## Dagster UI and daemon on http://127.0.0.1:3000 (PORT=...)
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
 
 test: install phoenix ## Run the tests
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: install ## Lint, types, layers, lock, definitions
 	$(BIN)/ruff check .
