@@ -22,6 +22,7 @@ from sia_dagster.core.comparison import (
     plus_two,
     sign_flip_p,
 )
+from sia_dagster.core.intervals import resamples_for
 from sia_dagster.core.models import EvalConstant, EvalMetrics
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
 
@@ -285,7 +286,93 @@ def test_ties_do_not_make_a_window_look_sharp() -> None:
     assert 0.05 < sharp.minimum_detectable_effect < one_apart.minimum_detectable_effect
 
 
+SAFE = ComparisonRule(alpha=0.01, guardrail_alpha=0.05, guardrail_margin=0.05, margins={"q": 0.1}, safety=("q",))
+
+
+@given(scores)
+@settings(deadline=None, max_examples=20)
+def test_factors_of_one_change_nothing(pairs: list[tuple[float, float]]) -> None:
+    rows = singles(pairs)
+    factors = {row.conversation_id: 1.0 for row in rows}
+    assert compare(rows, CONSTANT, role="primary", rule=RULE, weights=factors) == compared(rows)
+
+
+def test_a_factor_multiplies_what_a_conversation_weighs() -> None:
+    rows = [row("long", "s1", 0.0, 1.0), row("long", "s2", 0.0, 1.0), row("short", "t", 1.0, 1.0)]
+    found = compare(rows, CONSTANT, role="primary", rule=RULE, weights={"short": 3.2})
+    # The long conversation weighs 2 / 1.25, the short one 3.2 times 1.
+    assert found.difference == pytest.approx(1.6 / (1.6 + 3.2))
+
+
+def test_factors_count_in_the_test_and_in_the_interval() -> None:
+    pairs = [(0.0, 1.0)] * 6 + [(1.0, 0.0)] * 4 + [(1.0, 1.0)] * 10
+    rows = singles(pairs)
+    up = {f"c{n}": 2.0 for n in range(6)}
+    plain, weighted = compared(rows), compare(rows, CONSTANT, role="primary", rule=RULE, weights=up)
+    assert (weighted.p_value or 1) < (plain.p_value or 0)
+    assert (weighted.ci_low or 0) > (plain.ci_low or 0)
+
+
+def test_equal_factors_of_any_size_change_no_number() -> None:
+    pairs = [(0.0, 1.0)] * 6 + [(1.0, 0.0)] * 4
+    alike = {f"c{n}": 7.0 for n in range(10)}
+    found = compare(singles(pairs), CONSTANT, role="primary", rule=RULE, weights=alike)
+    assert found.ci_low == pytest.approx(compared(singles(pairs)).ci_low)
+    assert found.p_value == compared(singles(pairs)).p_value
+
+
+def test_each_evaluator_is_tested_at_its_roles_level_and_says_it() -> None:
+    rows = singles([(0.0, 1.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 0.5), (0.5, 1.0)])
+    primary, guardrail = (compare(rows, CONSTANT, role=role, rule=SAFE) for role in ("primary", "guardrail"))
+    assert (primary.alpha, guardrail.alpha) == (0.01, 0.05)
+    assert (primary.ci_low or 0) < (guardrail.ci_low or 0)
+    assert (primary.margin, guardrail.margin) == (None, 0.1)
+    assert compare(rows[:4], CONSTANT, role="primary", rule=SAFE).alpha is None, "nothing was tested"
+
+
+def test_the_rule_knows_what_an_evaluator_is_and_may_lose() -> None:
+    assert SAFE.role(CONSTANT) == "safety"
+    assert SAFE.role(CONSTANT.model_copy(update={"primary": True})) == "primary"
+    assert SAFE.role(CONSTANT.model_copy(update={"name": "other"})) == "guardrail"
+    assert (SAFE.margin("q"), SAFE.margin("other")) == (0.1, 0.05)
+    assert (SAFE.target("guardrail", "q"), SAFE.target("primary", "q")) == (0.1, SAFE.min_effect)
+
+
+def test_a_guardrails_own_margin_is_what_is_planned_for() -> None:
+    pairs = [(1.0, 1.0)] * 30 + [(1.0, 0.0)] * 3
+    own, common = (
+        compare(singles(pairs), CONSTANT, role="guardrail", rule=rule)
+        for rule in (SAFE, SAFE.model_copy(update={"margins": {}}))
+    )
+    assert own.conversations_needed is not None
+    assert common.conversations_needed is not None
+    assert own.conversations_needed < common.conversations_needed
+
+
+def test_a_safety_evaluator_names_every_sample_that_fell() -> None:
+    rows = [
+        row("a", "fell", 1.0, 0.5),
+        row("b", "rose", 0.0, 1.0),
+        row("c", "tied", 1.0, 1.0),
+        row("d", "unscored", 1.0, None),
+        row("e", "repeated", 1.0, 0.0, 0),
+        row("e", "repeated", 0.0, 1.0, 1),
+        row("f", "worse", 1.0, 0.0, 0),
+        row("f", "worse", 1.0, 1.0, 1),
+    ]
+    assert compare(rows, CONSTANT, role="safety", rule=SAFE).fallen == ("fell", "worse")
+    assert compare(rows, CONSTANT, role="guardrail", rule=SAFE).fallen == ()
+
+
+def test_a_strict_level_is_tested_with_finer_flips() -> None:
+    gains = np.ones(60)
+    assert sign_flip_p(gains, "a", resamples_for(0.0003)) == pytest.approx(1 / 100_000)
+    assert sign_flip_p(gains, "a", resamples_for(0.0095)) == pytest.approx(1 / 10_000)
+    strict = compare(singles([(0.0, 1.0)] * 60), CONSTANT, role="primary", rule=RULE.model_copy(update={"alpha": 3e-4}))
+    assert strict.p_value == pytest.approx(1 / 100_000)
+
+
 def test_importing_the_module_loads_no_numerics() -> None:
-    code = "import sys, sia_dagster.core.verdict; print([m for m in ('numpy', 'scipy') if m in sys.modules])"
+    code = "import sys, sia_dagster.core.validation; print([m for m in ('numpy', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import EndpointRefused
-from sia_dagster.core.models import Actions, Example, Message, Sample, ToolCall
+from sia_dagster.core.models import Actions, EvalConstant, Example, Message, Sample, ToolCall
 from sia_dagster.core.ports import ChatModel, Progress
-from sia_dagster.core.replay import Arm, ReplayPlan, pair, replay
+from sia_dagster.core.replay import Arm, ReplayPlan, compare_all, comparison_rule, pair, replay
 from sia_dagster.core.results import ArmOutcome
 from sia_dagster_tests.search_world import (
     ASK_FOR_ORDER,
@@ -225,6 +226,30 @@ def test_a_later_window_or_another_split_is_answered_anew_and_the_same_one_is_no
         assert len(asked(server, "app")) == len(asked(server, "judge")) == 3
 
 
+def test_a_sample_of_an_earlier_window_is_answered_as_it_was_there(tmp_path: Path) -> None:
+    given = [sample(0, "holdout")]
+
+    async def work(chat: ChatModel) -> list[Arm]:
+        there = ReplayPlan(scope="holdout", window="2026-09-28")
+        pooled = ReplayPlan(scope="holdout", window="2026-10-05", windows={given[0].span_id: "2026-09-28"})
+        arms: list[Arm] = []
+        for each in (there, pooled, pooled.model_copy(update={"scope": "again"})):
+            arms += await replay(given, [BASELINE], chat=chat, evaluators=evaluators(chat), plan=each)
+        return arms
+
+    with ScriptedServer(Shop()) as server:
+        first, second, _ = in_shop(server, tmp_path, work)
+        assert len(asked(server, "app")) == 2, "once in its window, and once more for the noise"
+    assert first == second
+
+
+def test_an_answer_s_tokens_and_price_are_kept_without_its_judges(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout")], BASELINE)
+    outcome = arm["holdout-00", 0]
+    assert (outcome.prompt_tokens, outcome.completion_tokens, outcome.cost_usd) == (10, 5, None)
+
+
 def test_equal_requests_of_both_arms_are_one_answer(tmp_path: Path) -> None:
     with ScriptedServer(Shop()) as server:
         old, new = run(server, tmp_path, [sample(0, "holdout")], BASELINE, BASELINE)
@@ -307,3 +332,35 @@ def test_pairs_are_in_order_and_need_both_arms() -> None:
     assert rows[1].candidate.output == "new"
     assert rows[0].request == "Where is my holdout parcel 0?"
     assert rows[0].conversation_id == "holdout/0"
+    assert {row.window for row in rows} == {""}
+    pooled = pair(samples, old, new, {"holdout-02": "2026-09-21"})
+    assert [row.window for row in pooled] == ["", "", "", "2026-09-21", "2026-09-21"]
+
+
+def test_the_rule_of_a_loop_has_its_margins_and_its_vetoes() -> None:
+    loop = LoopConfig.model_validate(
+        {
+            "name": "desk",
+            "traces": {"source": "local", "path": "traces"},
+            "start": "2026-09-28",
+            "evaluators": [
+                {"name": "is_right", "kind": "code", "function": "shop.checks:is_right"},
+                {"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief", "margin": 0.1},
+                {"name": "is_safe", "kind": "code", "function": "shop.checks:is_safe", "safety": True},
+            ],
+            "policy": {"model": "optimizer"},
+            "validation": {"primary": "is_right", "alpha": 0.03},
+        }
+    )
+    rule = comparison_rule(loop)
+    assert (rule.alpha, rule.guardrail_alpha, rule.margins, rule.safety) == (
+        0.03,
+        0.03,
+        {"is_brief": 0.1},
+        ("is_safe",),
+    )
+    constants = [
+        EvalConstant(name=each.name, kind="code", fingerprint="f", primary=each.name == "is_right")
+        for each in loop.evaluators
+    ]
+    assert [found.role for found in compare_all((), constants, rule)] == ["primary", "guardrail", "safety"]

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from sia_dagster.core.budget import window_alpha
 from sia_dagster.core.errors import BudgetReached, ConfigError, EndpointRefused
+from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.models import Sample, StateActions
+from sia_dagster.core.results import PolicyUpdate
+from sia_dagster.core.watch_results import JudgeWatch
 from sia_dagster.wiring.ports import evaluators_of
 from sia_dagster.wiring.stages import (
     LoopSession,
@@ -45,7 +49,13 @@ def test_progress_is_told_row_by_row_in_each_stage(tmp_path: Path) -> None:
         update = asyncio.run(search_window(here, state)).value
         asyncio.run(validate_window(here, state, update))
     by_stage = {what: [(done, of) for done, of, w in told if w == what] for _, _, what in told}
-    assert list(by_stage) == ["evaluations", "selection replay", "holdout replay"]
+    assert list(by_stage) == [
+        "evaluations",
+        "selection replay",
+        "holdout replay",
+        "noise replay",
+        "noise judging",
+    ]
     for steps in by_stage.values():
         assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
         assert {of for _, of in steps} == {len(steps)}
@@ -90,6 +100,42 @@ def test_a_refused_key_stops_the_stage_and_what_was_answered_is_kept(tmp_path: P
         outcome = asyncio.run(search_window(session(found), state))
     assert outcome.value.candidates
     assert outcome.value.spend.calls > outcome.value.spend.paid_calls
+
+
+def by_hand(state: StateActions) -> PolicyUpdate:
+    """A candidate that nobody searched for."""
+    assert state.actions is not None
+    other = state.actions.model_copy(update={"system_prompt": f"{state.actions.system_prompt} Be kind."})
+    return PolicyUpdate(
+        loop=NAME, window=state.window, baseline=state.actions, actions=other, changed=True, reason="by hand"
+    )
+
+
+def test_the_rows_of_a_validation_are_those_of_all_that_was_asked(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, _):
+        samples(found)
+        state = found.document("baseline_state_actions", StateActions)
+        outcome = asyncio.run(validate_window(session(found), state, by_hand(state)))
+    report, held = outcome.value, len(state.of("holdout"))
+    assert held > 0
+    assert len(report.rows) == held * report.repeats
+    # Both policies, the second draw, and the judge's second word.
+    assert (outcome.rows.done, outcome.rows.of) == (held * (2 * report.repeats + 2),) * 2
+    assert report.alpha == pytest.approx(window_alpha(found.loop.validation, WEEKS[0]))
+
+
+def test_a_pooled_holdout_stands_in_for_the_windows_own_and_a_drifted_judge_for_nothing(tmp_path: Path) -> None:
+    drifted = JudgeWatch(evaluator="correctness", fingerprint="f", drifted=True, reason="it moved")
+    with desk(tmp_path) as (found, server):
+        samples(found)
+        state = found.document("baseline_state_actions", StateActions)
+        pooled = HeldOut(samples=state.of("holdout")[:1], windows={}, pooled=())
+        one = asyncio.run(validate_window(session(found), state, by_hand(state), held_out=pooled)).value
+        asked = len(server.requests)
+        none = asyncio.run(validate_window(session(found), state, by_hand(state), watch=(drifted,)))
+        assert len(server.requests) == asked
+    assert (one.conversations, {row.span_id for row in one.rows}) == (1, {pooled.samples[0].span_id})
+    assert (none.value.verdict, none.value.watch, none.rows.of) == ("inconclusive", (drifted,), 0)
 
 
 def test_constants_cost_no_call_and_need_no_key(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.models import Actions, StateActions
 from sia_dagster.core.ports import ChatModel
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
-from sia_dagster.core.validation import ValidationRules, validate
+from sia_dagster.core.trial import Trial, ValidationRules
+from sia_dagster.core.validation import validate
 from sia_dagster_tests.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
@@ -41,8 +41,9 @@ def run(
     server: ScriptedServer, folder: Path, before: StateActions, update: PolicyUpdate, repeats: int = 1, workers: int = 4
 ) -> ValidationReport:
     async def work(chat: ChatModel) -> ValidationReport:
-        rules = ValidationRules(repeats=repeats, workers=workers)
-        return await validate(before, update, chat=chat, evaluators=evaluators(chat), rules=rules)
+        rules = ValidationRules(repeats=repeats, noise_conversations=0, workers=workers)
+        trial = Trial(state=before, update=update)
+        return await validate(trial, chat=chat, evaluators=evaluators(chat), rules=rules)
 
     return in_shop(server, folder, work)
 
@@ -166,18 +167,3 @@ def test_failed_rows_are_counted_and_shown(tmp_path: Path) -> None:
     assert report.primary.unscored == 1
     assert [row.span_id for row in report.rows if row.candidate.error] == ["holdout-03"]
     assert len(asked(server, "judge")) == 11
-
-
-def test_the_rules_are_those_of_the_configuration() -> None:
-    loop = LoopConfig.model_validate(
-        {
-            "name": "desk",
-            "traces": {"source": "local", "path": "traces"},
-            "start": "2026-09-28",
-            "evaluators": [{"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief"}],
-            "policy": {"model": "optimizer"},
-            "validation": {"primary": "is_brief", "repeats": 3, "max_unscored_share": 0.5},
-        }
-    )
-    rules = ValidationRules.of(loop, workers=7)
-    assert (rules.repeats, rules.workers, rules.rule.max_unscored_share) == (3, 7, 0.5)

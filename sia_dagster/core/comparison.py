@@ -4,47 +4,82 @@ Key one is a sign-flip permutation test, key two the lower bound of the *plus-tw
 both. Sources and measured size and power: docs/statistics.md.
 """
 
-import bisect
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from pydantic import Field
 
+from sia_dagster.core.intervals import (
+    MIN_CONVERSATIONS,
+    RESAMPLES,
+    WORST_SPREAD,
+    PlusTwo,
+    conversation_weights,
+    conversations_needed,
+    detectable_effect,
+    planning_spread,
+    plus_two,
+    resamples_for,
+    sign_flip_p,
+)
 from sia_dagster.core.models import EvalConstant, Value
 from sia_dagster.core.results import EvaluatorComparison, ValidationRow
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+__all__ = [
+    "MIN_CONVERSATIONS",
+    "WORST_SPREAD",
+    "ComparisonRule",
+    "PairedScore",
+    "PlusTwo",
+    "Role",
+    "compare",
+    "conversation_weights",
+    "conversations_needed",
+    "detectable_effect",
+    "paired_scores",
+    "plus_two",
+    "sign_flip_p",
+]
 
-    Array = npt.NDArray[np.float64]
-
-MIN_CONVERSATIONS = 5
-"""Below this nothing can be decided: with four conversations no sign-flip p is below 1/16."""
-POWER = 0.8
-"""Of the smallest detectable effect."""
-WORST_SPREAD = 0.5
-"""Planned with where none was measured: the largest standard deviation of scores in 0..1. (Two policies' scores of
-one conversation agree enough that their differences seldom spread more.)"""
-MOST_CONVERSATIONS = 1_000_000
-"""A plan beyond this is no plan."""
-INTRA_CLASS = 0.25
-"""How alike samples of one conversation are taken to be when conversations of different length are weighted."""
-RESAMPLES = 9999
+Role = Literal["primary", "guardrail", "safety"]
 
 
 class ComparisonRule(Value):
     """What counts as better. Shares are of an evaluator's range."""
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """One-sided: of the test and of each end of the interval, which so covers 1 - 2 alpha (90 % at 0.05)."""
+    """The primary evaluator's level, one-sided: of the test and of each end of the interval, which so covers
+    1 - 2 alpha (90 % at 0.05)."""
+    guardrail_alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The same of every other evaluator, and of slices."""
     min_effect: float = Field(default=0.02, ge=0, lt=1)
     guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
+    margins: dict[str, float] = Field(default_factory=dict)
+    """By evaluator, where its margin is another one than `guardrail_margin`."""
+    safety: tuple[str, ...] = ()
+    """The evaluators that veto: not one sample may fall."""
     max_unscored_share: float = Field(default=0.2, ge=0, le=1)
     seed: str = ""
     """Names the window (`loop/window key`); with the evaluator's name it seeds the permutations."""
+
+    def role(self, constant: EvalConstant) -> Role:
+        """What the evaluator is to the verdict."""
+        if constant.primary:
+            return "primary"
+        return "safety" if constant.name in self.safety else "guardrail"
+
+    def margin(self, evaluator: str) -> float:
+        """How much this guardrail may have lost."""
+        return self.margins.get(evaluator, self.guardrail_margin)
+
+    def level(self, role: Role) -> float:
+        """The one-sided level of an evaluator in this role."""
+        return self.alpha if role == "primary" else self.guardrail_alpha
+
+    def target(self, role: Role, evaluator: str) -> float:
+        """The effect that conversations are planned for: the gain to show, or the loss to rule out."""
+        return self.min_effect if role == "primary" else self.margin(evaluator)
 
 
 class PairedScore(Value):
@@ -55,16 +90,6 @@ class PairedScore(Value):
     candidate: float
     samples: int = 1
     """The conversation's samples, counted before scoring: what it weighs may not depend on how scoring went."""
-
-
-class PlusTwo(NamedTuple):
-    """The plus-two interval of a weighted mean difference in -1..1 (numbers, or arrays over many windows)."""
-
-    middle: "Array"
-    variance: "Array"
-    """Of one conversation's weighted difference, the three added ones included; never 0."""
-    low: "Array"
-    high: "Array"
 
 
 def paired_scores(rows: Sequence[ValidationRow], constant: EvalConstant) -> tuple[tuple[PairedScore, ...], int]:
@@ -94,15 +119,16 @@ def compare(
     rows: Sequence[ValidationRow],
     constant: EvalConstant,
     *,
-    role: Literal["primary", "guardrail"],
+    role: Role,
     rule: ComparisonRule,
+    weights: Mapping[str, float] | None = None,
 ) -> EvaluatorComparison:
     """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
 
-    Fewer than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
+    `weights` are factors by conversation id that its weight is multiplied by, fixed before anything was scored;
+    missing is 1. Fewer than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
     """
     pairs, unscored = paired_scores(rows, constant)
-    scale = constant.high - constant.low if constant.high > constant.low else 1.0
     found = EvaluatorComparison(
         evaluator=constant.name,
         role=role,
@@ -111,124 +137,50 @@ def compare(
         unscored=unscored,
         unscored_baseline=_unscored((row.span_id, row.baseline.score(constant.name)) for row in rows),
         unscored_candidate=_unscored((row.span_id, row.candidate.score(constant.name)) for row in rows),
-        scale=scale,
+        margin=None if role == "primary" else rule.margin(constant.name),
+        fallen=_fallen(rows, constant.name) if role == "safety" else (),
+        scale=constant.high - constant.low if constant.high > constant.low else 1.0,
     )
-    target = rule.guardrail_margin if role == "guardrail" else rule.min_effect
     if len(pairs) < 2:
         means = {"baseline_mean": pairs[0].baseline, "candidate_mean": pairs[0].candidate} if pairs else {}
         difference = {"difference": pairs[0].candidate - pairs[0].baseline} if pairs else {}
-        plan = {"conversations_needed": conversations_needed(target, WORST_SPREAD, rule.alpha)}
-        return found.model_copy(update=means | difference | plan)
-    return found.model_copy(update=_numbers(pairs, found, rule, target))
-
-
-def conversation_weights(samples: "Array") -> "Array":
-    """The weight of conversations of `samples` samples: m / (1 + 0.25 (m - 1)), so a long one does not rule."""
-    return samples / (1 + INTRA_CLASS * (samples - 1))
-
-
-def plus_two(differences: "Array", weights: "Array", alpha: float) -> PlusTwo:
-    """The interval of the weighted mean difference over the last axis, at one-sided level `alpha` for each end.
-
-    Half a conversation at +1, half at -1 and one tie are added (Agresti and Min, Statistics in Medicine 24, 2005,
-    for matched proportions; this form with weights is ours), so that ties never give zero width. Differences lie
-    in -1..1; the ends are cut there.
-    """
-    import numpy as np
-    from scipy.special import stdtrit
-
-    size = differences.shape[-1] + 2
-    scaled = weights / weights.mean(axis=-1, keepdims=True)
-    middle = (scaled * differences).sum(axis=-1) / size
-    around = (scaled**2 * (differences - middle[..., None]) ** 2).sum(axis=-1)
-    added = (1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2
-    variance = (around + added) / size
-    half = stdtrit(size - 1, 1 - alpha) * np.sqrt(variance / (size - 1))
-    return PlusTwo(middle, variance, np.maximum(middle - half, -1.0), np.minimum(middle + half, 1.0))
-
-
-def sign_flip_p(weighted: "Array", seed: str) -> float:
-    """One-sided p of "the mean of the weighted differences is above 0": exact up to 13 conversations.
-
-    Beyond, `RESAMPLES` sign flips drawn from a generator seeded by a hash of `seed`. All ties give 1.
-    """
-    import numpy as np
-    from scipy.stats import permutation_test
-
-    generator = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
-    result = permutation_test(
-        (weighted,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, MOST_CONVERSATIONS // len(weighted)),
-        alternative="greater",
-        rng=generator,
-    )
-    return float(result.pvalue)
-
-
-def detectable_effect(conversations: int, spread: float, alpha: float) -> float:
-    """The smallest effect that `conversations` show with 80 % power: (t(1-alpha) + t(.8)) spread / sqrt(n).
-
-    `spread` is the standard deviation of a conversation's weighted difference; both in the same unit.
-    """
-    from scipy.special import stdtrit
-
-    freedom = conversations - 1
-    quantiles = stdtrit(freedom, 1 - alpha) + stdtrit(freedom, POWER)
-    return float(quantiles * spread / math.sqrt(conversations))
-
-
-def conversations_needed(effect: float, spread: float, alpha: float) -> int | None:
-    """The fewest conversations whose smallest detectable effect is at most `effect`; None beyond a million."""
-    if detectable_effect(MOST_CONVERSATIONS, spread, alpha) > effect:
-        return None
-    sizes = range(MIN_CONVERSATIONS, MOST_CONVERSATIONS + 1)
-    return sizes[bisect.bisect_left(sizes, True, key=lambda n: detectable_effect(n, spread, alpha) <= effect)]
+        needed = conversations_needed(rule.target(role, constant.name), WORST_SPREAD, rule.level(role))
+        return found.model_copy(update=means | difference | {"conversations_needed": needed})
+    return found.model_copy(update=_numbers(pairs, found, rule, weights or {}))
 
 
 def _numbers(
-    pairs: Sequence[PairedScore], found: EvaluatorComparison, rule: ComparisonRule, target: float
+    pairs: Sequence[PairedScore], found: EvaluatorComparison, rule: ComparisonRule, factors: Mapping[str, float]
 ) -> dict[str, float | int | None]:
     """Everything of a comparison that takes at least two pairs."""
     import numpy as np
 
-    scale = found.scale
+    scale, level, target = found.scale, rule.level(found.role), rule.target(found.role, found.evaluator)
     old, new = np.array([p.baseline for p in pairs]), np.array([p.candidate for p in pairs])
     weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
+    weights = weights * np.array([factors.get(p.conversation_id, 1.0) for p in pairs])
     differences = (new - old) / scale
-    bounds = plus_two(differences, weights, rule.alpha)
-    spread = _spread(differences, weights, float(bounds.variance))
+    bounds = plus_two(differences, weights, level)
+    spread = planning_spread(differences, weights, float(bounds.variance))
     gain = max(float(bounds.middle), target) if found.role == "primary" else target
     numbers: dict[str, float | int | None] = {
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
         "difference": float(np.average(new - old, weights=weights)),
-        "conversations_needed": conversations_needed(gain, spread, rule.alpha),
+        "conversations_needed": conversations_needed(gain, spread, level),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
-        smallest = detectable_effect(len(pairs), spread, rule.alpha)
+        smallest = detectable_effect(len(pairs), spread, level)
+        # Only the primary evaluator's verdict asks for p, the others' for their interval.
+        flips = resamples_for(level) if found.role == "primary" else RESAMPLES
         numbers |= {
             "ci_low": float(bounds.low) * scale,
             "ci_high": float(bounds.high) * scale,
-            "p_value": sign_flip_p(weights * differences, f"{rule.seed}/{found.evaluator}"),
+            "p_value": sign_flip_p(weights * differences, f"{rule.seed}/{found.evaluator}", flips),
             "minimum_detectable_effect": smallest * scale if smallest <= 1 else None,
+            "alpha": level,
         }
     return numbers
-
-
-def _spread(differences: "Array", weights: "Array", plus_two_variance: float) -> float:
-    """The standard deviation that plans with: the sample's own, but no smaller than the plus-two one.
-
-    A window of ties, or nearly so, has almost no spread of its own, yet it could not have shown a tiny gain.
-    """
-    import numpy as np
-
-    scaled = weights / weights.mean()
-    around = float((scaled**2 * (differences - np.average(differences, weights=weights)) ** 2).sum())
-    return math.sqrt(max(around / (len(differences) - 1), plus_two_variance))
 
 
 def _mean_pair(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
@@ -243,3 +195,14 @@ def _unscored(scores: Iterable[tuple[str, float | None]]) -> int:
     for span_id, score in scores:
         scored[span_id] = scored.get(span_id, False) or score is not None
     return sum(not has for has in scored.values())
+
+
+def _fallen(rows: Sequence[ValidationRow], evaluator: str) -> tuple[str, ...]:
+    """The samples with a lower mean score under the candidate, over the repeats that were scored under both."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        old, new = row.baseline.score(evaluator), row.candidate.score(evaluator)
+        if old is not None and new is not None:
+            pairs.setdefault(row.span_id, []).append((old, new))
+    means = {span_id: _mean_pair(scored) for span_id, scored in pairs.items()}
+    return tuple(span_id for span_id, (old, new) in means.items() if new < old)

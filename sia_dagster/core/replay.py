@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from sia_dagster.core.comparison import ComparisonRule, compare
 from sia_dagster.core.concurrency import map_rows
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import CallFailed
-from sia_dagster.core.models import Actions, EvalConstant, Sample, Value
+from sia_dagster.core.models import Actions, EvalConstant, EvalMetrics, Sample, Value
 from sia_dagster.core.openinference.messages import tool_calls_text
 from sia_dagster.core.openinference.settings import call_settings, policy_settings
 from sia_dagster.core.ports import Advance, ChatModel, ChatReply, ChatRequest, Evaluator, Progress
@@ -22,16 +24,26 @@ _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 class ReplayPlan(Value):
     """What is replayed and how often."""
 
-    scope: Literal["selection", "holdout"]
-    """Part of every draw, as is the window: no answer stands in for one of another split or another week."""
+    scope: Literal["selection", "holdout", "again"]
+    """Part of every draw, as is the window: no answer stands in for one of another split or another week. `again` is
+    a second draw of held-out answers under one policy."""
     window: str
     """The window's key."""
+    windows: dict[str, str] = Field(default_factory=dict)
+    """By span id, the key of the earlier window that a sample is from: its draws are those of its own window, so that
+    what was answered there is not paid for twice."""
     repeats: int = 1
     workers: int = 32
 
+    @property
+    def what(self) -> str:
+        """The rows, for people who watch them."""
+        return "noise replay" if self.scope == "again" else f"{self.scope} replay"
+
     def draw(self, sample: Sample, repeat: int) -> str:
         """Names the draw of an answer, and of what judges say of it; the same under every policy."""
-        return f"{self.scope}/{self.window}/{sample.span_id}/{repeat}"
+        window = self.windows.get(sample.span_id, self.window)
+        return f"{self.scope}/{window}/{sample.span_id}/{repeat}"
 
 
 class _Row(NamedTuple):
@@ -79,7 +91,7 @@ async def replay(
         arms[row.arm][row.sample.span_id, row.repeat] = outcome
         failed += outcome.error is not None or any(metrics.error for metrics in outcome.evals)
         if progress:
-            progress(Advance(done=done, of=len(rows), what=f"{plan.scope} replay", failed=failed))
+            progress(Advance(done=done, of=len(rows), what=plan.what, failed=failed))
     return arms
 
 
@@ -94,8 +106,13 @@ def constants_of(evaluators: Sequence[Evaluator]) -> tuple[EvalConstant, ...]:
     return tuple(evaluator.constant for evaluator in replayable(evaluators))
 
 
-def pair(samples: Sequence[Sample], baseline: Arm, candidate: Arm) -> tuple[ValidationRow, ...]:
-    """Both arms side by side, ordered by span id, then repeat. A sample that only one arm holds is left out."""
+def pair(
+    samples: Sequence[Sample], baseline: Arm, candidate: Arm, windows: Mapping[str, str] | None = None
+) -> tuple[ValidationRow, ...]:
+    """Both arms side by side, ordered by span id, then repeat. A sample that only one arm holds is left out.
+
+    `windows` names, by span id, the earlier window that a sample is from.
+    """
     known = {sample.span_id: sample for sample in samples}
     return tuple(
         ValidationRow(
@@ -103,6 +120,7 @@ def pair(samples: Sequence[Sample], baseline: Arm, candidate: Arm) -> tuple[Vali
             conversation_id=known[span_id].conversation_id,
             repeat=repeat,
             request=known[span_id].request,
+            window=(windows or {}).get(span_id, ""),
             baseline=baseline[span_id, repeat],
             candidate=candidate[span_id, repeat],
         )
@@ -112,24 +130,35 @@ def pair(samples: Sequence[Sample], baseline: Arm, candidate: Arm) -> tuple[Vali
 
 
 def comparison_rule(loop: LoopConfig) -> ComparisonRule:
-    """What counts as better, as the loop is configured."""
+    """What counts as better, as the loop is configured; every evaluator at `validation.alpha`."""
     given = loop.validation
     return ComparisonRule(
         alpha=given.alpha,
+        guardrail_alpha=given.alpha,
         min_effect=given.min_effect,
         guardrail_margin=given.guardrail_margin,
+        margins={each.name: each.margin for each in loop.evaluators if each.margin is not None},
+        safety=tuple(each.name for each in loop.evaluators if each.safety),
         max_unscored_share=given.max_unscored_share,
     )
 
 
 def compare_all(
-    rows: Sequence[ValidationRow], constants: Sequence[EvalConstant], rule: ComparisonRule
+    rows: Sequence[ValidationRow],
+    constants: Sequence[EvalConstant],
+    rule: ComparisonRule,
+    weights: Mapping[str, float] | None = None,
 ) -> tuple[EvaluatorComparison, ...]:
-    """Both policies under every evaluator, in the evaluators' order."""
+    """Both policies under every evaluator, in the evaluators' order; `weights` as `compare` takes them."""
     return tuple(
-        compare(rows, constant, role="primary" if constant.primary else "guardrail", rule=rule)
-        for constant in constants
+        compare(rows, constant, role=rule.role(constant), rule=rule, weights=weights) for constant in constants
     )
+
+
+async def judge(sample: Sample, output: str, evaluators: Sequence[Evaluator], draw: str) -> tuple[EvalMetrics, ...]:
+    """What every evaluator says of a new output in the sample's recorded surroundings. Raises as `replay`."""
+    answered = sample.model_copy(update={"output": output, "evals": (), "annotations": ()})
+    return tuple([await each.score(answered, draw) for each in evaluators])
 
 
 async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], draw: str) -> ArmOutcome:
@@ -142,8 +171,13 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
     except CallFailed as error:
         return ArmOutcome(error=str(error))
     output = _text(reply)
-    answered = row.sample.model_copy(update={"output": output, "evals": (), "annotations": ()})
-    return ArmOutcome(output=output, evals=tuple([await each.score(answered, draw) for each in evaluators]))
+    return ArmOutcome(
+        output=output,
+        evals=await judge(row.sample, output, evaluators, draw),
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        cost_usd=reply.cost_usd,
+    )
 
 
 def _request(row: _Row, draw: str) -> ChatRequest:

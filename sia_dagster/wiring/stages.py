@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import BudgetReached
+from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, Spend, StateActions, TimeWindow
 from sia_dagster.core.ports import Advance, ChatModel, Evaluator, Progress
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.spending import total
+from sia_dagster.core.watch_results import JudgeWatch
 from sia_dagster.wiring.ports import ChatSettings, evaluators_of, open_chat, updater_of
+
+if TYPE_CHECKING:
+    from sia_dagster.core.carrying import Undecided
 
 Result = TypeVar("Result")
 REPORTS = 200
@@ -56,18 +61,33 @@ class _Count:
     """
 
     def __init__(self, progress: Progress | None, chat: ChatModel) -> None:
-        self.last = Advance(done=0, of=0, what="rows")
+        self._last: dict[str, Advance] = {}
         self._progress, self._chat = progress, chat
 
     def __call__(self, advance: Advance) -> None:
-        self.last = advance
+        self._last[advance.what] = advance
         done, of = advance.done, advance.of
         if self._progress and (done % max(1, of // REPORTS) == 0 or done == of):
             self._progress(advance.model_copy(update={"spent": total(self._chat.spend.values())}))
 
+    def begin(self) -> None:
+        """Forget the rows of the round before."""
+        self._last.clear()
+
+    @property
+    def rows(self) -> Advance:
+        """The rows of all kinds, under the name of the latest."""
+        told = self._last.values()
+        return Advance(
+            done=sum(each.done for each in told),
+            of=sum(each.of for each in told),
+            what=next(reversed(self._last), "rows"),
+            failed=sum(each.failed for each in told),
+        )
+
     def missing(self, error: BudgetReached) -> BudgetReached:
         """The error, with what was left undone."""
-        last = self.last
+        last = self.rows
         sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}."
         return BudgetReached(sentence, spent=error.spent, budget=error.budget, unit=error.unit)
 
@@ -84,7 +104,7 @@ async def run_stage(session: LoopSession, work: Work[Result]) -> Outcome[Result]
             value = await _rounds(session, chat, count, lambda progress: work(chat, evaluators, progress))
         except BudgetReached as error:
             raise count.missing(error) from error
-        return Outcome(value, dict(chat.spend), count.last)
+        return Outcome(value, dict(chat.spend), count.rows)
 
 
 async def _rounds(
@@ -96,6 +116,7 @@ async def _rounds(
     if not isinstance(chat, BatchChat):
         return await work(count)
     while True:
+        count.begin()
         value = await work(lambda advance: count(_without(chat.pending, advance)))
         if await chat.settled(wait=session.wait, progress=count):
             return value
@@ -120,30 +141,54 @@ async def evaluate_window(session: LoopSession, samples: Sequence[Sample]) -> Ou
     return await run_stage(session, work)
 
 
-async def search_window(session: LoopSession, state: StateActions) -> Outcome[PolicyUpdate]:
-    """Candidates, guarded and compared on the selection split. Raises as `evaluate_window`."""
+async def search_window(
+    session: LoopSession, state: StateActions, carried: "Undecided | None" = None
+) -> Outcome[PolicyUpdate]:
+    """Candidates, guarded and compared on the selection split; `carried` goes on in their place, if it still may.
+
+    Raises as `evaluate_window`.
+    """
+    from sia_dagster.core.carrying import carry_on, searched_anew
     from sia_dagster.core.search import SearchRules, search_policy
+    from sia_dagster.wiring.guarding import guard_limits
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
         _same_evaluators(state, evaluators)
+        rules = SearchRules.of(session.loop, workers=session.workers, limits=guard_limits(session, state))
+        again = carry_on(state, carried, rules) if carried else None
+        if again and again.changed:
+            return again
         updater = updater_of(session.loop.policy, chat)
-        rules = SearchRules.of(session.loop, workers=session.workers)
         update = await search_policy(
             state, updater=updater, chat=chat, evaluators=evaluators, rules=rules, progress=progress
         )
+        update = searched_anew(update, again) if again else update
         return update.model_copy(update={"spend": total(chat.spend.values())})
 
     return await run_stage(session, work)
 
 
-async def validate_window(session: LoopSession, state: StateActions, update: PolicyUpdate) -> Outcome[ValidationReport]:
-    """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`."""
-    from sia_dagster.core.validation import ValidationRules, validate
+async def validate_window(
+    session: LoopSession,
+    state: StateActions,
+    update: PolicyUpdate,
+    *,
+    held_out: HeldOut | None = None,
+    watch: Sequence[JudgeWatch] = (),
+) -> Outcome[ValidationReport]:
+    """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`.
+
+    Without `held_out` they are the window's own. A judge of `watch` that has drifted leaves nothing to be asked.
+    """
+    from sia_dagster.core.trial import Trial, ValidationRules
+    from sia_dagster.core.validation import validate
+
+    trial = Trial(state=state, update=update, held_out=held_out, watch=tuple(watch))
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
         _same_evaluators(state, evaluators)
-        rules = ValidationRules.of(session.loop, workers=session.workers)
-        report = await validate(state, update, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
+        rules = ValidationRules.of(session.loop, workers=session.workers, window=session.window)
+        report = await validate(trial, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
         return report.model_copy(update={"spend": total(chat.spend.values())})
 
     return await run_stage(session, work)

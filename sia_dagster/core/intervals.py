@@ -1,0 +1,126 @@
+"""The numbers of a paired comparison: the sign-flip test, the plus-two interval, and what a sample could have shown.
+
+Sources and measured size and power: docs/statistics.md.
+"""
+
+import bisect
+import hashlib
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+MIN_CONVERSATIONS = 5
+"""Below this nothing can be decided: with four conversations no sign-flip p is below 1/16."""
+POWER = 0.8
+"""Of the smallest detectable effect."""
+WORST_SPREAD = 0.5
+"""Planned with where none was measured: the largest standard deviation of scores in 0..1. (Two policies' scores of
+one conversation agree enough that their differences seldom spread more.)"""
+MOST_CONVERSATIONS = 1_000_000
+"""A plan beyond this is no plan."""
+INTRA_CLASS = 0.25
+"""How alike samples of one conversation are taken to be when conversations of different length are weighted."""
+RESAMPLES = 9999
+FINE_RESAMPLES = 99_999
+FINE_LEVEL = 0.005
+"""Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop asks for p <= 0.0003."""
+
+
+class PlusTwo(NamedTuple):
+    """The plus-two interval of a weighted mean difference in -1..1 (numbers, or arrays over many windows)."""
+
+    middle: "Array"
+    variance: "Array"
+    """Of one conversation's weighted difference, the three added ones included; never 0."""
+    low: "Array"
+    high: "Array"
+
+
+def conversation_weights(samples: "Array") -> "Array":
+    """The weight of conversations of `samples` samples: m / (1 + 0.25 (m - 1)), so a long one does not rule."""
+    return samples / (1 + INTRA_CLASS * (samples - 1))
+
+
+def plus_two(differences: "Array", weights: "Array", alpha: float) -> PlusTwo:
+    """The interval of the weighted mean difference over the last axis, at one-sided level `alpha` for each end.
+
+    Half a conversation at +1, half at -1 and one tie are added (Agresti and Min, Statistics in Medicine 24, 2005,
+    for matched proportions; this form with weights is ours), so that ties never give zero width. Differences lie
+    in -1..1; the ends are cut there.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    size = differences.shape[-1] + 2
+    scaled = weights / weights.mean(axis=-1, keepdims=True)
+    middle = (scaled * differences).sum(axis=-1) / size
+    around = (scaled**2 * (differences - middle[..., None]) ** 2).sum(axis=-1)
+    added = (1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2
+    variance = (around + added) / size
+    half = stdtrit(size - 1, 1 - alpha) * np.sqrt(variance / (size - 1))
+    return PlusTwo(middle, variance, np.maximum(middle - half, -1.0), np.minimum(middle + half, 1.0))
+
+
+def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> float:
+    """One-sided p of "the mean of the weighted differences is above 0": exact up to 13 conversations.
+
+    Beyond (16 with FINE_RESAMPLES), `resamples` sign flips drawn from a generator seeded by a hash of `seed`. All
+    ties give 1.
+    """
+    import numpy as np
+    from scipy.stats import permutation_test
+
+    generator = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+    result = permutation_test(
+        (weighted,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, MOST_CONVERSATIONS // len(weighted)),
+        alternative="greater",
+        rng=generator,
+    )
+    return float(result.pvalue)
+
+
+def resamples_for(level: float) -> int:
+    """How many sign flips tell whether p is at most `level`."""
+    return RESAMPLES if level >= FINE_LEVEL else FINE_RESAMPLES
+
+
+def planning_spread(differences: "Array", weights: "Array", plus_two_variance: float) -> float:
+    """The standard deviation that plans with: the sample's own, but no smaller than the plus-two one.
+
+    A window of ties, or nearly so, has almost no spread of its own, yet it could not have shown a tiny gain.
+    """
+    import numpy as np
+
+    scaled = weights / weights.mean()
+    around = float((scaled**2 * (differences - np.average(differences, weights=weights)) ** 2).sum())
+    return math.sqrt(max(around / (len(differences) - 1), plus_two_variance))
+
+
+def detectable_effect(conversations: int, spread: float, alpha: float) -> float:
+    """The smallest effect that `conversations` show with 80 % power: (t(1-alpha) + t(.8)) spread / sqrt(n).
+
+    `spread` is the standard deviation of a conversation's weighted difference; both in the same unit.
+    """
+    from scipy.special import stdtrit
+
+    freedom = conversations - 1
+    quantiles = stdtrit(freedom, 1 - alpha) + stdtrit(freedom, POWER)
+    return float(quantiles * spread / math.sqrt(conversations))
+
+
+def conversations_needed(effect: float, spread: float, alpha: float) -> int | None:
+    """The fewest conversations whose smallest detectable effect is at most `effect`; None beyond a million."""
+    if detectable_effect(MOST_CONVERSATIONS, spread, alpha) > effect:
+        return None
+    sizes = range(MIN_CONVERSATIONS, MOST_CONVERSATIONS + 1)
+    return sizes[bisect.bisect_left(sizes, True, key=lambda n: detectable_effect(n, spread, alpha) <= effect)]

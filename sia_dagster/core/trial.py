@@ -1,0 +1,210 @@
+"""What is validated and by which rules, and what one look at its rows finds."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from sia_dagster.core.budget import window_alpha
+from sia_dagster.core.comparison import ComparisonRule
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.config_gate import SliceDimension
+from sia_dagster.core.evidence import HeldOut, LookTaken
+from sia_dagster.core.looks import FUTILE, adjusted_rules, conditional_power, look_levels, plan_looks
+from sia_dagster.core.models import Actions, EvalConstant, Sample, StateActions, TimeWindow, Value
+from sia_dagster.core.replay import ReplayPlan, compare_all, comparison_rule
+from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, SliceComparison, ValidationRow
+from sia_dagster.core.slices import compare_slices
+from sia_dagster.core.verdict import Decision, decide
+from sia_dagster.core.watch_results import JudgeWatch
+
+FEW_REPEATS = 3
+"""Replays of each sample where conversations are so few that it takes no more calls than the most that are allowed."""
+OUTCOMES: dict[str, Literal["accept", "reject", "undecided"]] = {
+    "accept": "accept",
+    "reject": "reject",
+    "inconclusive": "undecided",
+}
+
+
+class ValidationRules(Value):
+    """How the held-out conversations are replayed and what counts as better."""
+
+    rule: ComparisonRule = ComparisonRule()
+    """Its levels are the whole window's; each look has a part of them."""
+    repeats: int | None = Field(default=None, ge=1)
+    """None: FEW_REPEATS where conversations are few, else 1."""
+    looks: int = Field(default=2, ge=1, le=2)
+    max_conversations: int = 160
+    carry_windows: int = 4
+    noise_conversations: int = 20
+    slices: tuple[SliceDimension, ...] = ()
+    """The dimensions by which conversations are parted; each part's comparison is made with the last look's rows."""
+    slice_conversations: int = 20
+    workers: int = 32
+
+    @classmethod
+    def of(cls, loop: LoopConfig, *, workers: int, window: TimeWindow) -> "ValidationRules":
+        """The rules of a configured loop: the primary evaluator's level is what this window may spend."""
+        given = loop.validation
+        return cls(
+            rule=comparison_rule(loop).model_copy(update={"alpha": window_alpha(given, window)}),
+            repeats=given.repeats,
+            looks=given.looks,
+            max_conversations=given.max_conversations,
+            carry_windows=given.carry_windows,
+            noise_conversations=given.noise_conversations,
+            slices=given.slices,
+            slice_conversations=given.slice_conversations,
+            workers=workers,
+        )
+
+    def repeats_for(self, conversations: int) -> int:
+        """Replays of each sample, said before any score is seen: more of them only where more conversations lack."""
+        if self.repeats is not None:
+            return self.repeats
+        return FEW_REPEATS if FEW_REPEATS * conversations <= self.max_conversations else 1
+
+
+class Trial(Value):
+    """A candidate, the held-out conversations that it is tried on, and what is known of the judges."""
+
+    state: StateActions
+    update: PolicyUpdate
+    held_out: HeldOut | None = None
+    """None: the window's own holdout."""
+    watch: tuple[JudgeWatch, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is a candidate, and enough of the window can be replayed to try it."""
+        return self.update.changed and not self.state.refusal
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing is tried; empty where something is."""
+        if self.changed:
+            return ""
+        return (self.state.refusal if self.update.changed else None) or self.update.reason
+
+    @property
+    def policies(self) -> tuple[Actions, Actions] | None:
+        """The policy in force and the candidate; None where no call is made, as where a judge has drifted."""
+        old, new = self.update.baseline, self.update.actions
+        if not self.changed or old is None or new is None or any(judge.drifted for judge in self.watch):
+            return None
+        return old, new
+
+    @property
+    def evidence(self) -> HeldOut:
+        """The held-out samples. Of the window's own, conversations come by a hash: half of them is no half week."""
+        if self.held_out is not None:
+            return self.held_out
+        return HeldOut(samples=tuple(sorted(self.state.of("holdout"), key=_by_hash)))
+
+    @property
+    def conversations(self) -> tuple[str, ...]:
+        """The held-out conversations, in the order in which looks take them."""
+        return tuple(dict.fromkeys(sample.conversation_id for sample in self.evidence.samples))
+
+    def plan(self, rules: ValidationRules) -> ReplayPlan:
+        """How the held-out samples are replayed."""
+        return ReplayPlan(
+            scope="holdout",
+            window=self.state.window.key,
+            windows=self.evidence.windows,
+            repeats=rules.repeats_for(len(self.conversations)),
+            workers=rules.workers,
+        )
+
+
+class Analysis(NamedTuple):
+    """What one look found."""
+
+    comparisons: tuple[EvaluatorComparison, ...]
+    slices: tuple[SliceComparison, ...]
+    decision: Decision
+    taken: LookTaken
+    rows: tuple[ValidationRow, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was decided so; that it was given up comes first."""
+        if self.taken.outcome != "futile":
+            return self.decision.reasons
+        chance = self.taken.conditional_power or 0
+        why = (
+            f"given up after {self.taken.conversations} held-out conversations: they show no trend that the others, or "
+            f"later windows, could make a gain of (the chance that all of them accept is {chance:.1%})"
+        )
+        return (why, *self.decision.reasons)
+
+
+def analyse(
+    trial: Trial,
+    rows: Sequence[ValidationRow],
+    constants: Sequence[EvalConstant],
+    *,
+    rules: ValidationRules,
+    look: int = 0,
+) -> Analysis:
+    """The verdict on the rows of one look, counted from 0, at the levels of that look.
+
+    Only the last look ends undecided. An earlier one goes on where nothing could be decided (rows that failed, or wait
+    for a batch), and is `futile` below FUTILE conditional power at the loosest level of the rule. At the window's own
+    it would give up many a real gain that the windows after it can still show.
+    """
+    looks = plan_looks(trial.conversations, rules.looks) or ((),)
+    named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
+    rule = adjusted_rules(named, len(looks))[look]
+    comparisons = compare_all(rows, constants, rule, trial.evidence.weights) if trial.policies else ()
+    slices = _slices(trial.evidence.samples, rows, constants, rule=rule, rules=rules)
+    decision = decide(
+        comparisons,
+        rule,
+        conversations=len(looks[look]),
+        candidate_changed=trial.changed,
+        slices=slices,
+        watch=trial.watch,
+    )
+    taken = LookTaken(
+        conversations=len(looks[look]),
+        alpha=rule.alpha,
+        p_value=next((c.p_value for c in comparisons if c.role == "primary"), None),
+        outcome=OUTCOMES[decision.verdict],
+    )
+    if taken.outcome == "undecided" and look < len(looks) - 1:
+        taken = _half_way(taken, decision, rules.rule)
+    return Analysis(comparisons, slices, decision, taken, tuple(rows))
+
+
+def _half_way(taken: LookTaken, decision: Decision, rule: ComparisonRule) -> LookTaken:
+    """Whether the other half is worth its calls."""
+    if decision.void or taken.p_value is None:
+        return taken.model_copy(update={"outcome": "go_on"})
+    power, most = (
+        float(conditional_power(taken.p_value, look_levels(alpha, 2)))
+        for alpha in (rule.alpha, max(rule.alpha, rule.guardrail_alpha))
+    )
+    return taken.model_copy(update={"outcome": "futile" if most < FUTILE else "go_on", "conditional_power": power})
+
+
+def _slices(
+    samples: Sequence[Sample],
+    rows: Sequence[ValidationRow],
+    constants: Sequence[EvalConstant],
+    *,
+    rule: ComparisonRule,
+    rules: ValidationRules,
+) -> tuple[SliceComparison, ...]:
+    """The parts of the traffic under the primary evaluator."""
+    primary = next((constant for constant in constants if constant.primary), None)
+    if primary is None or not rows:
+        return ()
+    known = {sample.span_id: sample for sample in samples}
+    return compare_slices(rows, known, primary, rule=rule, dimensions=rules.slices, minimum=rules.slice_conversations)
+
+
+def _by_hash(sample: Sample) -> str:
+    return hashlib.sha256(f"look/{sample.conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()
