@@ -26,6 +26,7 @@ from sia_dagster.core.openinference.settings import (
     policy_settings,
     read_parameters,
 )
+from sia_dagster.core.openinference.tags import read_tags
 from sia_dagster.core.openinference.tools import lower_types, read_tools
 from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.prompt_forms import placeholders
@@ -784,6 +785,7 @@ def samples(draw: st.DrawFn) -> Sample:
         model=draw(TEXT),
         parameters=draw(JSON),
         tools=draw(st.sampled_from([(), (WEATHER,)])),
+        tags=read_tags(draw(st.lists(TEXT, max_size=3))),
         evals=draw(SAID),
         annotations=draw(SAID),
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.models import TimeWindow
-from sia_dagster.defs.partitions import partitions_of, window_of
+from sia_dagster.defs.partitions import partitions_of, window_of, windows_before
 from sia_dagster_tests.loops import loop_config
 
 
@@ -77,3 +77,31 @@ def test_a_week_in_which_clocks_change_is_an_hour_longer() -> None:
 
 def test_no_window_before_the_loop_starts() -> None:
     assert keys(partitions(), at("2026-09-28T12:00")) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "key", "expected"),
+    [
+        ("weekly", "2026-10-19", ["2026-10-12", "2026-10-05"]),
+        ("weekly", "2026-10-05", ["2026-09-28"]),
+        ("weekly", "2026-09-28", []),
+        ("daily", "2026-10-02", ["2026-10-01", "2026-09-30"]),
+        ("hourly", "2026-09-28-01:00", ["2026-09-28-00:00"]),
+        ("monthly", "2026-12-28", ["2026-11-28", "2026-10-28"]),
+    ],
+)
+def test_the_windows_before_one_are_the_loops_own_the_newest_first(window: str, key: str, expected: list[str]) -> None:
+    found = partitions(window=window)
+    before = windows_before(found, window_of(found, key), 2)
+    assert [each.key for each in before] == expected
+    assert list(before) == [window_of(found, each) for each in expected]
+    assert windows_before(found, window_of(found, key), 0) == ()
+
+
+def test_windows_before_one_meet_also_where_clocks_change() -> None:
+    berlin = partitions(window="hourly", timezone="Europe/Berlin", start="2026-10-24")
+    found = window_of(berlin, "2026-10-25-04:00")
+    for before in windows_before(berlin, found, 6):
+        assert before.end == found.start
+        assert before == window_of(berlin, before.key)
+        found = before

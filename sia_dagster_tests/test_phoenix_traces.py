@@ -69,6 +69,7 @@ def test_a_call_comes_with_everything_a_sample_needs(phoenix: Phoenix) -> None:
                 llm__token_count__completion=3,
                 llm__invocation_parameters=json.dumps({"temperature": 0.2, "max_tokens": 9}),
                 llm__tools__0__tool__json_schema=json.dumps(tool),
+                tag__tags=["billing", "beta"],
                 llm__prompt_template__template="Be {how}.",
                 llm__prompt_template__variables=json.dumps({"how": "polite"}),
                 input__value=json.dumps({"messages": []}),
@@ -87,6 +88,7 @@ def test_a_call_comes_with_everything_a_sample_needs(phoenix: Phoenix) -> None:
     assert (sample.request, sample.output) == ("Question whole", "An answer")
     assert sample.parameters == {"temperature": 0.2, "max_tokens": 9}
     assert sample.tools == (tool,)
+    assert sample.tags == ("billing", "beta")
 
 
 def test_multimodal_messages_and_answers_without_messages_are_read(phoenix: Phoenix) -> None:

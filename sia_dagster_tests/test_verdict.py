@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sia_dagster.core.comparison import ComparisonRule, compare
 from sia_dagster.core.models import EvalConstant, EvalMetrics
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
-from sia_dagster.core.verdict import CRITERIA, Decision, Finding, decide, fold
+from sia_dagster.core.verdict import CRITERIA, Decision, Evidence, Finding, decide, decide_on, fold
 
 RULE = ComparisonRule()
 
@@ -51,6 +51,10 @@ def guardrail(**fields: Any) -> EvaluatorComparison:
 
 def decided(*comparisons: EvaluatorComparison, conversations: int = 64, changed: bool = True) -> Decision:
     return decide(comparisons, RULE, conversations=conversations, candidate_changed=changed)
+
+
+def evidence() -> Evidence:
+    return Evidence(comparisons=(comparison(),), rule=RULE, conversations=64, candidate_changed=True)
 
 
 def test_a_gain_under_both_keys_with_guardrails_held_is_accepted() -> None:
@@ -163,7 +167,7 @@ def test_a_window_of_four_samples_without_a_candidate_says_how_many_it_would_tak
 def test_a_large_window_without_a_candidate_lacks_no_samples() -> None:
     decision = decided(conversations=5000, changed=False)
     assert decision == Decision(
-        verdict="inconclusive", reasons=("no candidate was proposed for validation: the policy stays",)
+        verdict="inconclusive", reasons=("no candidate was proposed for validation: the policy stays",), void=True
     )
 
 
@@ -206,8 +210,8 @@ def test_an_accept_says_what_no_sample_could_show_and_only_where_it_applies() ->
 
 
 def test_nothing_found_is_never_an_accept() -> None:
-    assert fold([]) == Decision(verdict="inconclusive", reasons=())
-    assert decide([comparison()], RULE, conversations=64, candidate_changed=True, criteria=()).verdict == "inconclusive"
+    assert fold([]) == Decision(verdict="inconclusive", reasons=(), void=True)
+    assert decide_on(evidence(), ()).verdict == "inconclusive"
 
 
 findings = st.lists(
@@ -225,6 +229,7 @@ def test_one_doubt_is_enough_to_hold_an_accept_back(found: list[Finding]) -> Non
     decision, kinds = fold(found), {f.kind for f in found}
     assert (decision.verdict == "accept") == ("holds" in kinds and kinds <= {"holds", "note"})
     assert (decision.verdict == "reject") == ("reject" in kinds and "void" not in kinds)
+    assert decision.void == (decision.verdict == "inconclusive" and ("void" in kinds or kinds <= {"note"}))
     assert decision.samples_needed is None or decision.verdict == "inconclusive"
     assert sorted(decision.reasons) == sorted(
         f.sentence for f in found if f.kind != "note" or decision.verdict == "accept"
@@ -235,7 +240,7 @@ def test_a_further_criterion_is_a_further_function() -> None:
     def never(evidence: Any) -> Any:
         yield Finding(kind="undecided", sentence=f"the judge drifted over {evidence.conversations} conversations")
 
-    decision = decide([comparison()], RULE, conversations=64, candidate_changed=True, criteria=(*CRITERIA, never))
+    decision = decide_on(evidence(), (*CRITERIA, never))
     assert decision.verdict == "inconclusive"
     assert decision.reasons[0] == "the judge drifted over 64 conversations"
 

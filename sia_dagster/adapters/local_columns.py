@@ -13,6 +13,7 @@ TEXTS = {
     "tools": f"{LLM}tools",
     "template": f"{LLM}prompt_template.template",
     "template_variables": f"{LLM}prompt_template.variables",
+    "tags": "attributes.tag.tags",
 }
 """Normalised text column to the export's."""
 

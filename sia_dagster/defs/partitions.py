@@ -1,5 +1,6 @@
 """A loop's windows as Dagster partitions, keyed by the window's start."""
 
+import warnings
 from datetime import UTC
 
 import dagster as dg
@@ -21,7 +22,29 @@ def partitions_of(loop: LoopConfig) -> dg.TimeWindowPartitionsDefinition:
     return dg.MonthlyPartitionsDefinition(start_date=start, timezone=loop.timezone, day_offset=loop.start.day)
 
 
+def window_before() -> dg.TimeWindowPartitionMapping:
+    """Reads the window before; the loop's first window reads none."""
+    with warnings.catch_warnings():
+        # A beta parameter of Dagster, used in this one place.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True)
+
+
 def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> TimeWindow:
     """The window of a partition key, in UTC."""
     bounds = partitions.time_window_for_partition_key(key)
     return TimeWindow(key=key, start=bounds.start.astimezone(UTC), end=bounds.end.astimezone(UTC))
+
+
+def windows_before(
+    partitions: dg.TimeWindowPartitionsDefinition, window: TimeWindow, count: int
+) -> tuple[TimeWindow, ...]:
+    """Up to `count` windows right before `window`, the newest first; fewer where the loop has not so many."""
+    found: list[TimeWindow] = []
+    while len(found) < count:
+        bounds = partitions.get_prev_partition_window((found[-1] if found else window).start)
+        if bounds is None:
+            break
+        key = partitions.get_partition_key_for_timestamp(bounds.start.timestamp())
+        found.append(TimeWindow(key=key, start=bounds.start.astimezone(UTC), end=bounds.end.astimezone(UTC)))
+    return tuple(found)

@@ -24,7 +24,7 @@ FACTS = (
 TEXTS = (
     *("attributes.llm.input_messages", "attributes.llm.output_messages", "attributes.input.value"),
     *("attributes.output.value", "attributes.llm.invocation_parameters", "attributes.llm.tools"),
-    *("attributes.llm.prompt_template.template", "attributes.llm.prompt_template.variables"),
+    *("attributes.llm.prompt_template.template", "attributes.llm.prompt_template.variables", "attributes.tag.tags"),
 )
 """What is read of the calls that are used."""
 

@@ -12,6 +12,7 @@ from sia_dagster.core.openinference.attributes import load_json, load_object
 from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
 from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
 from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
+from sia_dagster.core.openinference.tags import read_tags
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.prompt_forms import trusted_text
@@ -75,6 +76,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         model=str(row.get("model") or _read(row, "invocation_parameters", read_model)),
         parameters=read_request_settings(request) | _read(row, "invocation_parameters", read_parameters),
         tools=_tools(row, request),
+        tags=_read(row, "tags", read_tags),
         evals=_read(row, "evals", _evals),
         annotations=_read(row, "annotations", _evals),
     )
@@ -137,6 +139,7 @@ def sample_to_row(sample: Sample) -> dict[str, Any]:
         "tools": _dump([{"tool.json_schema": _dump(tool)} for tool in sample.tools]),
         "template": sample.template,
         "template_variables": _dump(sample.variables),
+        "tags": _dump(list(sample.tags)),
         "evals": _dump(_recorded(sample.evals)),
         "annotations": _dump(_recorded(sample.annotations)),
     }

@@ -15,6 +15,7 @@ _TEXT_COLUMNS = {
     "tools": "JSON list of the tools that the model was offered (`llm.tools`).",
     "template": "The prompt before filling in (`llm.prompt_template.template`).",
     "template_variables": "JSON object of what the prompt was filled with (`llm.prompt_template.variables`).",
+    "tags": "JSON list of what the application tagged the call with (`tag.tags`).",
     "evals": "JSON object `{name: {label, score, explanation}}` of what `eval.*` columns say.",
     "annotations": "JSON object `{name: {label, score, explanation}}` of what people said: `annotation.*` columns.",
 }

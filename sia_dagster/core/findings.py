@@ -1,0 +1,95 @@
+"""What the criteria of the verdict look at, and what each of them finds."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from sia_dagster.core.comparison import ComparisonRule
+from sia_dagster.core.models import Value
+from sia_dagster.core.results import EvaluatorComparison, SliceComparison
+from sia_dagster.core.watch_results import JudgeWatch
+
+FindingKind = Literal["void", "reject", "undecided", "holds", "note"]
+
+
+class Evidence(Value):
+    """What the criteria look at."""
+
+    comparisons: tuple[EvaluatorComparison, ...]
+    rule: ComparisonRule
+    conversations: int
+    """Held-out conversations: the window's own, and those pooled from earlier ones."""
+    candidate_changed: bool
+    slices: tuple[SliceComparison, ...] = ()
+    watch: tuple[JudgeWatch, ...] = ()
+
+    @property
+    def primary(self) -> EvaluatorComparison | None:
+        """The comparison that decides; None where nothing was compared."""
+        return next((c for c in self.comparisons if c.role == "primary"), None)
+
+    @property
+    def guardrails(self) -> tuple[EvaluatorComparison, ...]:
+        """The comparisons that may not fall beyond their margin: safety evaluators are guardrails that also veto."""
+        return tuple(c for c in self.comparisons if c.role != "primary")
+
+    @property
+    def drifted(self) -> tuple[JudgeWatch, ...]:
+        """The judges whose scores do not compare with those of earlier windows."""
+        return tuple(judge for judge in self.watch if judge.drifted)
+
+    def margin(self, comparison: EvaluatorComparison) -> float:
+        """What a guardrail may have lost, as a share of its range."""
+        return self.rule.margin(comparison.evaluator) if comparison.margin is None else comparison.margin
+
+
+class Finding(Value):
+    """What one criterion found, in a sentence with its numbers."""
+
+    kind: FindingKind
+    """`void`: the evidence cannot decide at all, not even against. `note`: what an `accept` does not promise."""
+    sentence: str
+    needed: int | None = None
+    """Held-out conversations it would take to find otherwise."""
+
+
+Criterion = Callable[[Evidence], Iterator[Finding]]
+
+
+def told(c: EvaluatorComparison) -> str:
+    """The comparison in a sentence with its numbers; for one that has an interval."""
+    difference = c.difference or 0.0
+    verb = "rose" if difference > 0 else "fell"
+    moved = (
+        f"{verb} from {c.baseline_mean:.2f} to {c.candidate_mean:.2f}"
+        if difference
+        else f"stayed at {c.candidate_mean:.2f}"
+    )
+    return (
+        f"{c.evaluator} {moved} ({difference:+.2f}, interval {c.ci_low:+.2f} to {c.ci_high:+.2f}, "
+        f"p = {c.p_value:.2g}, {c.n} conversations)"
+    )
+
+
+def plan(c: EvaluatorComparison) -> str:
+    """What this window could have seen and how many conversations it would take, as far as they are known."""
+    seen, needed = c.minimum_detectable_effect, more_than_seen(c)
+    could = f"; the smallest gain this window could have seen is {seen:.2f}" if seen is not None else ""
+    return could + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+
+
+def more_than_seen(c: EvaluatorComparison) -> int | None:
+    """The plan, but more than there were: as many have just failed to decide."""
+    return None if c.conversations_needed is None else max(c.conversations_needed, c.n + 1)
+
+
+def is_all_ties(comparison: EvaluatorComparison) -> bool:
+    """Whether no conversation differed: only then is the one-sided p of no difference exactly 1."""
+    return comparison.difference == 0 and comparison.p_value == 1
+
+
+def unseen_share(n: int, alpha: float) -> float:
+    """How common an event may be that none of `n` conversations shows: 1 - alpha^(1/n), at that one-sided level.
+
+    (At .05 that is about 3/n, the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983.)
+    """
+    return float(1 - alpha ** (1 / n))
