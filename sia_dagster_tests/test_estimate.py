@@ -14,18 +14,16 @@ from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.prices import price_of
 from sia_dagster.core.baseline import build_baseline
-from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
-from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.estimate import (
+from sia_dagster.core.call_sizes import (
     EXPLANATION_TOKENS,
     GROWTH_TOKENS,
     LABEL_TOKENS,
     MESSAGE_TOKENS,
     UPDATE_TOKENS,
-    Estimate,
-    StageEstimate,
-    estimate,
 )
+from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
+from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.estimate import Estimate, StageEstimate, estimate
 from sia_dagster.core.models import Actions, Example, Message, Sample, Spend, Split, ToolCall
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.ports import SpanQuery
@@ -50,7 +48,11 @@ JUDGE: dict[str, Any] = {
 CODE: dict[str, Any] = {"name": "is_brief", "kind": "code", "function": "package.checks:is_brief"}
 
 
-def loop(*evaluators: dict[str, Any], **changes: Any) -> LoopConfig:
+PLAIN: dict[str, Any] = {"repeats": 1, "pool_windows": 0, "noise_conversations": 0}
+"""A validation of the window's own holdout alone."""
+
+
+def loop(*evaluators: dict[str, Any], validation: dict[str, Any] | None = None, **changes: Any) -> LoopConfig:
     listed = evaluators or (JUDGE,)
     entry = {
         "name": "desk",
@@ -58,7 +60,8 @@ def loop(*evaluators: dict[str, Any], **changes: Any) -> LoopConfig:
         "start": "2026-09-14",
         "evaluators": listed,
         "policy": {"model": "optimizer", "candidates": 2},
-        "validation": {"primary": listed[0]["name"]},
+        "validation": {"primary": listed[0]["name"], **(PLAIN if validation is None else validation)},
+        "watch": {"anchors": 0, "probes": 0},
     }
     return LoopConfig.model_validate({**entry, **changes})
 
@@ -102,6 +105,8 @@ def test_every_stage_makes_the_calls_that_its_asset_makes() -> None:
     found = estimate(loop(), window(train=6, selection=4, holdout=10), at_one_dollar)
     assert calls(found) == {
         ("eval_results", "judge correctness"): 20,
+        ("next_window_results", "replay"): 30,
+        ("next_window_results", "judge correctness"): 30,
         ("updated_policy", "update"): 2,
         ("updated_policy", "replay"): 12,
         ("updated_policy", "judge correctness"): 12,
@@ -109,6 +114,8 @@ def test_every_stage_makes_the_calls_that_its_asset_makes() -> None:
         ("validation_results", "judge correctness"): 20,
     }
     assert [line.model for line in found.lines] == [
+        "judge",
+        "application",
         "judge",
         "optimizer",
         "application",
@@ -119,15 +126,71 @@ def test_every_stage_makes_the_calls_that_its_asset_makes() -> None:
 
 
 def test_repeats_are_replayed_again() -> None:
-    found = estimate(loop(validation={"primary": "correctness", "repeats": 3}), window(), at_one_dollar)
+    found = estimate(loop(validation={**PLAIN, "repeats": 3}), window(), at_one_dollar)
     assert line(found, "validation_results", "replay").spend.calls == 2 * 3 * 10
+    assert line(found, "next_window_results", "replay").spend.calls == 3 * 3 * 10
     assert line(found, "updated_policy", "replay").spend.calls == 3 * 4
+
+
+def test_few_conversations_are_replayed_three_times() -> None:
+    found = estimate(loop(validation={**PLAIN, "repeats": None}), window(), at_one_dollar)
+    assert line(found, "validation_results", "replay").spend.calls == 2 * 3 * 10
+
+
+@pytest.mark.parametrize(
+    ("given_", "rows"),
+    [
+        ({"pool_windows": 4}, 50),
+        ({"pool_windows": 1}, 20),
+        ({"pool_windows": 4, "max_conversations": 30}, 30),
+        ({"pool_windows": 4, "max_conversations": 8}, 10),
+        ({"pool_windows": 4, "repeats": None}, 150),
+        # 53 conversations three times are more answers than 60 once: it is not known how many windows before will give.
+        ({"pool_windows": 5, "repeats": None}, 159),
+        ({"pool_windows": 12, "repeats": None, "max_conversations": 130}, 130),
+    ],
+)
+def test_the_holdout_is_filled_from_windows_like_this_one(given_: dict[str, Any], rows: int) -> None:
+    found = estimate(loop(validation={**PLAIN, **given_}), window(), at_one_dollar)
+    assert line(found, "validation_results", "replay").spend.calls == 2 * rows
+    assert line(found, "validation_results", "judge correctness").spend.calls == 2 * rows
+
+
+def test_conversations_are_filled_up_and_samples_counted() -> None:
+    talk = [sample(number, "holdout", conversation_id=f"c{number // 2}") for number in range(10)]
+    found = estimate(loop(validation={**PLAIN, "pool_windows": 4, "max_conversations": 15}), talk, at_one_dollar)
+    assert line(found, "validation_results", "replay").spend.calls == 2 * 30
+
+
+def test_noise_is_a_second_answer_and_two_second_judgements() -> None:
+    found = estimate(loop(validation={**PLAIN, "noise_conversations": 6}), window(), at_one_dollar)
+    assert line(found, "validation_results", "replay").spend.calls == 2 * 10 + 6
+    assert line(found, "validation_results", "judge correctness").spend.calls == 2 * 10 + 2 * 6
+    every = estimate(loop(validation={**PLAIN, "noise_conversations": 20}), window(), at_one_dollar)
+    assert line(every, "validation_results", "replay").spend.calls == 2 * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("watch", "judgements"),
+    [
+        ({"anchors": 8, "probes": 0}, 16),
+        ({"anchors": 8, "probes": 5}, 26),
+        ({"anchors": 0, "probes": 50}, 40),
+        ({"anchors": 30, "probes": 0}, 40),
+        ({"anchors": 100, "probes": 0}, 100),
+    ],
+)
+def test_judges_are_watched_by_anchors_and_two_probes(watch: dict[str, int], judgements: int) -> None:
+    found = estimate(loop(JUDGE, CODE, watch=watch), window(), at_one_dollar)
+    assert line(found, "judge_watch", "judge correctness").spend.calls == judgements
+    assert [each.work for each in found.lines if each.stage == "judge_watch"] == ["judge correctness"]
 
 
 def test_functions_and_recorded_scores_cost_nothing() -> None:
     platform = {"name": "csat", "kind": "platform"}
     found = estimate(loop(CODE, platform), window(), at_one_dollar)
     assert set(calls(found)) == {
+        ("next_window_results", "replay"),
         ("updated_policy", "update"),
         ("updated_policy", "replay"),
         ("validation_results", "replay"),
@@ -145,9 +208,15 @@ def test_without_samples_nothing_is_called() -> None:
     assert found.total.calls == 0
 
 
-def test_without_a_train_split_outputs_are_judged_and_no_more() -> None:
+def test_without_a_train_split_nothing_is_searched() -> None:
+    """A candidate of the window before may be validated all the same."""
     found = estimate(loop(), window(train=0), at_one_dollar)
-    assert set(calls(found)) == {("eval_results", "judge correctness")}
+    assert {each.stage for each in found.lines} == {"eval_results", "next_window_results", "validation_results"}
+
+
+def test_without_a_holdout_nothing_is_decided() -> None:
+    found = estimate(loop(watch={"anchors": 5}), window(holdout=0), at_one_dollar)
+    assert {each.stage for each in found.lines} == {"eval_results", "judge_watch", "updated_policy"}
 
 
 def test_without_a_selection_split_nothing_is_replayed_on_it() -> None:
@@ -299,13 +368,18 @@ def test_an_explanation_is_taken_to_be_as_long_as_a_real_judges() -> None:
 def test_the_demos_first_window_asks_what_was_estimated(tmp_path: Path) -> None:
     config: ProjectConfig = demo_config()
     (entry,) = config.loops
-    entry = entry.model_copy(update={"traces": entry.traces.model_copy(update={"path": "traces"})})
+    # The first window has none before it; two looks might stop early.
+    alone = entry.validation.model_copy(update={"pool_windows": 0, "looks": 1})
+    traces = entry.traces.model_copy(update={"path": "traces"})
+    entry = entry.model_copy(update={"traces": traces, "validation": alone})
     first = week_windows()[0]
     write_traffic(tmp_path / "traces", first, None, WEEKS[0])
     query = SpanQuery(window=first, where=entry.traces.where, sample_limit=entry.sample_limit)
     batches = trace_source(entry.traces, tmp_path).spans(query)
     samples = samples_from_rows(row for b in batches for row in b.filter(b["sampled"]).to_pylist()).samples
-    found = estimate(entry, samples, lambda model, _: price_of(model, config.llm.prices))
+    whole = estimate(entry, samples, lambda model, _: price_of(model, config.llm.prices))
+    stages = {"eval_results", "updated_policy", "validation_results"}
+    found = Estimate(lines=tuple(each for each in whole.lines if each.stage in stages))
     with SimulatedProvider() as provider:
         llm: LLMConfig = config.llm.model_copy(update={"base_url": provider.base_url})
         chat = ChatSettings(llm=llm, completions=tmp_path / "completions.sqlite")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sia_dagster.core.config import LoopConfig, PolicyConfig
+from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.ports import ChatModel
 from sia_dagster.core.reflection.updater import ReflectionUpdater
@@ -176,12 +177,14 @@ def test_the_rules_are_those_of_the_configuration() -> None:
             "traces": {"source": "local", "path": "traces"},
             "start": "2026-09-28",
             "evaluators": [{"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief"}],
-            "policy": {"model": "optimizer", "max_prompt_tokens": 700},
+            "policy": {"model": "optimizer", "max_prompt_tokens": 700, "protected": ["Be polite."]},
             "validation": {"primary": "is_brief", "alpha": 0.01, "min_effect": 0.1, "guardrail_margin": 0.2},
         }
     )
     rules = SearchRules.of(loop, workers=7)
-    assert (rules.max_prompt_tokens, rules.workers) == (700, 7)
+    assert (rules.limits, rules.workers) == (GuardLimits(max_prompt_tokens=700, protected=("Be polite.",)), 7)
+    priced = GuardLimits(max_prompt_tokens=700, max_extra_usd_a_week=2.0, calls_a_week=1e4, usd_per_prompt_token=1e-6)
+    assert SearchRules.of(loop, workers=7, limits=priced).limits == priced
     assert (rules.rule.alpha, rules.rule.min_effect, rules.rule.guardrail_margin) == (0.01, 0.1, 0.2)
     assert rules.rule.max_unscored_share == 0.2
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.ports import ChatModel
 from sia_dagster.core.results import Candidate, PolicyUpdate
@@ -42,7 +43,7 @@ def compete(folder: Path, before: StateActions, *candidates: Candidate, shop: Sh
             updater=Proposes(*candidates),
             chat=chat,
             evaluators=evaluators(chat),
-            rules=SearchRules(workers=4, max_prompt_tokens=60),
+            rules=SearchRules(workers=4, limits=GuardLimits(max_prompt_tokens=60)),
         )
 
     with ScriptedServer(shop or Shop()) as server:

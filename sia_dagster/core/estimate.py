@@ -1,45 +1,21 @@
 """What a window will take before it runs: calls, tokens and USD by stage, from its samples alone."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
+from math import ceil
 
 from sia_dagster.core.baseline import policy_from_traces
+from sia_dagster.core.call_sizes import Work, judge_spec, judging, replaying, updating
 from sia_dagster.core.config import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.config_llm import Price
-from sia_dagster.core.errors import EvaluatorError
-from sia_dagster.core.evaluators import ReadFile, resolve_template
-from sia_dagster.core.evaluators.llm_classify import JudgeSpec, LLMClassify
-from sia_dagster.core.evaluators.template import parse_judge_template, sample_texts
-from sia_dagster.core.models import (
-    Actions,
-    EvalConstant,
-    EvalMetrics,
-    JsonObject,
-    Sample,
-    Spend,
-    StateActions,
-    TimeWindow,
-    Value,
-)
-from sia_dagster.core.reflection.clusters import find_clusters
-from sia_dagster.core.reflection.prompt import build_prompt, focuses
+from sia_dagster.core.evaluators import ReadFile
+from sia_dagster.core.models import Actions, Sample, Spend, Value
 from sia_dagster.core.spending import total
 from sia_dagster.core.splits import set_near_duplicates_aside
-from sia_dagster.core.tokens import estimate_tokens
+from sia_dagster.core.trial import ValidationRules
 
-MESSAGE_TOKENS = 4
-"""What a chat's wire form adds to each message."""
-LABEL_TOKENS = 10
-"""Of a judge's answer without its explanation."""
-EXPLANATION_TOKENS = 120
-"""Of a judge's explanation: the four of the real export that the tests hold average 116."""
-FAILING_SHARE = 1 / 3
-"""Of the train samples: as many are assumed to be marked down, and so shown to the updater."""
-UPDATE_TOKENS = 600
-"""Of an updater's answer: its thoughts and a few edits."""
-GROWTH_TOKENS = 30
-"""What a candidate's prompt has more than the policy in force."""
+EXAMINED = 3
+"""Policies that an exam replays at most: the candidate, the policy it was to replace and the loop's first one."""
 
 PriceOf = Callable[[str, str], Price | None]
 """The price of a model in a stage of the ledger (`judge`, `replay`, `update`); None where it is unknown."""
@@ -77,19 +53,6 @@ class Estimate(Value):
         return tuple(sorted({line.model for line in self.lines if line.spend.cost_usd is None}))
 
 
-class _Call(NamedTuple):
-    prompt: int
-    completion: int
-
-
-class _Work(NamedTuple):
-    """One kind of call, and what each takes, by span id."""
-
-    what: str
-    model: str
-    calls: Mapping[str, _Call]
-
-
 def estimate(
     loop: LoopConfig,
     samples: Sequence[Sample],
@@ -101,8 +64,10 @@ def estimate(
     """What a window with these sampled calls takes at the endpoint; empty without samples.
 
     `policy` is the one in force, by default that of the traces; `read_file` reads judges' templates that are files.
-    Assumed is a window that goes all the way: every candidate is replayed on the selection split beside the policy
-    in force, and one of them on the holdout, `repeats` times. Tokens are those of `core.tokens` plus MESSAGE_TOKENS a
+    Assumed is a window that goes all the way, so that the calls are its most: judges are watched, the candidate of the
+    window before sits its exam, every candidate is replayed on the selection split beside the policy in force, and one
+    of them on the holdout. That is filled from earlier windows that are taken to be like this one, no look stops it
+    early, and beside it runs the second draw that tells noise. Tokens are those of `core.tokens` plus MESSAGE_TOKENS a
     message; logged outputs stand for the replies to come; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the
     train split is marked down and shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is
     GROWTH_TOKENS longer. A window that stops early takes less, and so does one whose policies answer alike, since
@@ -111,16 +76,21 @@ def estimate(
     actions = policy or policy_from_traces(samples)
     if actions is None:
         return Estimate()
-    specs = [_spec(each, read_file or _no_file) for each in loop.evaluators if isinstance(each, LLMClassifyConfig)]
-    judges = [_judging(spec, samples) for spec in specs]
+    specs = [judge_spec(each, read_file or _no_file) for each in loop.evaluators if isinstance(each, LLMClassifyConfig)]
+    judges = [judging(spec, samples) for spec in specs]
     kept, _ = set_near_duplicates_aside([sample for sample in samples if _fits(sample, actions)])
     train, selection, holdout = (_of(kept, split) for split in ("train", "selection", "holdout"))
-    lines = _lines("eval_results", judges, samples, 1)
+    replay = replaying(kept, actions)
+    lines = _lines("eval_results", judges, samples)
+    lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
+    lines += _lines("next_window_results", [replay, *judges], holdout * (EXAMINED * (loop.validation.repeats or 1)))
     if train:
-        replays = [_replaying(kept, actions), *judges]
-        lines += _lines("updated_policy", [_updating(loop, actions, train, specs)], train[:1], loop.policy.candidates)
-        lines += _lines("updated_policy", replays, selection, loop.policy.candidates + 1)
-        lines += _lines("validation_results", replays, holdout, 2 * (loop.validation.repeats or 1))
+        lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+        lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
+    both, noise = _like(holdout, _compared(loop, holdout)) * 2, _like(holdout, _noisy(loop, holdout))
+    lines += _lines("validation_results", [replay], both + noise)
+    # The first answers are judged again, and so are the second ones.
+    lines += _lines("validation_results", judges, both + noise * 2)
     return Estimate(lines=tuple(_priced(line, price_of(line.model, line.caller)) for line in lines))
 
 
@@ -137,11 +107,43 @@ def _fits(sample: Sample, actions: Actions) -> bool:
     return set(actions.variables) <= set(sample.variables)
 
 
-def _lines(stage: str, work: Sequence[_Work], samples: Sequence[Sample], times: int) -> list[StageEstimate]:
-    """One line for each kind of call that is made at all, not yet priced."""
+def _watched(loop: LoopConfig, samples: int) -> int:
+    """Judgements of one judge: its anchors once more, or twice as they are frozen, and two probes."""
+    anchors, probes = min(loop.watch.anchors, samples), min(loop.watch.probes, samples)
+    return max(loop.watch.anchors, 2 * anchors) + 2 * probes if samples else 0
+
+
+def _compared(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
+    """Answers of one policy: the most that any filling of the holdout takes, with its repeats."""
+    given, own = loop.validation, _conversations(holdout)
+    if not own:
+        return 0
+    rules = ValidationRules(repeats=given.repeats, max_conversations=given.max_conversations)
+    filled = max(own, min(given.max_conversations, own * (1 + given.pool_windows)))
+    rows = max(conversations * rules.repeats_for(conversations) for conversations in range(own, filled + 1))
+    return ceil(rows * len(holdout) / own)
+
+
+def _noisy(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
+    """Answers that the policy in force gives a second time."""
+    own = _conversations(holdout)
+    return ceil(min(loop.validation.noise_conversations, own) * len(holdout) / own) if own else 0
+
+
+def _conversations(samples: Iterable[Sample]) -> int:
+    return len({sample.conversation_id for sample in samples})
+
+
+def _like(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """As many samples, taken in turn: what others will be like."""
+    return list(islice(cycle(samples), count))
+
+
+def _lines(stage: str, work: Sequence[Work], samples: Sequence[Sample]) -> list[StageEstimate]:
+    """One line for each kind of call that is made at all, not yet priced; a sample counts as often as it is there."""
     lines = []
     for what, model, known in work:
-        calls = [known[sample.span_id] for sample in samples if sample.span_id in known] * times
+        calls = [known[sample.span_id] for sample in samples if sample.span_id in known]
         prompt, completion = sum(call.prompt for call in calls), sum(call.completion for call in calls)
         spend = Spend(calls=len(calls), prompt_tokens=prompt, completion_tokens=completion)
         lines += [StageEstimate(stage=stage, work=what, model=model, spend=spend)] if calls else []
@@ -153,83 +155,3 @@ def _priced(line: StageEstimate, price: Price | None) -> StageEstimate:
     if price is not None:
         cost = round((spend.prompt_tokens * price.input + spend.completion_tokens * price.output) / 1_000_000, 9)
     return line.model_copy(update={"spend": spend.model_copy(update={"cost_usd": cost})})
-
-
-def _spec(config: LLMClassifyConfig, read_file: ReadFile) -> JudgeSpec:
-    return JudgeSpec(
-        name=config.name,
-        model=config.model,
-        template=resolve_template(config.template, read_file),
-        rails=dict(config.rails),
-        provide_explanation=config.provide_explanation,
-    )
-
-
-def _judging(spec: JudgeSpec, samples: Iterable[Sample]) -> _Work:
-    """What judging one output takes; a sample that lacks what the template names is no call."""
-    template = parse_judge_template(spec.template)
-    fixed = estimate_tokens(spec.system) + estimate_tokens(json.dumps(spec.form.shape)) + 2 * MESSAGE_TOKENS
-    answer = LABEL_TOKENS + (EXPLANATION_TOKENS if spec.provide_explanation else 0)
-    calls = {}
-    for sample in samples:
-        try:
-            texts = sample_texts(sample, template.names)
-        except EvaluatorError:
-            continue
-        calls[sample.span_id] = _Call(fixed + estimate_tokens(template.fill(texts)), answer)
-    return _Work(f"judge {spec.name}", spec.model, calls)
-
-
-def _replaying(samples: Iterable[Sample], actions: Actions) -> _Work:
-    """What one new answer takes, under `actions` or a candidate."""
-    calls = {}
-    for sample in samples:
-        chat = actions.messages(sample.variables if actions.variables else None, sample.messages)
-        tools = sum(estimate_tokens(json.dumps(tool)) for tool in sample.tools)
-        calls[sample.span_id] = _Call(GROWTH_TOKENS + _chat_tokens(chat) + tools, estimate_tokens(sample.output))
-    return _Work("replay", actions.model, calls)
-
-
-def _chat_tokens(messages: Iterable[JsonObject]) -> int:
-    """Of the texts and tool calls; pictures count nothing."""
-    return sum(MESSAGE_TOKENS + estimate_tokens(_said(message)) for message in messages)
-
-
-def _said(message: JsonObject) -> str:
-    content = message.get("content") or ""
-    text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
-    return text + (json.dumps(message["tool_calls"]) if "tool_calls" in message else "")
-
-
-def _updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]) -> _Work:
-    """What one candidate takes, by the prompt that the updater builds; booked under the first train sample."""
-    constant = _primary(loop, specs)
-    state = StateActions(
-        loop=loop.name,
-        window=TimeWindow(key="estimate", start=train[0].start_time, end=train[-1].start_time),
-        actions=actions,
-        samples=tuple(_assumed(sample, place, constant) for place, sample in enumerate(train)),
-        eval_constants=(constant,),
-    )
-    clusters = find_clusters(state.samples, state.eval_constants)
-    limits = {"max_prompt_tokens": loop.policy.max_prompt_tokens, "budget": loop.policy.max_context_tokens}
-    shown = build_prompt(state, clusters, focuses(clusters, 1)[0], **limits)
-    call = _Call(_chat_tokens(shown.messages), UPDATE_TOKENS)
-    return _Work("update", loop.policy.model, {train[0].span_id: call})
-
-
-def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
-    """The evaluator that decides; of a function its criteria are not known here."""
-    config = next(each for each in loop.evaluators if each.name == loop.validation.primary)
-    if isinstance(config, LLMClassifyConfig):
-        spec = next(spec for spec in specs if spec.name == config.name)
-        return LLMClassify(spec, None, primary=True).constant
-    scale = {"low": config.low, "high": config.high}
-    return EvalConstant(name=config.name, kind=config.kind, fingerprint="", primary=True, **scale)
-
-
-def _assumed(sample: Sample, place: int, constant: EvalConstant) -> Sample:
-    """The sample as if it was marked down, or found good: every so many are."""
-    score = constant.low if place % round(1 / FAILING_SHARE) == 0 else constant.high
-    metric = EvalMetrics(name=constant.name, score=score, explanation="word " * EXPLANATION_TOKENS)
-    return sample.model_copy(update={"evals": (metric,)})

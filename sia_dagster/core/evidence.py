@@ -72,7 +72,7 @@ class BudgetState(Value):
     alpha: float
     """What this window's verdict may spend."""
     spent: float
-    """What it spent: 0 for a repeated run, and where nothing could be tested."""
+    """What it spent, once for all its runs; 0 where nothing could be tested."""
     left: float
     """Of the year that ends with this window, after it."""
 

@@ -199,9 +199,8 @@ class PolicyStore(Protocol):
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next version number and return it as stored.
 
-        `entry.parent` is the version that its author saw in force. A promotion of one policy by one window is written
-        once, a rollback unless it is the newest entry. Raises PromotionRefused if another version than `entry.parent`,
-        or one newer than `entry.at`, is in force.
+        `entry.parent` is what its author saw in force. A promotion of one policy by one window is written once, and a
+        rollback if it is not the newest entry. Raises PromotionRefused if another version, or a newer one, is in force.
         """
 
 
@@ -235,7 +234,7 @@ class GateLog(Protocol):
         """The newest anchors of this evaluator's fingerprint that were frozen before that."""
 
     def freeze(self, anchors: Anchors) -> None:
-        """Keep them. First anchors (`by` empty) are kept only where the fingerprint has none."""
+        """Keep them. First anchors (`by` empty) are kept only where the fingerprint has none, or its last no scores."""
 
     def watches(self, before: datetime) -> Sequence[WatchRecord]:
         """What the anchors said in windows recorded before that, by the end of their windows."""

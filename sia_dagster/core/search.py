@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.config import LoopConfig
-from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard import GuardLimits, check_contract
 from sia_dagster.core.models import Actions, StateActions, Value
 from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, Progress
 from sia_dagster.core.reflection.clusters import FAILURE_SHORTFALL, find_failures
@@ -19,14 +19,15 @@ COMMON_PROMPT_SHARE: Final = 0.5
 class SearchRules(Value):
     """What a candidate must keep to, and how candidates are compared."""
 
-    max_prompt_tokens: int = 1500
+    limits: GuardLimits = GuardLimits()
     rule: ComparisonRule = ComparisonRule()
     workers: int = 32
 
     @classmethod
-    def of(cls, loop: LoopConfig, *, workers: int) -> "SearchRules":
-        """The rules of a configured loop."""
-        return cls(max_prompt_tokens=loop.policy.max_prompt_tokens, rule=comparison_rule(loop), workers=workers)
+    def of(cls, loop: LoopConfig, *, workers: int, limits: GuardLimits | None = None) -> "SearchRules":
+        """The rules of a configured loop; without `limits` a longer prompt is not priced."""
+        bounds = {name: getattr(loop.policy, name) for name in ("max_prompt_tokens", "protected")}
+        return cls(limits=limits or GuardLimits(**bounds), rule=comparison_rule(loop), workers=workers)
 
 
 class _Trial(NamedTuple):
@@ -61,7 +62,7 @@ async def search_policy(
         return _stays(state, "there is no policy in force, and none could be read from the traces")
     if why := nothing_to_learn(state):
         return _stays(state, why)
-    candidates = _screen(await updater.propose(state), baseline, state, rules.max_prompt_tokens)
+    candidates = screen(await updater.propose(state), baseline, state, rules)
     live = {place: c for place, c in enumerate(candidates) if c.status == "not_chosen" and not c.reasons}
     if not live:
         return _stays(state, _none_left(candidates), candidates)
@@ -129,8 +130,8 @@ def _set_aside_of(state: StateActions) -> str:
     )
 
 
-def _screen(
-    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, max_prompt_tokens: int
+def screen(
+    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules
 ) -> tuple[Candidate, ...]:
     """The candidates, with reasons on those that go no further: they change nothing, repeat one, or break a rule."""
     screened: list[Candidate] = []
@@ -143,7 +144,7 @@ def _screen(
         elif twin:
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
-            reasons = check_contract(candidate.actions, baseline, state.samples, max_prompt_tokens=max_prompt_tokens)
+            reasons = check_contract(candidate.actions, baseline, state.samples, limits=rules.limits)
             status = "stopped_by_guard" if reasons else "not_chosen"
             screened.append(candidate.model_copy(update={"status": status, "reasons": tuple(reasons)}))
     return tuple(screened)
@@ -155,12 +156,12 @@ def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule:
     primary = next((c for c in comparisons if c.role == "primary"), None)
     if primary is None or primary.difference is None:
         return _Trial(tried, 0.0, "no sample of the selection split was scored under both policies")
-    guardrails = [c for c in comparisons if c.role == "guardrail" and c.difference is not None]
     objections = [
-        f"{_told(c)}, beyond its margin of {rule.guardrail_margin * c.scale:.2f}"
-        for c in guardrails
-        if (c.difference or 0.0) < -rule.guardrail_margin * c.scale
+        f"{_told(c)}, beyond its margin of {rule.margin(c.evaluator) * c.scale:.2f}"
+        for c in comparisons
+        if c.role != "primary" and (c.difference or 0.0) < -rule.margin(c.evaluator) * c.scale
     ]
+    objections += [f"{c.evaluator} falls in {len(c.fallen)} samples, and it vetoes" for c in comparisons if c.fallen]
     if primary.difference <= 0:
         objections.insert(0, f"{_told(primary)}, which is no gain")
     return _Trial(tried, primary.difference, "; ".join(objections))

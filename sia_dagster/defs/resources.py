@@ -12,7 +12,7 @@ from sia_dagster.adapters.storage import StoragePath, resolve_path, storage_root
 from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.models import TimeWindow
-from sia_dagster.core.ports import EvaluationStore, PolicyStore, TraceSource
+from sia_dagster.core.ports import DecisionStore, EvaluationStore, GateLog, PolicyStore, TraceSource
 from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stores import evaluation_store, trace_source
 
@@ -172,6 +172,18 @@ class Storage(dg.ConfigurableResource["Storage"]):
         from sia_dagster.adapters.policy_files import PolicyFiles
 
         return PolicyFiles(self.path(), loop)
+
+    def decisions(self, loop: str) -> DecisionStore:
+        """What people decided about the loop's candidates."""
+        from sia_dagster.adapters.decision_files import DecisionFiles
+
+        return DecisionFiles(self.path(), loop)
+
+    def gate_log(self, loop: str) -> GateLog:
+        """What the loop's gate remembers between windows."""
+        from sia_dagster.adapters.gate_files import GateFiles
+
+        return GateFiles(self.path(), loop)
 
 
 class Clock(dg.ConfigurableResource["Clock"]):

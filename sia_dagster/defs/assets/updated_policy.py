@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,13 +12,17 @@ from sia_dagster.core.results import PolicyUpdate
 from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES
 from sia_dagster.defs.metadata import outcome_metadata
 from sia_dagster.defs.names import LoopNames
-from sia_dagster.defs.stage import StageSpec, staged
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.wiring.stages import Outcome, search_window
+
+if TYPE_CHECKING:
+    from sia_dagster.core.carrying import Undecided
 
 SPEC = StageSpec(
     stage="updated_policy",
     description="Candidates that the updater proposed from the train split, stopped by the contract guard or "
-    "compared on the selection split; the best goes on, or the policy stays.",
+    "compared on the selection split; the best goes on, or the policy stays. A candidate that the window before could "
+    "not decide goes on first.",
     claims=(
         POLICY_KEEPS_ITS_VARIABLES,
         GUARD_STOPPED_NOTHING,
@@ -28,7 +32,10 @@ SPEC = StageSpec(
         "json",
         "openai",
     ),
-    resources=("model",),
+    resources=(
+        "model",
+        "storage",
+    ),
     upstream=("baseline_state_actions",),
 )
 
@@ -41,12 +48,21 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, baseline_state_actions: StateActions
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            outcome = asyncio.run(search_window(stage.session, baseline_state_actions))
+            carried = _carried(stage, baseline_state_actions)
+            outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried))
             return dg.MaterializeResult(
                 value=outcome.value, metadata=_metadata(outcome), check_results=_claims(outcome.value)
             )
 
     return updated_policy
+
+
+def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
+    """The candidate that an earlier window left open, by what was recorded before this window's end."""
+    from sia_dagster.core.carrying import carried_candidate
+
+    looks = stage.storage.gate_log(stage.names.name).looks(before=stage.window.end)
+    return carried_candidate(looks, state, stage.names.loop.validation)
 
 
 def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
@@ -59,6 +75,7 @@ def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
     return {
         "changed": update.changed,
         "reason": update.reason,
+        **({"carried_from": update.carried.window, "tried_before": update.carried.times} if update.carried else {}),
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_unusable": tried["unusable"],

@@ -1,0 +1,156 @@
+"""A holdout is looked at once: what a look was at, what it found, and what becomes of another try.
+
+A verdict at level alpha errs with that probability once. Trying again on the same conversations, with another
+candidate, another judge or answers drawn anew until they please, errs far more often; so the first look stands.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.evidence import Look
+from sia_dagster.core.models import fingerprint
+from sia_dagster.core.replay import comparison_rule
+from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport, ValidationRow
+from sia_dagster.core.verdict import decide
+
+SECOND_LOOK = "this window's holdout was looked at before"
+"""How the reason of a verdict begins that is none, since the look was taken."""
+_NOT_OF_THE_VERDICT = {"noise_conversations", "carry_windows"}
+_DIGITS = 9
+
+
+def evidence_of(loop: LoopConfig, update: PolicyUpdate, evaluators: Mapping[str, str]) -> str:
+    """Fingerprint of what a verdict is about: both policies, the evaluators' fingerprints by name, and the rules.
+
+    Settings that are the default count as not set, so that a later version's new ones leave old looks as they are.
+    """
+    rules = loop.validation.model_dump(mode="json", exclude=_NOT_OF_THE_VERDICT, exclude_defaults=True)
+    roles = {each.name: [each.margin, each.safety] for each in loop.evaluators}
+    policies = [actions.fingerprint if actions else None for actions in (update.baseline, update.actions)]
+    return fingerprint({"policies": policies, "evaluators": dict(evaluators), "rules": rules, "roles": roles})
+
+
+def result_of(report: ValidationReport) -> str:
+    """Fingerprint of what was found: every score of every row, and every comparison's numbers to nine digits."""
+    return fingerprint(
+        {
+            "rows": [_scores(row) for row in report.rows],
+            "comparisons": [_numbers(comparison) for comparison in report.comparisons],
+        }
+    )
+
+
+def was_tested(report: ValidationReport, loop: LoopConfig) -> bool:
+    """Whether the candidate's gain was tested at all, so that it could have been accepted.
+
+    Void evidence (too few conversations, too many unscored rows, a judge that drifted) is no look: nothing was spent,
+    and the window may be decided once it can be.
+    """
+    if report.candidate is None or report.primary is None:
+        return False
+    decision = decide(
+        report.comparisons,
+        comparison_rule(loop),
+        conversations=report.conversations,
+        candidate_changed=True,
+        slices=report.slices,
+        watch=report.watch,
+    )
+    return not decision.void
+
+
+def look_of(
+    report: ValidationReport, *, evidence: str, evaluators: Mapping[str, str], alpha: float, at: datetime
+) -> Look:
+    """The record of this verdict, which spends all of the window's `alpha`. The report must have been tested.
+
+    A verdict that stops at its first look spends less than alpha, but what it left is nothing that another could use.
+    """
+    if report.baseline is None or report.candidate is None:
+        raise ValueError(f"loop {report.loop}, window {report.window.key}: without a candidate nothing was looked at")
+    primary = report.primary
+    return Look(
+        loop=report.loop,
+        window=report.window,
+        at=at,
+        evidence=evidence,
+        result=result_of(report),
+        alpha_spent=alpha,
+        verdict=report.verdict,
+        baseline=report.baseline,
+        candidate=report.candidate,
+        evaluators=dict(evaluators),
+        difference=primary.difference if primary else None,
+        p_value=primary.p_value if primary else None,
+        conversations=report.conversations,
+        carries_on=report.carries_on,
+        carried=report.carried,
+    )
+
+
+def against(report: ValidationReport, look: Look, standing: Look) -> ValidationReport:
+    """The report, if its look is the one that stands; else an inconclusive one that says first what was looked at.
+
+    Equal evidence with equal numbers is the same look, whenever it was taken: a repeated run gives the same report.
+    """
+    if (look.evidence, look.result, look.verdict) == (standing.evidence, standing.result, standing.verdict):
+        return report
+    told = _drawn_again(standing) if look.evidence == standing.evidence else other_evidence(look, standing)
+    return report.model_copy(
+        update={
+            "verdict": "inconclusive",
+            "reasons": (told, *report.reasons),
+            "samples_needed": None,
+            "carries_on": look.candidate == standing.candidate and standing.carries_on,
+        }
+    )
+
+
+def other_evidence(look: Look, standing: Look) -> str:
+    """Why another try is none, in words: what was looked at, when, what it gave, and what is different now."""
+    changes = {
+        "another candidate": look.candidate != standing.candidate,
+        "another policy in force": look.baseline != standing.baseline,
+        "other evaluators": look.evaluators != standing.evaluators,
+    }
+    different = [what for what, changed in changes.items() if changed] or ["other rules (`validation`)"]
+    return f"{_looked(standing)}. This is {' and '.join(different)}; {_ONCE}"
+
+
+def is_second_look(report: ValidationReport) -> bool:
+    """Whether the report is no verdict, since the window's holdout was used for another one."""
+    return any(reason.startswith(SECOND_LOOK) for reason in report.reasons)
+
+
+_ONCE = (
+    "a holdout is looked at once, since trying again on the same conversations finds gains that are not there: "
+    "the next window decides anew"
+)
+
+
+def _looked(standing: Look) -> str:
+    gain = "" if standing.difference is None else f", difference {standing.difference:+.2f}"
+    return (
+        f"{SECOND_LOOK}, at {standing.at.isoformat(timespec='minutes')}, for the candidate "
+        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {standing.conversations} conversations"
+    )
+
+
+def _drawn_again(standing: Look) -> str:
+    return (
+        f"{_looked(standing)}. It is the same candidate, but the scores are others: answers were drawn again (was the "
+        f"completion store moved or emptied?) or the traces changed; {_ONCE}"
+    )
+
+
+def _scores(row: ValidationRow) -> list[object]:
+    arms = [{each.name: each.score for each in arm.evals} for arm in (row.baseline, row.candidate)]
+    return [row.span_id, row.repeat, *arms]
+
+
+def _numbers(comparison: EvaluatorComparison) -> list[object]:
+    seen = (comparison.difference, comparison.ci_low, comparison.ci_high, comparison.p_value)
+    # Adding 0 makes -0.0 the same as 0.0.
+    rounded = (None if value is None else round(value, _DIGITS) + 0.0 for value in seen)
+    return [comparison.evaluator, comparison.role, comparison.n, *rounded]

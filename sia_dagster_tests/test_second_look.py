@@ -1,0 +1,235 @@
+"""A holdout is looked at once: the same look again is the same verdict, and any other look is none."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.evidence import Carried, Look
+from sia_dagster.core.models import Actions, EvalMetrics, TimeWindow
+from sia_dagster.core.results import (
+    ArmOutcome,
+    EvaluatorComparison,
+    PolicyUpdate,
+    ValidationReport,
+    ValidationRow,
+)
+from sia_dagster.core.second_look import (
+    SECOND_LOOK,
+    against,
+    evidence_of,
+    is_second_look,
+    look_of,
+    other_evidence,
+    result_of,
+    was_tested,
+)
+from sia_dagster.core.watch_results import JudgeWatch
+
+WINDOW = TimeWindow(key="2026-09-28", start=datetime(2026, 9, 28, tzinfo=UTC), end=datetime(2026, 10, 5, tzinfo=UTC))
+OLD, NEW = Actions(system_prompt="Be polite.", model="app"), Actions(system_prompt="Be polite and brief.", model="app")
+EVALUATORS = {"correctness": "f", "is_brief": "g"}
+AT = WINDOW.end + timedelta(hours=3)
+
+
+def loop(**validation: Any) -> LoopConfig:
+    judge = {"name": "correctness", "kind": "llm_classify", "model": "m", "template": "{output}", "rails": "0..1"}
+    brief = {"name": "is_brief", "kind": "code", "function": "package.checks:is_brief"}
+    return LoopConfig.model_validate(
+        {
+            "name": "desk",
+            "traces": {"source": "local", "path": "traces"},
+            "start": "2026-09-28",
+            "evaluators": [judge, {**brief, **validation.pop("brief", {})}],
+            "policy": {"model": "optimizer"},
+            "validation": {"primary": "correctness", **validation},
+        }
+    )
+
+
+def update(**changes: Any) -> PolicyUpdate:
+    entry = {"loop": "desk", "window": WINDOW, "baseline": OLD, "actions": NEW, "changed": True}
+    return PolicyUpdate.model_validate({**entry, **changes})
+
+
+def row(number: int, new: float | None = 1.0) -> ValidationRow:
+    def arm(score: float | None) -> ArmOutcome:
+        return ArmOutcome(output="An answer.", evals=(EvalMetrics(name="correctness", score=score),))
+
+    return ValidationRow(span_id=f"s{number}", conversation_id=f"c{number}", baseline=arm(0.0), candidate=arm(new))
+
+
+def report(rows: int = 8, **changes: Any) -> ValidationReport:
+    compared = EvaluatorComparison(
+        evaluator="correctness",
+        role="primary",
+        n=rows,
+        samples=rows,
+        baseline_mean=0.0,
+        candidate_mean=1.0,
+        difference=1.0,
+        ci_low=0.4,
+        ci_high=1.0,
+        p_value=0.004,
+        alpha=0.0096,
+    )
+    entry = {
+        "loop": "desk",
+        "window": WINDOW,
+        "verdict": "inconclusive",
+        "reasons": ("correctness rose", "is_brief is not protected"),
+        "baseline": OLD,
+        "candidate": NEW,
+        "conversations": rows,
+        "comparisons": (compared,),
+        "rows": tuple(row(number) for number in range(rows)),
+        "carries_on": True,
+        "samples_needed": 90,
+    }
+    return ValidationReport.model_validate({**entry, **changes})
+
+
+def look(of: ValidationReport | None = None, **changes: Any) -> Look:
+    facts = {"evidence": "e", "evaluators": EVALUATORS, "alpha": 0.0096, "at": AT}
+    return look_of(of or report(), **{**facts, **changes})
+
+
+def test_evidence_is_both_policies_the_evaluators_and_the_rules() -> None:
+    known = evidence_of(loop(), update(), EVALUATORS)
+    others = [
+        evidence_of(loop(), update(actions=OLD), EVALUATORS),
+        evidence_of(loop(), update(baseline=NEW), EVALUATORS),
+        evidence_of(loop(), update(baseline=None), EVALUATORS),
+        evidence_of(loop(), update(), {**EVALUATORS, "correctness": "another"}),
+        evidence_of(loop(min_effect=0.03), update(), EVALUATORS),
+        evidence_of(loop(pool_windows=0), update(), EVALUATORS),
+        evidence_of(loop(repeats=3), update(), EVALUATORS),
+        evidence_of(loop(brief={"margin": 0.1}), update(), EVALUATORS),
+        evidence_of(loop(brief={"safety": True}), update(), EVALUATORS),
+    ]
+    assert len({known, *others}) == len(others) + 1
+
+
+def test_evidence_is_not_how_it_was_found_nor_what_changes_no_verdict() -> None:
+    known = evidence_of(loop(), update(), EVALUATORS)
+    carried = update(carried=Carried(window="w", times=2), reason="again")
+    assert evidence_of(loop(), carried, dict(reversed(EVALUATORS.items()))) == known
+    assert evidence_of(loop(noise_conversations=0, carry_windows=2), update(), EVALUATORS) == known
+
+
+def test_a_setting_that_says_the_default_is_no_other_rule() -> None:
+    assert evidence_of(loop(alpha=0.05, looks=2), update(), EVALUATORS) == evidence_of(loop(), update(), EVALUATORS)
+
+
+def test_the_result_is_every_score_and_every_number() -> None:
+    known = report()
+    another = (*known.rows[:-1], row(7, 0.0))
+    unscored = (*known.rows[:-1], row(7, None))
+    p = (known.comparisons[0].model_copy(update={"p_value": 0.005}),)
+    changed = [report(rows=7), report(rows=8, comparisons=p)]
+    changed += [known.model_copy(update={"rows": rows}) for rows in (another, unscored)]
+    assert len({result_of(each) for each in [known, *changed]}) == len(changed) + 1
+
+
+def test_the_result_is_not_words_nor_what_it_cost() -> None:
+    said = report(reasons=("otherwise",), samples_needed=None)
+    told = tuple(
+        each.model_copy(update={"candidate": each.candidate.model_copy(update={"output": "Said otherwise."})})
+        for each in said.rows
+    )
+    assert result_of(said.model_copy(update={"rows": told})) == result_of(report())
+
+
+@given(st.floats(-1, 1, allow_nan=False))
+def test_the_last_bits_of_a_number_are_no_other_result(value: float) -> None:
+    def with_gain(gain: float) -> ValidationReport:
+        return report(comparisons=(report().comparisons[0].model_copy(update={"difference": gain}),))
+
+    rounded = round(value, 9)
+    assert result_of(with_gain(rounded)) == result_of(with_gain(rounded + 1e-13))
+
+
+def test_a_look_says_what_was_found_of_what() -> None:
+    carried = Carried(window="2026-09-21", times=1)
+    found = look(report(carried=carried))
+    assert (found.loop, found.window, found.at, found.alpha_spent) == ("desk", WINDOW, AT, 0.0096)
+    assert (found.baseline, found.candidate, found.evaluators) == (OLD, NEW, EVALUATORS)
+    assert (found.verdict, found.difference, found.p_value, found.conversations) == ("inconclusive", 1.0, 0.004, 8)
+    assert (found.carries_on, found.carried) == (True, carried)
+
+
+@pytest.mark.parametrize("changes", [{"candidate": None}, {"baseline": None}])
+def test_without_policies_there_is_no_look(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="loop desk, window 2026-09-28: without a candidate"):
+        look(report(**changes))
+
+
+def test_a_look_without_a_comparison_has_no_numbers() -> None:
+    found = look(report(comparisons=()))
+    assert (found.difference, found.p_value) == (None, None)
+    assert "difference" not in other_evidence(look(), found)
+
+
+def test_the_same_look_again_gives_the_same_report() -> None:
+    again = report()
+    assert against(again, look(again, at=AT + timedelta(days=400)), look()) is again
+
+
+def test_scores_that_were_drawn_again_are_no_verdict() -> None:
+    drawn = report(rows=7, verdict="accept", carries_on=False)
+    found = against(drawn, look(drawn), look())
+    assert found.verdict == "inconclusive"
+    assert found.reasons[0].startswith(
+        f"{SECOND_LOOK}, at 2026-10-05T03:00+00:00, for the candidate {NEW.fingerprint}: inconclusive, "
+        "difference +1.00, 8 conversations. It is the same candidate, but the scores are others"
+    )
+    assert found.reasons[1:] == drawn.reasons
+    assert found.samples_needed is None
+    assert found.carries_on, "what the first look left open goes on as it left it"
+    assert is_second_look(found)
+    assert not is_second_look(drawn)
+
+
+def test_another_verdict_from_equal_numbers_is_none_either() -> None:
+    decided = report(verdict="accept")
+    assert against(decided, look(decided), look()).verdict == "inconclusive"
+
+
+def test_what_is_different_is_named() -> None:
+    first = look()
+    third = Actions(system_prompt="Be terse.", model="app")
+    cases = {
+        "This is another candidate;": look(report(candidate=third), evidence="o"),
+        "This is another policy in force;": look(report(baseline=third), evidence="o"),
+        "This is other evaluators;": look(evaluators={}, evidence="o"),
+        "This is another candidate and other evaluators;": look(report(candidate=third), evaluators={}, evidence="o"),
+        "This is other rules (`validation`);": look(evidence="o"),
+    }
+    for words, second in cases.items():
+        told = other_evidence(second, first)
+        assert words in told
+        assert told.startswith(SECOND_LOOK)
+        assert told.endswith("the next window decides anew")
+
+
+def test_another_candidate_does_not_go_on_for_the_first() -> None:
+    other = report(candidate=Actions(system_prompt="Be terse.", model="app"))
+    found = against(other, look(other, evidence="o"), look())
+    assert (found.verdict, found.carries_on) == ("inconclusive", False)
+
+
+def test_only_what_could_have_been_accepted_was_tested() -> None:
+    assert was_tested(report(), loop())
+    assert was_tested(report(verdict="accept"), loop())
+    assert not was_tested(report(candidate=None), loop())
+    assert not was_tested(report(comparisons=()), loop())
+    few = report().comparisons[0].model_copy(update={"n": 3})
+    assert not was_tested(report(comparisons=(few,)), loop())
+    unscored = report().comparisons[0].model_copy(update={"unscored": 7})
+    assert not was_tested(report(comparisons=(unscored,)), loop())
+    assert was_tested(report(comparisons=(unscored,)), loop(max_unscored_share=0.9))
+    drifted = (JudgeWatch(evaluator="correctness", fingerprint="f", drifted=True),)
+    assert not was_tested(report(watch=drifted), loop())
