@@ -13,6 +13,7 @@ COMMANDS = {
     "check": "Check configuration, credentials, traces and cost before a run.",
     "demo": "Run the whole loop over simulated weeks: no account, no key.",
     "init": "Write a commented sia.yaml.",
+    "judge": "List judges and how steady they are, and reset their anchors.",
     "policy": "List, show, compare, promote, publish and roll back policies.",
     "report": "Show a window's report.",
     "run": "Run a window of a loop, with a progress bar.",

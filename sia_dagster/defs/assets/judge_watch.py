@@ -1,0 +1,115 @@
+"""`judge_watch`: whether the judges still judge as they did, and by what they should."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.span_table import SampledSpans
+from sia_dagster.core.models import Sample
+from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
+from sia_dagster.defs.claims import JUDGES_ARE_FAIR, JUDGES_ARE_STEADY
+from sia_dagster.defs.metadata import outcome_metadata, present
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.stages import Outcome, eval_constants
+from sia_dagster.wiring.watching import remember, watch_window
+
+SPEC = StageSpec(
+    stage="judge_watch",
+    description="Every judge of the loop on frozen outputs that it judged before, its agreement with people, and "
+    "probes: the labels in another order, the answer made longer. Functions are not watched.",
+    claims=(
+        JUDGES_ARE_STEADY,
+        JUDGES_ARE_FAIR,
+    ),
+    io="documents",
+    kinds=(
+        "json",
+        "openai",
+        "scipy",
+    ),
+    resources=(
+        "model",
+        "storage",
+        "clock",
+    ),
+    upstream=(
+        "traces",
+        "eval_results",
+    ),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names)
+    def judge_watch(
+        context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
+    ) -> dg.MaterializeResult[Any]:
+        with staged(names, context) as stage:
+            samples = _judged(stage, traces, eval_results.to_dict("records"))
+            log = stage.storage.gate_log(names.name)
+            outcome = asyncio.run(watch_window(stage.session, samples, log))
+            found = tuple(watched.judge for watched in outcome.value)
+            report = JudgeReport(loop=names.name, window=stage.window, judges=found)
+            remember(log, report, outcome.value, stage.clock.time(stage.window))
+            return dg.MaterializeResult(
+                value=report, metadata=_metadata(report, outcome), check_results=_claims(report)
+            )
+
+    return judge_watch
+
+
+def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> tuple[Sample, ...]:
+    """The window's samples with what the evaluators of today said of them. Raises EvaluatorError for others."""
+    from sia_dagster.core.evaluation import check_fingerprints, evals_from_rows
+    from sia_dagster.core.openinference.samples import samples_from_rows
+
+    constants = eval_constants(stage.names.loop, stage.names.folder)
+    check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
+    evals = evals_from_rows(eval_rows)
+    samples = samples_from_rows(traces.rows).samples
+    return tuple(sample.model_copy(update={"evals": evals.get(sample.span_id, ())}) for sample in samples)
+
+
+def _metadata(report: JudgeReport, outcome: Outcome[Any]) -> dict[str, Any]:
+    from sia_dagster.reports.judges import changed_table, judges_table, probes_table
+
+    numbers = {name: value for judge in report.judges for name, value in _numbers(judge).items()}
+    return {
+        "judges": dg.MetadataValue.md(judges_table(report)),
+        **numbers,
+        "anchors_judged_otherwise": dg.MetadataValue.md(changed_table(outcome.value)),
+        "probes": dg.MetadataValue.md(probes_table(report)),
+        "anchors_frozen": sum(len(watched.frozen) for watched in outcome.value),
+        **outcome_metadata(outcome),
+    }
+
+
+def _numbers(judge: JudgeWatch) -> dict[str, float]:
+    """What plots over the windows."""
+    name = judge.evaluator
+    values = {
+        f"shift_{name}": judge.shift,
+        f"disagreement_{name}": judge.disagreement,
+        f"noise_{name}": judge.noise,
+        f"kappa_{name}": judge.kappa,
+        **{f"{probe.kind}_shift_{name}": probe.shift for probe in judge.probes},
+    }
+    rounded = {key: round(value, 6) for key, value in present(values).items()}
+    return {**rounded, f"anchors_{name}": judge.anchors, f"windows_not_steady_{name}": len(judge.since)}
+
+
+def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.core.judge_watch import could_be_watched
+    from sia_dagster.reports.judges import fair_sentence, steady_sentence
+
+    steady = all(could_be_watched(judge) and not judge.drifted for judge in report.judges)
+    biased = any(probe.biased for judge in report.judges for probe in judge.probes)
+    return [
+        JUDGES_ARE_STEADY.holds(steady, steady_sentence(report)),
+        JUDGES_ARE_FAIR.holds(not biased, fair_sentence(report)),
+    ]
