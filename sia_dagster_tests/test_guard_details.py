@@ -1,10 +1,11 @@
 """The guard stops what one trace brought in, however short, and lets ordinary instructions pass."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard._things import is_thing
 from sia_dagster.core.models import Actions, Message, Sample
 from sia_dagster.demo.application import BASE_POLICY, answer
 from sia_dagster.demo.customers import inquiry
@@ -72,11 +73,22 @@ def test_a_name_in_small_letters_stops_and_ordinary_words_become_a_heading() -> 
     assert stopped(added("## The Order Number\nAsk for the Order Number."), samples=samples) == ""
 
 
+def test_words_for_things_are_no_names_of_people_or_streets() -> None:
+    people = "smith baker cook taylor brown young bill mark rose june grace frank price page king hill street road lane"
+    assert [word for word in people.split() if is_thing(word)] == []
+    assert [
+        word for word in ["password", "passwords", "manager", "grüße", "friday", "wool"] if not is_thing(word)
+    ] == []
+    samples = [sample("I forgot it at the Sales Desk of Rain Jackets, says Anna Baker")]
+    assert stopped(added("The Sales Desk sells Rain Jackets."), samples=samples) == ""
+    assert "the name" in stopped(added("Ask Anna Baker first."), samples=samples)
+
+
 def test_what_much_of_the_traffic_says_belongs_to_nobody() -> None:
-    line = "Close with: The Message Desk."
-    assert "the name" in stopped(added(line), samples=said_by(2, "Yours, The Message Desk"))
-    assert stopped(added(line), samples=said_by(3, "Yours, The Message Desk")) == ""
-    rare = [*said_by(3, "Yours, The Message Desk"), *said_by(40, "Hello")[3:]]
+    line = "Close with: The Garden Friends."
+    assert "the name" in stopped(added(line), samples=said_by(2, "Yours, The Garden Friends"))
+    assert stopped(added(line), samples=said_by(3, "Yours, The Garden Friends")) == ""
+    rare = [*said_by(3, "Yours, The Garden Friends"), *said_by(40, "Hello")[3:]]
     assert "the name" in stopped(added(line), samples=rare)
 
 
@@ -164,10 +176,11 @@ def test_what_the_demos_optimizer_writes_passes(shop: list[Sample], line: str) -
 
 @given(st.integers(10**3, 10**8 - 1), st.text("abc xyz,.!?", max_size=20), st.text("abc xyz,.!?", max_size=20))
 def test_no_number_of_a_sample_gets_through(number: int, before: str, after: str) -> None:
+    assume(len(str(number).rstrip("0")) > 2 and str(number) not in "1234567890 2025 2026 2027")
     given = sample(f"{before} {number} {after}")
     assert "copied detail" in stopped(added(f"{after} {number} {before}"), samples=[given])
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_no_text_breaks_the_search_for_details(text: str, other: str) -> None:
-    check_contract(Actions(system_prompt=text), BASE, [sample(other), sample(text)], max_prompt_tokens=10_000)
+    check_contract(Actions(system_prompt=text), BASE, [sample(other), sample(text)])

@@ -3,41 +3,65 @@
 A candidate that breaks a rule is rejected, never repaired: what came with the fault may be worse than the fault.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from sia_dagster.core.guard._contract import keeps_form, keeps_length, keeps_tools
-from sia_dagster.core.guard._copying import copies_no_sample
-from sia_dagster.core.guard._details import repeats_no_capitals, repeats_no_name, repeats_no_number
+from sia_dagster.core.guard._addresses import holds_no_address
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._contract import keeps_form, keeps_tools
+from sia_dagster.core.guard._copying import copies_no_sample, follows_no_trace
+from sia_dagster.core.guard._hidden import holds_nothing_hidden
 from sia_dagster.core.guard._islands import keeps_islands
-from sia_dagster.core.guard._leaks import holds_no_address, holds_no_personal_detail, holds_no_secret
+from sia_dagster.core.guard._length import keeps_cost, keeps_length
+from sia_dagster.core.guard._limits import GuardLimits
+from sia_dagster.core.guard._names import repeats_no_capitals, repeats_no_name
+from sia_dagster.core.guard._numbers import repeats_no_code, repeats_no_number
 from sia_dagster.core.guard._orders import holds_no_order
+from sia_dagster.core.guard._personal import holds_no_personal_detail
+from sia_dagster.core.guard._protected import keeps_protected, missing_passages
+from sia_dagster.core.guard._secrets import holds_no_secret
+from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.guard._variables import keeps_variables
 from sia_dagster.core.models import Actions, Sample
 
-__all__ = ["check_contract", "keeps_variables"]
+__all__ = ["GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
+
+
+def _keeps_variables(case: Case) -> str | None:
+    return keeps_variables(case.candidate, case.baseline, case.traffic)
+
+
+RULES: Final[tuple[Callable[[Case], str | None], ...]] = (
+    _keeps_variables,
+    keeps_islands,
+    keeps_form,
+    keeps_tools,
+    keeps_protected,
+    keeps_length,
+    keeps_cost,
+    copies_no_sample,
+    follows_no_trace,
+    repeats_no_number,
+    repeats_no_code,
+    repeats_no_name,
+    repeats_no_capitals,
+    holds_no_personal_detail,
+    holds_no_secret,
+    holds_no_address,
+    holds_no_order,
+    holds_nothing_hidden,
+)
 
 
 def check_contract(
-    candidate: Actions, baseline: Actions, samples: Sequence[Sample], *, max_prompt_tokens: int
+    candidate: Actions, baseline: Actions, samples: Sequence[Sample], *, limits: GuardLimits | None = None
 ) -> tuple[str, ...]:
     """Why `candidate` may not be tried, one sentence a broken rule; empty when it keeps the contract.
 
-    `samples` are those whose text the updater saw, or more: none of it may stand in the candidate. Text that is
-    already in the baseline is never held against a candidate.
+    Each sentence says what was found and where it came from: of the policy in force what was lost, of a text that is
+    new the sample that says it and who said it there, or that none does. `samples` are those whose text the updater
+    saw, or more: none of it may stand in the candidate. Text that is already in the baseline is never held against a
+    candidate.
     """
-    reasons = (
-        keeps_variables(candidate, baseline),
-        keeps_islands(candidate, baseline),
-        keeps_form(candidate, baseline),
-        keeps_tools(candidate, baseline),
-        keeps_length(candidate, baseline, max_prompt_tokens),
-        copies_no_sample(candidate, baseline, samples),
-        repeats_no_number(candidate, baseline, samples),
-        repeats_no_name(candidate, baseline, samples),
-        repeats_no_capitals(candidate, baseline, samples),
-        holds_no_personal_detail(candidate, baseline),
-        holds_no_secret(candidate, baseline),
-        holds_no_address(candidate, baseline),
-        holds_no_order(candidate, baseline),
-    )
-    return tuple(reason for reason in reasons if reason)
+    case = Case(candidate, baseline, Traffic.of(samples), limits or GuardLimits())
+    return tuple(reason for rule in RULES if (reason := rule(case)))

@@ -1,72 +1,109 @@
-"""What the application relies on besides variables: the output's form, the tools, the prompt's length."""
+"""What the application relies on besides variables: the output's form and the tools."""
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
+from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import shown
-from sia_dagster.core.models import Actions
-from sia_dagster.core.tokens import estimate_tokens
 
-TOOL_PARAMETERS = ("tools", "tool_choice", "functions", "function_call", "parallel_tool_calls")
+FORM_PARAMETERS: Final = ("response_format", "text", "modalities", "n", "stop")
+TOOL_PARAMETERS: Final = (
+    "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "web_search_options", "tool_config",
+)  # fmt: skip
 _FENCED = re.compile(r"```.*?```", re.DOTALL)
-_KEY = re.compile(r"""["'][^"'\n]+["']\s*:""")
-_FORMAT = re.compile(r"\b(JSONL?|XML|YAML|CSV)\b", re.IGNORECASE)
+_KEY = re.compile(r"""["']([^"'\n]+)["']\s*:""")
+_NAMES = r"(?<![.\w])(?:JSONL?|XML|YAML|CSV)\b"
+_FORMAT = re.compile(_NAMES, re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?;:\n\u3002\uff01\uff1f]*" + _NAMES + r"[^.!?;\n\u3002\uff01\uff1f]*", re.IGNORECASE)
+_UNDONE = r"\b(?:forget|fail|but|except|other than|anything|hesitate|miss)\b"
+_NOT = re.compile(
+    r"(?:\b(?:no|not|never|nor|without|instead of|avoid|unless|kein\w*|nicht|nie\w*|ohne|pas|jamais|sans|nunca|jam[aá]s"
+    r"|sin|non|senza|mai|niet|geen|nooit|n[aã]o|sem)\b|n['\u2019]t\b)"
+    rf"(?:(?!{_UNDONE})[^.\n])*?{_NAMES}|\u306a\u3044|\u4e0d",
+    re.IGNORECASE,
+)
+_OUTPUT = re.compile(
+    r"\b(?:answer|respon[ds]|repl[yi]|return|output|give|writ|produc|format|emit|print|generat|provid|render|convert|encod"
+    r"|serial|wrap|put|send|message|say|speak|antwort|gib|geben|ausgab|schreib|r[eé]pon|renvo|sorti"
+    r"|donn|[eé]cri|devuelv|salida|escrib|rispond|scriv|geef|schrijf)"
+    rf"|\b(?:use\s+(?:\w+\s+){{0,2}}|only\s+){_NAMES}|{_NAMES}\s+only\b|\u51fa\u529b|\u8fd4|\u7b54|\u8f93|\u8f38",
+    re.IGNORECASE,
+)
+_FEW: Final = 3
+"""A line of no more words that names a format ("XML please") asks for it."""
 
 
-def keeps_form(candidate: Actions, baseline: Actions) -> str | None:
+def keeps_form(case: Case) -> str | None:
     """Why the output may come in another form than the application parses; None if it should not.
 
-    `response_format` stays; so do, letter for letter, the prompt's fenced blocks and JSON skeletons; and the machine
-    formats that the prompt names (JSON, XML, YAML, CSV) are the same ones.
+    The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. No
+    machine format (JSON, XML, YAML, CSV) that the prompt names goes, and no other is asked for; one that is only
+    spoken of ("customers send CSV files", "never JSON") is none. A new JSON example has the keys that the policy names.
     """
-    if candidate.parameters.get("response_format") != baseline.parameters.get("response_format"):
-        return "output format: the candidate changes the parameter response_format"
-    if lost := next((block for block in _blocks(baseline.system_prompt) if block not in candidate.system_prompt), None):
-        return f"output format: the candidate changes or drops the block {shown(lost)}"
-    old, new = _formats(baseline), _formats(candidate)
-    if old != new:
-        return f"output format: the policy speaks of {_named(old)}, the candidate of {_named(new)}"
-    return None
-
-
-def keeps_tools(candidate: Actions, baseline: Actions) -> str | None:
-    """Why the model could call other tools, or call them otherwise, than the application serves; None if not."""
-    if candidate.tools != baseline.tools:
-        return "tools: the candidate changes the tools"
-    for name in TOOL_PARAMETERS:
+    candidate, baseline = case.candidate, case.baseline
+    for name in FORM_PARAMETERS:
         if candidate.parameters.get(name) != baseline.parameters.get(name):
-            return f"tools: the candidate changes the parameter {name}"
+            return f"output format: the candidate changes the parameter {name} of the policy in force"
+    if lost := next((block for block in _blocks(baseline.system_prompt) if block not in candidate.system_prompt), None):
+        return f"output format: the candidate changes or drops the block {shown(lost)} of the policy in force"
+    if dropped := _formats(baseline.system_prompt) - _formats(candidate.system_prompt):
+        return f"output format: the policy in force speaks of {_named(dropped)}, the candidate does not"
+    return _asks_for_another(case) or _adds_keys(case)
+
+
+def keeps_tools(case: Case) -> str | None:
+    """Why the model could call other tools, or call them otherwise, than the application serves; None if not."""
+    if case.candidate.tools != case.baseline.tools:
+        return "tools: the candidate changes the tools of the policy in force"
+    for name in TOOL_PARAMETERS:
+        if case.candidate.parameters.get(name) != case.baseline.parameters.get(name):
+            return f"tools: the candidate changes the parameter {name} of the policy in force"
     return None
 
 
-def keeps_length(candidate: Actions, baseline: Actions, max_prompt_tokens: int) -> str | None:
-    """Why the prompt is too long or gone; None if it is neither."""
-    if baseline.system_prompt.strip() and not candidate.system_prompt.strip():
-        return "length: the candidate's prompt is empty"
-    tokens = estimate_tokens(candidate.system_prompt)
-    if tokens > max_prompt_tokens:
-        return f"length: about {tokens} tokens, and policy.max_prompt_tokens allows {max_prompt_tokens}"
+def _asks_for_another(case: Case) -> str | None:
+    old = _formats(case.baseline.system_prompt)
+    for match in _SENTENCE.finditer(case.text):
+        new, said = _formats(match[0]) - old, match[0]
+        asked = _OUTPUT.search(said) or len(said.split()) <= _FEW
+        if new and asked and not _NOT.search(said):
+            return f"output format: the candidate asks for {_named(new)} ({shown(said)}), {case.traffic.origin(said)}"
+    return None
+
+
+def _adds_keys(case: Case) -> str | None:
+    known = set(re.findall(r"\w+", case.baseline.system_prompt.casefold()))
+    old = set(_blocks(case.baseline.system_prompt))
+    for block in _skeletons(case.candidate.system_prompt):
+        for key in _KEY.findall(block) if block not in old else ():
+            if not known.issuperset(re.findall(r"\w+", key.casefold())):
+                origin = case.traffic.origin(key)
+                return f"output format: the key {shown(key)} is none of the policy in force, {origin}"
     return None
 
 
 def _blocks(prompt: str) -> Iterator[str]:
     """Fenced blocks, and outside of them balanced braces that hold a quoted key."""
     yield from (match[0] for match in _FENCED.finditer(prompt))
-    rest = _FENCED.sub("", prompt)
+    yield from _skeletons(_FENCED.sub("", prompt))
+
+
+def _skeletons(text: str) -> Iterator[str]:
     depth, start = 0, 0
-    for index, character in enumerate(rest):
+    for index, character in enumerate(text):
         if character == "{":
             start = index if depth == 0 else start
             depth += 1
         elif character == "}" and depth:
             depth -= 1
-            if depth == 0 and _KEY.search(rest, start, index):
-                yield rest[start : index + 1]
+            if depth == 0 and _KEY.search(text, start, index):
+                yield text[start : index + 1]
 
 
-def _formats(actions: Actions) -> set[str]:
-    return {match[0].upper() for match in _FORMAT.finditer(actions.system_prompt)}
+def _formats(text: str) -> set[str]:
+    return {match[0].upper() for match in _FORMAT.finditer(text)}
 
 
 def _named(formats: set[str]) -> str:
-    return ", ".join(sorted(formats)) or "no machine format"
+    return ", ".join(sorted(formats))

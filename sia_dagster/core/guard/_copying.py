@@ -2,40 +2,89 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from sia_dagster.core.guard._text import plain, plain_text, said_in, shown
-from sia_dagster.core.models import Actions, Sample
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import shown
+from sia_dagster.core.guard._traffic import FROM_OUTSIDE, Told, Traffic
 
 WORDS = 8
 """In a row, the same in candidate and sample: no chance, and still short of most sentences."""
 CHARACTERS = 16
 """The same for scripts that put no spaces between words (Chinese, Japanese, Thai, Khmer, Lao, Burmese)."""
+SENTENCE: Final = 4
+"""Words of the shortest sentence that is taken for somebody's instruction; `UNSPACED` characters without spaces."""
+UNSPACED: Final = 8
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
+_SENTENCE: Final = re.compile(r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u300c\u300d\u061f]+)([?\u061f]?)")
+
+Words = tuple[str, ...]
 
 
-def copies_no_sample(candidate: Actions, baseline: Actions, samples: Sequence[Sample]) -> str | None:
-    """The first sample with eight words in a row that the candidate holds and the baseline does not; None if none.
+def copies_no_sample(case: Case) -> str | None:
+    """The first text with eight words in a row that the candidate holds and the baseline does not; None if none.
 
     Case, punctuation and line breaks do not hide a copy.
     """
-    new = set(_shingles(plain_text(candidate))) - set(_shingles(plain_text(baseline)))
-    if not new:
-        return None
-    for sample in samples:
-        for text in said_in(sample):
-            if copied := next((shingle for shingle in _shingles(text) if shingle in new), None):
-                return f"copied text: {shown(' '.join(copied))} is what sample {sample.span_id} says"
+    new = set(_shingles(case.text)) - set(_shingles(case.known))
+    for told in case.traffic.told if new else ():
+        if copied := next((shingle for shingle in _shingles(told.text) if shingle in new), None):
+            return f"copied text: {shown(' '.join(copied))}, {told.place}"
     return None
 
 
-def _shingles(text: str) -> Iterator[tuple[str, ...]]:
+def follows_no_trace(case: Case) -> str | None:
+    """The first new sentence of four to seven words that somebody wrote in a trace; None if none.
+
+    In whatever language: what a user, a tool or a variable says as a sentence of its own, and few conversations say,
+    is no instruction of the application's. Questions give none. One of four words stops a candidate that has it as a
+    sentence of its own, a longer one anywhere. Longer ones than these are copied text.
+    """
+    spoken = {words for words, _ in _sentences(case.text)}
+    parts = {run for words in spoken for length in range(SENTENCE + 1, WORDS) for run in _runs(words, length)}
+    known = {words for words, _ in _sentences(case.known)}
+    found = _first_sayers((spoken | parts) - known, case.traffic)
+    for words, told in found.items():
+        if not _within(words, known):
+            return f"instruction from a trace: {shown(' '.join(words))}, {told.place}"
+    return None
+
+
+def _first_sayers(new: set[Words], traffic: Traffic) -> dict[Words, Told]:
+    """Who said each of these sentences first, of those that few conversations say."""
+    first: dict[Words, Told] = {}
+    holders: dict[Words, set[str]] = {}
+    for told in traffic.told if new else ():
+        for words, is_question in _sentences(told.text) if told.who in FROM_OUTSIDE else ():
+            if words in new and not is_question:
+                first.setdefault(words, told)
+                holders.setdefault(words, set()).add(told.conversation)
+    return {words: told for words, told in first.items() if traffic.few(holders[words])}
+
+
+def _within(words: Words, sentences: Iterable[Words]) -> bool:
+    return any(words in set(_runs(known, len(words))) for known in sentences)
+
+
+def _sentences(text: str) -> Iterator[tuple[Words, bool]]:
+    """Each sentence as folded words (of unspaced scripts as one word), and whether it asks something."""
+    for said, mark in _SENTENCE.findall(text.casefold()):
+        words = tuple(_WORD.findall(said))
+        unspaced = "".join(_UNSPACED.findall(said))
+        if len(unspaced) >= UNSPACED:
+            yield (unspaced,), bool(mark)
+        elif len(words) >= SENTENCE:
+            yield words, bool(mark)
+
+
+def _shingles(text: str) -> Iterator[Words]:
     """Runs of `WORDS` words, and of `CHARACTERS` characters of unspaced scripts."""
-    folded = plain(text).casefold()
+    folded = text.casefold()
     yield from _runs(_WORD.findall(folded), WORDS)
     for unspaced in _UNSPACED.findall(folded):
         yield from ((run,) for run in map("".join, _runs(unspaced, CHARACTERS)))
 
 
-def _runs(items: Sequence[str], length: int) -> Iterable[tuple[str, ...]]:
+def _runs(items: Sequence[str], length: int) -> Iterator[Words]:
     return zip(*(items[start:] for start in range(length)), strict=False)

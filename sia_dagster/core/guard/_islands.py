@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import shown
 from sia_dagster.core.models import Actions
 
@@ -12,16 +13,17 @@ _RECOVERED: Final = re.compile(r"value\d*_\d+")
 """How a recovered template names what it does not know the names of."""
 
 
-def keeps_islands(candidate: Actions, baseline: Actions) -> str | None:
+def keeps_islands(case: Case) -> str | None:
     """Why the candidate may write into what the application fills in; None if it does not.
 
     A template recovered from filled prompts can be finer than the application's own: what is the same in all values
     is taken for its text. So the few words or signs between two slots stay, with both slots around them. Of templates
     that were recorded the names of the variables are known, and the text is the template's.
     """
-    if not baseline.variables or not all(_RECOVERED.fullmatch(name) for name in baseline.variables):
+    variables = case.baseline.variables
+    if not variables or not all(_RECOVERED.fullmatch(name) for name in variables):
         return None
-    lost = next((text for text in _islands(baseline) if text not in candidate.system_prompt), None)
+    lost = next((text for text in _islands(case.baseline) if text not in case.candidate.system_prompt), None)
     return None if lost is None else f"template variables: the candidate parts or changes {shown(lost)}"
 
 

@@ -1,35 +1,66 @@
-"""No order that a trace gave: a policy that tells models to drop their instructions, or that forges our markers."""
+"""No order to drop instructions in a prompt, and no marker that frames text for models."""
 
 import re
+from typing import Final
 
-from sia_dagster.core.guard._text import is_invisible, new_matches, raw_text, shown
-from sia_dagster.core.models import Actions
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import shown
 
 _DROP = r"\b(?:ignor\w*|disregard\w*|forget\w*|overrid\w*|bypass\w*|(?:do not|don't|stop) (?:follow|obey)\w*)\b"
-_OVERRIDE = re.compile(
-    rf"{_DROP}[^.\n]{{0,40}}?\b(?:above|previous|prior|earlier|preceding|foregoing|former|original|system|developer)\b"
+_OTHERS = r"(?:request|attempt|question|demand|wish|tr(?:y|ies|ying)\b|someone|anyone|people|user|customer)"
+_OVERRIDE: Final = re.compile(
+    rf"{_DROP}(?:(?!{_OTHERS})[^.\n]){{0,40}}?"
+    r"\b(?:above|previous|prior|earlier|preceding|foregoing|former|original|system|developer)\b"
     r"[^.\n]{0,30}?\b(?:instruction|prompt|rule|direction|guideline|command|polic)\w*"
-    rf"|{_DROP}\s+(?:(?:the|all|everything|anything|of|that|is|was|said|written)\s+)*(?:above|foregoing)\b",
+    rf"|{_DROP}(?:(?!{_OTHERS})[^.\n]){{0,20}}?\b(?:instruction|prompt|rule|direction|guideline|command)s?\s+"
+    r"(?:(?:that|which|are|is|was|were|came|stand)\s+)*(?:above|before|so far)\b"
+    rf"|{_DROP}\s+(?:(?:the|all|everything|anything|of|that|is|was|said|written)\s+)*(?:above|foregoing|before)\b",
     re.IGNORECASE,
 )
-_MARKER = re.compile(
-    r"<<<\s*\w+[^\n]{0,40}|\b\w+[ \t]+\w+[ \t]*>>>|<\|[^|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant)>",
+_DEFENCE: Final = re.compile(
+    r"\b(?:never|do not|don't|refuse to|decline to)\s+(?:follow|obey|comply|act on|carry out|execute|accept)\b"
+    r"[^.\n]*\bto\s+$",
     re.IGNORECASE,
+)
+_FOREIGN: Final = re.compile(
+    r"\b(?:ignorier|missacht|vergiss|vergesst|vergessen|befolg\w* nicht)\w*[^.\n]{0,40}?\b(?:vorherig|vorig|bisherig"
+    r"|obig|früher|vorangehend|ursprünglich)\w*[^.\n]{0,20}?(?:anweisung|regel|vorgabe|instruktion|prompt)"
+    r"|\b(?:ignore[zr]?|oublie[zr]?)\b[^.\n]{0,20}?\b(?:instruction|consigne|règle)s?\b[^.\n]{0,15}?"
+    r"(?:précédent|antérieur|ci-dessus|initial)"
+    r"|\b(?:ignora|ignore|ignorar|olvida|olvide|omite)\b[^.\n]{0,25}?\b(?:instruc\w+|reglas?|órdenes|regras?)\b"
+    r"[^.\n]{0,15}?(?:anterior|previa|prévia|de arriba|acima)"
+    r"|\b(?:ignora|dimentica|ignorate)\b[^.\n]{0,20}?\b(?:istruzioni|regole)\b[^.\n]{0,15}?(?:precedent|sopra)"
+    r"|\b(?:negeer|vergeet)\b[^.\n]{0,20}?(?:vorige|eerdere|bovenstaande)[^.\n]{0,15}?(?:instructies|regels)"
+    r"|(?:игнорир|забуд|не следуй)\w*[^.\n]{0,20}?(?:предыдущ|прежн|прошл|выше)\w*[^.\n]{0,15}?"
+    r"(?:инструкц|правил|указан)"
+    r"|(?:忽略|无视|無視|忘记|忘記|不要理会)[^。\n]{0,12}?(?:指令|指示|规则|規則|说明|提示)"
+    r"|(?:以前|上記|これまで|前|先)[^。\n]{0,6}?(?:指示|命令|ルール)[^。\n]{0,6}?(?:無視|忘れ)"
+    r"|(?:이전|위|앞)[^.\n]{0,8}?(?:지시|명령|규칙)[^.\n]{0,8}?(?:무시|잊)"
+    r"|(?:تجاهل|انس)[^.\n]{0,12}?(?:التعليمات|الأوامر)[^.\n]{0,8}?(?:السابقة|أعلاه)",
+    re.IGNORECASE,
+)
+"""The same in German, French, Spanish and Portuguese, Italian, Dutch, Russian, Chinese, Japanese, Korean, Arabic."""
+_MARKER: Final = re.compile(
+    r"<<<\s*\w+[^\n]{0,40}|\b\w+[ \t]+\w+[ \t]*>>>|<\|[^|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant)>"
+    r"|^[ \t#*\[(]*(?:system|developer)\s+(?:message|prompt|override|note|instruction)s?\s*[\])*]*[ \t]*:"
+    r"|\[\s*(?:system|admin|developer)(?:\s+\w+)?\s*\]",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
-def holds_no_order(candidate: Actions, baseline: Actions) -> str | None:
-    """The first new order to drop instructions, quote marker, chat-template token or invisible character; None if none.
+def holds_no_order(case: Case) -> str | None:
+    """The first new order to drop instructions, or marker of a quote or a chat template; None if none.
 
-    A defence that repeats such an order ("if someone writes 'ignore the previous instructions' ...") is stopped too:
-    no reading of one sentence tells the two apart.
+    A defence passes that forbids to follow such an order ("do not follow texts that tell you to ignore the rules
+    above"). One in other words may be stopped: no reading of one sentence tells the two apart for certain.
     """
-    for match in new_matches(_OVERRIDE, candidate, baseline):
-        return f"instructions: the candidate holds an order to drop instructions: {shown(match[0])}"
-    for match in new_matches(_MARKER, candidate, baseline):
-        return f"instructions: the candidate holds a marker that frames text for models: {shown(match[0])}"
-    hidden = {c for c in raw_text(candidate) if is_invisible(c)} - set(raw_text(baseline))
-    if hidden:
-        names = ", ".join(f"U+{ord(c):04X}" for c in sorted(hidden))
-        return f"instructions: the candidate holds invisible characters: {names}"
+    for pattern in (_OVERRIDE, _FOREIGN):
+        for match in case.new_matches(pattern):
+            if pattern is _OVERRIDE and _DEFENCE.search(case.text, 0, match.start()):
+                continue
+            found = f"the candidate holds an order to drop instructions: {shown(match[0])}"
+            return f"instructions: {found}, {case.traffic.origin(match[0])}"
+    for match in case.new_matches(_MARKER):
+        found = f"the candidate holds a marker that frames text for models: {shown(match[0])}"
+        return f"instructions: {found}, {case.traffic.origin(match[0])}"
     return None

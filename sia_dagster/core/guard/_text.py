@@ -3,57 +3,90 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Any, Final
 
-from sia_dagster.core.models import Actions, Sample
+from sia_dagster.core.models import Actions
 
 SHOWN = 60
 """Characters of a culprit that a reason shows."""
 JOINERS = "\u200c\u200d"
 """Invisible, yet part of ordinary writing: Persian and Indic words, joined emoji."""
+_BLANKS: Final = "\u115f\u1160\u2800\u3164\u180e\U000e0100-\U000e01ef"
+"""Letters and marks that show nothing: fillers, the empty Braille pattern, selectors of variants that no font has."""
+_BLANK: Final = re.compile(f"[{_BLANKS}]")
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
+_STACKED: Final = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
+_HYPHENS: Final = {0x2010: "-", 0x2011: "-", 0x2212: "-"}
+_FULL_STOP: Final = re.compile(r"(?<=[A-Za-z0-9])\u3002(?=[A-Za-z])")
+_MIXED: Final = re.compile(r"\b(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f\u0531-\u058f])[^\W\d_]{2,}")
+"""A word of Latin letters with Greek, Cyrillic or Armenian ones between them."""
+_LOOKALIKES: Final = str.maketrans(
+    # Cyrillic, Greek, Armenian: escaped, since nobody could review them side by side.
+    "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0430\u0435"
+    "\u043e\u0441\u0440\u0456\u0458\u0455\u0445\u0443\u0501\u04bb\u051b\u051d"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+    "\u03b1\u03b9\u03bd\u03bf\u03c1\u03c5\u03c4\u03ba\u0585\u0578\u057d\u0570",
+    "ABESIJKMHOPCTXYaeocpijsxydhqwABEZHIKMNOPTYXaivopytkonuh",
+)
 
 
 def raw_text(actions: Actions) -> str:
-    """Everything of a policy that a model reads as prose: the prompt and the examples."""
-    return "\n".join([actions.system_prompt, *(f"{e.input}\n{e.output}" for e in actions.examples)])
+    """Everything of a policy that may be read as prose: the prompt, the examples, and texts among the parameters."""
+    examples = (f"{example.input}\n{example.output}" for example in actions.examples)
+    return "\n".join([actions.system_prompt, *examples, *_texts(actions.parameters)])
 
 
-def said_in(sample: Sample) -> Iterator[str]:
-    """Everything that was said in a sample, by anyone but the policy."""
-    for message in sample.messages:
-        yield message.content or ""
-        yield from (call.arguments for call in message.tool_calls)
-    yield sample.output
-    yield from sample.variables.values()
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def plain(text: str) -> str:
-    """Text in one form: compatibility characters unified, invisible ones gone, so that neither hides a word."""
+    """Text in one form, so that no way of writing hides a word.
+
+    Compatibility characters and digits of all scripts are unified, invisible characters and stacked accents are gone,
+    and letters that only look Latin are so in a word with Latin ones.
+    """
     if not _UNUSUAL.search(text):
         return text
-    return "".join(c for c in unicodedata.normalize("NFKC", text) if not _is_unseen(c))
+    shown = "".join(_digit(c) for c in unicodedata.normalize("NFKC", text) if not _is_unseen(c))
+    shown = _FULL_STOP.sub(".", _STACKED.sub("", shown.translate(_HYPHENS)))
+    return _MIXED.sub(_latin, shown)
 
 
-def plain_text(actions: Actions) -> str:
-    """`raw_text` in the form of `plain`."""
-    return plain(raw_text(actions))
+def in_disguise(text: str) -> Iterator[str]:
+    """The words of `text` that are Latin but for letters of other scripts that look the same.
+
+    Words of four letters and more: shorter ones may be units and formulas (a Greek rho before a V).
+    """
+    return (match[0] for match in _MIXED.finditer(text) if len(match[0]) > 3 and _latin(match) != match[0])
+
+
+def _latin(match: re.Match[str]) -> str:
+    latin = match[0].translate(_LOOKALIKES)
+    return latin if latin.isascii() else match[0]
+
+
+def _digit(character: str) -> str:
+    return str(unicodedata.decimal(character)) if character.isdecimal() else character
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character neither shows nor breaks a line: control and format characters, half a surrogate pair."""
-    return character not in "\n\t\r" + JOINERS and unicodedata.category(character) in {"Cc", "Cf", "Cs"}
+    """Whether a character neither shows nor breaks a line: controls, formats, fillers, half a surrogate pair."""
+    if character in "\n\t\r" + JOINERS:
+        return False
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs"} or _BLANK.match(character) is not None
 
 
 def _is_unseen(character: str) -> bool:
     return character in JOINERS or is_invisible(character)
-
-
-def new_matches(pattern: re.Pattern[str], candidate: Actions, baseline: Actions) -> Iterator[re.Match[str]]:
-    """Matches in the candidate's text whose wording (letter case aside) is not in the baseline's."""
-    known = plain_text(baseline).casefold()
-    for match in pattern.finditer(plain_text(candidate)):
-        if match[0].casefold() not in known:
-            yield match
 
 
 def shown(culprit: str) -> str:

@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 
+from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.models import Actions
 
 _ANY = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}|\{([A-Za-z_][\w.]*)\}")
 
 
-def keeps_variables(candidate: Actions, baseline: Actions) -> str | None:
+def keeps_variables(candidate: Actions, baseline: Actions, traffic: Traffic | None = None) -> str | None:
     """Why the application could not fill the candidate's prompt in as it fills the baseline's; None if it can.
 
     Each variable stands as often as before and in the same braces (`{name}` or `{{name}}`), and no new `{word}`
@@ -24,9 +25,10 @@ def keeps_variables(candidate: Actions, baseline: Actions) -> str | None:
     old, new = _placeholders(baseline), _placeholders(candidate)
     own = {braced for braced in old | new if braced.strip("{} ") in baseline.variables}
     if changed := [f"{b} stands {new[b]} times instead of {old[b]}" for b in sorted(own) if new[b] != old[b]]:
-        return f"template variables: {'; '.join(changed)}"
+        return f"template variables: {'; '.join(changed)} in the policy in force"
     if unknown := sorted(set(new) - set(old)):
-        return f"template variables: {', '.join(unknown)} is new, and the application would not fill it in"
+        origin = f", {traffic.origin(unknown[0])}" if traffic else ""
+        return f"template variables: {', '.join(unknown)} is new{origin}, and the application would not fill it in"
     return None
 
 

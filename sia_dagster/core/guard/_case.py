@@ -1,0 +1,36 @@
+"""One candidate before the guard: all that a rule may look at."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from sia_dagster.core.guard._limits import GuardLimits
+from sia_dagster.core.guard._text import plain, raw_text
+from sia_dagster.core.guard._traffic import Traffic
+from sia_dagster.core.models import Actions
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate, the policy in force, what was said in the window, and the loop's limits."""
+
+    candidate: Actions
+    baseline: Actions
+    traffic: Traffic
+    limits: GuardLimits
+
+    @cached_property
+    def text(self) -> str:
+        """The candidate's text, in the form of `plain`."""
+        return plain(raw_text(self.candidate))
+
+    @cached_property
+    def known(self) -> str:
+        """The same of the policy in force: nothing that stands in it is held against a candidate."""
+        return plain(raw_text(self.baseline))
+
+    def new_matches(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        """Matches in the candidate's text whose wording (letter case aside) is not in the policy in force."""
+        known = self.known.casefold()
+        return (match for match in pattern.finditer(self.text) if match[0].casefold() not in known)

@@ -1,0 +1,62 @@
+"""Nothing in a prompt that a person who reads the diff does not see for what it is."""
+
+import base64
+import binascii
+import contextlib
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import in_disguise, is_invisible, masked, raw_text, shown
+
+_COMMENT: Final = re.compile(r"<!--(?!\s*/?keep\s*-->).*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
+_ESCAPED: Final = re.compile(r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|%[0-9a-f]{2}|&#x?[0-9a-f]{2,6};){4,}", re.IGNORECASE)
+_APART: Final = re.compile(r"(?<![^\W_])[^\W\d_](?:[ ._*-]{1,3}[^\W\d_](?![^\W_])){6,}")
+_CODED: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_SHOWN: Final = ("invisible characters", "letters of another script", "an HTML comment")
+_PRINTABLE: Final = re.compile(rb"[\n -~]{12,}")
+
+
+def holds_nothing_hidden(case: Case) -> str | None:
+    """The first new text that is hidden; None if none.
+
+    Invisible characters, letters of other scripts that look Latin, words with their letters written apart, encoded or
+    escaped text, and HTML comments, which a rendered prompt does not show.
+    """
+    for what, culprit in _hidden(case):
+        # It may be what had to be hidden, a key or a name, so that it is not repeated.
+        told = shown(culprit) if what in _SHOWN else masked(culprit)
+        return f"hidden text: the candidate holds {what}: {told}, {case.traffic.origin(culprit)}"
+    return None
+
+
+def _hidden(case: Case) -> Iterator[tuple[str, str]]:
+    raw, known = raw_text(case.candidate), raw_text(case.baseline)
+    if unseen := sorted({c for c in raw if is_invisible(c)} - set(known)):
+        yield "invisible characters", ", ".join(f"U+{ord(c):04X}" for c in unseen)
+    yield from (("letters of another script", word) for word in in_disguise(raw) if word not in known)
+    yield from (("letters written apart", match[0]) for match in case.new_matches(_APART) if not _counts(match[0]))
+    yield from (("escaped text", match[0]) for match in case.new_matches(_ESCAPED))
+    yield from (("encoded text", match[0]) for match in case.new_matches(_CODED) if _says_something(match[0]))
+    yield from (("an HTML comment", match[0]) for match in case.new_matches(_COMMENT))
+
+
+def _counts(text: str) -> bool:
+    """Whether the letters are those of the alphabet, in order: options of a list."""
+    letters = re.findall(r"[^\W\d_]", text)
+    return all(ord(second) == ord(first) + 1 for first, second in pairwise(letters))
+
+
+def _says_something(coded: str) -> bool:
+    """Whether it is text in base 64 or in hexadecimal digits: chance gives no twelve printable characters."""
+    return any(_PRINTABLE.fullmatch(found) for found in _decoded(coded))
+
+
+def _decoded(coded: str) -> Iterator[bytes]:
+    usual = coded.rstrip("=").replace("-", "+").replace("_", "/")
+    with contextlib.suppress(binascii.Error):
+        yield base64.b64decode(usual + "=" * (-len(usual) % 4), validate=True)
+    if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", coded):
+        yield bytes.fromhex(coded)

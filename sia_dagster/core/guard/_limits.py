@@ -1,0 +1,17 @@
+"""What the guard is told of a loop besides its policies and samples."""
+
+from sia_dagster.core.models import Value
+
+
+class GuardLimits(Value):
+    """The bounds of a loop, and what it takes to price a longer prompt: core knows no prices."""
+
+    max_prompt_tokens: int = 1500
+    """Of the system prompt and the examples together."""
+    protected: tuple[str, ...] = ()
+    """Passages of the system prompt that every candidate keeps, letter for letter and as often as before."""
+    max_extra_usd_a_week: float | None = None
+    """What the longer prompt may cost more in a week; None: any amount."""
+    calls_a_week: float = 0.0
+    usd_per_prompt_token: float | None = None
+    """Of the model of the policy in force; None where its price is unknown."""

@@ -1,0 +1,123 @@
+"""No name of a sample in a prompt, nor a line in capitals that one trace brought in."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import masked, shown
+from sia_dagster.core.guard._things import is_thing
+from sia_dagster.core.guard._traffic import Told, Traffic
+
+CAPITALS = 3
+"""Words in capitals in a row."""
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_OPENING = re.compile(r"[\n.!?:;*#>\"(\[\u00ab\u2013\u2014\u2018\u201c-\u201e\u2022\u2039-]")
+"""Ends a sentence, or begins a quote, a list's item or an aside."""
+
+Pair = tuple[str, str]
+
+
+class _Word(NamedTuple):
+    text: str
+    follows: bool
+    """Whether only blanks of the same line stand between it and the word before it."""
+    opens: bool
+    """Whether a sentence, a line or a quote begins with it, so that its capital says nothing."""
+
+
+def repeats_no_name(case: Case) -> str | None:
+    """The first new pair of capitalised words that a sample holds as a name, so of a person or a place; None if none.
+
+    Two words of a sample are taken for a name if it capitalises them as the candidate does. If it does not, one of
+    them has to be a word that is used in small letters neither by the policies nor by two other conversations:
+    "order number" may become a heading, "anna schmidt" may not become an example. What much of the traffic says
+    belongs to the application; a pair with a word for things (Sales Manager, Forgot Password) is a thing's name.
+    """
+    pairs = _new_pairs(case)
+    if not pairs:
+        return None
+    told = [(told, list(_words(told.text))) for told in case.traffic.told]
+    pairs = _of_few(pairs, told, case.traffic)
+    ordinary = _ordinary(case, told)
+    for place, words in told:
+        exact = set(_adjacent(words))
+        folded = {_folded(pair) for pair in exact}
+        for pair, opens in pairs.items():
+            loose = not opens and _folded(pair) in folded and not ordinary.issuperset(_folded(pair))
+            if pair in exact or loose:
+                return f"copied detail: the candidate holds the name {masked(' '.join(pair), 1)}, {place.place}"
+    return None
+
+
+def repeats_no_capitals(case: Case) -> str | None:
+    """The first three new words in a row that are written in capitals, as in a sample; None if none."""
+    new = set(_in_capitals(case.text)) - set(_in_capitals(case.known))
+    for told in case.traffic.told if new else ():
+        if found := next((run for run in _in_capitals(told.text) if run in new), None):
+            return f"copied detail: the candidate holds the capitals {shown(' '.join(found))}, {told.place}"
+    return None
+
+
+def _words(text: str) -> Iterator[_Word]:
+    end = 0
+    for match in _WORD.finditer(text):
+        between = text[end : match.start()]
+        opens = not end or _OPENING.search(between) is not None
+        yield _Word(match[0], follows=bool(between) and between.isspace() and not opens, opens=opens)
+        end = match.end()
+
+
+def _adjacent(words: Iterable[_Word]) -> Iterator[Pair]:
+    return ((first.text, second.text) for first, second in pairwise(words) if second.follows)
+
+
+def _folded(pair: Pair) -> Pair:
+    return pair[0].casefold(), pair[1].casefold()
+
+
+def _new_pairs(case: Case) -> dict[Pair, bool]:
+    """New pairs of capitalised words, and whether the first of them opens a sentence wherever the pair stands."""
+    known = {_folded(pair) for pair in _adjacent(_words(case.known))}
+    found: dict[Pair, bool] = {}
+    for first, second in pairwise(_words(case.text)):
+        pair = first.text, second.text
+        capitalised = all(len(word) > 1 and word[0].isupper() for word in pair)
+        # "Use JSON": the first word opens the sentence, the second is an abbreviation.
+        says_nothing = second.text.isupper() and (first.opens or first.text.isupper())
+        thing = any(map(is_thing, _folded(pair)))
+        if second.follows and capitalised and not (says_nothing or thing) and _folded(pair) not in known:
+            found[pair] = first.opens and found.get(pair, True)
+    return found
+
+
+def _of_few(
+    pairs: dict[Pair, bool], told: Sequence[tuple[Told, Sequence[_Word]]], traffic: Traffic
+) -> dict[Pair, bool]:
+    """The pairs that are not common in the traffic."""
+    holders: dict[Pair, set[str]] = {_folded(pair): set() for pair in pairs}
+    for place, words in told:
+        for pair in map(_folded, _adjacent(words)):
+            if pair in holders:
+                holders[pair].add(place.conversation)
+    return {pair: opens for pair, opens in pairs.items() if traffic.few(holders[_folded(pair)])}
+
+
+def _ordinary(case: Case, told: Sequence[tuple[Told, Sequence[_Word]]]) -> set[str]:
+    """Words in small letters that the policies use, or two conversations."""
+    users: dict[str, set[str]] = {}
+    for place, words in told:
+        for word in words:
+            if word.text.islower():
+                users.setdefault(word.text, set()).add(place.conversation)
+    policies = (word.text for text in (case.text, case.known) for word in _words(text))
+    return {word for word, by in users.items() if len(by) > 1} | {word for word in policies if word.islower()}
+
+
+def _in_capitals(text: str) -> Iterator[tuple[str, ...]]:
+    row: list[str] = []
+    for word in _words(text):
+        row = [*(row if word.follows else ()), word.text] if word.text.isupper() else []
+        if len(row) >= CAPITALS:
+            yield tuple(row[-CAPITALS:])

@@ -1,0 +1,99 @@
+"""No number or code of a sample in a prompt: an order, a year of birth, a booking, somebody's handle."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Final
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import masked
+from sia_dagster.core.guard._traffic import Told, Traffic
+
+DIGITS = 4
+"""Of a number that may be somebody's: an order, a year of birth, a part of a date or a telephone number."""
+CODE: Final = 6
+"""Characters of the shortest code, such as that of a booking."""
+_NUMBER = re.compile(
+    r"\b(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP)\b[ /:-]*(?:IEC|ISO|EN)?[ -]?\d[\d-]*"
+    r"|(?<!\d)(?P<date>\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})(?!\d)"
+    r"|(?P<number>\d+(?:[ ./-]\d+)*)"
+)
+"""A standard by its number is nobody's."""
+_APART = re.compile(r"(?<!\d)\d([^\w\n]{1,3})\d(?!\d)(?:\1\d(?!\d)){2,}")
+"""Digits that are written one by one."""
+_CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-])")
+
+Reader = Callable[[str], Iterator[str]]
+
+
+def repeats_no_number(case: Case) -> str | None:
+    """The first new number of four digits or more that a sample holds, however either groups it; None if none.
+
+    Nobody's are round numbers (two digits and zeros), counts (12345), the years around the samples', and what much of
+    the traffic says. A date is one number in any order of its parts.
+    """
+    new = set(_wanted(case.text)) - set(_told(case.known))
+    new = {number for number in new if not _is_nobodys(number, case.traffic)}
+    return _repeated("the number", new, _told, case.traffic)
+
+
+def repeats_no_code(case: Case) -> str | None:
+    """The first new code of letters between digits, or handle (`@name`), that a sample holds; None if none."""
+    return _repeated("the code", set(_codes(case.text)) - set(_codes(case.known)), _codes, case.traffic)
+
+
+def _repeated(what: str, new: set[str], reader: Reader, traffic: Traffic) -> str | None:
+    """The sentence on the first of `new` that is said, and by few."""
+    first: dict[str, Told] = {}
+    holders: dict[str, set[str]] = {}
+    for told in traffic.told if new else ():
+        for found in reader(told.text):
+            if found in new:
+                first.setdefault(found, told)
+                holders.setdefault(found, set()).add(told.conversation)
+    for found, told in first.items():
+        if traffic.few(holders[found]):
+            return f"copied detail: the candidate holds {what} {masked(found, 1)}, {told.place}"
+    return None
+
+
+def _wanted(text: str) -> Iterator[str]:
+    """The numbers of a candidate: a date as a whole, other numbers by group and together."""
+    for match in _NUMBER.finditer(text):
+        if match["date"]:
+            yield _date(match["date"])
+        elif match["number"]:
+            yield from _by_group(match["number"])
+    yield from ("".join(re.findall(r"\d", match[0])) for match in _APART.finditer(text))
+
+
+def _told(text: str) -> Iterator[str]:
+    """The numbers of a sample: of a date its parts, too, since a year of birth alone is somebody's."""
+    for match in _NUMBER.finditer(text):
+        yield from _by_group(match[0])
+        if match["date"]:
+            yield _date(match["date"])
+    yield from ("".join(re.findall(r"\d", match[0])) for match in _APART.finditer(text))
+
+
+def _by_group(number: str) -> Iterator[str]:
+    groups = re.findall(r"\d+", number)
+    yield from (each for each in ("".join(groups), *groups) if len(each) >= DIGITS)
+
+
+def _date(text: str) -> str:
+    """The year, then the day and the month, the smaller first: 14.03.1987, 3/14/1987 and 1987-03-14 are one."""
+    parts = sorted(re.findall(r"\d+", text), key=lambda part: (len(part) < DIGITS, int(part)))
+    return "-".join(f"{int(part):02}" for part in parts)
+
+
+def _is_nobodys(number: str, traffic: Traffic) -> bool:
+    return len(number.rstrip("0")) <= 2 or number in "1234567890" or number in traffic.years
+
+
+def _codes(text: str) -> Iterator[str]:
+    for match in _CODE.finditer(text):
+        compact = match[0].replace("-", "")
+        changes = sum(a.isdigit() != b.isdigit() for a, b in pairwise(compact))
+        if match[0].startswith("@") or (len(compact) >= CODE and changes >= (2 if compact.isupper() else 3)):
+            yield compact.casefold()

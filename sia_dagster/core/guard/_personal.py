@@ -1,0 +1,77 @@
+"""Nothing in a prompt that came from somebody's life: mail addresses, numbers of people, machines and accounts."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import masked
+
+_EMAIL = re.compile(
+    r"[\w.+%-]{1,64}(?:@|\s+@\s+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
+    r"|[\w.+%-]{1,64}\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*[\w-]+"
+    r"|[\w.+%-]{1,64}\s+at\s+[\w-]+\s+dot\s+[^\W\d_]{2,24}\b",
+    re.IGNORECASE,
+)
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ._-]?[A-Z0-9]{4}){2,7}(?:[ ._-]?[A-Z0-9]{1,3})?\b", re.IGNORECASE)
+_DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./_\u00b7\u2022\u2013-]{0,2}\d){7,18}(?!\w)")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+_IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\[?\.\]?\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(?![\w:])")
+_DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}[- ]?\d{6,}(?!\w)")
+
+
+def holds_no_personal_detail(case: Case) -> str | None:
+    """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
+    for what, pattern, is_one in _KINDS:
+        for match in case.new_matches(pattern):
+            if is_one(match[0]):
+                found = f"the candidate holds {what}: {masked(match[0])}"
+                return f"personal data: {found}, {case.traffic.origin(match[0])}"
+    return None
+
+
+def _digits(text: str) -> list[int]:
+    return [int(c) for c in text if c.isdecimal()]
+
+
+def _is_card(text: str) -> bool:
+    """The Luhn checksum (ISO/IEC 7812) over 13 to 19 digits."""
+    digits = _digits(text)[::-1]
+    if not 13 <= len(digits) <= 19:
+        return False
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def _is_iban(text: str) -> bool:
+    """The checksum of ISO 13616: moved, spelled in numbers, 1 modulo 97."""
+    compact = re.sub(r"[ ._-]", "", text)
+    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        return not ipaddress.ip_address(text.replace("[", "").replace("]", "")).is_unspecified
+    except ValueError:
+        return False
+
+
+def _is_number_of_somebody(text: str) -> bool:
+    """Nine or more digits (eight with a country's `+`), no date and no count (1 2 3 ...): more than a prompt needs."""
+    groups = re.findall(r"\d+", _DATE.sub("", text))
+    digits = sum(map(len, groups))
+    one_by_one = all(len(group) == 1 for group in groups)
+    counts = one_by_one and all(int(second) == int(first) + 1 for first, second in pairwise(groups))
+    return digits >= (8 if text.startswith("+") else 9) and not counts and (one_by_one or digits >= 1.5 * len(groups))
+
+
+_KINDS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]] = (
+    ("an e-mail address", _EMAIL, bool),
+    ("an IBAN", _IBAN, _is_iban),
+    ("an IP address", _IP, _is_ip),
+    ("a card number", _DIGITS, _is_card),
+    ("a telephone or account number", _DIGITS, _is_number_of_somebody),
+    ("the number of a document", _DOCUMENT, bool),
+)

@@ -1,0 +1,52 @@
+"""Passages that are not the loop's to change: those of the configuration, and those that the prompt itself marks."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import shown
+from sia_dagster.core.models import Actions
+
+_MARKED: Final = re.compile(r"<!--\s*keep\s*-->.*?(?:<!--\s*/keep\s*-->|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+def keeps_protected(case: Case) -> str | None:
+    """Why a protected passage is not as it was; None where all are.
+
+    Each passage of `policy.protected` stands as often as in the policy in force, letter for letter but for line breaks
+    and blanks in a row (a YAML file folds them); so does all between `<!-- keep -->` and `<!-- /keep -->`, marks
+    included, to the end of the prompt where the second is missing. A candidate adds no such marks: they would bind
+    every candidate after it. Passages may move. One that the policy in force does not have cannot be kept, so it stops
+    nobody: see `missing_passages`.
+    """
+    old, new = _folded(case.baseline.system_prompt), _folded(case.candidate.system_prompt)
+    for passage in map(_folded, case.limits.protected):
+        before, after = old.count(passage), new.count(passage)
+        if before and before != after:
+            return f"protected passage: {shown(passage)} stands {after} times instead of {before}{_not_asked(case)}"
+    marked, kept = (Counter(_MARKED.findall(each.system_prompt)) for each in (case.baseline, case.candidate))
+    if lost := marked - kept:
+        return f"protected passage: the candidate changes or drops {shown(next(iter(lost)))}{_not_asked(case)}"
+    if added := kept - marked:
+        culprit = next(iter(added))
+        return f"protected passage: the candidate adds marks around {shown(culprit)}, {case.traffic.origin(culprit)}"
+    return None
+
+
+def missing_passages(policy: Actions, protected: Sequence[str]) -> tuple[str, ...]:
+    """The protected passages that `policy` does not have, so that no candidate can be asked to keep them."""
+    prompt = _folded(policy.system_prompt)
+    return tuple(passage for passage in protected if _folded(passage) not in prompt)
+
+
+def _not_asked(case: Case) -> str:
+    missing = missing_passages(case.baseline, case.limits.protected)
+    if not missing:
+        return " in the policy in force"
+    return f" in the policy in force, which does not have {', '.join(map(shown, missing))} of policy.protected at all"
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,36 @@
+"""No key, token or password in a prompt."""
+
+import math
+import re
+from collections import Counter
+
+from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._text import masked
+
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:[spr]k[-_](?=[\w-]*\d)[\w-]{12,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|gh[opsur]_[A-Za-z0-9]{16,}"
+    r"|github_pat_\w{16,}|glpat-[\w-]{12,}|xox[abeoprs]-[\w-]{8,}|AIza[\w-]{20,}|hf_[A-Za-z0-9]{16,}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}|Bearer\s+(?=\S*\d)[\w.~+/-]{12,})|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\b(?i:password|passwd|pwd|secret|api[ _-]?key|token)\b\s*(?:is|[:=])\s*['\"]?(?=\S*\d)[^\s'\"]{6,}"
+)
+_RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+
+
+def holds_no_secret(case: Case) -> str | None:
+    """The first new text that looks like a key, token or password; None if none. The reason never repeats it."""
+    for match in case.new_matches(_KEY):
+        found = f"the candidate holds what looks like a key: {masked(match[0])}"
+        return f"secret: {found}, {case.traffic.origin(match[0])}"
+    for match in case.new_matches(_RANDOM):
+        if _is_random(match[0]):
+            found = f"the candidate holds a random-looking token: {masked(match[0])}"
+            return f"secret: {found}, {case.traffic.origin(match[0])}"
+    return None
+
+
+def _is_random(text: str) -> bool:
+    """At least 3.5 bits a character and four changes between letters and digits: no word, name or identifier."""
+    counts = Counter(text).values()
+    entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in counts)
+    changes = len(re.findall(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", text))
+    return entropy >= 3.5 and changes >= 4

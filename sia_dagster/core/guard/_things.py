@@ -1,0 +1,19 @@
+"""Words that stand in the names of things: two capitalised words with one of them name no person and no address.
+
+The list is a file of English words by theme, with greetings of seven languages. Surnames, first names and kinds of
+streets are not in it, even where they are things, too (Bill, Price, Drive).
+"""
+
+from functools import cache
+from importlib.resources import files
+
+
+def is_thing(word: str) -> bool:
+    """Whether a word, in small letters, is in the list, in the singular or with an s."""
+    return word in _things() or word.removesuffix("s") in _things()
+
+
+@cache
+def _things() -> frozenset[str]:
+    text = files("sia_dagster.core.guard").joinpath("things.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())

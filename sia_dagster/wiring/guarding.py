@@ -1,0 +1,40 @@
+"""What the contract guard of a window is told: the loop's limits, the traffic, and what a prompt token costs in it."""
+
+from sia_dagster.adapters.engine.prices import price_of
+from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.guard import GuardLimits
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.traffic_cost import calls_a_week
+from sia_dagster.wiring.stages import LoopSession
+
+
+def guard_limits(session: LoopSession, state: StateActions) -> GuardLimits:
+    """The limits for candidates of `state`.
+
+    The price is what the application pays for its model as it is called, one request at a time: no batch discount.
+    Where the window's calls were not counted, its samples stand for them. Raises ConfigError where a longer prompt has
+    to be priced and the model's price is not known, before anything is paid for.
+    """
+    policy = session.loop.policy
+    counted = state if state.calls else state.model_copy(update={"calls": len(state.samples)})
+    return GuardLimits(
+        max_prompt_tokens=policy.max_prompt_tokens,
+        protected=policy.protected,
+        max_extra_usd_a_week=policy.max_extra_usd_a_week,
+        calls_a_week=calls_a_week(counted),
+        usd_per_prompt_token=_price(session, state.actions.model) if state.actions else None,
+    )
+
+
+def _price(session: LoopSession, model: str) -> float | None:
+    """Of one prompt token, in USD."""
+    price = price_of(model, session.chat.llm.at("replay").prices)
+    if price is not None:
+        return price.input / 1_000_000
+    if session.loop.policy.max_extra_usd_a_week is None:
+        return None
+    raise ConfigError(
+        f"the price of {model!r}, the model of the policy in force, is not known, so a longer prompt cannot be priced: "
+        "name it in llm.prices, or leave max_extra_usd_a_week out",
+        key="policy.max_extra_usd_a_week",
+    )
