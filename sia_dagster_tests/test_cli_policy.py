@@ -9,7 +9,8 @@ import pytest
 
 from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.models import Actions
-from sia_dagster.core.results import ValidationReport
+from sia_dagster.core.results import Verdict
+from sia_dagster_tests import verdicts
 from sia_dagster_tests.cli_world import FIRST, LAST, NEW, OLD, SECOND, Sia, caller, configure, enter, registry, version
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -31,11 +32,8 @@ def store(folder: Path) -> PolicyFiles:
     return registry(folder, version(1, NEW), version(2, LAST))
 
 
-def write_verdict(folder: Path, **fields: object) -> None:
-    path = folder / ".sia" / "assets" / "desk" / "validation_results" / f"{FIRST.key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    given = {"loop": "desk", "window": FIRST, "reasons": ("so it is",), "baseline": OLD, "candidate": NEW}
-    path.write_text(ValidationReport.model_validate({**given, **fields}).model_dump_json(), encoding="utf-8")
+def write_verdict(folder: Path, verdict: Verdict = "accept", *, looked_at: bool = True) -> None:
+    verdicts.store(folder, verdicts.report(FIRST, OLD, NEW, verdict=verdict), looked_at=looked_at)
 
 
 def write_reports(folder: Path, *keys: str) -> None:
@@ -154,8 +152,8 @@ def test_rollback_says_why_it_cannot(sia: Sia, store: PolicyFiles) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["reject", "inconclusive"])
-def test_only_an_accepted_window_is_promoted(sia: Sia, folder: Path, verdict: str) -> None:
-    write_verdict(folder, verdict=verdict)
+def test_only_an_accepted_window_is_promoted(sia: Sia, folder: Path, verdict: Verdict) -> None:
+    write_verdict(folder, verdict)
     refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
     assert (refused.code, refused.out) == (1, "")
     assert f"the verdict of window {FIRST.key} is {verdict}, so the policy stays. so it is" in refused.err
@@ -163,7 +161,7 @@ def test_only_an_accepted_window_is_promoted(sia: Sia, folder: Path, verdict: st
 
 
 def test_promote_records_who_approved_and_repeats_nothing(sia: Sia, folder: Path) -> None:
-    write_verdict(folder, verdict="accept")
+    write_verdict(folder)
     first = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
     assert (first.code, first.out) == (0, f"desk: the evidence of window {FIRST.key} put version 1 in force\n")
     (entry,) = registry(folder).versions()
@@ -177,7 +175,7 @@ def test_promote_records_who_approved_and_repeats_nothing(sia: Sia, folder: Path
 
 
 def test_promote_refuses_evidence_against_another_policy(sia: Sia, folder: Path) -> None:
-    write_verdict(folder, verdict="accept")
+    write_verdict(folder)
     registry(folder, version(1, LAST, window=SECOND))
     refused = sia("policy", "promote", "--window", FIRST.key)
     assert refused.code == 1
@@ -185,7 +183,7 @@ def test_promote_refuses_evidence_against_another_policy(sia: Sia, folder: Path)
 
 
 def test_promote_tells_what_went_wrong_in_the_asset(sia: Sia, folder: Path) -> None:
-    write_verdict(folder, verdict="accept")
+    write_verdict(folder)
     broken = folder / ".sia" / "policies" / "desk" / "000001.json"
     broken.parent.mkdir(parents=True)
     broken.write_text("{}", encoding="utf-8")
@@ -199,10 +197,97 @@ def test_promote_needs_a_window_that_has_run(sia: Sia, folder: Path) -> None:
     assert (missing.code, missing.out) == (1, "")
     assert f"window '{FIRST.key}' of desk has not run (none has yet)" in missing.err
     assert f"sia run --loop desk --window {FIRST.key}" in missing.err
-    write_verdict(folder, verdict="accept")
-    next((folder / ".sia").rglob(f"{FIRST.key}.json")).write_text("{", encoding="utf-8")
+    write_verdict(folder)
+    next((folder / ".sia" / "assets").rglob(f"{FIRST.key}.json")).write_text("{", encoding="utf-8")
     broken = sia("policy", "promote", "--window", FIRST.key)
     assert "this document cannot be read; run the window again" in broken.err
+
+
+def test_a_note_is_kept_with_who_approved(sia: Sia, folder: Path) -> None:
+    write_verdict(folder)
+    assert sia("policy", "promote", "--window", FIRST.key, "--by", "Ada", "--note", "read it").code == 0
+    assert "  note: read it" in sia("policy", "show").out
+    out = sia("policy", "list").out
+    assert "desk: what people decided" in out
+    (decision,) = json.loads(sia("policy", "list", "--decisions", "--json").out)
+    assert (decision["kind"], decision["by"], decision["note"], decision["verdict"]) == (
+        "approve",
+        "Ada",
+        "read it",
+        "accept",
+    )
+    assert len(json.loads(sia("policy", "list", "--json").out)) == 1
+
+
+def test_without_a_decision_the_list_says_so(sia: Sia) -> None:
+    assert sia("policy", "list", "--decisions").out == "desk: nobody decided about a candidate yet.\n"
+    assert sia("policy", "list", "--decisions", "--json").out == "[]\n"
+
+
+def test_a_verdict_that_somebody_edited_is_not_promoted(sia: Sia, folder: Path) -> None:
+    write_verdict(folder, "inconclusive")
+    document = folder / ".sia" / "assets" / "desk" / "validation_results" / f"{FIRST.key}.json"
+    document.write_text(document.read_text(encoding="utf-8").replace('"inconclusive"', '"accept"'), encoding="utf-8")
+    refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
+    assert refused.code == 1
+    assert "the gate's ledger says that this window's holdout gave inconclusive" in refused.err
+    assert not registry(folder).versions()
+
+
+def test_a_verdict_of_an_earlier_version_is_asked_for_again(sia: Sia, folder: Path) -> None:
+    write_verdict(folder, looked_at=False)
+    refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
+    assert "materialise validation_results again" in refused.err
+
+
+def test_an_override_is_recorded_and_shown(sia: Sia, folder: Path) -> None:
+    write_verdict(folder, "inconclusive")
+    without = sia("policy", "promote", "--window", FIRST.key, "--override")
+    assert without.code == 2
+    assert "--override needs --note" in without.err
+    done = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada", "--override", "--note", "it is urgent")
+    assert done.out == f"desk: Ada put version 1 in force past the gate of window {FIRST.key}: it is urgent\n"
+    assert f"promoted past the gate, window {FIRST.key}" in sia("policy", "show").out
+    told = sia("policy", "list", "--decisions").out
+    assert "override" in told
+    assert "inconclusive" in told
+    assert "it is urgent" in told
+
+
+def test_a_rejection_is_recorded_and_holds_until_somebody_says_why_not(sia: Sia, folder: Path) -> None:
+    write_verdict(folder)
+    rejected = sia("policy", "reject", "--window", FIRST.key, "--by", "Bo", "--note", "too curt")
+    assert rejected.code == 0
+    assert rejected.out.startswith(f"desk: Bo rejected the candidate of window {FIRST.key} at ")
+    assert rejected.out.endswith(": too curt\n")
+    refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
+    assert refused.code == 1
+    assert "give your name and a note" in refused.err
+    again = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada", "--note", "Bo agrees", "--json")
+    assert json.loads(again.out)["promoted"]["note"] == "Bo agrees"
+    listed = json.loads(sia("policy", "list", "--decisions", "--json").out)
+    assert [each["kind"] for each in listed] == ["reject", "approve"]
+
+
+def test_there_is_nothing_to_reject_without_a_candidate_or_a_run(sia: Sia, folder: Path) -> None:
+    assert "has not run" in sia("policy", "reject", "--window", FIRST.key).err
+    verdicts.store(folder, verdicts.report(FIRST, OLD, None, verdict="inconclusive"), looked_at=False)
+    refused = sia("policy", "reject", "--window", FIRST.key)
+    assert refused.code == 1
+    assert "the window has no candidate" in refused.err
+
+
+def test_a_rejection_as_json_is_the_asset(sia: Sia, folder: Path) -> None:
+    write_verdict(folder)
+    told = json.loads(sia("policy", "reject", "--window", FIRST.key, "--by", "Bo", "--json").out)
+    document = folder / ".sia" / "assets" / "desk" / "promoted_policy" / f"{FIRST.key}.json"
+    assert json.loads(document.read_bytes()) == told
+    assert (told["promoted"], told["decision"]["by"]) == (None, "Bo")
+
+
+def test_a_rollback_takes_a_note(sia: Sia, store: PolicyFiles) -> None:
+    assert sia("policy", "rollback", "--by", "Bo", "--note", "complaints").code == 0
+    assert store.versions()[-1].note == "complaints"
 
 
 def test_report_prints_the_path(sia: Sia, folder: Path) -> None:

@@ -15,8 +15,9 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.adapters.storage import create_exclusively, file_names, storage_root, write_atomically
 from sia_dagster.core.errors import PolicyError, PolicyNotFound, PromotionRefused
 from sia_dagster.core.models import Actions, TimeWindow
-from sia_dagster.core.promotion import promote, rollback
-from sia_dagster.core.results import EvaluatorComparison, PolicyVersion, ValidationReport, Verdict
+from sia_dagster.core.results import PolicyVersion, Promotion, ValidationReport, Verdict
+from sia_dagster.core.rollback import rollback
+from sia_dagster_tests import verdicts
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 OLD = Actions(system_prompt="Be polite.", model="small")
@@ -34,15 +35,14 @@ def policy(name: str) -> Actions:
 def report(
     number: int, candidate: Actions | None, *, baseline: Actions = OLD, verdict: Verdict = "accept"
 ) -> ValidationReport:
-    return ValidationReport(
-        loop="desk",
-        window=week(number),
-        verdict=verdict,
-        reasons=("because",),
-        baseline=baseline,
-        candidate=candidate,
-        comparisons=(EvaluatorComparison(evaluator="correctness", role="primary", n=60, difference=0.2),),
-    )
+    return verdicts.report(week(number), baseline, candidate, verdict=verdict)
+
+
+def promote(
+    found: ValidationReport, *, store: PolicyFiles, at: datetime, by: str, report_url: str | None = None
+) -> Promotion:
+    """Approve it over this registry, with a ledger that knows the report's look."""
+    return verdicts.promote(found, store=store, at=at, by=by, report_url=report_url)
 
 
 def entry(actions: Actions, at: datetime, parent: int | None = None, number: int = 0) -> PolicyVersion:
@@ -77,7 +77,7 @@ def test_an_accepted_candidate_comes_into_force_with_its_lineage(store: PolicyFi
         "reports/1.html",
     )
     assert first.window == week(0)
-    assert first.evidence[0].difference == 0.2
+    assert first.evidence[0].difference == 0.29
     assert first.replaced == OLD
     assert "version 1" in done.reason
     second = promote(report(1, policy("B"), baseline=policy("A")), store=store, at=week(1).end, by="ann").promoted
@@ -301,8 +301,7 @@ from datetime import timedelta
 from pathlib import Path
 from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.errors import PromotionRefused
-from sia_dagster.core.promotion import promote
-from sia_dagster_tests.test_policy_files import OLD, policy, report, week
+from sia_dagster_tests.test_policy_files import OLD, policy, promote, report, week
 
 root, mode, worker = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = PolicyFiles(root, "desk")

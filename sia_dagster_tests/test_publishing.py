@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from sia_dagster.adapters.policy_files import PolicyFiles
-from sia_dagster.core.promotion import rollback
-from sia_dagster.core.results import PolicyVersion, Promotion, Publication, ValidationReport
+from sia_dagster.core.results import PolicyVersion, Promotion, Publication
+from sia_dagster.core.rollback import rollback
 from sia_dagster.wiring.publishing import publish_in_force
-from sia_dagster_tests import cli_world
+from sia_dagster_tests import cli_world, verdicts
 from sia_dagster_tests.arize_rest import KEY, SPACE, ArizeRest
 from sia_dagster_tests.cli_world import LAST, NEW, OLD, Sia, caller, enter, registry, version
 from sia_dagster_tests.loops import Desk, checks, loop_config, metadata
@@ -61,12 +61,7 @@ def store(folder: Path) -> PolicyFiles:
 
 def accepted(folder: Path) -> None:
     """The window's stored verdict: NEW is better than OLD."""
-    path = folder / ".sia" / "assets" / "desk" / "validation_results" / f"{WINDOW}.json"
-    path.parent.mkdir(parents=True)
-    report = ValidationReport(
-        loop="desk", window=cli_world.FIRST, verdict="accept", reasons=("so it is",), baseline=OLD, candidate=NEW
-    )
-    path.write_text(report.model_dump_json(), encoding="utf-8")
+    verdicts.store(folder, verdicts.report(cli_world.FIRST, OLD, NEW))
 
 
 def labelled(rest: ArizeRest, prompt: str = "desk") -> list[tuple[str, list[str]]]:

@@ -83,7 +83,14 @@ def attacked(text: str) -> Page:
 
 def test_the_verdict_comes_first_with_its_reason_and_what_changed() -> None:
     text = page().text
-    order = ["Accept", "correctness rose from 0.41 to 0.71", "What changed", "1 line added", "Scores", "System prompt"]
+    order = [
+        "Accept",
+        "correctness rose from 0.41 to 0.71",
+        "What would change",
+        "1 line added",
+        "Scores",
+        "System prompt",
+    ]
     body = text[text.index("2026-09-28 00:00 up to") :]
     places = [body.index(part) for part in order]
     assert places == sorted(places)
@@ -92,8 +99,8 @@ def test_the_verdict_comes_first_with_its_reason_and_what_changed() -> None:
 @pytest.mark.parametrize(
     ("verdict", "needed", "sentence"),
     [
-        ("accept", None, "a person materialises it"),
-        ("reject", None, "The policy in force stays. The next window starts from it again"),
+        ("accept", None, "sia policy promote --loop message_desk --window 2026-09-28 --by YOU"),
+        ("reject", None, "The policy in force stays, and the next window starts from it again"),
         ("inconclusive", 240, "about 240 held-out conversations; this window had 58"),
         ("inconclusive", None, "More traffic may decide it."),
     ],

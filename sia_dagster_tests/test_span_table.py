@@ -108,3 +108,11 @@ def test_spans_are_placed_on_a_url(staging: Path) -> None:
     assert sampled["span_id"] == "s000"
     assert sampled["start_time"] == datetime(2026, 9, 28, tzinfo=UTC)
     assert list(staging.iterdir()) == []
+
+
+def test_all_calls_are_counted_though_only_the_sampled_are_read() -> None:
+    spans = stage_spans(batches([row(0), row(1)], [row(2), row(3), row(5)]))
+    found = read_sampled(spans.path)
+    assert (len(found.rows), found.calls) == (2, 5)
+    with spans.path.open("rb") as file:
+        assert read_sampled(file) == found

@@ -1,12 +1,10 @@
 """The policy registry as files: `<storage>/policies/<loop>/000001.json`, one entry a file, never changed."""
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from pydantic import ValidationError
-
-from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names
+from sia_dagster.adapters.numbered_files import NumberedFiles
+from sia_dagster.adapters.storage import StoragePath
 from sia_dagster.core.errors import PolicyError, PromotionRefused
 from sia_dagster.core.results import PolicyVersion
 
@@ -14,13 +12,13 @@ from sia_dagster.core.results import PolicyVersion
 class PolicyFiles:
     """Plays `PolicyStore` over a folder or a URL; safe for several processes at once.
 
-    The highest number is the policy in force. Numbers are taken by creating the file exclusively, so two writers never
-    share one, and an entry is complete or absent.
+    The highest number is the policy in force.
     """
 
     def __init__(self, root: StoragePath, loop: str) -> None:
         """`root` is the storage's root; `loop` the loop whose policies these are."""
         self._folder = root / "policies" / loop
+        self._files = NumberedFiles(self._folder, PolicyVersion, "entry of the registry")
         self._loop = loop
 
     def versions(self) -> tuple[PolicyVersion, ...]:
@@ -50,7 +48,7 @@ class PolicyFiles:
             newest = versions[-1] if versions else None
             _check_order(entry, newest)
             stored = entry.model_copy(update={"version": newest.version + 1 if newest else 1})
-            if self._create(stored):
+            if self._files.create(stored.version, stored):
                 return stored
 
     def _check(self, entry: PolicyVersion) -> None:
@@ -59,50 +57,15 @@ class PolicyFiles:
         if entry.at.tzinfo is None:
             raise PolicyError(f"the entry's time {entry.at.isoformat()} has no time zone; give an aware datetime")
 
-    def _create(self, entry: PolicyVersion) -> bool:
-        path = self._folder / f"{entry.version:06d}.json"
-        try:
-            return create_exclusively(path, (entry.model_dump_json(indent=2) + "\n").encode())
-        except OSError as error:
-            raise PolicyError(
-                f"{path}: the registry cannot be written ({error}); check that `storage` is a folder or URL that this "
-                "process may write to (a local one needs a file system with hard links)"
-            ) from error
-
     def _newest_first(self) -> Iterator[PolicyVersion]:
         """Entries from the newest back, each read when it is asked for."""
-        try:
-            names = file_names(self._folder)
-        except OSError as error:
-            raise PolicyError(f"{self._folder}: the registry cannot be listed ({error}); check `storage`") from error
-        numbers = (self._number(name) for name in names if name.endswith(".json"))
-        for number in sorted(numbers, reverse=True):
-            yield self._read(number)
-
-    def _number(self, name: str) -> int:
-        if match := re.fullmatch(r"(\d{6,})\.json", name, re.ASCII):
-            return int(match[1])
-        raise PolicyError(
-            f"{self._folder / name}: this file is none of the registry's (000001.json and so on); move it away"
-        )
-
-    def _read(self, number: int) -> PolicyVersion:
-        path = self._folder / f"{number:06d}.json"
-        try:
-            entry = PolicyVersion.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise PolicyError(f"{path}: this entry of the registry cannot be read ({error})") from error
-        except ValidationError as error:
-            raise PolicyError(
-                f"{path}: this file is no entry of the registry ({_first_fault(error)}); restore it from a backup, "
-                "or move it away to continue from the version before it"
-            ) from error
-        if (entry.version, entry.loop) != (number, self._loop):
-            raise PolicyError(
-                f"{path}: this file says it is version {entry.version} of loop {entry.loop!r}; it was copied or "
-                "renamed: restore it from a backup or move it away"
-            )
-        return entry
+        for number, entry in self._files.newest_first():
+            if (entry.version, entry.loop) != (number, self._loop):
+                raise PolicyError(
+                    f"{self._files.path(number)}: this file says it is version {entry.version} of loop "
+                    f"{entry.loop!r}; it was copied or renamed: restore it from a backup or move it away"
+                )
+            yield entry
 
 
 def _same(versions: tuple[PolicyVersion, ...], entry: PolicyVersion) -> PolicyVersion | None:
@@ -137,9 +100,3 @@ def _check_order(entry: PolicyVersion, newest: PolicyVersion | None) -> None:
             f"loop {entry.loop}: {now} in force now, while this change was made on {seen}; look at "
             f"`sia policy list --loop {entry.loop}` and decide again"
         )
-
-
-def _first_fault(error: ValidationError) -> str:
-    """Where the file breaks, without its content."""
-    fault = error.errors(include_input=False, include_url=False)[0]
-    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)

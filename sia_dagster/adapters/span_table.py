@@ -37,6 +37,8 @@ class SampledSpans(Value):
     """The sampled calls of a window as rows of `SPAN_SCHEMA`, oldest first."""
 
     rows: tuple[dict[str, Any], ...] = ()
+    calls: int = 0
+    """All calls of the window, sampled or not."""
 
 
 def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
@@ -91,7 +93,9 @@ def place(file: SpanFile, target: StoragePath) -> None:
 
 
 def read_sampled(file: "IO[bytes] | Path") -> SampledSpans:
-    """The sampled calls of a span file."""
+    """The sampled calls of a span file, and how many calls it holds: the file's own count, nothing is read for it."""
     import pyarrow.parquet as pq
 
-    return SampledSpans(rows=tuple(pq.read_table(file, filters=[("sampled", "==", True)]).to_pylist()))
+    calls = pq.read_metadata(file).num_rows
+    rows = pq.read_table(file, filters=[("sampled", "==", True)]).to_pylist()
+    return SampledSpans(rows=tuple(rows), calls=calls)

@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from sia_dagster.core.models import Actions
+    from sia_dagster.core.models import Actions, Value
     from sia_dagster.core.results import PolicyVersion
 
 _loop = click.option("--loop", "loop_name", help="The loop; not needed where there is only one.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 _by = click.option("--by", help="Your name, for the registry; by default $USER.")
+_note = click.option("--note", default="", help="Why, for the registry.")
 
 
 @click.group(epilog="Example: sia policy list --loop message_desk")
 def command() -> None:
-    """List, show, compare, promote, publish and roll back the policies of a loop.
+    """List, show, compare, promote, reject, publish and roll back the policies of a loop.
 
     Versions count from 1; 0 is the policy before any promotion, as the traces showed it. The highest is in force.
     """
@@ -31,20 +32,28 @@ def command() -> None:
     "list", short_help="List all versions, oldest first.", epilog="Example: sia policy list --loop message_desk"
 )
 @_loop
+@click.option("--decisions", "only_decisions", is_flag=True, help="Only what people decided about candidates.")
 @_json
-def list_(loop_name: str | None, as_json: bool) -> None:
-    """List all versions, oldest first: when, by whom, on which window's evidence."""
-    from sia_dagster.cli.policy_text import versions_table
+def list_(loop_name: str | None, only_decisions: bool, as_json: bool) -> None:
+    """List all versions, oldest first: when, by whom, on which window's evidence; and what people decided."""
+    from sia_dagster.cli.policy_text import decisions_table, versions_table
     from sia_dagster.cli.project import open_project
 
     project = open_project(loop_name)
-    versions = project.policies.versions()
+    versions = () if only_decisions else project.policies.versions()
+    decisions = project.decisions.decisions()
     if as_json:
-        click.echo(json.dumps([version.model_dump(mode="json") for version in versions], indent=2))
-    elif not versions:
-        click.echo(f"{project.loop.name}: no policy was promoted yet; the one that the traces show is in force.")
-    else:
+        shown: Sequence[Value] = decisions if only_decisions else versions
+        click.echo(json.dumps([entry.model_dump(mode="json") for entry in shown], indent=2))
+        return
+    if versions:
         _print(versions_table(project.loop.name, versions), soft_wrap=False)
+    elif not only_decisions:
+        click.echo(f"{project.loop.name}: no policy was promoted yet; the one that the traces show is in force.")
+    if decisions:
+        _print(decisions_table(project.loop.name, decisions), soft_wrap=False)
+    elif only_decisions:
+        click.echo(f"{project.loop.name}: nobody decided about a candidate yet.")
 
 
 @command.command(
@@ -98,21 +107,51 @@ def diff(loop_name: str | None, old: int | None, new: int | None, as_json: bool)
 
 @command.command(
     short_help="Put an accepted window's candidate in force.",
-    epilog="Example: sia policy promote --window 2026-11-09 --by Ada",
+    epilog="Example: sia policy promote --window 2026-11-09 --by Ada --note 'read the samples that got worse'",
 )
 @_loop
 @click.option("--window", required=True, help="The window whose accepted candidate comes into force.")
 @_by
+@_note
+@click.option(
+    "--override", is_flag=True, help="Although the gate does not accept it; recorded, and --note has to say why."
+)
 @_json
-def promote(loop_name: str | None, window: str, by: str | None, as_json: bool) -> None:
+def promote(loop_name: str | None, window: str, by: str | None, note: str, override: bool, as_json: bool) -> None:
     """Put an accepted window's candidate in force, as materialising `promoted_policy` in the UI does.
 
-    Refused with the reason and exit code 1 where the verdict is not `accept`, or another policy came into force since.
+    The whole gate is checked again. Refused with the reason and exit code 1 where it does not accept the candidate,
+    where a person rejected it, or where another policy came into force since.
     """
     from sia_dagster.cli.project import open_project
-    from sia_dagster.cli.promotion import promote_window
+    from sia_dagster.cli.promotion import Said, promote_window
 
-    promotion = promote_window(open_project(loop_name), window, by=by or _user())
+    if override and not note.strip():
+        raise click.UsageError("--override needs --note: say why the candidate comes into force past the gate")
+    said = Said(by=by or _user(), note=note, override=override)
+    promotion = promote_window(open_project(loop_name), window, said)
+    click.echo(promotion.model_dump_json(indent=2) if as_json else f"{promotion.loop}: {promotion.reason}")
+
+
+@command.command(
+    short_help="Record that a window's candidate is not to come into force.",
+    epilog="Example: sia policy reject --window 2026-11-09 --by Ada --note 'too curt with complaints'",
+)
+@_loop
+@click.option("--window", required=True, help="The window whose candidate is rejected.")
+@_by
+@_note
+@_json
+def reject(loop_name: str | None, window: str, by: str | None, note: str, as_json: bool) -> None:
+    """Record that a window's candidate is not to come into force: no run of the job promotes it then.
+
+    It can be approved later all the same, by name and with a note.
+    """
+    from sia_dagster.cli.project import open_project
+    from sia_dagster.cli.promotion import Said, reject_window
+
+    said = Said(by=by or _user(), note=note, decision="reject")
+    promotion = reject_window(open_project(loop_name), window, said)
     click.echo(promotion.model_dump_json(indent=2) if as_json else f"{promotion.loop}: {promotion.reason}")
 
 
@@ -123,18 +162,19 @@ def promote(loop_name: str | None, window: str, by: str | None, as_json: bool) -
 @_loop
 @click.option("--to", "to_version", type=click.IntRange(min=0), help="By default the version before the one in force.")
 @_by
+@_note
 @_json
-def rollback(loop_name: str | None, to_version: int | None, by: str | None, as_json: bool) -> None:
+def rollback(loop_name: str | None, to_version: int | None, by: str | None, note: str, as_json: bool) -> None:
     """Put an earlier policy in force again, as a new version; the history stays.
 
     The platforms of `publish` follow: their label goes back to the prompt version that holds this policy.
     """
     from sia_dagster.cli.project import open_project
     from sia_dagster.cli.promotion import publish_policy
-    from sia_dagster.core.promotion import rollback as roll_back
+    from sia_dagster.core.rollback import rollback as roll_back
 
     project = open_project(loop_name)
-    entry = roll_back(project.policies, to_version, at=datetime.now(UTC), by=by or _user())
+    entry = roll_back(project.policies, to_version, at=datetime.now(UTC), by=by or _user(), note=note)
     restored = f"of version {entry.restores}" if entry.restores else "from before any promotion"
     told = f"{entry.loop}: version {entry.version} is in force, the policy {restored} again"
     click.echo(entry.model_dump_json(indent=2) if as_json else told)

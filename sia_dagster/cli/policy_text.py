@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sia_dagster.cli.tables import new_table
 from sia_dagster.core.models import Actions
-from sia_dagster.core.results import PolicyVersion
+from sia_dagster.core.results import PolicyDecision, PolicyVersion
 from sia_dagster.reports.changes import settings_changes
 from sia_dagster.reports.prompt_diff import unified_lines
 from sia_dagster.reports.wording import visible
@@ -29,6 +29,16 @@ def versions_table(loop: str, versions: Sequence[PolicyVersion]) -> Table:
     return table
 
 
+def decisions_table(loop: str, decisions: Sequence[PolicyDecision]) -> Table:
+    """One row a decision, oldest first."""
+    table = new_table("window", "decided", "by", "what", "the gate said", "note", title=f"{loop}: what people decided")
+    for decision in decisions:
+        what = Text(f"{decision.kind} {decision.candidate[:8]}")
+        by, note = Text(visible(decision.by)), Text(visible(decision.note))
+        table.add_row(decision.window.key, f"{decision.at:%Y-%m-%d %H:%M}", by, what, decision.verdict, note)
+    return table
+
+
 def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool) -> Text:
     """One version, its settings and its prompt; without an `entry` the policy before any promotion."""
     if entry is None:
@@ -38,6 +48,7 @@ def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool
         state = f"in force since {since}" if in_force else f"came into force {since}"
         lines = [f"{entry.loop} version {entry.version}, {state}, by {visible(entry.by) or 'nobody named'}"]
         lines.append(f"  {_what(entry)}")
+        lines += [f"  note: {visible(entry.note)}"] if entry.note else []
         lines += [f"  report: {visible(entry.report)}"] if entry.report else []
     text = Text("\n".join(lines) + "\n", style="bold")
     settings = actions.model_dump(mode="json")
@@ -79,9 +90,10 @@ def _what(entry: PolicyVersion) -> str:
     """What put the version in force, in a line."""
     if entry.kind == "rollback":
         return f"rolled back to version {entry.restores}" if entry.restores else "rolled back to before any promotion"
+    how = "promoted past the gate" if entry.override else "promoted"
     window = f"window {entry.window.key}" if entry.window else "no window"
     primary = next((each for each in entry.evidence if each.role == "primary"), None)
     if primary is None or primary.baseline_mean is None or primary.candidate_mean is None:
-        return f"promoted, {window}"
+        return f"{how}, {window}"
     old, new = primary.baseline_mean, primary.candidate_mean
-    return f"promoted, {window}: {primary.evaluator} {old:.2f} -> {new:.2f} (n = {primary.n})"
+    return f"{how}, {window}: {primary.evaluator} {old:.2f} -> {new:.2f} (n = {primary.n})"

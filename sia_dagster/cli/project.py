@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from sia_dagster.core.models import TimeWindow
-    from sia_dagster.core.ports import PolicyStore
+    from sia_dagster.core.ports import DecisionStore, PolicyStore
     from sia_dagster.defs.names import LoopNames
 
 
@@ -56,6 +56,13 @@ class CommandProject:
         from sia_dagster.adapters.policy_files import PolicyFiles
 
         return PolicyFiles(self.file.storage, self.loop.name)
+
+    @property
+    def decisions(self) -> "DecisionStore":
+        """What people decided about the loop's candidates."""
+        from sia_dagster.adapters.decision_files import DecisionFiles
+
+        return DecisionFiles(self.file.storage, self.loop.name)
 
     def window(self, key: str | None = None) -> "TimeWindow":
         """The closed window of that key, by default the latest. Raises ConfigError with the latest keys there are."""

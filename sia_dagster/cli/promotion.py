@@ -1,29 +1,48 @@
-"""A person's approval: the asset `promoted_policy` materialised in this process, as the UI does it."""
+"""A person's decision: the asset `promoted_policy` materialised in this process, as the UI does it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from sia_dagster.cli.project import CommandProject
 from sia_dagster.core.errors import ConfigError, PromotionRefused, SiaError
+from sia_dagster.core.models import Value
 from sia_dagster.core.results import Promotion, ValidationReport
 
 if TYPE_CHECKING:
     from sia_dagster.wiring.publishing import Published
 
 
-def promote_window(project: CommandProject, window: str, *, by: str) -> Promotion:
+class Said(Value):
+    """What a person decides about a window's candidate."""
+
+    by: str
+    note: str = ""
+    decision: Literal["approve", "reject"] = "approve"
+    override: bool = False
+
+
+def promote_window(project: CommandProject, window: str, said: Said) -> Promotion:
     """Put the window's candidate in force. A second call for the same window gives the first one's entry.
 
-    Raises PromotionRefused with the reason where the evidence does not allow it, ConfigError where the window has not
-    run, SiaError where the asset fails or a platform of `publish` did not take what came into force.
+    Raises PromotionRefused with the reason where the gate does not allow it, ConfigError where the window has not run,
+    SiaError where the asset fails or a platform of `publish` did not take what came into force.
     """
     report = read_report(project, window)
-    if report.verdict != "accept":
+    if report.verdict != "accept" and not said.override:
         reasons = "; ".join(report.reasons)
         raise PromotionRefused(f"the verdict of window {window} is {report.verdict}, so the policy stays. {reasons}")
-    promotion = _materialise(project, window, by)
+    promotion = _materialise(project, window, said)
     if promotion.promoted is None:
+        raise PromotionRefused(promotion.reason)
+    return promotion
+
+
+def reject_window(project: CommandProject, window: str, said: Said) -> Promotion:
+    """Record that the window's candidate is not to come into force. Raises as `promote_window`."""
+    read_report(project, window)
+    promotion = _materialise(project, window, said)
+    if promotion.decision is None or promotion.decision.kind != "reject":
         raise PromotionRefused(promotion.reason)
     return promotion
 
@@ -40,12 +59,13 @@ def read_report(project: CommandProject, window: str) -> ValidationReport:
         raise ConfigError(f"{path}: this document cannot be read; {advice}") from error
 
 
-def _materialise(project: CommandProject, window: str, by: str) -> Promotion:
+def _materialise(project: CommandProject, window: str, said: Said) -> Promotion:
     from sia_dagster.cli.in_process import QUIET, dagster_instance, failure_of
     from sia_dagster.defs.claims import PUBLISHED_WHERE_ASKED
 
     key = project.names.asset("promoted_policy")
-    step = {"__".join(key.path): {"config": {"approved_by": by}}}
+    config = {"approved_by": said.by, **said.model_dump(exclude={"by"})}
+    step = {"__".join(key.path): {"config": config}}
     # Not the loop's job: where promotion is manual it leaves this asset out.
     job = project.definitions.resolve_implicit_global_asset_job_def()
     with dagster_instance() as instance:

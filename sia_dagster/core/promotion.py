@@ -1,46 +1,70 @@
-"""What puts a policy in force: a window's accepted evidence, or a person who goes back."""
+"""What puts a policy in force: a window's accepted evidence, or a person's override."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal, NamedTuple
 
-from sia_dagster.core.errors import PolicyNotFound, PromotionRefused
-from sia_dagster.core.models import Actions
-from sia_dagster.core.ports import PolicyStore
-from sia_dagster.core.results import PolicyVersion, Promotion, ValidationReport
+from sia_dagster.core.errors import PromotionRefused
+from sia_dagster.core.gate_again import Terms, broken_contract, doubts
+from sia_dagster.core.models import Actions, TimeWindow, Value
+from sia_dagster.core.ports import DecisionStore, GateLog, PolicyStore
+from sia_dagster.core.results import PolicyDecision, PolicyVersion, Promotion, ValidationReport
 
-BEFORE_ANY_PROMOTION = 0
-"""The version number under which the policy that the traces showed before the first promotion is restored."""
+NOBODY = "a person"
+"""Who approved where no name was given."""
 
 
-def promote(
-    report: ValidationReport, *, store: PolicyStore, at: datetime, by: str, report_url: str | None = None
-) -> Promotion:
-    """Put the report's candidate in force at `at`, if its verdict is `accept` and its baseline still is in force.
+class Ruling(Value):
+    """What is to happen with a window's candidate, by whom, when and why."""
 
-    Never raises for evidence that does not allow it: `promoted` is None and `reason` says why. A second call for the
-    same window and candidate returns the entry of the first, also when another version came into force since.
-    Raises PolicyError if the registry cannot be read or written.
+    kind: Literal["auto", "approve", "reject", "override"]
+    """`auto`: the job itself, on accepted evidence. `override`: past a gate that does not accept it."""
+    at: datetime
+    by: str = ""
+    note: str = ""
+    report: str | None = None
+    """Where the window's report is, for the registry."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a person said who and why."""
+        return self.kind in {"approve", "override"} and bool(self.by.strip() and self.note.strip())
+
+
+class Books(NamedTuple):
+    """What a promotion reads and writes."""
+
+    policies: PolicyStore
+    decisions: DecisionStore
+    log: GateLog
+    terms: Terms
+
+
+def promote(report: ValidationReport, ruling: Ruling, books: Books) -> Promotion:
+    """Do with the report's candidate what the ruling says, as far as the gate allows it.
+
+    The whole gate is checked again, from what is stored (`core.gate_again`), and the policy that the candidate improves
+    on must still be in force. An override passes a gate that says no, by name and with a note; it never passes a
+    broken contract or a policy that is gone. What a person decided is recorded before anything comes into force. Never
+    raises for a ruling that is not followed: `promoted` is None and `reason` says why. A second call for the same
+    window and candidate returns the entry of the first, also when another version came into force since. Raises
+    PolicyError if the registry, GateLogError if the ledger cannot be read or written.
     """
-    versions = store.versions()
+    versions = books.policies.versions()
     current = versions[-1] if versions else None
-    if report.verdict != "accept" or report.candidate is None:
-        return refused(report, f"the verdict is {report.verdict}, so the policy in force stays")
+    if report.candidate is None:
+        return refused(report, _no_candidate(report))
     earlier = next((v for v in versions if v.kind == "promote" and v.window == report.window), None)
-    if earlier is not None and earlier.actions == report.candidate:
-        return Promotion(loop=report.loop, window=report.window, promoted=earlier, reason=_repeated(earlier, current))
-    if current is not None and is_outdated(report, current):
-        return refused(report, _outdated(report, current))
-    entry = promotion_entry(report, report.candidate, parent=current, at=at, by=by, report_url=report_url)
-    try:
-        stored = store.append(entry)
-    except PromotionRefused as refusal:
-        return refused(report, str(refusal))
-    return Promotion(
-        loop=report.loop,
-        window=report.window,
-        promoted=stored,
-        reason=_came_into_force(stored),
-    )
+    standing = earlier if earlier is not None and earlier.actions == report.candidate else None
+    if ruling.kind == "reject":
+        return _reject(report, ruling, books, standing)
+    if standing is not None:
+        return _promotion(report, books, _repeated(standing, current), standing)
+    faults = _faults(report, current, books)
+    doubted = () if faults else (*_rejected_before(report, ruling, books), *doubts(report, books.log, books.terms))
+    if why_not := faults or _not_passed(doubted, ruling):
+        return _promotion(report, books, "; ".join(why_not))
+    return _put_in_force(report, ruling, books, current, passed=bool(doubted))
 
 
 def is_outdated(report: ValidationReport, current: PolicyVersion | None) -> bool:
@@ -51,11 +75,10 @@ def is_outdated(report: ValidationReport, current: PolicyVersion | None) -> bool
 def promotion_entry(
     report: ValidationReport,
     candidate: Actions,
+    ruling: Ruling,
     *,
     parent: PolicyVersion | None,
-    at: datetime,
-    by: str,
-    report_url: str | None = None,
+    override: bool = False,
 ) -> PolicyVersion:
     """The registry entry that puts `candidate` in force on the report's evidence, after `parent`.
 
@@ -66,55 +89,16 @@ def promotion_entry(
         loop=report.loop,
         kind="promote",
         actions=candidate,
-        at=at,
+        at=ruling.at,
         parent=parent.version if parent else None,
         replaced=report.baseline if parent is None else None,
         window=report.window,
         evidence=report.comparisons,
-        report=report_url,
-        by=by,
+        report=ruling.report,
+        by=_name(ruling),
+        note=ruling.note,
+        override=override,
     )
-
-
-def rollback(store: PolicyStore, to_version: int | None = None, *, at: datetime, by: str) -> PolicyVersion:
-    """Put an earlier policy in force again, as a new entry; the history stays.
-
-    `to_version` None is the version before the one in force, 0 the policy before any promotion. Raises PolicyNotFound
-    if there is no such policy, PromotionRefused if it already is in force or the registry changed meanwhile.
-    """
-    versions = store.versions()
-    if not versions:
-        raise PolicyNotFound("no policy was ever promoted, so there is nothing to go back from")
-    current = versions[-1]
-    target = current.version - 1 if to_version is None else to_version
-    actions = _actions_of(versions, target)
-    restores = None if target == BEFORE_ANY_PROMOTION else target
-    if actions == current.actions and not (current.kind == "rollback" and current.restores == restores):
-        raise PromotionRefused(f"version {current.version}, which is in force, already is that policy")
-    return store.append(
-        PolicyVersion(
-            version=current.version + 1,
-            loop=current.loop,
-            kind="rollback",
-            actions=actions,
-            at=at,
-            parent=current.version,
-            restores=restores,
-            by=by,
-        )
-    )
-
-
-def _actions_of(versions: Sequence[PolicyVersion], target: int) -> Actions:
-    if target == BEFORE_ANY_PROMOTION:
-        if versions[0].replaced is None:
-            raise PolicyNotFound("the first promotion does not say which policy it replaced; roll back to a version")
-        return versions[0].replaced
-    found = next((v.actions for v in versions if v.version == target), None)
-    if found is None:
-        numbers = ", ".join(str(v.version) for v in versions)
-        raise PolicyNotFound(f"there is no version {target}; there are {numbers}, and 0 for before any promotion")
-    return found
 
 
 def refused(report: ValidationReport, reason: str) -> Promotion:
@@ -122,9 +106,106 @@ def refused(report: ValidationReport, reason: str) -> Promotion:
     return Promotion(loop=report.loop, window=report.window, reason=reason)
 
 
+def latest_decision(decisions: Sequence[PolicyDecision], window: TimeWindow) -> PolicyDecision | None:
+    """What a person said last about this window's candidate; None where nobody decided."""
+    return next((decision for decision in reversed(decisions) if decision.window == window), None)
+
+
+def rejected_windows(decisions: Sequence[PolicyDecision]) -> frozenset[str]:
+    """The keys of the windows whose candidate a person rejected, and nobody approved since."""
+    latest = {decision.window.key: decision.kind for decision in decisions}
+    return frozenset(window for window, kind in latest.items() if kind == "reject")
+
+
+def _put_in_force(
+    report: ValidationReport, ruling: Ruling, books: Books, current: PolicyVersion | None, *, passed: bool
+) -> Promotion:
+    """`passed`: past doubts, which is an override."""
+    assert report.candidate is not None
+    if ruling.kind != "auto":
+        # Before the policy itself: nothing stands in force past the gate without its record.
+        books.decisions.append(_decision(report, ruling, "override" if passed else "approve"))
+    entry = promotion_entry(report, report.candidate, ruling, parent=current, override=passed)
+    try:
+        stored = books.policies.append(entry)
+    except PromotionRefused as refusal:
+        return _promotion(report, books, str(refusal))
+    return _promotion(report, books, _came_into_force(stored), stored)
+
+
+def _reject(report: ValidationReport, ruling: Ruling, books: Books, standing: PolicyVersion | None) -> Promotion:
+    decision = books.decisions.append(_decision(report, ruling, "reject"))
+    reason = _rejection(decision)
+    if standing is not None:
+        reason += (
+            f"; version {standing.version}, which it had become before, stays in the registry: `sia policy rollback "
+            f"--loop {report.loop}` goes back"
+        )
+    return _promotion(report, books, reason)
+
+
+def _faults(report: ValidationReport, current: PolicyVersion | None, books: Books) -> tuple[str, ...]:
+    """What nobody can override: the application would break, or the evidence is about a policy that is gone."""
+    if current is not None and is_outdated(report, current):
+        return (_outdated(report, current),)
+    return broken_contract(report, books.terms)
+
+
+def _rejected_before(report: ValidationReport, ruling: Ruling, books: Books) -> tuple[str, ...]:
+    """A person's rejection stands until a person says by name, and why, that it is approved after all."""
+    latest = latest_decision(books.decisions.decisions(), report.window)
+    if latest is None or latest.kind != "reject" or ruling.is_signed:
+        return ()
+    return (f"{_rejection(latest)}; to approve it after all, give your name and a note that says why",)
+
+
+def _not_passed(doubted: tuple[str, ...], ruling: Ruling) -> tuple[str, ...]:
+    """The doubts that stop this ruling: all of them, or none where a person overrides them by name and with a note."""
+    if not doubted or ruling.kind != "override":
+        return doubted
+    return () if ruling.is_signed else ("an override is recorded: give your name and a note that says why", *doubted)
+
+
+def _decision(
+    report: ValidationReport, ruling: Ruling, kind: Literal["approve", "reject", "override"]
+) -> PolicyDecision:
+    return PolicyDecision(
+        number=1,
+        loop=report.loop,
+        window=report.window,
+        kind=kind,
+        candidate=report.candidate.fingerprint if report.candidate else "",
+        verdict=report.verdict,
+        at=ruling.at,
+        by=_name(ruling),
+        note=ruling.note,
+    )
+
+
+def _promotion(report: ValidationReport, books: Books, reason: str, promoted: PolicyVersion | None = None) -> Promotion:
+    decision = latest_decision(books.decisions.decisions(), report.window)
+    return Promotion(loop=report.loop, window=report.window, promoted=promoted, reason=reason, decision=decision)
+
+
+def _name(ruling: Ruling) -> str:
+    return ruling.by or ("auto" if ruling.kind == "auto" else NOBODY)
+
+
+def _no_candidate(report: ValidationReport) -> str:
+    return f"the verdict is {report.verdict}, and the window has no candidate: the policy in force stays"
+
+
+def _rejection(decision: PolicyDecision) -> str:
+    why = f": {decision.note}" if decision.note else ""
+    return f"{decision.by} rejected the candidate of window {decision.window.key} at {decision.at.isoformat()}{why}"
+
+
 def _came_into_force(entry: PolicyVersion) -> str:
     """The same sentence whenever the window is run: its bytes repeat."""
-    return f"the evidence of window {entry.window.key if entry.window else ''} put version {entry.version} in force"
+    window = entry.window.key if entry.window else ""
+    if entry.override:
+        return f"{entry.by} put version {entry.version} in force past the gate of window {window}: {entry.note}"
+    return f"the evidence of window {window} put version {entry.version} in force"
 
 
 def _repeated(earlier: PolicyVersion, current: PolicyVersion | None) -> str:

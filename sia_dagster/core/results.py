@@ -208,3 +208,5 @@ class Promotion(Value):
     promoted: PolicyVersion | None = None
     reason: str
     """Why it is in force, or why nothing was promoted."""
+    decision: PolicyDecision | None = None
+    """What a person said last about this window's candidate; None where nobody did."""

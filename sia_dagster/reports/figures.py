@@ -34,8 +34,9 @@ def forest_plot(
 ) -> str:
     """New minus old with its interval, one row an evaluator, as a share of the evaluator's range.
 
-    `min_effect` and `margin` are such shares: what the primary must gain, and what a guardrail may lose (not drawn
-    where None). Numbers at the right are in the evaluator's own units. Without comparisons the picture says so.
+    `min_effect` and `margin` are such shares: what the primary must gain, and what a guardrail without a margin of its
+    own may lose (not drawn where None). Numbers at the right are in the evaluator's own units. Without comparisons the
+    picture says so.
     """
     if not comparisons:
         return _empty("forest", "Nothing was compared in this window.")
@@ -47,7 +48,7 @@ def forest_plot(
     label = "new policy minus old policy, as a share of the evaluator's range (right of zero is better)"
     zero = svg.line(scale.x(0), TOP - 8, scale.x(0), bottom, "zero")
     title = "Difference between the policies by evaluator: " + "; ".join(_spoken(c) for c in comparisons)
-    parts = [*_frame(scale, bottom, label, signs=True), zero, *rows]
+    parts = [*frame(scale, bottom, label, signs=True), zero, *rows]
     return svg.figure("forest", title, (WIDTH, bottom + 56), parts)
 
 
@@ -58,22 +59,21 @@ def scores_plot(levels: Sequence[ScoreLevels]) -> str:
     scale = svg.Axis(low=0.0, high=1.0, left=LEFT, right=RIGHT, ticks=(0.0, 0.25, 0.5, 0.75, 1.0))
     bottom = TOP + ROW * len(levels)
     rows = [_level_row(level, TOP + ROW * index, scale) for index, level in enumerate(levels)]
-    frame = _frame(scale, bottom, "mean score, as a share of the evaluator's range", signs=False)
+    grid = frame(scale, bottom, "mean score, as a share of the evaluator's range", signs=False)
     title = "Mean scores: " + "; ".join(f"{level.evaluator} {_levels_text(level)}" for level in levels)
-    return svg.figure("levels", title, (WIDTH, bottom + 56), [*frame, *rows])
+    return svg.figure("levels", title, (WIDTH, bottom + 56), [*grid, *rows])
 
 
 def _forest_row(comparison: EvaluatorComparison, top: float, scale: svg.Axis, mark: float | None) -> str:
     y = top + ROW / 2
     role = f"{comparison.role}, {comparison.n} conversations" if comparison.n else comparison.role
-    parts = _row_label(comparison.evaluator, role, y)
+    parts = row_label(comparison.evaluator, role, y)
     if mark is not None:
         parts.append(svg.line(scale.x(mark), top + 5, scale.x(mark), top + ROW - 5, "mark"))
     low, high = _share(comparison, comparison.ci_low), _share(comparison, comparison.ci_high)
     middle = _share(comparison, comparison.difference)
     if low is not None and high is not None:
-        ends = [svg.line(scale.x(end), y - 6, scale.x(end), y + 6, "whisker") for end in (low, high)]
-        parts += [svg.line(scale.x(low), y, scale.x(high), y, "whisker"), *ends]
+        parts += whisker(scale, low, high, y)
     if middle is not None:
         parts.append(svg.circle(scale.x(middle), y, 6.5 if comparison.role == "primary" else 5, "estimate"))
     return svg.group(_spoken(comparison), parts + _forest_numbers(comparison, y))
@@ -90,7 +90,7 @@ def _forest_numbers(comparison: EvaluatorComparison, y: float) -> list[str]:
 def _level_row(level: ScoreLevels, top: float, scale: svg.Axis) -> str:
     y = top + ROW / 2
     logged, old, new = (_level(level, value) for value in (level.logged, level.old, level.new))
-    parts = _row_label(level.evaluator, f"{level.scored} of {level.samples} scored", y)
+    parts = row_label(level.evaluator, f"{level.scored} of {level.samples} scored", y)
     parts.append(svg.line(LEFT, y, RIGHT, y, "rail"))
     if old is not None and new is not None:
         parts.append(svg.line(scale.x(old), y, scale.x(new), y, "whisker"))
@@ -104,14 +104,22 @@ def _level_row(level: ScoreLevels, top: float, scale: svg.Axis) -> str:
     return svg.group(f"{level.evaluator}: {_levels_text(level)}", parts)
 
 
-def _row_label(name: str, small: str, y: float) -> list[str]:
+def row_label(name: str, small: str, y: float) -> list[str]:
+    """What stands left of a row: its name, and a line in small print."""
     return [
         svg.text(LEFT - 20, y - 2, trimmed(name, 26), "strong", "end"),
         svg.text(LEFT - 20, y + 15, small, "muted", "end"),
     ]
 
 
-def _frame(scale: svg.Axis, bottom: float, label: str, *, signs: bool) -> list[str]:
+def whisker(scale: svg.Axis, low: float, high: float, y: float) -> list[str]:
+    """An interval with its two ends."""
+    ends = [svg.line(scale.x(end), y - 6, scale.x(end), y + 6, "whisker") for end in (low, high)]
+    return [svg.line(scale.x(low), y, scale.x(high), y, "whisker"), *ends]
+
+
+def frame(scale: svg.Axis, bottom: float, label: str, *, signs: bool) -> list[str]:
+    """The grid with its shares, and what the axis means."""
     parts = []
     for tick in scale.ticks:
         told = ("+" if signs and tick > 0 else "") + share(tick)
@@ -123,7 +131,8 @@ def _frame(scale: svg.Axis, bottom: float, label: str, *, signs: bool) -> list[s
 def _mark(comparison: EvaluatorComparison, min_effect: float, margin: float | None) -> float | None:
     if comparison.role == "primary":
         return min_effect or None
-    return None if margin is None else -margin
+    allowed = comparison.margin if comparison.margin is not None else margin
+    return None if allowed is None or comparison.role == "safety" else -allowed
 
 
 def _share(comparison: EvaluatorComparison, value: float | None) -> float | None:

@@ -5,13 +5,14 @@ import functools
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sia_dagster.core.evidence import Look
 from sia_dagster.core.models import EvalConstant, Spend, StateActions
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.spending import total
-from sia_dagster.reports import changes, figures, pairs, people, policies, prompt_diff, wording
+from sia_dagster.reports import basis, brief, changes, figures, pairs, people, policies, prompt_diff, wording
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,16 +31,19 @@ def render_report(
     report: ValidationReport,
     *,
     spend: Mapping[str, Spend] | None = None,
+    looks: Sequence[Look] = (),
 ) -> str:
     """One window's report as a self-contained HTML page; the same values give the same text.
 
     `spend` is by stage (or by stage and model, `judge gpt-4o-mini`); without it, what `update` and `report` carry.
+    `looks` are the ledger's that the window sees, for the picture of what is left of the error budget.
     Works for an empty window and for a policy that stays. The text can always be encoded as UTF-8.
     """
     spent = dict(spend) if spend is not None else {"search": update.spend, "validation": report.spend}
     style = _text("report.css")
     content = {"state": state, "update": update, "report": report, "pairs": _pairs(report), "facts": _facts(state)}
     content |= _verdict(state, update, report, tuple(spent)) | _scores(state, report) | _policy(state, update, report)
+    content |= _basis(report, looks)
     content |= {"spend": spent, "total": total(spent.values()), "people": people.judge_and_people(state)}
     template = _environment().get_template("report.html.j2")
     return template.render(style=_trusted(style), csp=_policy_of(style), **content) + "\n"
@@ -48,31 +52,23 @@ def render_report(
 def _verdict(
     state: StateActions, update: PolicyUpdate, report: ValidationReport, spent: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What stands at the top: the word, its reason, what changed, what to do next."""
+    """What stands at the top: the word, its reason, and what the person who decides has to know."""
     reason, *more = report.reasons or (update.reason or "No reason was recorded.",)
     return {
         "reason": reason,
         "more_reasons": more,
-        "changed": changes.change_sentence(update.baseline, update.actions),
-        "next_step": _next_step(update, report),
+        "brief": brief.brief(state, update, report),
         "window": wording.window_text(report.window),
         "simulated": changes.simulated_names(state, update, report, spent),
     }
 
 
-def _next_step(update: PolicyUpdate, report: ValidationReport) -> str:
-    if report.verdict == "accept":
-        return "Next is promoted_policy: a person materialises it, or the job does where promotion is automatic."
-    if report.verdict == "reject":
-        return "The policy in force stays. The next window starts from it again; nothing needs to be done."
-    if report.samples_needed:
-        return (
-            f"The policy in force stays. To decide, it would take about {report.samples_needed:,} held-out "
-            f"conversations; this window had {report.conversations:,}."
-        )
-    if update.actions is None:
-        return "Nothing to approve: the loop begins with the first window that has traffic."
-    return "The policy in force stays. " + ("More traffic may decide it." if update.changed else "Nothing to approve.")
+def _basis(report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
+    """What the verdict rests on besides the scores."""
+    found = basis.basis(report, looks)
+    figures_ = {name: _trusted(getattr(found, name)) for name in ("noise_figure", "budget_figure")}
+    levels = sorted({c.alpha if c.alpha is not None else report.alpha for c in report.comparisons}, reverse=True)
+    return {"basis": found, **figures_, "confidence": " or ".join(dict.fromkeys(map(wording.confidence, levels)))}
 
 
 def _scores(state: StateActions, report: ValidationReport) -> dict[str, Any]:

@@ -47,6 +47,11 @@ def circle(x: float, y: float, radius: float, style: str) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{style}"/>'
 
 
+def polyline(points: Sequence[tuple[float, float]], style: str) -> str:
+    """A line through all points."""
+    return f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" class="{style}"/>'
+
+
 def diamond(x: float, y: float, radius: float, style: str) -> str:
     """A square that stands on its corner."""
     points = ((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y))

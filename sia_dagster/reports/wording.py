@@ -94,6 +94,17 @@ def usd(spend: Spend) -> str:
     return f"${spend.cost_usd:,.2f}" if spend.cost_usd >= 1 or not spend.cost_usd else f"${spend.cost_usd:.4f}"
 
 
+def dollars(amount: float) -> str:
+    """An amount that is not negative, in whole cents; below a cent with two significant digits."""
+    return f"${amount:,.2f}" if amount >= 0.01 or not amount else f"${amount:.2g}"
+
+
+def confidence(alpha: float) -> str:
+    """How sure a bound at this one-sided level is: `95 %`, and with decimals where it would read as `100 %`."""
+    places = 0 if alpha > 0.005 else 1 if alpha >= 0.0005 else 2
+    return f"{100 * (1 - alpha):.{places}f} %"
+
+
 def count(amount: int, noun: str) -> str:
     """`1 line`, `2 lines`, `no lines`, `1,204 lines`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"

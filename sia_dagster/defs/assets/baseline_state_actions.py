@@ -55,7 +55,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
     loop, window = stage.names.loop, stage.window
     constants = eval_constants(loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
-    return build_baseline(
+    state = build_baseline(
         loop.name,
         window,
         samples_from_rows(traces.rows),
@@ -63,6 +63,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
         constants,
         stage.storage.policies(loop.name).versions(),
     )
+    return state.model_copy(update={"calls": traces.calls})
 
 
 def _splits(state: StateActions) -> dict[str, int]:

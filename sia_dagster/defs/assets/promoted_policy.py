@@ -1,12 +1,14 @@
 """`promoted_policy`: what the window put in force."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
-from sia_dagster.core.promotion import promote, refused
+from sia_dagster.core.gate_again import Terms
+from sia_dagster.core.promotion import Books, Ruling, promote, refused
 from sia_dagster.core.results import Promotion, ValidationReport
 from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE, PUBLISHED_WHERE_ASKED
 from sia_dagster.defs.metadata import present, table
@@ -16,8 +18,8 @@ from sia_dagster.wiring.publishing import Published, faults_of, publish_in_force
 
 SPEC = StageSpec(
     stage="promoted_policy",
-    description="The registry entry that this window put in force, or why none. Whatever the run, only a "
-    "verdict of `accept` is promoted.",
+    description="The registry entry that this window put in force, or why none. The whole gate is checked again; past "
+    "it, only a person's recorded override leads.",
     claims=(
         PROMOTION_RESTS_ON_EVIDENCE,
         APPROVED_POLICY_IS_IN_FORCE,
@@ -33,16 +35,35 @@ SPEC = StageSpec(
 )
 
 
-class PromotionConfig(dg.Config):
-    """What the Launchpad asks of the person who approves."""
+class Decided(StrEnum):
+    """What a person may decide."""
 
+    approve = "approve"
+    reject = "reject"
+
+
+class PromotionConfig(dg.Config):
+    """What the Launchpad asks of the person who decides."""
+
+    decision: Decided = Field(
+        default=Decided.approve,
+        description="`approve` puts the window's candidate in force, if the gate accepts it. `reject` records that it "
+        "is not to come into force: the job leaves it alone, and only a name and a note can approve it later.",
+    )
     approved_by: str = Field(default="", description="Your name, for the registry. Empty: whoever started the run.")
+    note: str = Field(default="", description="Why, for the registry. An override needs it.")
+    override: bool = Field(
+        default=False,
+        description="Put the candidate in force although the gate does not accept it. Recorded with your name and "
+        "your note, which both are needed. A candidate that breaks the contract of the policy in force, or that was "
+        "compared with another policy than that, is not put in force by anybody.",
+    )
 
 
 def build(names: LoopNames) -> dg.AssetsDefinition:
     """The asset for one loop."""
     who = (
-        "Materialise it to approve an accepted window."
+        "Materialise it to approve an accepted window, or to reject it."
         if names.loop.promotion == "manual"
         else "Materialised by the job: an accepted window comes into force by itself."
     )
@@ -53,8 +74,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            why_not = _objection(stage, config) if validation_results.verdict == "accept" else None
-            promotion = refused(validation_results, why_not) if why_not else _promote(stage, config, validation_results)
+            ruling = _ruling(stage, config)
+            why_not = _objection(stage, ruling) if _is_wanted(ruling, validation_results) else None
+            books = _books(stage)
+            promotion = refused(validation_results, why_not) if why_not else promote(validation_results, ruling, books)
             published = _publish(stage) if promotion.promoted else ()
             claims = _claims(promotion, validation_results, approving=not stage.runs("validation_results"))
             return dg.MaterializeResult(
@@ -66,30 +89,46 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return promoted_policy
 
 
-def _objection(stage: StageContext, config: PromotionConfig) -> str | None:
-    """Why an accepted candidate is not put in force by this run; None where it may be.
+def _ruling(stage: StageContext, config: PromotionConfig) -> Ruling:
+    by_itself = stage.names.loop.promotion == "auto" and not config.approved_by
+    kind: Literal["auto", "approve"] = "auto" if by_itself else "approve"
+    return Ruling(
+        kind="reject" if config.decision == Decided.reject else "override" if config.override else kind,
+        at=stage.clock.time(stage.window),
+        by=config.approved_by,
+        note=config.note,
+        report=str(stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")),
+    )
+
+
+def _books(stage: StageContext) -> Books:
+    name, storage = stage.names.name, stage.storage
+    return Books(
+        policies=storage.policies(name),
+        decisions=storage.decisions(name),
+        log=storage.gate_log(name),
+        terms=Terms.of(stage.names.loop),
+    )
+
+
+def _is_wanted(ruling: Ruling, report: ValidationReport) -> bool:
+    """Whether the candidate is to come into force, so far as the word of the document goes."""
+    return ruling.kind == "override" or (ruling.kind != "reject" and report.verdict == "accept")
+
+
+def _objection(stage: StageContext, ruling: Ruling) -> str | None:
+    """Why a wanted candidate is not put in force by this run, whatever the evidence; None where it may be.
 
     A person approves evidence that is there to be read, not what the same run just found. Automatic promotion is for
     the newest closed window: in a backfill the order of the runs would otherwise choose the policy of today.
     """
     alone = "materialise promoted_policy of this window by itself"
-    if stage.names.loop.promotion == "manual" and stage.runs("validation_results"):
+    if ruling.kind != "auto" and stage.names.loop.promotion == "manual" and stage.runs("validation_results"):
         return f"it waits for approval: read its report, then {alone}, or use `sia policy promote`"
     history = stage.clock.time(stage.window) >= stage.names.next_window_end(stage.window)
-    if stage.names.loop.promotion == "auto" and history and not config.approved_by:
+    if ruling.kind == "auto" and history:
         return f"a later window has closed since: to promote from history, {alone} with your name in approved_by"
     return None
-
-
-def _promote(stage: StageContext, config: PromotionConfig, report: ValidationReport) -> Promotion:
-    automatic = "auto" if stage.names.loop.promotion == "auto" else "a person"
-    return promote(
-        report,
-        store=stage.storage.policies(stage.names.name),
-        at=stage.clock.time(stage.window),
-        by=config.approved_by or automatic,
-        report_url=str(stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")),
-    )
 
 
 def _publish(stage: StageContext) -> tuple[Published, ...]:
@@ -111,19 +150,23 @@ def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
 
 
 def _metadata(promotion: Promotion) -> dict[str, Any]:
-    entry = promotion.promoted
+    entry, decision = promotion.promoted, promotion.decision
+    decided = {"decision": decision.kind, "decided_by": decision.by, "note": decision.note} if decision else {}
     return {
         "promoted": entry is not None,
         "reason": promotion.reason,
         **present({"policy_version": entry.version, "parent": entry.parent, "by": entry.by} if entry else {}),
+        **({"override": entry.override} if entry else {}),
+        **decided,
         **({"system_prompt": dg.MetadataValue.text(entry.actions.system_prompt)} if entry else {}),
     }
 
 
 def _claims(promotion: Promotion, report: ValidationReport, *, approving: bool) -> list[dg.AssetCheckResult]:
-    proven = promotion.promoted is None or report.verdict == "accept"
-    in_force = promotion.promoted is not None or not (approving or report.verdict == "accept")
+    entry = promotion.promoted
+    rejected = promotion.decision is not None and promotion.decision.kind == "reject"
+    in_force = entry is not None or rejected or not (approving or report.verdict == "accept")
     return [
-        PROMOTION_RESTS_ON_EVIDENCE.holds(proven, promotion.reason),
+        PROMOTION_RESTS_ON_EVIDENCE.holds(entry is None or not entry.override, promotion.reason),
         APPROVED_POLICY_IS_IN_FORCE.holds(in_force, promotion.reason),
     ]

@@ -1,0 +1,53 @@
+"""What a week of the application's calls takes under both policies, from what their replays used."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from statistics import fmean
+from typing import Final
+
+from sia_dagster.core.evidence import TrafficCost
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.results import ArmOutcome, ValidationReport
+
+WEEK: Final = timedelta(days=7)
+
+
+def traffic_cost(report: ValidationReport, state: StateActions) -> TrafficCost | None:
+    """The week's cost of the report's candidate beside that of the policy in force; None where it is not known.
+
+    Calls are the window's, as a week of them, times the share of the samples that spoke under a version of this
+    policy: other calls of the application cost what they cost. What a call takes is the mean over the rows that both
+    policies answered, so that neither seems cheaper for having failed. It is not known without such rows, nor where
+    the window's calls were not counted. Judges are no part of it. In USD it is None where the price of any answer is.
+    """
+    pairs = [(row.baseline, row.candidate) for row in report.rows if _used(row.baseline) and _used(row.candidate)]
+    calls = calls_a_week(state)
+    if not pairs or not calls:
+        return None
+    old, new = zip(*pairs, strict=True)
+    return TrafficCost(
+        calls_a_week=calls,
+        baseline_prompt_tokens=fmean(arm.prompt_tokens for arm in old),
+        candidate_prompt_tokens=fmean(arm.prompt_tokens for arm in new),
+        baseline_completion_tokens=fmean(arm.completion_tokens for arm in old),
+        candidate_completion_tokens=fmean(arm.completion_tokens for arm in new),
+        baseline_usd=_a_week(old, calls),
+        candidate_usd=_a_week(new, calls),
+    )
+
+
+def calls_a_week(state: StateActions) -> float:
+    """This loop's calls in seven days of the window's traffic; 0 where they were not counted."""
+    ours = sum(policy.share for policy in state.policies if policy.same_call) if state.policies else 1.0
+    return state.calls * min(ours, 1.0) * (WEEK / (state.window.end - state.window.start))
+
+
+def _used(arm: ArmOutcome) -> bool:
+    """Whether it answered, and the endpoint said how many tokens that took."""
+    return arm.error is None and arm.prompt_tokens > 0
+
+
+def _a_week(arms: Sequence[ArmOutcome], calls: float) -> float | None:
+    costs = [arm.cost_usd for arm in arms]
+    known = [cost for cost in costs if cost is not None]
+    return fmean(known) * calls if len(known) == len(costs) else None

@@ -1,0 +1,217 @@
+"""What the person who decides reads first: what would change, for whom, the gain, the cost, what is not shown."""
+
+from collections.abc import Iterator
+
+from sia_dagster.core.models import StateActions, Value
+from sia_dagster.core.results import Edit, EvaluatorComparison, PolicyUpdate, SliceComparison, ValidationReport
+from sia_dagster.core.traffic_cost import calls_a_week
+from sia_dagster.reports.changes import change_sentence
+from sia_dagster.reports.markdown import escape
+from sia_dagster.reports.pairs import paired
+from sia_dagster.reports.unshown import unshown
+from sia_dagster.reports.wording import confidence, count, dollars, number, share, signed, trimmed
+
+EDITS = 3
+"""Edits told in words; the others stand below."""
+CENT = 0.01
+QUOTED = 160
+"""Characters of an edit's text."""
+
+
+class Part(Value):
+    """One answer to the reader, under its heading."""
+
+    term: str
+    sentences: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+    """What to type, as it is."""
+
+
+def brief(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> tuple[Part, ...]:
+    """The parts in the order in which they are read; those that do not apply are left out."""
+    if report.candidate is None:
+        parts = [Part(term="What would change", sentences=(_changed(update),))]
+        known = {*report.reasons[:1], ""}
+        parts += [Part(term="Why", sentences=(update.reason,))] if update.reason not in known else []
+        return (*parts, _next_step(update, report))
+    parts = [
+        Part(term="What would change", sentences=(_changed(update), *edits_in_words(update.edits))),
+        Part(term="For whom", sentences=tuple(_for_whom(state, report))),
+        Part(term="What it gains", sentences=tuple(_gains(report))),
+        Part(term="What it costs", sentences=(_cost(report),)),
+        Part(term="Not shown", sentences=unshown(state, report)),
+        _next_step(update, report),
+    ]
+    return tuple(part for part in parts if part.sentences or part.commands)
+
+
+def brief_markdown(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> str:
+    """The same for the Dagster UI, below the verdict and its first reason."""
+    reason = report.reasons[0] if report.reasons else update.reason
+    lines = [f"**{report.verdict.capitalize()}.** {escape(reason)}", ""]
+    for part in brief(state, update, report):
+        first, *more = [escape(sentence) for sentence in part.sentences] or [""]
+        lines.append(f"- **{part.term}:** {first}")
+        lines += [f"  - {sentence}" for sentence in more]
+        lines += [f"  - `{command}`" for command in part.commands]
+    return "\n".join(lines)
+
+
+def edits_in_words(edits: tuple[Edit, ...]) -> tuple[str, ...]:
+    """Each of the first edits in a sentence with its reason, and how many more there are."""
+    told = [_edit(edit) for edit in edits[:EDITS]]
+    more = len(edits) - EDITS
+    return (*told, *([f"And {count(more, 'more edit')}, below."] if more > 0 else []))
+
+
+def _edit(edit: Edit) -> str:
+    old, new = (f"“{trimmed(text, QUOTED)}”" for text in (edit.find, edit.text))
+    told = {"add": f"Added: {new}", "replace": f"{old} becomes {new}", "delete": f"Deleted: {old}"}[edit.operation]
+    why = f" Why: {trimmed(edit.why, QUOTED)}" if edit.why else ""
+    return f"{told}{'' if told.endswith(('.”', '!”', '?”')) else '.'}{why}"
+
+
+def _changed(update: PolicyUpdate) -> str:
+    return change_sentence(update.baseline, update.actions)
+
+
+def _for_whom(state: StateActions, report: ValidationReport) -> Iterator[str]:
+    calls = calls_a_week(state)
+    spoke = f"{share(state.policy_share)} of the window's samples were given by the policy in force"
+    yield f"About {calls:,.0f} calls a week; {spoke}." if calls else f"{spoke}."
+    yield _tested(report)
+    parts = [_part(part) for part in report.slices if part.finding == "holds"]
+    if parts:
+        yield f"Shown not to lose: {', '.join(parts)}."
+    lost = [_part(part) for part in report.slices if part.finding == "loses"]
+    if lost:
+        yield f"Shown to lose: {', '.join(lost)}."
+
+
+def _tested(report: ValidationReport) -> str:
+    used = [window for window in report.pooled if window.used]
+    pooled = sum(window.used for window in used)
+    where = f", {pooled:,} of them from {count(len(used), 'earlier window')}" if pooled else ""
+    times = f", each asked {report.repeats} times" if report.repeats > 1 else ""
+    last = report.looks[-1] if report.looks else None
+    early = ""
+    if last and len(report.looks) == 1 and last.conversations < report.conversations:
+        early = f"; {last.conversations:,} of them were enough to decide"
+    told = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
+    if report.carried is None:
+        return told
+    tries = count(report.carried.times, "window")
+    return f"{told} The candidate is from window {report.carried.window}; {tries} before could not decide it."
+
+
+def _part(part: SliceComparison) -> str:
+    return f"{part.dimension} {part.value} ({share(part.share)} of the conversations)"
+
+
+def _gains(report: ValidationReport) -> Iterator[str]:
+    primary = report.primary
+    if primary is None or primary.difference is None:
+        yield "Nothing was compared, so no gain is known."
+        return
+    yield f"{_moved(primary)}{_promise(primary, report.alpha)}"
+    if report.rows:
+        yield _by_sample(report, primary.evaluator)
+    for comparison in report.comparisons:
+        if comparison.role != "primary" and comparison.difference is not None:
+            yield f"{_moved(comparison)}{_guarded(comparison, report)}"
+
+
+def _by_sample(report: ValidationReport, primary: str) -> str:
+    """What a mean hides: how many answers got better, and how many worse."""
+    changes = [pair.change for pair in paired(report.rows, primary)]
+    known = [change for change in changes if change is not None]
+    told = (
+        f"Of {count(len(changes), 'answer')}, {sum(c > 0 for c in known):,} scored higher, "
+        f"{sum(c < 0 for c in known):,} lower, {sum(c == 0 for c in known):,} the same"
+    )
+    return f"{told}." if len(known) == len(changes) else f"{told}; {len(changes) - len(known):,} without a score."
+
+
+def _moved(c: EvaluatorComparison) -> str:
+    means = f"from {number(c.baseline_mean, c.scale)} to {number(c.candidate_mean, c.scale)}"
+    return f"{c.evaluator}: {means} ({signed(c.difference, c.scale)})"
+
+
+def _promise(c: EvaluatorComparison, alpha: float) -> str:
+    if c.ci_low is None or c.ci_high is None:
+        return "; too few conversations to say how much of it is chance."
+    level = confidence(c.alpha if c.alpha is not None else alpha)
+    if c.ci_low > 0:
+        return f"; it promises at least {signed(c.ci_low, c.scale)}, with {level} confidence."
+    if c.ci_high < 0:
+        return f"; it is worse: at best {signed(c.ci_high, c.scale)}, with {level} confidence."
+    return f"; anything from {signed(c.ci_low, c.scale)} to {signed(c.ci_high, c.scale)} fits, so no gain is shown."
+
+
+def _guarded(c: EvaluatorComparison, report: ValidationReport) -> str:
+    if c.role == "safety":
+        return f", a safety evaluator: {count(len(c.fallen), 'sample')} scored lower." if c.samples else "."
+    margin = c.margin if c.margin is not None else report.guardrail_margin
+    if margin is None or c.ci_low is None or c.ci_high is None:
+        return ", a guardrail."
+    allowed = signed(-margin * c.scale, c.scale)
+    if c.ci_low > -margin * c.scale:
+        return f", a guardrail: at worst {signed(c.ci_low, c.scale)}, and {allowed} is allowed."
+    return f", a guardrail that may fall beyond the {allowed} that is allowed."
+
+
+def _cost(report: ValidationReport) -> str:
+    cost = report.cost
+    if cost is None:
+        return "Not known: the window's calls or the replays' tokens were not counted."
+    prompt = f"reads {cost.baseline_prompt_tokens:,.0f} → {cost.candidate_prompt_tokens:,.0f} tokens"
+    answer = f"writes {cost.baseline_completion_tokens:,.0f} → {cost.candidate_completion_tokens:,.0f}"
+    told = f"at {cost.calls_a_week:,.0f} calls a week; a call {prompt} and {answer}."
+    if cost.baseline_usd is None or cost.candidate_usd is None:
+        return f"In USD it is not known, since a price is missing; {told}"
+    more = cost.candidate_usd - cost.baseline_usd
+    sign = "more" if more > 0 else "less"
+    amount = f"About {dollars(abs(more))}" if abs(more) >= CENT else "Less than a cent"
+    change = f"{amount} a week {sign}" if more else "The same"
+    return f"{change} ({dollars(cost.baseline_usd)} → {dollars(cost.candidate_usd)}), {told}"
+
+
+def _next_step(update: PolicyUpdate, report: ValidationReport) -> Part:
+    if report.verdict != "accept":
+        return Part(term="What to do", sentences=(_stays(update, report),))
+    where = f"--loop {report.loop} --window {report.window.key} --by YOU"
+    return Part(
+        term="What to do",
+        sentences=(
+            f"{_to_read(report)}, then approve or reject; the asset promoted_policy does both in the UI. Where "
+            "promotion is automatic, the job puts the candidate in force unless somebody rejected it.",
+        ),
+        commands=(f"sia policy promote {where}", f"sia policy reject {where} --note WHY"),
+    )
+
+
+def _to_read(report: ValidationReport) -> str:
+    pairs = paired(report.rows, report.primary.evaluator) if report.primary else ()
+    lower = any((pair.change or 0.0) < 0 for pair in pairs)
+    return "Read the samples that scored lower" if lower else "No sample scored lower: read the changed prompt"
+
+
+def _stays(update: PolicyUpdate, report: ValidationReport) -> str:
+    if report.verdict == "reject":
+        return "Nothing. The policy in force stays, and the next window starts from it again."
+    if report.carries_on:
+        return f"Nothing. The policy in force stays; the next window tries the candidate again{_needed(report)}."
+    if report.samples_needed:
+        return f"Nothing. The policy in force stays{_needed(report)}."
+    if update.actions is None:
+        return "Nothing to approve: the loop begins with the first window that has traffic."
+    return "The policy in force stays. " + ("More traffic may decide it." if update.changed else "Nothing to approve.")
+
+
+def _needed(report: ValidationReport) -> str:
+    if not report.samples_needed:
+        return ""
+    return (
+        f". To decide, it would take about {report.samples_needed:,} held-out conversations; this window had "
+        f"{report.conversations:,}"
+    )

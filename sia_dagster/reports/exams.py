@@ -1,0 +1,137 @@
+"""What the next window's traffic said: Markdown for the asset, and the cumulative gain as a picture."""
+
+from collections.abc import Sequence
+
+from sia_dagster.core.exam_results import EvaluatorExam, NextWindowResults
+from sia_dagster.core.models import Value
+from sia_dagster.reports import svg
+from sia_dagster.reports.markdown import escape, fenced
+from sia_dagster.reports.wording import interval, number, p_value, share, signed, visible
+
+WIDTH, HEIGHT = 880.0, 300.0
+LEFT, RIGHT, TOP, BOTTOM = 90.0, 850.0, 34.0, 240.0
+MOST_LABELS = 13
+"""Windows that are named below the picture; of more, every so many-th."""
+HEADING = (
+    "Policy in force over the loop's first, as a share of the primary evaluator's range. Red: a candidate fell short."
+)
+STYLE = (
+    "text{font:13px system-ui,sans-serif;fill:#1f2328}.muted{fill:#57606a}.grid{stroke:#d0d7de}.zero{stroke:#57606a}"
+    ".whisker{stroke:#57606a;stroke-width:1.5}.course{fill:none;stroke:#0969da;stroke-width:2}.estimate{fill:#0969da}"
+    ".short{fill:#cf222e}"
+    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.muted{fill:#9198a1}.grid{stroke:#30363d}"
+    ".zero,.whisker{stroke:#8b949e}.course{stroke:#4493f8}.estimate{fill:#4493f8}"
+    ".short{fill:#f85149}}"
+)
+"""Of the picture, which stands alone as a file."""
+
+
+class GainPoint(Value):
+    """The policy in force over the loop's first policy in one window, as shares of the primary evaluator's range."""
+
+    window: str
+    gain: float
+    low: float | None = None
+    high: float | None = None
+    falls_short: bool = False
+    """Whether the candidate of the window before fell short here."""
+
+
+def exam_markdown(found: NextWindowResults) -> str:
+    """What was found in words, both policies by evaluator, and the cumulative gain."""
+    parts = [escape(found.reason)]
+    if found.rollback_to is not None:
+        parts.append(fenced(f"sia policy rollback --loop {found.loop} --to {found.rollback_to}", "sh"))
+    if found.exam:
+        head = "| evaluator | conversations | policy before | candidate | difference | interval | p |"
+        rows = [_row(each) for each in found.exam]
+        parts.append("\n".join([head, "|---|---:|---:|---:|---:|---|---:|", *rows]))
+    if found.promised is not None:
+        parts.append(f"Promised at least {signed(found.promised)} at the verdict.")
+    if found.cumulative_gain is not None:
+        ends = _bounds(found.cumulative_low, found.cumulative_high)
+        gain = f"{share(found.cumulative_gain)}{ends} of the primary evaluator's range"
+        parts.append(f"The policy in force over the loop's first policy, on this window's traffic: {gain}.")
+    return "\n\n".join(parts)
+
+
+def gain_points(exams: Sequence[NextWindowResults]) -> tuple[GainPoint, ...]:
+    """The windows whose cumulative gain is known, by their start."""
+    return tuple(
+        GainPoint(
+            window=each.window.key,
+            gain=each.cumulative_gain,
+            low=each.cumulative_low,
+            high=each.cumulative_high,
+            falls_short=each.falls_short,
+        )
+        for each in sorted(exams, key=lambda each: each.window.start)
+        if each.cumulative_gain is not None
+    )
+
+
+def gain_plot(points: Sequence[GainPoint]) -> str:
+    """The cumulative gain over the windows with its intervals, as an SVG that stands alone.
+
+    A red dot is a window in which the candidate of the window before fell short. Without points the picture says so.
+    """
+    style = f"<style>{STYLE}</style>"
+    if not points:
+        nothing = "No window was examined yet."
+        return svg.figure("gain", nothing, (WIDTH, 60), [style, svg.text(LEFT, 34, nothing, "muted")])
+    ends = [value for p in points for value in (p.gain, p.low, p.high) if value is not None]
+    scale = svg.axis(ends, BOTTOM, TOP)
+    places = [LEFT + (index + 0.5) * (RIGHT - LEFT) / len(points) for index in range(len(points))]
+    course = " ".join(f"{x:.1f},{scale.x(p.gain):.1f}" for x, p in zip(places, points, strict=True))
+    dots = [_dot(x, point, scale) for x, point in zip(places, points, strict=True)]
+    title = "Gain of the policy in force over the loop's first policy, by window: " + "; ".join(map(_spoken, points))
+    heading = svg.text(
+        LEFT,
+        18,
+        "policy in force over the loop's first policy, share of the primary's range; red: a candidate fell short",
+        "muted",
+    )
+    line = f'<polyline points="{course}" class="course"/>'
+    return svg.figure(
+        "gain", title, (WIDTH, HEIGHT), [style, heading, *_frame(scale), *_labels(places, points), line, *dots]
+    )
+
+
+def _frame(scale: svg.Axis) -> list[str]:
+    parts = []
+    for tick in scale.ticks:
+        y = scale.x(tick)
+        parts.append(svg.line(LEFT, y, RIGHT, y, "grid" if tick else "zero"))
+        parts.append(svg.text(LEFT - 10, y + 4, share(tick), "muted", "end"))
+    return parts
+
+
+def _labels(places: Sequence[float], points: Sequence[GainPoint]) -> list[str]:
+    every = -(-len(points) // MOST_LABELS)
+    named = list(zip(places, points, strict=True))[::every]
+    # Month and day: the year and the hour of a key would not fit beside each other.
+    return [svg.text(x, BOTTOM + 24, point.window[5:10], "muted", "middle") for x, point in named]
+
+
+def _dot(x: float, point: GainPoint, scale: svg.Axis) -> str:
+    parts = []
+    if point.low is not None and point.high is not None:
+        parts.append(svg.line(x, scale.x(point.low), x, scale.x(point.high), "whisker"))
+    parts.append(svg.circle(x, scale.x(point.gain), 5, "short" if point.falls_short else "estimate"))
+    return svg.group(_spoken(point), parts)
+
+
+def _spoken(point: GainPoint) -> str:
+    short = ", and the candidate of the window before fell short" if point.falls_short else ""
+    return f"{point.window} {share(point.gain)}{_bounds(point.low, point.high)}{short}"
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{share(low)}, {share(high)}]"
+
+
+def _row(each: EvaluatorExam) -> str:
+    name = f"{escape(visible(each.evaluator))}{' (primary)' if each.primary else ''}"
+    means = f"{number(each.baseline_mean)} | {number(each.candidate_mean)}"
+    bounds = interval(each.ci_low, each.ci_high) or "too few"
+    return f"| {name} | {each.n} | {means} | {signed(each.difference)} | {bounds} | {p_value(each.p_value)} |"

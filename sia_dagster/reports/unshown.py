@@ -1,0 +1,101 @@
+"""What a verdict could not show, in sentences: what the person who approves takes upon themselves."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.results import SliceComparison, ValidationReport
+from sia_dagster.reports.wording import count, share, signed
+
+SURE: Final = 0.05
+"""The chance with which a harm of the named share would have stayed unseen."""
+NAMED: Final = 6
+"""Parts of the traffic that are named; the others are counted."""
+
+
+def unshown(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
+    """One sentence for each thing that this window does not know; empty where nothing was compared."""
+    if report.primary is None:
+        return ()
+    return (
+        *_parts(report),
+        *_guardrails(report),
+        *_rare(report),
+        *_noise(report),
+        *_judges(state, report),
+        *_pool(report),
+    )
+
+
+def _parts(report: ValidationReport) -> Iterator[str]:
+    found = {kind: [part for part in report.slices if part.finding == kind] for kind in ("not_shown", "too_few")}
+    if found["not_shown"]:
+        yield f"That these parts of the traffic do not lose: {_named(found['not_shown'])}."
+    if found["too_few"]:
+        yield f"Anything about these parts, of which there are too few conversations: {_named(found['too_few'])}."
+    if not report.slices:
+        yield "Whether a part of the traffic loses: no part was compared by itself."
+
+
+def _named(parts: list[SliceComparison]) -> str:
+    told = [f"{part.dimension} {part.value} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
+    more = [f"{len(parts) - NAMED:,} more"] if len(parts) > NAMED else []
+    return ", ".join(told + more)
+
+
+def _guardrails(report: ValidationReport) -> Iterator[str]:
+    for c in report.comparisons:
+        margin = c.margin if c.margin is not None else report.guardrail_margin
+        if c.role != "guardrail" or margin is None:
+            continue
+        if c.ci_low is None:
+            yield f"That {c.evaluator} keeps its level: only {count(c.n, 'conversation')} scored."
+        elif c.ci_low <= -margin * c.scale:
+            yield f"That {c.evaluator} keeps its level: it may have fallen by {signed(c.ci_low, c.scale)}."
+
+
+def _rare(report: ValidationReport) -> Iterator[str]:
+    """The rule of three, exactly: a harm of this share is in none of n conversations with chance `SURE`."""
+    primary = report.primary
+    if primary and primary.n:
+        unseen = 1 - SURE ** (1 / primary.n)
+        yield f"A rare harm: one in fewer than {share(unseen)} of conversations may be in none of these {primary.n:,}."
+
+
+def _noise(report: ValidationReport) -> Iterator[str]:
+    if not report.noise:
+        yield "How much scores move where nothing changed: no answer was drawn or judged a second time."
+    for estimate in report.noise:
+        if estimate.ci_low is None or estimate.ci_high is None or estimate.ci_low <= 0 <= estimate.ci_high:
+            continue
+        what = "answered twice by one policy" if estimate.kind == "generation" else "judged twice"
+        yield f"Why {estimate.evaluator} moved by {signed(estimate.mean_difference)} where the same was {what}."
+
+
+def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
+    judges = [constant.name for constant in state.eval_constants if constant.kind == "llm_classify"]
+    watched = {watch.evaluator for watch in report.watch if watch.anchors}
+    unwatched = [name for name in judges if name not in watched]
+    if unwatched:
+        verb = "judges" if len(unwatched) == 1 else "judge"
+        yield f"That {_and(unwatched)} {verb} as before: no frozen anchors were judged again in this window."
+    for watch in report.watch:
+        biased = [probe.kind for probe in watch.probes if probe.biased]
+        if biased:
+            what = {"position": "the order of its labels", "verbosity": "an answer's length"}
+            yield f"That {watch.evaluator} is fair: it goes by {_and([what[kind] for kind in biased])}."
+    known = {watch.evaluator for watch in report.watch if watch.kappa is not None}
+    alone = [name for name in judges if name not in known]
+    if alone:
+        yield f"That people agree with {_and(alone)}: too few answers of this window were annotated by people."
+
+
+def _pool(report: ValidationReport) -> Iterator[str]:
+    left_out = [window for window in report.pooled if not window.used and window.reason]
+    if left_out:
+        told = "; ".join(f"{window.window} ({window.reason})" for window in left_out)
+        yield f"Whether it holds in earlier windows that were left out: {told}."
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

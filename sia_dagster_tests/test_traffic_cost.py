@@ -1,0 +1,102 @@
+"""What a week costs under both policies: the window's calls times what the replays took."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sia_dagster.core.models import PolicyShare, StateActions, TimeWindow
+from sia_dagster.core.results import ArmOutcome, ValidationReport, ValidationRow
+from sia_dagster.core.traffic_cost import calls_a_week, traffic_cost
+
+START = datetime(2026, 9, 28, tzinfo=UTC)
+
+
+def window(days: float = 7) -> TimeWindow:
+    return TimeWindow(key="2026-09-28", start=START, end=START + timedelta(days=days))
+
+
+def spoke(share: float, *, same_call: bool = True) -> PolicyShare:
+    return PolicyShare(
+        system_prompt="p", origin="as_sent", same_call=same_call, samples=1, share=share, first=START, last=START
+    )
+
+
+def state(calls: int = 1000, days: float = 7, *policies: PolicyShare) -> StateActions:
+    return StateActions(loop="desk", window=window(days), calls=calls, policies=policies)
+
+
+def arm(prompt: int = 100, completion: int = 20, usd: float | None = 0.01, **fields: Any) -> ArmOutcome:
+    given = {"output": "yes", "prompt_tokens": prompt, "completion_tokens": completion, "cost_usd": usd}
+    return ArmOutcome.model_validate({**given, **fields})
+
+
+def report(*pairs: tuple[ArmOutcome, ArmOutcome]) -> ValidationReport:
+    rows = [
+        ValidationRow(span_id=f"s{n}", conversation_id=f"c{n}", baseline=old, candidate=new)
+        for n, (old, new) in enumerate(pairs)
+    ]
+    return ValidationReport(loop="desk", window=window(), verdict="accept", reasons=(), rows=tuple(rows))
+
+
+def test_means_of_a_call_are_taken_times_the_calls_of_a_week() -> None:
+    found = traffic_cost(
+        report((arm(100, 20, 0.01), arm(140, 10, 0.02)), (arm(200, 40, 0.03), arm(240, 30, 0.04))), state()
+    )
+    assert found is not None
+    assert (found.calls_a_week, found.baseline_prompt_tokens, found.candidate_prompt_tokens) == (1000, 150, 190)
+    assert (found.baseline_completion_tokens, found.candidate_completion_tokens) == (30, 20)
+    assert found.baseline_usd == pytest.approx(20)
+    assert found.candidate_usd == pytest.approx(30)
+
+
+@pytest.mark.parametrize(("days", "calls"), [(7, 1000), (1, 7000), (14, 500), (1 / 24, 168_000)])
+def test_a_window_of_any_length_is_scaled_to_a_week(days: float, calls: float) -> None:
+    assert calls_a_week(state(1000, days)) == pytest.approx(calls)
+
+
+def test_other_calls_of_the_application_do_not_count() -> None:
+    mixed = state(1000, 7, spoke(0.5), spoke(0.2), spoke(0.3, same_call=False))
+    assert calls_a_week(mixed) == pytest.approx(700)
+    assert calls_a_week(state(1000, 7, spoke(0.6), spoke(0.6))) == 1000
+
+
+def test_a_row_that_one_policy_did_not_answer_counts_for_neither() -> None:
+    failed = ArmOutcome(error="timed out")
+    found = traffic_cost(report((arm(100), arm(200)), (arm(900), failed), (failed, arm(900))), state())
+    assert found is not None
+    assert (found.baseline_prompt_tokens, found.candidate_prompt_tokens) == (100, 200)
+
+
+def test_one_unknown_price_leaves_the_sum_of_that_policy_unknown() -> None:
+    found = traffic_cost(report((arm(), arm(usd=None)), (arm(), arm())), state())
+    assert found is not None
+    assert found.baseline_usd == pytest.approx(10)
+    assert found.candidate_usd is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "calls"),
+    [
+        ((), 1000),
+        (((arm(), arm()),), 0),
+        (((arm(), ArmOutcome(error="x")),), 1000),
+        (((arm(0), arm(0)),), 1000),
+    ],
+)
+def test_without_calls_or_counted_answers_it_is_not_known(rows: tuple[Any, ...], calls: int) -> None:
+    assert traffic_cost(report(*rows), state(calls)) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 900)), min_size=1, max_size=20), st.integers(1, 10**6))
+def test_equal_policies_cost_the_same_whatever_the_traffic(usage: list[tuple[int, int]], calls: int) -> None:
+    rows = [
+        (arm(prompt, completion, prompt * 1e-6), arm(prompt, completion, prompt * 1e-6)) for prompt, completion in usage
+    ]
+    found = traffic_cost(report(*rows), state(calls))
+    assert found is not None
+    assert found.baseline_usd == found.candidate_usd
+    assert found.baseline_prompt_tokens == found.candidate_prompt_tokens
+    assert min(p for p, _ in usage) <= found.baseline_prompt_tokens <= max(p for p, _ in usage)
