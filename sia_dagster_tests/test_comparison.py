@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from sia_dagster.core.comparison import (
     MIN_CONVERSATIONS,
@@ -22,7 +23,7 @@ from sia_dagster.core.comparison import (
     plus_two,
     sign_flip_p,
 )
-from sia_dagster.core.intervals import resamples_for
+from sia_dagster.core.intervals import resamples_for, times_added
 from sia_dagster.core.models import EvalConstant, EvalMetrics
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
 
@@ -376,3 +377,24 @@ def test_importing_the_module_loads_no_numerics() -> None:
     code = "import sys, sia_dagster.core.validation; print([m for m in ('numpy', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_more_is_added_at_finer_levels() -> None:
+    """In proportion to z squared; at 0.05 and above the three conversations are added once."""
+    assert [times_added(level) for level in (0.2, 0.05)] == [1.0, 1.0]
+    assert times_added(0.01) == pytest.approx((2.326348 / 1.644854) ** 2, rel=1e-5)
+    differences, weights = np.array([0.2] * 30), np.ones(30)
+    times, size = times_added(0.01), 30 + 2 * times_added(0.01)
+    middle = 30 * 0.2 / size
+    spread = 30 * (0.2 - middle) ** 2 + times * ((1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2)
+    half = stdtrit(size - 1, 0.99) * np.sqrt(spread / size / (size - 1))
+    assert float(plus_two(differences, weights, 0.01).low) == pytest.approx(middle - half)
+
+
+def test_a_rare_collapse_keeps_a_fine_level() -> None:
+    """One conversation in fifty loses all, the others gain what makes up for it: nothing is better."""
+    generator = np.random.default_rng(7)
+    lost = generator.random((4000, 160)) < 0.02
+    gains = np.where(lost, -1.0, 0.02 / 0.98) + 0.02 * generator.standard_normal(lost.shape)
+    shown = plus_two(gains, np.ones(lost.shape), 0.00958).low > 0
+    assert shown.mean() <= 0.015

@@ -27,6 +27,8 @@ INTRA_CLASS = 0.25
 """How alike samples of one conversation are taken to be when conversations of different length are weighted."""
 RESAMPLES = 9999
 FINE_RESAMPLES = 99_999
+PLAIN_LEVEL = 0.05
+"""At which the plus-two interval adds its three conversations once."""
 FINE_LEVEL = 0.005
 """Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop asks for p <= 0.0003."""
 
@@ -50,20 +52,32 @@ def plus_two(differences: "Array", weights: "Array", alpha: float) -> PlusTwo:
     """The interval of the weighted mean difference over the last axis, at one-sided level `alpha` for each end.
 
     Half a conversation at +1, half at -1 and one tie are added (Agresti and Min, Statistics in Medicine 24, 2005,
-    for matched proportions; this form with weights is ours), so that ties never give zero width. Differences lie
-    in -1..1; the ends are cut there.
+    for matched proportions; this form with weights is ours), so that ties never give zero width; at levels finer than
+    0.05 `times_added` as many. Differences lie in -1..1; the ends are cut there.
     """
     import numpy as np
     from scipy.special import stdtrit
 
-    size = differences.shape[-1] + 2
+    times = times_added(alpha)
+    size = differences.shape[-1] + 2 * times
     scaled = weights / weights.mean(axis=-1, keepdims=True)
     middle = (scaled * differences).sum(axis=-1) / size
     around = (scaled**2 * (differences - middle[..., None]) ** 2).sum(axis=-1)
     added = (1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2
-    variance = (around + added) / size
+    variance = (around + times * added) / size
     half = stdtrit(size - 1, 1 - alpha) * np.sqrt(variance / (size - 1))
     return PlusTwo(middle, variance, np.maximum(middle - half, -1.0), np.minimum(middle + half, 1.0))
+
+
+def times_added(alpha: float) -> float:
+    """How many times over the three conversations are added: (z(1 - alpha) / z(.95))^2, and once from 0.05 on.
+
+    In proportion to z squared, as Agresti and Coull add (The American Statistician 52, 1998). The same three at each
+    level would let a rare collapse, which a window easily misses, pass oftener than a fine level allows.
+    """
+    from scipy.special import ndtri
+
+    return max(1.0, float(ndtri(alpha) / ndtri(PLAIN_LEVEL)) ** 2)
 
 
 def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> float:
