@@ -28,6 +28,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         yield found, found.run(), server
 
 
+def spent_in(run: Run, stage: str) -> list[Any]:
+    """The ledger's lines of a stage; none where it asked no model."""
+    spend = shown(run, stage).get("spend")
+    return list(spend.records) if spend else []
+
+
 def shown(run: Run, stage: str) -> dict[str, Any]:
     return metadata(run[1], stage)
 
@@ -40,7 +46,9 @@ def test_all_stages_are_stored_under_their_window(run: Run) -> None:
     assert stored == {
         Path(NAME, "traces", f"{FIRST}.parquet"),
         Path(NAME, "eval_results", f"{FIRST}.parquet"),
+        Path(NAME, "judge_watch", f"{FIRST}.json"),
         Path(NAME, "baseline_state_actions", f"{FIRST}.json"),
+        Path(NAME, "next_window_results", f"{FIRST}.json"),
         Path(NAME, "updated_policy", f"{FIRST}.json"),
         Path(NAME, "validation_results", f"{FIRST}.json"),
         Path(NAME, "promoted_policy", f"{FIRST}.json"),
@@ -124,10 +132,10 @@ def test_numbers_are_numbers_so_that_they_plot(run: Run) -> None:
 
 def test_every_paid_call_is_counted_once(run: Run) -> None:
     _, _, server = run
-    stages = ("eval_results", "updated_policy", "validation_results")
+    stages = ("eval_results", "judge_watch", "next_window_results", "updated_policy", "validation_results")
     paid = sum(shown(run, stage)["model_calls_paid_in_this_run"] for stage in stages)
     assert paid == len(server.requests)
-    spent = {record.data["stage and model"] for stage in stages for record in shown(run, stage)["spend"].records}
+    spent = {record.data["stage and model"] for stage in stages for record in spent_in(run, stage)}
     assert spent == {
         "judge simulated-judge",
         "replay simulated-application",
@@ -184,7 +192,8 @@ def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
     with listen(lambda step: heard.append((step.done, step.of, step.what))):
         assert found.run().success
     ends = {what: (done, of) for done, of, what in heard}
-    assert set(ends) == {"evaluations", "selection replay", "holdout replay"}
+    replays = {"selection replay", "holdout replay", "noise replay", "noise judging"}
+    assert set(ends) == {"evaluations", "judgements of judges", *replays}
     assert all(done == of for done, of in ends.values())
     silent = len(heard)
     assert found.run(FIRST, "eval_results").success

@@ -55,7 +55,7 @@ def test_the_documents_are_those_of_direct_calls_byte_for_byte(tmp_path: Path) -
         assert direct.run().success
     assert in_batches == direct.contents()
     # Judging; proposing, replaying, judging; replaying, judging.
-    assert batches == 6
+    assert batches == 7
     assert server.batches == []
 
 
@@ -78,8 +78,8 @@ def test_a_window_costs_half(tmp_path: Path) -> None:
 def test_one_stage_may_be_batched_alone(tmp_path: Path) -> None:
     with batched(tmp_path, mode="direct", stages={"judge": {"mode": "batch"}}) as (found, server):
         assert run_to_the_end(found).success
-    # Of the logged outputs, of the selection split's and of the held-out ones.
-    assert len(server.batches) == 3
+    # Of the logged outputs, of the selection split's and of the held-out ones, and those that watch the judge.
+    assert len(server.batches) == 4
     assert {line["body"]["model"] for batch in server.batches for line in batch.lines} == {"simulated-judge"}
 
 
@@ -126,9 +126,10 @@ def test_a_run_ends_instead_of_waiting_and_the_sensor_goes_on_with_what_is_left(
             result = go_on(found, request)
         assert tick(found).skip_message == "windows that wait for batches under way: 0"
         assert found.document("validation_results", ValidationReport).verdict == "accept"
-    assert rounds == len(server.batches) + 1 == 7
+    # The judge is watched while the first candidates are asked for: two batches of one run.
+    assert (rounds, len(server.batches)) == (7, 7)
     assert set(server.paid.values()) == {1}
-    assert materialized(result) == {"validation_results", "promoted_policy"}
+    assert materialized(result) == {"validation_results", "next_window_results", "promoted_policy"}
 
 
 def test_a_window_that_a_person_ran_again_is_left_alone(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def test_a_component_is_the_loop_that_the_file_would_be() -> None:
         assert definitions.resolve_schedule_def(f"{NAME}_schedule")
         assert {sensor.name for sensor in definitions.sensors or ()} == {
             f"{NAME}_run_failed",
+            f"{NAME}_proposes_rollback",
+            f"{NAME}_fills_exams",
             f"{NAME}_waits_for_approval",
         }
         dg.Definitions.validate_loadable(definitions)

@@ -130,8 +130,10 @@ def test_stages_depend_on_each_other_in_their_order(tmp_path: Path) -> None:
         "traces": set(),
         "eval_results": {"traces"},
         "baseline_state_actions": {"traces", "eval_results"},
+        "judge_watch": {"traces", "eval_results"},
+        "next_window_results": {"baseline_state_actions", "judge_watch", "validation_results"},
         "updated_policy": {"baseline_state_actions"},
-        "validation_results": {"baseline_state_actions", "updated_policy"},
+        "validation_results": {"baseline_state_actions", "updated_policy", "judge_watch"},
         "promoted_policy": {"validation_results"},
     }
 

@@ -62,7 +62,7 @@ def prose(path: Path) -> str:
 
 @cache
 def definitions() -> dg.Definitions:
-    """The demo's loop with all that a loop can have: manual promotion, which has both sensors, and a platform."""
+    """The demo's loop with all that a loop can have: manual promotion, which has all sensors, and a platform."""
     config = demo_config()
     everything = {
         "promotion": "manual",
@@ -135,7 +135,7 @@ def test_every_job_schedule_and_sensor_is_named() -> None:
     repository = defs.get_repository_def()
     loop = demo_config().loops[0].name
     names = [*repository.schedule_defs, *repository.sensor_defs, *(defs.jobs or ())]
-    assert len(names) == 4
+    assert len(names) == 6
     for each in names:
         assert f"`{each.name.replace(loop, PLACEHOLDER_LOOP)}`" in all_pages()
 
@@ -211,7 +211,7 @@ def test_the_picture_of_the_graph_has_every_asset_and_check_in_light_and_dark() 
 def test_the_picture_says_which_asset_feeds_which() -> None:
     text = text_of(IMAGES / "asset_graph.svg")
     edges = {(dep.asset_key.path[-1], spec.key.path[-1]) for spec in asset_specs() for dep in spec.deps}
-    assert text.count('class="line" d=') == len(edges) == 10
+    assert text.count('class="line" d=') == len(edges) == 16
 
 
 def sia_yaml_blocks() -> list[tuple[str, str]]:

@@ -90,10 +90,11 @@ def test_a_later_promotion_does_not_change_an_earlier_window(tmp_path: Path) -> 
 def test_a_backfill_in_any_order_gives_the_same_documents(tmp_path: Path) -> None:
     found_in: list[dict[str, object]] = []
     for folder, order in ((tmp_path / "forth", (FIRST, SECOND, THIRD)), (tmp_path / "back", (THIRD, SECOND, FIRST))):
-        with desk(folder, promotion="manual") as (found, _):
+        with desk(folder, promotion="manual", clock="now") as (found, _):
             for number in range(3):
                 found.write(number, conversations=8)
             assert all(found.run(window).success for window in order)
+            assert all(found.run(window, "next_window_results").success for window in order)
             found_in.append({window: found.contents(window) for window in sorted(order)})
     assert found_in[0] == found_in[1]
 

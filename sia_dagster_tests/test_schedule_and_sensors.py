@@ -170,7 +170,7 @@ def test_every_window_of_a_backfill_that_waits_is_told_to_the_webhook(
         tick(found)
         told = [body["facts"] for _, _, body in server.received]
     waiting = [window for window, verdict in verdicts.items() if verdict == "accept"]
-    assert len(waiting) == 2
+    assert len(waiting) == 3
     assert [facts["window"] for facts in told] == waiting
     assert all(f"sia policy promote --loop {NAME} --window {facts['window']}" in facts["approve"] for facts in told)
 
@@ -178,6 +178,12 @@ def test_every_window_of_a_backfill_that_waits_is_told_to_the_webhook(
 def test_a_window_that_was_promoted_meanwhile_does_not_wait(tmp_path: Path) -> None:
     with accepted(tmp_path) as found:
         assert found.run(FIRST, "promoted_policy", config={"approved_by": "Ada"}).success
+        assert tick(found)[0] == "no new window waits for approval"
+
+
+def test_a_window_that_was_rejected_does_not_wait(tmp_path: Path) -> None:
+    with accepted(tmp_path) as found:
+        assert found.run(FIRST, "promoted_policy", config={"decision": "reject", "approved_by": "Ada"}).success
         assert tick(found)[0] == "no new window waits for approval"
 
 
@@ -210,7 +216,8 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
 
 def test_an_automatic_loop_waits_for_nobody(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, _):
-        assert [sensor.name for sensor in found.definitions.sensors or ()] == [FAILED]
+        names = {sensor.name for sensor in found.definitions.sensors or ()}
+    assert names == {FAILED, f"{NAME}_proposes_rollback", f"{NAME}_fills_exams"}
 
 
 @pytest.mark.parametrize("stages", [(), ("traces", "eval_results")], ids=["job", "materialised by hand"])

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from collections.abc import Sequence
+
+    from dagster import AssetKey, ExecuteInProcessResult
 
     from sia_dagster.cli.project import CommandProject
+    from sia_dagster.core.models import TimeWindow
     from sia_dagster.core.ports import Advance
     from sia_dagster.core.results import ValidationReport
 
@@ -23,6 +26,7 @@ EXAMPLE = "Example: sia run --loop message_desk --window 2026-11-09"
 def command(loop_name: str | None, window: str, as_json: bool) -> None:
     """Run all stages of one window with the same assets as the UI.
 
+    Where the window after it ran earlier, that one's exam of this window's candidate is held, too.
     What a killed or stopped run paid for is kept: run it again to continue. Exit code 1 where a stage failed.
     """
     from sia_dagster.cli.in_process import failure_of
@@ -30,15 +34,36 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     from sia_dagster.core.errors import SiaError
 
     project = open_project(loop_name)
-    key = project.window(window).key
+    chosen = project.window(window)
+    key = chosen.key
     result = _run(project.definitions.resolve_job_def(project.names.job), key)
     if not result.success:
         raise SiaError(failure_of(result))
     facts = _facts(project, result.asset_value(project.names.asset("validation_results")))
+    facts["examined_in"] = following = _awaiting_exam(project, chosen)
+    exam = _hold_exam(project, following) if following else None
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
+    if exam and not exam.success:
+        raise SiaError(f"this window has run, but not its candidate's exam in the window after it: {failure_of(exam)}")
 
 
-def _run(job: Any, window: str) -> "ExecuteInProcessResult":
+def _awaiting_exam(project: "CommandProject", window: "TimeWindow") -> str | None:
+    """The key of the window after `window`, if it ran without an exam, since there was no candidate to examine yet."""
+    from sia_dagster.defs.assets.next_window_results import SPEC
+
+    following = project.names.following_window(window)
+    if following is None or project.document_path(SPEC.stage, following.key).exists():
+        return None
+    there = all(project.document_path(stage, following.key).exists() for stage in SPEC.upstream)
+    return following.key if there else None
+
+
+def _hold_exam(project: "CommandProject", window: str) -> "ExecuteInProcessResult":
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    return _run(job, window, [project.names.asset("next_window_results")])
+
+
+def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "ExecuteInProcessResult":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -64,7 +89,7 @@ def _run(job: Any, window: str) -> "ExecuteInProcessResult":
         stack.enter_context(listen(lambda advance: bar.update(task, **_shown(advance))))
         stack.enter_context(waiting())
         result: ExecuteInProcessResult = job.execute_in_process(
-            partition_key=window, instance=instance, raise_on_error=False, run_config=QUIET
+            partition_key=window, asset_selection=chosen, instance=instance, raise_on_error=False, run_config=QUIET
         )
         return result
 
@@ -97,6 +122,8 @@ def _text(facts: dict[str, Any]) -> str:
     if facts["samples_needed"]:
         lines.append(f"  held-out conversations it would take: {facts['samples_needed']}")
     lines.append(f"  report: {facts['report']}")
+    if facts["examined_in"]:
+        lines.append(f"  held the exam that waited for this window: {facts['examined_in']}")
     if facts["approve"]:
         lines.append(f"  to approve it: {facts['approve']}")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -28,9 +28,9 @@ class DocumentIOManager(dg.UPathIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
         """Read and validate; plain JSON for a parameter that is annotated with no model."""
-        model = context.dagster_type.typing_type
+        model = _model_of(context.dagster_type.typing_type)
         with _named(path):
-            if isinstance(model, type) and issubclass(model, BaseModel):
+            if model:
                 return model.model_validate_json(path.read_bytes())
             return json.loads(path.read_bytes())
 
@@ -60,6 +60,12 @@ class TableIOManager(dg.UPathIOManager):
 
         with _named(path), path.open("rb") as file:
             return pd.read_parquet(file)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that a parameter is annotated with, also where it may be None; None where it is with none."""
+    named = (annotation, *get_args(annotation))
+    return next((each for each in named if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 @contextmanager

@@ -9,12 +9,13 @@ import dagster as dg
 from sia_dagster.adapters.storage import storage_root
 from sia_dagster.core.config import LLMConfig, LoopConfig
 from sia_dagster.defs.assets import STAGE_BUILDERS
+from sia_dagster.defs.automation import exams_sensor
 from sia_dagster.defs.batches import batch_sensor
 from sia_dagster.defs.io_managers import Documents, Tables
 from sia_dagster.defs.jobs import improvement_job, improvement_schedule
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, trace_store
-from sia_dagster.defs.sensors import approval_sensor, run_failed_sensor
+from sia_dagster.defs.sensors import approval_sensor, rollback_sensor, run_failed_sensor
 from sia_dagster.wiring.completions import completions_file
 
 
@@ -34,7 +35,7 @@ def build_loop(
     """
     names = LoopNames(loop, (folder or Path()).absolute())
     job = improvement_job(names)
-    sensors = [run_failed_sensor(names)]
+    sensors = [run_failed_sensor(names), rollback_sensor(names, job), exams_sensor(names)]
     if loop.promotion == "manual":
         sensors.append(approval_sensor(names, job))
     if llm.batches:

@@ -1,11 +1,13 @@
 """What people see on an asset: numbers that plot, tables, readable text."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import dagster as dg
 
+from sia_dagster.adapters.storage import StoragePath
 from sia_dagster.core.estimate import Estimate
 from sia_dagster.core.models import EvalMetrics, Spend
 from sia_dagster.core.spending import total
@@ -25,6 +27,11 @@ def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
 def _type(records: list[dg.TableRecord], name: str) -> str:
     value = next((r.data[name] for r in records if r.data[name] is not None), "")
     return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")
+
+
+def link(path: StoragePath) -> dg.MetadataValue:
+    """Where a file is, so that the UI opens it."""
+    return dg.MetadataValue.path(str(path)) if isinstance(path, Path) else dg.MetadataValue.url(str(path))
 
 
 def column_schema(columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, dg.MetadataValue]:

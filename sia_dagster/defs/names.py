@@ -14,7 +14,9 @@ from sia_dagster.defs.partitions import partitions_of, window_of
 STAGES = (
     "traces",
     "eval_results",
+    "judge_watch",
     "baseline_state_actions",
+    "next_window_results",
     "updated_policy",
     "validation_results",
     "promoted_policy",
@@ -75,6 +77,19 @@ class LoopNames:
         """When the window after `window` closes."""
         following = self.partitions.get_next_partition_window(window.end)
         return following.end if following else datetime.max.replace(tzinfo=UTC)
+
+    def following_window(self, window: TimeWindow) -> TimeWindow | None:
+        """The window after, if it has closed."""
+        after = self.partitions.get_next_partition_window(window.end)
+        return self._of_bounds(after.start) if after else None
+
+    def previous_window(self, window: TimeWindow) -> TimeWindow | None:
+        """The window before; None for the loop's first."""
+        before = self.partitions.get_prev_partition_window(window.start)
+        return self._of_bounds(before.start) if before else None
+
+    def _of_bounds(self, start: datetime) -> TimeWindow:
+        return self.window(self.partitions.get_partition_key_for_timestamp(start.timestamp()))
 
     def window(self, key: str) -> TimeWindow:
         """The window of a partition key."""

@@ -7,6 +7,7 @@ import dagster as dg
 
 from sia_dagster.adapters.environment import require
 from sia_dagster.core.ports import Notifier
+from sia_dagster.core.promotion import rejected_windows
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.defs.batches import WAITS, is_of_loop
 from sia_dagster.defs.failures import failure_reasons
@@ -65,7 +66,9 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
     )
     def waits_for_approval(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         storage: Storage = getattr(context.resources, storage_key)
-        waiting = _waiting(_decided(names, context), storage.policies(names.name).versions())
+        rejected = rejected_windows(storage.decisions(names.name).decisions())
+        found = _waiting(_stored(names, context, "validation_results"), storage.policies(names.name).versions())
+        waiting = {window: materialization for window, materialization in found.items() if window not in rejected}
         for materialization in waiting.values():
             _notifier(names, context.log).notify(
                 f"{names.name}: an accepted policy waits for approval", _facts(names, materialization)
@@ -75,14 +78,55 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
     return waits_for_approval
 
 
-def _decided(names: LoopNames, context: dg.SensorEvaluationContext) -> Iterator[dg.AssetMaterialization]:
-    """The validations since the last tick, oldest first; moves the cursor, which holds if this tick succeeds."""
-    key, cursor = names.asset("validation_results"), context.cursor
+def _stored(names: LoopNames, context: dg.SensorEvaluationContext, stage: str) -> Iterator[dg.AssetMaterialization]:
+    """A stage's results since the last tick, oldest first; moves the cursor, which holds if this tick succeeds."""
+    key, cursor = names.asset(stage), context.cursor
     wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(cursor) if cursor else None)
     records = context.instance.fetch_materializations(wanted, limit=_EVENTS_A_TICK, ascending=True).records
     yield from (found for record in records if (found := record.asset_materialization))
     if records:
         context.update_cursor(str(records[-1].storage_id))
+
+
+def rollback_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Tells of every promoted policy that is in force and falls short on the traffic of the window after."""
+    storage_key = names.resource("storage")
+
+    @dg.sensor(
+        name=f"{names.name}_proposes_rollback",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Says that the policy in force does not keep on the next window's traffic what its verdict "
+        "promised, and how to go back. It changes nothing by itself.",
+        job=job,
+        required_resource_keys={storage_key},
+    )
+    def proposes_rollback(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        storage: Storage = getattr(context.resources, storage_key)
+        failing = _failing(_stored(names, context, "next_window_results"), storage.policies(names.name).versions())
+        for window, materialization in failing.items():
+            facts = {
+                "loop": names.name,
+                "window": window,
+                "reason": _text(materialization, "reason"),
+                "roll_back": f"`sia policy rollback --loop {names.name} --to {_text(materialization, 'rollback_to')}`",
+            }
+            _notifier(names, context.log).notify(f"{names.name}: the policy in force falls short", facts)
+        return dg.SkipReason(f"told of {', '.join(failing)}" if failing else "no new window proposes a rollback")
+
+    return proposes_rollback
+
+
+def _failing(
+    stored: Iterable[dg.AssetMaterialization], versions: Sequence[PolicyVersion]
+) -> dict[str, dg.AssetMaterialization]:
+    """By window, the latest exams that propose a rollback of what still is in force."""
+    latest = {materialization.partition or "": materialization for materialization in stored}
+    today = {str(version.version) for version in versions[-1:]}
+    return {
+        window: materialization
+        for window, materialization in latest.items()
+        if _text(materialization, "rollback_to") and _text(materialization, "promoted_version") in today
+    }
 
 
 def _waiting(

@@ -8,9 +8,11 @@ import dagster as dg
 
 from sia_dagster.core.errors import BatchesUnderWay, BudgetReached, SiaError
 from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.defs.automation import fills_gaps
 from sia_dagster.defs.batches import note_waiting, patience, sensor_name
 from sia_dagster.defs.claims import Claim, specs
 from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.partitions import window_before
 from sia_dagster.defs.progress import progress_of
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
 from sia_dagster.wiring.stages import LoopSession
@@ -30,6 +32,9 @@ class StageSpec(Value):
     """Roles of the resources that it needs."""
     upstream: tuple[str, ...] = ()
     """Stages it reads, by parameter name."""
+    previous: tuple[str, ...] = ()
+    """Stages of the window before that it reads, by parameter name `previous_<stage>`: None where that window has not
+    run. Such a stage may then store nothing, and is filled in when it has."""
 
     def asset(
         self, names: LoopNames, dagster_type: dg.DagsterType | None = None
@@ -43,7 +48,9 @@ class StageSpec(Value):
             io_manager_key=names.resource(self.io),
             kinds=set(self.kinds),
             tags={"sia/loop": names.name},
-            ins={stage: dg.AssetIn(key=names.asset(stage)) for stage in self.upstream},
+            ins=self._ins(names),
+            output_required=not self.previous,
+            automation_condition=fills_gaps() if self.previous else None,
             check_specs=specs(names, self.stage, self.claims),
             required_resource_keys={names.resource(role) for role in self.resources},
             # The stages that call models; `traces` asks the same resource for prices alone.
@@ -58,6 +65,15 @@ class StageSpec(Value):
             return asset
 
         return decorate
+
+    def _ins(self, names: LoopNames) -> dict[str, dg.AssetIn]:
+        """What the body's parameters hold."""
+        ins = {stage: dg.AssetIn(key=names.asset(stage)) for stage in self.upstream}
+        for stage in self.previous:
+            ins[f"previous_{stage}"] = dg.AssetIn(
+                key=names.asset(stage), partition_mapping=window_before(), metadata={"allow_missing_partitions": True}
+            )
+        return ins
 
 
 class StageContext:

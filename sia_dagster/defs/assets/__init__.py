@@ -8,6 +8,8 @@ import dagster as dg
 from sia_dagster.defs.assets import (
     baseline_state_actions,
     eval_results,
+    judge_watch,
+    next_window_results,
     promoted_policy,
     published_validation,
     traces,
@@ -21,7 +23,9 @@ STAGE_BUILDERS: Mapping[str, Callable[[LoopNames], dg.AssetsDefinition]] = Mappi
     {
         "traces": traces.build,
         "eval_results": eval_results.build,
+        "judge_watch": judge_watch.build,
         "baseline_state_actions": baseline_state_actions.build,
+        "next_window_results": next_window_results.build,
         "updated_policy": updated_policy.build,
         "validation_results": validation_results.build,
         "promoted_policy": promoted_policy.build,

@@ -1,21 +1,26 @@
 """`validation_results`: the verdict on held-out samples, and the window's report."""
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from sia_dagster.adapters.storage import StoragePath, write_atomically
+from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
-from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, REPLAYS_ARE_SCORED
-from sia_dagster.defs.metadata import outcome_metadata, present
+from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.watch_results import JudgeReport
+from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
 from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
+from sia_dagster.wiring.evidence import held_out, stored_in
+from sia_dagster.wiring.gate import Gate, gated_validation
 from sia_dagster.wiring.ports import window_ledger
-from sia_dagster.wiring.stages import Outcome, validate_window
+from sia_dagster.wiring.stages import Outcome
 
 SPEC = StageSpec(
     stage="validation_results",
@@ -23,6 +28,8 @@ SPEC = StageSpec(
     "differences by conversation with their test and interval, and the verdict with its reasons.",
     claims=(
         REPLAYS_ARE_SCORED,
+        NO_SLICE_LOSES,
+        ERROR_BUDGET_IS_LEFT,
         CANDIDATE_IS_BETTER,
     ),
     io="documents",
@@ -33,11 +40,14 @@ SPEC = StageSpec(
     ),
     resources=(
         "model",
+        "traces",
         "storage",
+        "clock",
     ),
     upstream=(
         "baseline_state_actions",
         "updated_policy",
+        "judge_watch",
     ),
 )
 
@@ -47,18 +57,33 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
     @SPEC.asset(names)
     def validation_results(
-        context: dg.AssetExecutionContext, baseline_state_actions: StateActions, updated_policy: PolicyUpdate
+        context: dg.AssetExecutionContext,
+        baseline_state_actions: StateActions,
+        updated_policy: PolicyUpdate,
+        judge_watch: JudgeReport,
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            outcome = asyncio.run(validate_window(stage.session, baseline_state_actions, updated_policy))
+            outcome = _validated(stage, baseline_state_actions, updated_policy, judge_watch)
             report = _write_report(stage, baseline_state_actions, updated_policy, outcome.value)
             return dg.MaterializeResult(
                 value=outcome.value,
-                metadata=_metadata(outcome, report, updated_policy),
-                check_results=_claims(outcome.value, names.loop.validation.max_unscored_share),
+                metadata=verdict_metadata(outcome, baseline_state_actions, updated_policy, report),
+                check_results=verdict_claims(outcome.value, names.loop.validation.max_unscored_share),
             )
 
     return validation_results
+
+
+def _validated(
+    stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
+) -> Outcome[ValidationReport]:
+    from sia_dagster.core.traffic_cost import traffic_cost
+
+    log = stage.storage.gate_log(stage.names.name)
+    gate = Gate(log=log, at=stage.clock.time(stage.window), held_out=partial(_held_out, stage, state), watch=watch)
+    outcome = asyncio.run(gated_validation(stage.session, state, update, gate))
+    report = outcome.value.model_copy(update={"cost": traffic_cost(outcome.value, state)})
+    return replace(outcome, value=report)
 
 
 def _write_report(
@@ -66,71 +91,22 @@ def _write_report(
 ) -> StoragePath:
     from sia_dagster.reports.html import render_report
 
-    path = stage.storage.path("reports", stage.names.name, f"{stage.window.key}.html")
-    spend = window_ledger(stage.session.chat, stage.names.name, stage.window)
-    write_atomically(path, render_report(state, update, report, spend=spend).encode())
+    name, window = stage.names.name, stage.window
+    path = stage.storage.path("reports", name, f"{window.key}.html")
+    spend = window_ledger(stage.session.chat, name, window)
+    looks = stage.storage.gate_log(name).looks(window.end)
+    write_atomically(path, render_report(state, update, report, spend=spend, looks=looks).encode())
     return path
 
 
-def _link(path: StoragePath) -> dg.MetadataValue:
-    return dg.MetadataValue.path(str(path)) if isinstance(path, Path) else dg.MetadataValue.url(str(path))
-
-
-def _numbers(report: ValidationReport) -> dict[str, float]:
-    """What plots: every evaluator's comparison."""
-    return {
-        f"{comparison.evaluator}/{name}": value
-        for comparison in report.comparisons
-        for name, value in _comparison_numbers(comparison).items()
-    }
-
-
-def _comparison_numbers(comparison: EvaluatorComparison) -> dict[str, float]:
-    values = {
-        "baseline": comparison.baseline_mean,
-        "candidate": comparison.candidate_mean,
-        "difference": comparison.difference,
-        "ci_low": comparison.ci_low,
-        "ci_high": comparison.ci_high,
-        "p_value": comparison.p_value,
-    }
-    return {name: round(value, 6) for name, value in present(values).items()}
-
-
-def _metadata(outcome: Outcome[ValidationReport], path: StoragePath, update: PolicyUpdate) -> dict[str, Any]:
-    from sia_dagster.reports.markdown import comparison_table, prompt_diff_markdown, samples_table
-
-    report = outcome.value
-    primary = report.primary.evaluator if report.primary else ""
-    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.actions))
-    return {
-        "verdict": report.verdict,
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons)),
-        "report": _link(path),
-        "comparison": dg.MetadataValue.md(comparison_table(report)),
-        "baseline_policy": report.baseline.fingerprint if report.baseline else "",
-        "conversations": report.conversations,
-        **present({"conversations_needed": report.samples_needed}),
-        **_numbers(report),
-        **outcome_metadata(outcome),
-        "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
-        "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
-        "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
-    }
-
-
-def _claims(report: ValidationReport, allowed: float) -> Sequence[dg.AssetCheckResult]:
-    unscored = sum(comparison.unscored for comparison in report.comparisons)
-    compared = sum(comparison.samples for comparison in report.comparisons)
-    share = unscored / compared if compared else 0.0
-    return [
-        REPLAYS_ARE_SCORED.holds(
-            share <= allowed,
-            f"{unscored} of {compared} comparisons have no score on one side (allowed: {allowed:.0%}).",
-        ),
-        CANDIDATE_IS_BETTER.holds(
-            report.verdict == "accept",
-            f"{report.verdict}: {'; '.join(report.reasons)}",
-            **(_comparison_numbers(report.primary) if report.primary else {}),
-        ),
-    ]
+def _held_out(stage: StageContext, state: StateActions) -> HeldOut:
+    """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
+    loop, storage = stage.names.loop, stage.storage
+    return held_out(
+        stage.session,
+        state,
+        windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),
+        registry=storage.policies(loop.name).versions(),
+        source=stage.traces.connect(),
+        stored=stored_in(storage.path("assets", loop.name, "traces")),
+    )

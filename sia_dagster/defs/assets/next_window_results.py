@@ -1,0 +1,111 @@
+"""`next_window_results`: the candidate of the window before on this window's traffic."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from sia_dagster.core.exam_results import EvaluatorExam, NextWindowResults
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.results import ValidationReport
+from sia_dagster.core.watch_results import JudgeReport
+from sia_dagster.defs.claims import PROMISE_IS_KEPT
+from sia_dagster.defs.metadata import link, outcome_metadata, present
+from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.exams import draw_gain, exam_window
+from sia_dagster.wiring.stages import Outcome
+
+if TYPE_CHECKING:
+    from sia_dagster.core.exam import ExamPaper
+
+SPEC = StageSpec(
+    stage="next_window_results",
+    description="The candidate of the window before and the policy it was to replace, replayed on this window's "
+    "held-out samples, from which nothing was learned yet; and what the policy in force gained over the loop's first.",
+    claims=(PROMISE_IS_KEPT,),
+    io="documents",
+    kinds=("json", "openai", "scipy"),
+    resources=("model", "storage"),
+    upstream=("baseline_state_actions", "judge_watch"),
+    previous=("validation_results",),
+)
+
+
+def build(names: LoopNames) -> dg.AssetsDefinition:
+    """The asset for one loop."""
+
+    @SPEC.asset(names)
+    def next_window_results(
+        context: dg.AssetExecutionContext,
+        baseline_state_actions: StateActions,
+        judge_watch: JudgeReport,
+        previous_validation_results: ValidationReport | None,
+    ) -> Iterator[Any]:
+        with staged(names, context) as stage:
+            before = names.previous_window(stage.window)
+            if before and previous_validation_results is None:
+                # Stored, this would say for ever what was true only in the order in which the windows ran.
+                told = f"Nothing is stored: window {before.key} has not run, and its candidate is what is examined."
+                context.log.info(told)
+                yield PROMISE_IS_KEPT.holds(True, told)
+                return
+            paper = _paper(stage, baseline_state_actions, judge_watch, previous_validation_results)
+            outcome = asyncio.run(exam_window(stage.session, paper))
+            yield dg.MaterializeResult(
+                value=outcome.value, metadata=_metadata(stage, outcome), check_results=[_claim(outcome.value)]
+            )
+
+    return next_window_results
+
+
+def _paper(stage: StageContext, state: StateActions, watch: JudgeReport, found: ValidationReport | None) -> "ExamPaper":
+    from sia_dagster.core.exam import ExamPaper
+
+    versions = stage.storage.policies(stage.names.name).versions()
+    known = tuple(version for version in versions if version.at < state.window.end)
+    drifted = tuple(judge.evaluator for judge in watch.drifted)
+    return ExamPaper(state=state, found=found, versions=known, drifted=drifted)
+
+
+def _metadata(stage: StageContext, outcome: Outcome[NextWindowResults]) -> dict[str, Any]:
+    from sia_dagster.reports.exams import exam_markdown
+
+    found = outcome.value
+    numbers = {
+        "promised": found.promised,
+        "cumulative_gain": found.cumulative_gain,
+        "cumulative_low": found.cumulative_low,
+        "cumulative_high": found.cumulative_high,
+        "promoted_version": found.promoted_version,
+        "rollback_to": found.rollback_to,
+    }
+    return {
+        "reason": found.reason,
+        "falls_short": found.falls_short,
+        "conversations": found.conversations,
+        **present(numbers),
+        **_exam_numbers(found.exam),
+        "gain_by_window": link(draw_gain(stage.storage.path(), found)),
+        "exam": dg.MetadataValue.md(exam_markdown(found)),
+        **outcome_metadata(outcome),
+    }
+
+
+def _exam_numbers(exam: tuple[EvaluatorExam, ...]) -> dict[str, float]:
+    """What plots: `exam_difference` of the primary evaluator, and every evaluator's under its name."""
+    numbers: dict[str, float | None] = {}
+    for each in exam:
+        ends = {"difference": each.difference, "ci_low": each.ci_low, "ci_high": each.ci_high}
+        numbers |= {f"{each.evaluator}/{end}": value for end, value in ends.items()}
+        if each.primary:
+            numbers |= {f"exam_{end}": value for end, value in ends.items()}
+    return {name: round(value, 6) for name, value in present(numbers).items()}
+
+
+def _claim(found: NextWindowResults) -> dg.AssetCheckResult:
+    """An undecided candidate promised nothing; an accepted one did, also while it waits for approval."""
+    promising = found.promoted_version is not None or found.verdict == "accept"
+    numbers = present({"promised": found.promised, **_exam_numbers(found.exam)})
+    return PROMISE_IS_KEPT.holds(not (promising and found.falls_short), found.reason, **numbers)

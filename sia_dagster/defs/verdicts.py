@@ -1,0 +1,129 @@
+"""What people see of a verdict in the Dagster UI: numbers that plot, the summary, and the checks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.adapters.storage import StoragePath
+from sia_dagster.core.models import StateActions
+from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
+from sia_dagster.core.second_look import is_second_look
+from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
+from sia_dagster.defs.metadata import outcome_metadata, present
+from sia_dagster.wiring.stages import Outcome
+
+
+def _link(path: StoragePath) -> dg.MetadataValue:
+    return dg.MetadataValue.path(str(path)) if isinstance(path, Path) else dg.MetadataValue.url(str(path))
+
+
+def _numbers(report: ValidationReport) -> dict[str, float]:
+    """What plots: every evaluator's comparison."""
+    return {
+        f"{comparison.evaluator}/{name}": value
+        for comparison in report.comparisons
+        for name, value in _comparison_numbers(comparison).items()
+    }
+
+
+def _comparison_numbers(comparison: EvaluatorComparison) -> dict[str, float]:
+    values = {
+        "baseline": comparison.baseline_mean,
+        "candidate": comparison.candidate_mean,
+        "difference": comparison.difference,
+        "ci_low": comparison.ci_low,
+        "ci_high": comparison.ci_high,
+        "p_value": comparison.p_value,
+    }
+    return {name: round(value, 6) for name, value in present(values).items()}
+
+
+def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
+    """What the gate adds: how the evidence was gathered, what it spent, and how much scores move by themselves."""
+    numbers: dict[str, Any] = {
+        "looks": len(report.looks),
+        "repeats": report.repeats,
+        "conversations_pooled": sum(window.used for window in report.pooled),
+        "carries_on": report.carries_on,
+    }
+    if report.budget:
+        numbers |= {"alpha_spent": report.budget.spent, "error_budget_left": report.budget.left}
+    for noise in report.noise:
+        numbers |= present({f"{noise.evaluator}/{noise.kind}_noise": noise.spread})
+    if report.cost:
+        week = {"usd_a_week": report.cost.baseline_usd, "candidate_usd_a_week": report.cost.candidate_usd}
+        numbers |= present(week)
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in numbers.items()}
+
+
+def verdict_metadata(
+    outcome: Outcome[ValidationReport], state: StateActions, update: PolicyUpdate, path: StoragePath
+) -> dict[str, Any]:
+    """The verdict in words first, then the numbers that plot; the report is at `path`."""
+    from sia_dagster.reports.brief import brief_markdown
+    from sia_dagster.reports.markdown import comparison_table, prompt_diff_markdown, samples_table
+
+    report = outcome.value
+    primary = report.primary.evaluator if report.primary else ""
+    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.actions))
+    return {
+        "verdict": report.verdict,
+        "summary": dg.MetadataValue.md(brief_markdown(state, update, report)),
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons)),
+        "report": _link(path),
+        "comparison": dg.MetadataValue.md(comparison_table(report)),
+        "baseline_policy": report.baseline.fingerprint if report.baseline else "",
+        "conversations": report.conversations,
+        **present({"conversations_needed": report.samples_needed}),
+        **_numbers(report),
+        **_gate_numbers(report),
+        **outcome_metadata(outcome),
+        "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
+        "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
+        "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
+    }
+
+
+def verdict_claims(report: ValidationReport, allowed: float) -> Sequence[dg.AssetCheckResult]:
+    """The stage's checks; `allowed` is the share of comparisons that may lack a score."""
+    unscored = sum(comparison.unscored for comparison in report.comparisons)
+    compared = sum(comparison.samples for comparison in report.comparisons)
+    share = unscored / compared if compared else 0.0
+    return [
+        REPLAYS_ARE_SCORED.holds(
+            share <= allowed,
+            f"{unscored} of {compared} comparisons have no score on one side (allowed: {allowed:.0%}).",
+        ),
+        _no_slice_loses(report),
+        _budget_is_left(report),
+        CANDIDATE_IS_BETTER.holds(
+            report.verdict == "accept",
+            f"{report.verdict}: {'; '.join(report.reasons)}",
+            **(_comparison_numbers(report.primary) if report.primary else {}),
+        ),
+    ]
+
+
+def _no_slice_loses(report: ValidationReport) -> dg.AssetCheckResult:
+    losing = [f"{part.dimension} {part.value}" for part in report.slices if part.finding == "loses"]
+    tested = sum(part.finding != "too_few" for part in report.slices)
+    told = f"The candidate loses in: {', '.join(losing)}." if losing else f"None of {tested} parts is shown to lose."
+    few = len(report.slices) - tested
+    left = f" {few} more have too few conversations to be tested." if few else ""
+    return NO_SLICE_LOSES.holds(not losing, told + left, slices_tested=tested, slices_losing=len(losing))
+
+
+def _budget_is_left(report: ValidationReport) -> dg.AssetCheckResult:
+    budget = report.budget
+    if budget is None:
+        return ERROR_BUDGET_IS_LEFT.holds(True, "Nothing was tested, so nothing was spent.")
+    paid = bool(report.looks) or budget.left >= budget.alpha
+    told = f"{budget.left:.4f} of {budget.false_promotions_a_year:g} expected false promotions a year are left"
+    spent = f"; this window's verdict spent {budget.spent:.4f}" if budget.spent else "; this window spent nothing"
+    looked = is_second_look(report)
+    why = f". {report.reasons[0]}" if looked or not paid else "."
+    return ERROR_BUDGET_IS_LEFT.holds(
+        paid and not looked, told + spent + why, error_budget_left=round(budget.left, 6), alpha=round(budget.alpha, 6)
+    )
