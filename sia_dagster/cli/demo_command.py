@@ -109,7 +109,7 @@ def _table(weeks: "list[WeekOutcome]") -> "Table":
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption="live: mean correctness of the week's own answers. old -> new: both policies replayed on n "
-        "held-out conversations; p of the paired permutation test.",
+        "held-out conversations, some of them from up to four earlier weeks; p of the paired permutation test.",
         caption_justify="left",
     )
     for name in ("window", "calls", "live", "n", "old -> new", "p"):

@@ -78,7 +78,7 @@ def _outcome(
     report: ValidationReport = _value(names, result, "validation_results")
     promotion: Promotion = _value(names, result, "promoted_policy")
     evaluated = _metadata(names, result, "eval_results")
-    costs = [_metadata(names, result, s).get("cost_usd", 0.0) for s in ("updated_policy", "validation_results")]
+    costs = [_metadata(names, result, stage).get("cost_usd", 0.0) for stage in names.stages]
     primary = report.primary
     return WeekOutcome(
         window=window.key,
@@ -91,7 +91,7 @@ def _outcome(
         candidate_mean=primary.candidate_mean if primary else None,
         p_value=primary.p_value if primary else None,
         version=promotion.promoted.version if promotion.promoted else None,
-        cost_usd=round(sum(costs, evaluated.get("cost_usd", 0.0)), 6),
+        cost_usd=round(sum(costs), 6),
         report=str(root / "reports" / names.name / f"{window.key}.html"),
     )
 
@@ -111,7 +111,7 @@ def _decided(update: PolicyUpdate, report: ValidationReport, promotion: Promotio
     if promotion.promoted:
         return f"promoted as v{promotion.promoted.version}"
     if update.changed:
-        return "not shown better"
+        return "open: tried again" if report.carries_on else "not shown better"
     if stopped:
         return f"guard stopped {stopped} of {len(update.candidates)}"
     return "no candidate helps" if update.candidates else "nothing to learn from"

@@ -33,8 +33,8 @@ WEEKS: tuple[WeekPlan, ...] = (
     WeekPlan(
         conversations=122, errors=2, what="the first prompt asks for politeness only: many answers lack something"
     ),
-    WeekPlan(conversations=12, what="a better candidate, but too few conversations to decide"),
-    WeekPlan(conversations=118, errors=1, what="answered under what the first week found; there is more to find"),
+    WeekPlan(conversations=12, what="few conversations: those held out a week before decide, too"),
+    WeekPlan(conversations=118, errors=1, what="answered under what the weeks before found"),
     WeekPlan(conversations=120, errors=2, what="normal traffic: the closer to the best, the less there is to find"),
     WeekPlan(conversations=116, injected=True, errors=1, what="a customer's note tries to reach the prompt"),
     WeekPlan(conversations=0, what="no traffic"),
