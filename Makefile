@@ -53,6 +53,12 @@ check: install ## Lint, types, layers, lock, definitions
 bench: install ## Benchmarks: print ratios, write bench/results/*.json
 	@$(BIN)/python -m bench
 
+bench-gate: install ## How often the gate errs, and what it finds: simulated windows and years, no model
+	@$(BIN)/python -m bench.gate
+
+bench-year: install ## Years of windows through the real assets, over a simulated endpoint (half an hour)
+	@$(BIN)/python -m bench.year
+
 bench-peers: install $(PEERS_INSTALLED) ## The judge's stage beside DSPy's Evaluate, which gets an environment of its own
 	@$(BIN)/python -m bench.peers $(PEERS)/bin/python
 
@@ -72,4 +78,4 @@ lock: install ## Compile requirements.lock from pyproject.toml, and those of the
 clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test check bench bench-peers lock clean
+.PHONY: help install phoenix demo dev test check bench bench-gate bench-year bench-peers lock clean

@@ -1,0 +1,206 @@
+"""`make bench-gate`: how often the whole gate errs and what it finds, on simulated windows and years of known truth.
+
+No model is called. Shares come with exact 95 % intervals; beside them stands what the rule `mean(new) > mean(old)`
+accepts. One window of each chunk also goes through the product's own `compare` and `decide`, and must agree.
+
+    python -m bench.gate [windows a cell, default 10000]
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from bench.calibration import SIZES, collapse, graded, passes
+from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, WEEKLY, Scenario, Share, collect
+from bench.gate_looks import looked_at
+from bench.gate_pool import pooled
+from bench.gate_scenarios import (
+    CLUSTERED,
+    JUDGE_FLIPS,
+    NEAR_TOP,
+    five_candidates,
+    guardrail,
+    one_test,
+    slices,
+    three_evaluators,
+)
+from bench.gate_skew import SKEWED
+from bench.gate_years import told, year_of, year_plans
+
+Sized = Callable[[int], Scenario]
+RESULTS = Path(__file__).parent / "results" / "gate.json"
+LOOPS = 1000
+KEYS = ("accept_05", "accept_week")
+POWER_GRID = (12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 120, 160, 200, 240, 320, 400)
+
+
+def no_difference() -> Mapping[str, Sized]:
+    """Windows in which an accept is an error. Of three evaluators: all are the same; or the primary gains a lot and
+    a guardrail has lost exactly its margin."""
+    noisy = {f"the judge flips {flips:.0%}": partial(one_test, passes(0.7, flips=flips)) for flips in JUDGE_FLIPS}
+    top = {f"{rate:.0%} pass": partial(one_test, passes(rate)) for rate in NEAR_TOP}
+    three, gain = (passes(0.7), passes(0.95), graded), (0.25, -MARGIN, 0.0)
+    return {
+        "70 % pass": partial(one_test, passes(0.7)),
+        "graded": partial(one_test, graded),
+        "clustered, up to 5 samples": partial(one_test, CLUSTERED),
+        **noisy,
+        **top,
+        "one in twenty collapses": partial(one_test, collapse),
+        "three evaluators, all the same": lambda n: three_evaluators(n, three, (0.0, 0.0, 0.0)),
+        "three evaluators, one at its margin": lambda n: three_evaluators(n, three, gain),
+        "five candidates": five_candidates,
+        **{f"pooled from {k} drifting windows": partial(pooled, windows_back=k) for k in (1, 2, 4)},
+        "a guardrail at its margin, 70 % pass": lambda n: guardrail(passes(0.7), n, -MARGIN),
+        "a guardrail at its margin, 95 % pass": lambda n: guardrail(passes(0.95), n, -MARGIN),
+        "any of 7 slices said to lose": lambda n: slices(n, 0.0),
+    }
+
+
+def other_truths() -> Mapping[str, Sized]:
+    """Windows in which there is something to find."""
+    return {
+        "harmful: 70 % pass, -0.05": lambda n: one_test(passes(0.7), n, -0.05),
+        "better: 70 % pass, +0.10": lambda n: one_test(passes(0.7), n, 0.10),
+        "better: 70 % pass, +0.15": lambda n: one_test(passes(0.7), n, 0.15),
+        "better: graded, +0.08": lambda n: one_test(graded, n, 0.08),
+        "better: pooled from 4 windows, +0.10": lambda n: pooled(n, 4, 0.10),
+        "a guardrail that lost nothing, 95 % pass": lambda n: guardrail(passes(0.95), n, 0.0),
+        "a slice of 30 % that lost 25 points": lambda n: slices(n, 0.25),
+    }
+
+
+def table(rows: Mapping[str, Sized], windows: int, seed: int, keys: Sequence[str] = KEYS) -> dict[str, Any]:
+    """Each row at all sizes: shares by name, printed as they come; those of `keys` and the naive rule's are shown."""
+    result: dict[str, Any] = {}
+    for number, (name, sized) in enumerate(rows.items()):
+        result[name] = {}
+        for n in SIZES:
+            found = collect(sized(n), windows, seed + 10 * number + SIZES.index(n))
+            shares = {key: Share.of(hits) for key, hits in found.items() if hits.dtype == bool}
+            result[name][str(n)] = {key: share._asdict() for key, share in shares.items()}
+            columns = [shares[key].told() if key in shares else "" for key in keys]
+            show(f"{name}, n = {n}", [*columns, f"{shares['naive'].share:.3f}"])
+    return result
+
+
+def above_level(result: Mapping[str, Any]) -> list[str]:
+    """The cells whose whole interval lies above their level: where a guardrail decides, that of guardrails."""
+    levels = {f"accept_{name}": alpha for name, alpha in LEVELS.items()}
+    return [
+        f"{name}, n = {n}, alpha {alpha:.4f}"
+        for name, sizes in result.items()
+        for n, shares in sizes.items()
+        for key, alpha in levels.items()
+        if key in shares and shares[key]["low"] > (ALPHA if "margin" in name else alpha)
+    ]
+
+
+def stated_effect(windows: int) -> dict[str, Any]:
+    """The smallest effect that windows report without a difference, and the power at exactly that effect."""
+    result: dict[str, Any] = {}
+    worlds = {"70 % pass": passes(0.7), "graded": graded, "clustered, up to 5 samples": CLUSTERED}
+    for number, (name, simulate) in enumerate(worlds.items()):
+        for n in SIZES:
+            told = float(collect(one_test(simulate, n), windows, 900 + number)["detectable"].mean())
+            power = Share.of(collect(one_test(simulate, n, told), windows, 950 + number)["accept_05"])
+            result.setdefault(name, {})[str(n)] = {"effect": told, **power._asdict()}
+            show(f"power at the stated {told:.3f}: {name}, n = {n}", [power.told()])
+    return result
+
+
+def looks(windows: int, n: int = 160) -> dict[str, Any]:
+    """Two looks against one: what is accepted, and the share of a plain replay that is paid for."""
+    result: dict[str, Any] = {}
+    effects = {"no effect": 0.0, "harm -0.10": -0.10, "close +0.10": 0.10, "close +0.15": 0.15, "clear +0.25": 0.25}
+    for number, (name, effect) in enumerate(effects.items()):
+        for level, alpha in LEVELS.items():
+            found = collect(looked_at(passes(0.7), n, effect, alpha), windows, 700 + number)
+            kept = {key: Share.of(found[key]) for key in ("accept", "plain", "futile", "naive")}
+            calls = float(found["calls"].mean())
+            result[f"{name}, {level}"] = {key: share._asdict() for key, share in kept.items()} | {"calls": calls}
+            one = f"one look {kept['plain'].share:.4f}"
+            show(f"{name}, alpha {alpha:.4f}", [kept["accept"].told(), one, f"calls {calls:.2f}"])
+    return result
+
+
+def needed(windows: int, effect: float) -> dict[str, float | None]:
+    """Own conversations a window for 80 % power at the weekly level: alone, with two looks, with pooling."""
+    cells: dict[str, Callable[[int], npt.NDArray[Any]]] = {
+        "alone": lambda n: collect(one_test(passes(0.7), n, effect), windows, 800)["accept_week"],
+        "two looks": lambda n: collect(looked_at(passes(0.7), n, effect, WEEKLY), windows, 801)["accept"],
+        "pooled from 4 windows": lambda n: collect(pooled(n, 4, effect), windows, 802)["accept_week"],
+    }
+    result = {name: _first(share) for name, share in cells.items()}
+    show(f"conversations a window for +{effect:.2f}", [f"{k}: {v and round(v)}" for k, v in result.items()])
+    return result
+
+
+def _first(accepted: Callable[[int], npt.NDArray[Any]], goal: float = 0.8) -> float | None:
+    """Between which sizes the power passes the goal, by straight lines."""
+    before = (0, 0.0)
+    for n in POWER_GRID:
+        reached = float(accepted(n).mean())
+        if reached >= goal:
+            return before[0] + (n - before[0]) * (goal - before[1]) / (reached - before[1])
+        before = (n, reached)
+    return None
+
+
+def loop_years(loops: int) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for seed, (name, plan) in enumerate(year_plans().items(), start=3000):
+        result[name] = year_of(plan, loops, seed)
+        show(name, told(result[name]))
+    return result
+
+
+def show(name: str, columns: list[str]) -> None:
+    print(f"{name:<58}" + "".join(f"{column:>28}" for column in columns), flush=True)
+
+
+def run(windows: int, loops: int) -> dict[str, Any]:
+    show("\nnothing changed", [f"alpha {ALPHA}", f"alpha {WEEKLY:.5f}", "mean(new) > mean(old)"])
+    false = table(no_difference(), windows, 0)
+    above = above_level(false)
+    print(f"cells whose interval lies above their level: {', '.join(above) or 'none'}")
+    show("\nsomething changed", [f"alpha {ALPHA}", f"alpha {WEEKLY:.5f}", "mean(new) > mean(old)"])
+    found = table(other_truths(), windows // 2, 5000)
+    print()
+    stated = stated_effect(windows // 2)
+    show(f"\nskewed gains, alpha {WEEKLY:.5f}", ["the product", "the same at every level", "mean(new) > mean(old)"])
+    skewed = table(SKEWED, windows, 6000, ("product", "same"))
+    show("\ntwo looks, 160 conversations, 70 % pass", ["accepted", "", ""])
+    looked = looks(windows)
+    print()
+    plans = {str(effect): needed(windows // 5, effect) for effect in (0.10, 0.15)}
+    show(f"\na loop's year, {loops} loops; the budget is {RULES.false_promotions_a_year} false a year", [])
+    return {
+        "no_difference": false,
+        "above_level": above,
+        "other_truths": found,
+        "stated_effect": stated,
+        "skewed": skewed,
+        "looks": looked,
+        "conversations_needed": plans,
+        "years": loop_years(loops),
+    }
+
+
+def main() -> None:
+    windows = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    started = time.perf_counter()
+    results = run(windows, max(10, windows * LOOPS // 10_000))
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps({"windows": windows, "weekly_alpha": WEEKLY, **results}, indent=1) + "\n")
+    print(f"\n{windows} windows a cell in {time.perf_counter() - started:.0f} s; written to {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

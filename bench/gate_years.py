@@ -1,0 +1,76 @@
+"""The table of loops over a year: what pooling, carrying and a larger limit find, and how often noise is promoted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.gate_cells import ALPHA, Share
+from bench.gate_loops import Plan, any_of, expected, mixed, no_better, one_gain, proposed_once, years
+
+
+def year_of(plan: Plan, loops: int, seed: int) -> dict[str, Any]:
+    """Loops over a year: promotions of what is no better, of what is, and what they gained."""
+    parts = [years(np.random.default_rng([seed, part]), min(250, loops), plan) for part in range(-(-loops // 250))]
+    found = {name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._fields}
+    caught = found["promoted"] > found["false"]
+    return {
+        "false_a_year": expected(found["false"]),
+        "any_false": Share.of(any_of(found["false"]))._asdict(),
+        "promoted_a_year": float(found["promoted"].mean()),
+        "caught": Share.of(caught)._asdict(),
+        "gained": float(found["gained"].mean()),
+        "naive_a_year": float(found["naive"].mean()),
+        "calls": float(found["calls"].mean()),
+        "median_week": float(np.median(found["first"][caught])) if caught.any() else None,
+    }
+
+
+def year_plans() -> Mapping[str, Plan]:
+    nothing = {f"nothing is better, n = {n}": Plan(no_better, n=n) for n in (20, 40, 80, 160)}
+    gains = {
+        f"+0.10 from week 4 on, n = {n}, pool {pool}, carry {carry}": Plan(
+            one_gain(0.10, 4), n=n, pool=pool, carry=carry, weeks=12
+        )
+        for n in (20, 40, 80)
+        for pool, carry in ((0, 1), (4, 1), (0, 4), (4, 4))
+    }
+    once = {
+        f"+0.10 proposed in week 4 alone, n = {n}, pool {pool}, carry {carry}": Plan(
+            proposed_once(0.10, 4), n=n, pool=pool, carry=carry, weeks=9
+        )
+        for n in (20, 40, 80)
+        for pool, carry in ((0, 1), (4, 1), (0, 4), (4, 4))
+    }
+    grows = {
+        f"+0.10 from week 4 on, n = {n}, limit {limit}{', grows' * grow}": Plan(
+            one_gain(0.10, 4), n=n, limit=limit, grows=grow, weeks=12
+        )
+        for n in (40, 80)
+        for limit, grow in ((160, True), (320, False))
+    }
+    unpaid = {
+        "nothing is better, n = 40, 0.05 each week": Plan(no_better, alpha=ALPHA),
+        "nothing is better, n = 80, limit 160, grows": Plan(no_better, n=80, grows=True),
+    }
+    return {
+        **nothing,
+        **unpaid,
+        **grows,
+        **gains,
+        **once,
+        "a mixed year, n = 40": Plan(mixed),
+        "a mixed year, n = 80": Plan(mixed, n=80),
+    }
+
+
+def told(found: Mapping[str, Any]) -> list[str]:
+    """The columns of one row."""
+    mean, low, high = found["false_a_year"]
+    return [
+        f"false {mean:.2f} [{low:.2f}, {high:.2f}]",
+        f"any {found['any_false']['share']:.2f}",
+        f"caught {found['caught']['share']:.2f}, gained {found['gained']:+.3f}",
+        f"median week {found['median_week']}",
+        f"naive {found['naive_a_year']:.1f}",
+    ]
