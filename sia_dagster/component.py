@@ -28,6 +28,7 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     evaluators: list[dict[str, Any]] = Field(description="Evaluators: name, kind and what the kind needs.")
     policy: dict[str, Any] = Field(description="How a better policy is searched: updater, model, limits.")
     validation: dict[str, Any] = Field(description="How a candidate is compared: primary, alpha, min_effect.")
+    watch: dict[str, Any] = Field(default_factory=dict, description="How the judges are watched: anchors, tolerance.")
     window: str = Field(default="weekly", description="hourly, daily, weekly or monthly.")
     timezone: str = Field(default="UTC", description="IANA time zone of the windows.")
     sample_limit: int = Field(default=200, description="Calls a window that are evaluated and replayed.")

@@ -191,8 +191,8 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluati
 
 
 def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
-    """The stage that failed and what it says."""
-    (event,) = [event for event in result.all_events if event.is_step_failure]
+    """The first stage that failed and what it says."""
+    event, *_ = [event for event in result.all_events if event.is_step_failure]
     data = event.step_failure_data
     told = data.user_failure_data.description if data.user_failure_data else None
     return str(event.step_key).split("__")[-1], told or (data.error.message if data.error else "")

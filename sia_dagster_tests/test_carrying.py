@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sia_dagster.adapters.decision_files import DecisionFiles
 from sia_dagster.adapters.gate_files import GateFiles
-from sia_dagster.core.carrying import carried_candidate, carry_on, fingerprints_of, searched_anew
+from sia_dagster.core.carrying import (
+    carried_candidate,
+    carry_on,
+    fingerprints_of,
+    rejected_candidates,
+    searched_anew,
+)
 from sia_dagster.core.config_gate import ValidationConfig
 from sia_dagster.core.evidence import Carried, Look
 from sia_dagster.core.models import Actions, StateActions, TimeWindow
-from sia_dagster.core.results import Candidate, PolicyUpdate
+from sia_dagster.core.results import Candidate, PolicyDecision, PolicyUpdate
 from sia_dagster.core.search import SearchRules
 from sia_dagster.wiring.stages import search_window
 from sia_dagster_tests.loops import NAME, WEEKS, Desk, desk
@@ -107,6 +114,29 @@ def test_it_is_not_tried_where_the_question_is_another_one(changes: dict[str, An
 
 def test_a_later_decision_ends_it() -> None:
     assert carried(look(2), look(1, carries_on=False, verdict="reject")) is None
+
+
+def decision(kind: str, candidate: Actions = CANDIDATE, number: int = 1) -> PolicyDecision:
+    return PolicyDecision.model_validate(
+        {
+            "number": number,
+            "loop": "desk",
+            "window": before(1),
+            "kind": kind,
+            "candidate": candidate.fingerprint,
+            "verdict": "inconclusive",
+            "at": before(1).end,
+            "by": "Ada",
+        }
+    )
+
+
+def test_what_a_person_rejected_is_not_tried_again_until_somebody_approves_it() -> None:
+    rejected = rejected_candidates([decision("reject")])
+    assert carried_candidate([look()], state(), FOUR, rejected) is None
+    assert carried_candidate([look()], state(), FOUR, rejected_candidates([decision("reject", BASELINE)]))
+    after_all = rejected_candidates([decision("reject"), decision("approve", number=2)])
+    assert carried_candidate([look()], state(), FOUR, after_all)
 
 
 def test_looks_of_this_window_and_of_later_ones_are_not_from_before() -> None:
@@ -209,6 +239,19 @@ def test_the_asset_reads_what_was_recorded_before_its_windows_end(tmp_path: Path
         update = found.document("updated_policy", PolicyUpdate)
         assert update.actions == undecided.candidate
         assert update.carried == Carried(window=undecided.window.key, times=1)
+
+
+@pytest.mark.parametrize(("late", "goes_on"), [(timedelta(0), True), (timedelta(seconds=1), False)])
+def test_the_asset_drops_what_a_person_rejected_before_its_windows_end(
+    tmp_path: Path, late: timedelta, goes_on: bool
+) -> None:
+    with desk(tmp_path) as (found, _):
+        undecided = left_by(first_state(found), "\nAlways name the date.")
+        GateFiles(tmp_path / ".sia", NAME).record_look(undecided)
+        said = decision("reject", undecided.candidate).model_copy(update={"loop": NAME, "at": WEEKS[0].end - late})
+        DecisionFiles(tmp_path / ".sia", NAME).append(said)
+        assert found.run(WEEKS[0].key, "updated_policy").success
+        assert (found.document("updated_policy", PolicyUpdate).carried is not None) == goes_on
 
 
 def test_a_look_that_was_recorded_later_is_not_seen(tmp_path: Path) -> None:

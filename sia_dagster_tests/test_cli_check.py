@@ -84,7 +84,8 @@ def test_json_holds_findings_and_the_estimate_by_stage(sia: Sia, folder: Path, p
     assert [finding["check"] for finding in document["checks"]] == CHECKS
     (window,) = document["windows"]
     assert (window["loop"], window["window"], window["skipped"]) == ("desk", FIRST.key, 0)
-    assert {line["stage"] for line in window["estimate"]} == {"eval_results", "updated_policy", "validation_results"}
+    stages = {"eval_results", "judge_watch", "next_window_results", "updated_policy", "validation_results"}
+    assert {line["stage"] for line in window["estimate"]} == stages
     assert window["total"]["calls"] == sum(line["spend"]["calls"] for line in window["estimate"])
     assert window["total"]["cost_usd"] > 0
 

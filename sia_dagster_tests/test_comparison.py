@@ -26,6 +26,7 @@ from sia_dagster.core.comparison import (
 from sia_dagster.core.intervals import resamples_for, times_added
 from sia_dagster.core.models import EvalConstant, EvalMetrics
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
+from sia_dagster.core.verdict import decide
 
 CONSTANT = EvalConstant(name="q", kind="code", fingerprint="f")
 RULE = ComparisonRule(seed="loop/2026-11-09")
@@ -89,6 +90,15 @@ def test_unscored_samples_are_counted_by_policy() -> None:
     )
     assert (found.samples, found.n, found.unscored) == (4, 1, 3)
     assert (found.unscored_baseline, found.unscored_candidate) == (1, 2)
+
+
+def test_a_policy_that_fails_in_most_repeats_is_not_as_good_as_the_repeats_that_came_through() -> None:
+    rows = [row(f"c{n}", f"s{n}", 0, None if repeat else 1, repeat) for n in range(40) for repeat in range(3)]
+    found = compared(rows)
+    assert (found.unscored, found.unscored_baseline, found.unscored_candidate) == (0, 0, 27)
+    decision = decide([found], RULE, conversations=40, candidate_changed=True)
+    assert decision.verdict == "inconclusive"
+    assert "27 more of 40 samples have no score under the candidate" in decision.reasons[0]
 
 
 def test_an_evaluator_that_never_answered_leaves_no_numbers() -> None:
@@ -228,8 +238,9 @@ def test_an_evaluator_without_a_range_does_not_divide_by_zero() -> None:
 
 
 def test_the_smallest_detectable_effect_follows_its_formula() -> None:
-    # t(.95, 19) = 1.7291, t(.8, 19) = 0.8610
-    assert detectable_effect(20, 0.5, 0.05) == pytest.approx((1.7291 + 0.8610) * 0.5 / math.sqrt(20), rel=1e-4)
+    # t(.95, 19) = 1.7291, t(.8, 19) = 0.8610; two conversations are added to twenty
+    plain = (1.7291 + 0.8610) * 0.5 / math.sqrt(20)
+    assert detectable_effect(20, 0.5, 0.05) == pytest.approx(plain * 22 / 20, rel=1e-4)
 
 
 @given(st.floats(0.01, 1), st.floats(0.05, 1), st.floats(0.01, 0.2))
@@ -237,8 +248,12 @@ def test_the_smallest_detectable_effect_follows_its_formula() -> None:
 def test_the_plan_is_the_smallest_that_suffices(effect: float, spread: float, alpha: float) -> None:
     needed = conversations_needed(effect, spread, alpha)
     assert needed is not None
-    assert detectable_effect(needed, spread, alpha) <= effect
-    assert needed == MIN_CONVERSATIONS or detectable_effect(needed - 1, spread, alpha) > effect
+
+    def distance(n: int) -> float:
+        return detectable_effect(n, spread, alpha) * n / (n + 2 * times_added(alpha))
+
+    assert distance(needed) <= effect * (1 + 1e-12)
+    assert needed == MIN_CONVERSATIONS or distance(needed - 1) > effect * (1 - 1e-12)
 
 
 def test_no_plan_reaches_no_effect() -> None:

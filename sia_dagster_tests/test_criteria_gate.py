@@ -135,6 +135,12 @@ def test_a_sample_that_a_safety_evaluator_could_not_score_leaves_it_open() -> No
     assert "1 of 64 samples have no score under one of the policies" in decision.reasons[0]
 
 
+def test_a_repeat_that_a_safety_evaluator_could_not_score_leaves_it_open_too() -> None:
+    decision = decided(comparison(p_value=0.0001), safety(unscored=0, unscored_candidate=1))
+    assert decision.verdict == "inconclusive"
+    assert "1 of 64 samples have no score under one of the policies" in decision.reasons[0]
+
+
 def test_a_safety_evaluator_is_held_to_its_margin_too() -> None:
     assert decided(comparison(p_value=0.001), safety()).verdict == "accept"
     open_still = decided(comparison(p_value=0.001), safety(ci_low=-0.06))

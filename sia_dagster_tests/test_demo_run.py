@@ -84,11 +84,14 @@ def test_each_week_starts_from_the_policy_that_was_in_force(demo: Demo) -> None:
         in_force = week.version or in_force
 
 
-def test_the_small_week_decides_nothing_and_says_what_it_would_take(demo: Demo) -> None:
+def test_the_small_week_is_decided_with_what_an_earlier_week_held_out(demo: Demo) -> None:
     (number,) = [number for number, plan in enumerate(WEEKS) if 0 < plan.conversations < 20]
     week = demo.weeks[number]
-    assert (week.verdict, week.version) == ("inconclusive", None)
-    assert demo.report(week.window).samples_needed
+    report = demo.report(week.window)
+    assert (week.verdict, report.baseline) == ("accept", demo.report(demo.weeks[0].window).candidate)
+    (pooled,) = report.pooled
+    assert (pooled.window, pooled.used) == (demo.weeks[0].window, report.conversations - 8)
+    assert {row.window for row in report.rows} == {"", demo.weeks[0].window}
 
 
 def test_the_note_in_the_traffic_is_stopped_by_the_guard(demo: Demo) -> None:

@@ -169,7 +169,8 @@ def test_taken_port_is_said() -> None:
             serve_forever(port)
 
 
-def test_process_serves_until_it_is_interrupted() -> None:
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+def test_process_serves_until_it_is_interrupted(interrupt: signal.Signals) -> None:
     with socket.socket() as finder:
         finder.bind((HOST, 0))
         port = finder.getsockname()[1]
@@ -181,7 +182,7 @@ def test_process_serves_until_it_is_interrupted() -> None:
     ):
         try:
             assert ask_application(client, "hi").model == APPLICATION
-            process.send_signal(signal.SIGINT)
+            process.send_signal(interrupt)
             assert process.wait(timeout=60) == 0
         finally:
             process.kill()

@@ -23,7 +23,7 @@ from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports import SpanQuery, TraceSource
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.core.splits import split_of
-from sia_dagster.wiring.evidence import held_out, stored_in
+from sia_dagster.wiring.evidence import Earlier, held_out, stored_in
 from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession
 from sia_dagster.wiring.stores import span_query
@@ -107,13 +107,15 @@ def filled(
     *registry: PolicyVersion,
     source: TraceSource | None = None,
     stored: Any = nothing_stored,
+    learned_in: str | None = None,
     **rules: Any,
 ) -> HeldOut:
     """What the holdout of `NOW` is filled with from the traces in `folder`."""
     config, local = loop(folder, **rules), LocalTraces(folder)
     state = state_of(local, config, *registry)
     reads = local if source is None else source
-    return held_out(session(config, folder), state, BEFORE, registry=registry, source=reads, stored=stored)
+    earlier = Earlier(BEFORE, registry, reads, stored)
+    return held_out(session(config, folder), state, earlier, learned_in=learned_in)
 
 
 def version(number: int, actions: Actions, at: datetime) -> PolicyVersion:
@@ -185,11 +187,34 @@ def test_what_cannot_be_read_any_more_is_named_and_no_failure(tmp_path: Path) ->
     assert {window.reason for window in gone} == {"it cannot be read any more: spans are kept for 14 days"}
 
 
+def test_a_carried_candidate_is_never_asked_what_it_was_learned_from(tmp_path: Path) -> None:
+    """Its own window set relatives aside; of the windows before that one, this window's learners know nothing."""
+    oldest, found_in = WINDOWS[:2]
+    folder = write(tmp_path / "traces", windows=WINDOWS[2:])
+    sides = {window: [split_of(f"{window.key}/session-{n}") for n in range(40)] for window in (oldest, found_in)}
+    learned = [n for n, side in enumerate(sides[found_in]) if side == "train"][:5]
+    held = [n for n, side in enumerate(sides[oldest]) if side == "holdout"]
+    same = {oldest: held[: len(learned)], found_in: learned}
+    for window, numbers in same.items():
+        rows = [call(window, n) for n in range(40)]
+        for letter, number in zip(WORDS, numbers, strict=False):
+            rows[number]["attributes.llm.input_messages"][1]["message.content"] = (
+                f"Where is crate {letter} of {oldest.key}?"
+            )
+        (folder / f"{window.key}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    met = {f"{oldest.key}/{n:03}" for n in same[oldest]}
+    assert met <= filled(folder, max_conversations=500).windows.keys()
+    assert met <= filled(folder, max_conversations=500, learned_in=WINDOWS[2].key).windows.keys()
+    found = filled(folder, max_conversations=500, learned_in=found_in.key)
+    assert not met & found.windows.keys()
+    assert found.pooled[-1].used > 0
+
+
 def test_a_window_that_is_neither_stored_nor_read_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "traces")
     config = loop(folder)
     state = state_of(LocalTraces(folder), config)
-    found = held_out(session(config, folder), state, BEFORE[:1], registry=(), source=None, stored=nothing_stored)
+    found = held_out(session(config, folder), state, Earlier(BEFORE[:1], (), None, nothing_stored))
     assert found.windows == {}
     assert "there is no source to read them from" in found.pooled[0].reason
     assert len(found.samples) == len(state.of("holdout"))

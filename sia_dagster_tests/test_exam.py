@@ -226,6 +226,19 @@ def test_a_look_that_went_on_is_no_reason_to_leave_the_candidate_out(tmp_path: P
     assert [exam.evaluator for exam in found.exam] == ["correctness", "is_brief"]
 
 
+@pytest.mark.parametrize("low", [-0.12, 0.3])
+def test_an_undecided_candidate_promised_nothing(tmp_path: Path, low: float) -> None:
+    found, _ = hold(tmp_path, paper(verdict("inconclusive", comparisons=(primary(ci_low=low),))))
+    assert (found.promised, found.falls_short) == (None, False)
+    assert "promised" not in found.reason
+
+
+def test_an_override_without_a_gain_that_was_shown_promised_none(tmp_path: Path) -> None:
+    override = verdict("inconclusive", comparisons=(primary(ci_low=-0.12),))
+    found, _ = hold(tmp_path, paper(override, promoted(override=True)))
+    assert (found.promised, found.exam != ()) == (None, True)
+
+
 def row_judged(fingerprint: str) -> ValidationRow:
     metrics = said("correct").model_copy(update={"fingerprint": fingerprint})
     arm = ArmOutcome(output="7", evals=(metrics,))

@@ -180,7 +180,8 @@ def test_without_a_candidate_nothing_is_read_or_spent(court: Court) -> None:
     stays = court.update.model_copy(update={"changed": False, "actions": court.update.baseline, "reason": "none"})
     report = court.report(stays)
     assert report.verdict == "inconclusive"
-    assert report.budget is None
+    assert report.budget is not None
+    assert (report.budget.spent, report.budget.left) == (0, 0.5)
     assert not court.server.requests
     assert (court.read, court.log.look(WEEKS[0].key)) == (0, None)
 

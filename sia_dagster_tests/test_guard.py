@@ -65,6 +65,13 @@ def test_ordinary_instructions_pass(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line", ["Kat AB12 k\u0131sa ak\u0131l yeter.", "\u0130B12 abcd efgh."], ids=["without a dot", "with a dot"]
+)
+def test_a_turkish_i_is_no_letter_of_an_account(line: str) -> None:
+    assert "IBAN" not in stopped(added(line))
+
+
+@pytest.mark.parametrize(
     ("line", "rule", "hidden"),
     [
         ("Write to bob.smith@shop.example.", "personal data: the candidate holds an e-mail address", "bob.smith"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.errors import EndpointRefused
-from sia_dagster.core.judge_watch import NOT_ASKED, NOTHING_FROZEN, WatchRules, could_be_watched
+from sia_dagster.core.judge_watch import NO_ANSWERS, NOT_ASKED, NOTHING_FROZEN, WatchRules, could_be_watched
 from sia_dagster.core.models import EvalMetrics
+from sia_dagster.core.verdict import decide
 from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
 from sia_dagster.wiring.watching import WHENEVER, memory_of, reset
 from sia_dagster_tests.evaluation_samples import sample
@@ -224,7 +226,12 @@ def test_a_window_that_says_nothing_does_not_end_a_drift(judged: Court) -> None:
     judged.opinion[0] = lenient
     judged.watch(1)
     judged.opinion[0] = failing(2)
-    assert judged.watch(2).since == (week(1).key, week(2).key)
+    found = judged.watch(2)
+    assert found.since == (week(1).key, week(2).key)
+    assert (found.drifted, found.shift) == (True, None)
+    assert decide((), ComparisonRule(), conversations=9, candidate_changed=True, watch=(found,)).void
+    judged.opinion[0] = honest
+    assert (judged.watch(3).since, judged.watch(3).drifted) == ((), False)
 
 
 def test_a_few_failures_are_left_out(judged: Court) -> None:
@@ -248,11 +255,19 @@ def test_outputs_that_the_judge_fails_on_do_not_become_anchors(tmp_path: Path) -
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_a_window_with_hardly_any_output_leaves_the_freezing_to_a_later_one(judged: Court, count: int) -> None:
-    assert judged.watch(0, samples=outputs(0)[:count]).reason == NOTHING_FROZEN
+    assert judged.watch(0, samples=outputs(0)[:count]).reason == (NOTHING_FROZEN if count else NO_ANSWERS)
     assert judged.log.anchors("correctness", judged.judge.fingerprint, WHENEVER) is None
     assert len(judged.server.requests) == 2 * count
     judged.watch(1)
     assert judged.watch(2).anchored_in == week(1).key
+
+
+def test_a_window_without_answers_asks_no_judge(judged: Court) -> None:
+    judged.watch(0)
+    asked = len(judged.server.requests)
+    assert judged.watch(1, samples=()).reason == NO_ANSWERS
+    assert len(judged.server.requests) == asked
+    assert judged.watch(2).anchored_in == week(0).key
 
 
 def test_anchors_that_all_failed_twice_are_not_kept(tmp_path: Path) -> None:

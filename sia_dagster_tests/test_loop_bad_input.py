@@ -31,7 +31,7 @@ from sia_dagster_tests.loops import (
 )
 from sia_dagster_tests.servers import Body, Reply, completion, refusal
 
-PAYING = ("eval_results", "updated_policy", "validation_results")
+PAYING = ("eval_results", "judge_watch", "updated_policy", "validation_results")
 NEVER = Event()
 
 

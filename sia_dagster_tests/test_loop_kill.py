@@ -15,7 +15,8 @@ from sia_dagster_tests.loops import FIRST, Desk, desk, let_go, metadata, simulat
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer
 
 IN_FLIGHT = 8
-PAYING = ("eval_results", "updated_policy", "validation_results")
+PAYING = ("eval_results", "judge_watch", "updated_policy", "validation_results")
+"""In the order in which they run."""
 
 
 class Whole(NamedTuple):

@@ -20,6 +20,7 @@ from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
 from sia_dagster.runners import CodeConfig, LLMConfig, LocalTracesConfig, Models, PlatformConfig, WorkflowOrchestrator
+from sia_dagster.runners.orchestrator import UNRECORDED
 from sia_dagster.runners.windows import window_between
 from sia_dagster_tests.servers import ScriptedServer, refusal
 
@@ -184,7 +185,9 @@ def test_a_policy_written_by_hand_is_validated(desk: Desk) -> None:
     assert report.primary is not None
     assert report.primary.difference is not None
     assert report.primary.difference > 0
-    assert len(report.rows) == len(state.of("holdout"))
+    assert len(report.rows) == report.repeats * len(state.of("holdout"))
+    assert report.reasons[-1] == UNRECORDED
+    assert not report.carries_on
 
 
 @pytest.mark.parametrize("given", [None, BASE_POLICY], ids=["none", "the same"])

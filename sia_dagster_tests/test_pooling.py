@@ -125,6 +125,39 @@ def test_what_was_learned_from_is_never_asked_again() -> None:
     assert found.pooled[0].conversations == 10
 
 
+def test_an_earlier_turn_of_what_was_learned_from_is_never_asked() -> None:
+    """Without sessions every turn is a conversation of its own: the later one shows what the earlier one asked."""
+    asked, more = (Message(role="user", content=text) for text in ("Where is my parcel ab?", "And when will it come?"))
+    answer = Message(role="assistant", content="On its way.")
+    first = held("b", 0, trace_id="b-000", messages=(asked,), output="On its way.")
+    later = held("own", 900, trace_id="own-900", split="train", messages=(asked, answer, more))
+    found = pool(week("own", 20), [("b", [first, *week("b", 10, start=1)])], [later], limit=100)
+    assert found.pooled[0].used == 10
+    assert first.span_id not in found.windows
+
+
+def test_a_span_that_stands_in_two_windows_counts_in_the_newer_one() -> None:
+    own = week("own", 10)
+    twin = held("own", 3, conversation_id="elsewhere")
+    found = pool(own, [("b", [twin, *week("b", 10)])], (), limit=100)
+    assert [s.span_id for s in found.samples].count(twin.span_id) == 1
+    assert twin.span_id not in found.windows
+
+
+def test_the_first_half_weighs_as_this_window_s_mix_too() -> None:
+    own = [*week("own", 40, tags=("sales",)), *week("own", 40, start=100, tags=("billing",))]
+    earlier = [*week("a", 20, tags=("sales",)), *week("a", 60, start=100, tags=("billing",))]
+    found = pool(own, [("a", earlier)], (), limit=160)
+    assert found.weights
+    assert found.half_weights == {}, "the half is the window's own"
+    more = pool(own[:50], [("a", earlier)], own[50:], limit=130)
+    half = more.samples[:65]
+    weights = {s.conversation_id: more.half_weights[s.conversation_id] for s in half}
+    sales = fsum(weights[s.conversation_id] for s in half if s.tags == ("sales",))
+    assert sales / fsum(weights.values()) == pytest.approx(0.5)
+    assert fsum(weights.values()) == pytest.approx(65)
+
+
 def test_a_window_whose_mix_is_another_is_left_out_and_named() -> None:
     own = [*week("own", 60, tags=("sales",)), *week("own", 60, start=100, tags=("billing",))]
     other = week("b", 40, tags=("sales",))

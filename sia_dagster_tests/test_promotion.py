@@ -295,10 +295,22 @@ def test_what_a_person_rejected_comes_into_force_neither_by_the_job_nor_unsigned
     assert [kind for kind, _, _ in decided(there)] == ["reject", "approve"]
 
 
-def test_a_rejection_of_one_window_says_nothing_of_another(root: Path) -> None:
+def test_a_rejected_candidate_comes_into_force_by_no_other_window(root: Path) -> None:
+    """One that is carried on is the same candidate, whichever window accepts it."""
+    there = books(root)
+    promote(accepted(), ruling("reject", note="too curt"), there)
+    other = report(NEXT, OLD, NEW)
+    record(root, other)
+    refused = promote(other, ruling("auto", by="", at=NEXT.end), there)
+    assert refused.promoted is None
+    assert "Ada rejected the candidate of window 2026-09-28" in refused.reason
+    assert promote(other, ruling(at=NEXT.end, note="it reads well by now"), there).promoted is not None
+
+
+def test_a_rejection_of_one_candidate_says_nothing_of_another(root: Path) -> None:
     there = books(root)
     promote(accepted(), ruling("reject"), there)
-    other = report(NEXT, OLD, NEW)
+    other = report(NEXT, OLD, NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."}))
     record(root, other)
     assert promote(other, ruling("auto", by="", at=NEXT.end), there).promoted is not None
 

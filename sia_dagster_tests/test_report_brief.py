@@ -205,6 +205,14 @@ def test_a_window_that_knows_more_says_less() -> None:
     assert "scored higher" not in told(changed(rows=()))["What it gains"]
 
 
+def test_a_judge_that_could_not_be_watched_is_not_called_steady() -> None:
+    unseen = gate.STEADY.model_copy(update={"shift": None, "ci_low": None, "ci_high": None, "reason": "no score"})
+    (row,) = basis(changed(watch=(unseen,)), ()).judges
+    assert row[1] == "could not be watched"
+    hidden = " ".join(unshown(gate.state(), changed(watch=(unseen,))))
+    assert f"That {unseen.evaluator} judges as before: too many anchors got no score in this window." in hidden
+
+
 def test_many_parts_without_a_finding_are_counted() -> None:
     parts = tuple(gate.part("tag", f"t{n}", "too_few", gate.compared(2, None)) for n in range(9))
     assert "tag t5 (2 conversations), 3 more." in " ".join(unshown(gate.state(), changed(slices=parts)))

@@ -131,6 +131,19 @@ def test_nobody_approves_what_the_same_run_has_just_found(tmp_path: Path) -> Non
     assert found.versions == ()
 
 
+def test_nobody_overrides_what_the_same_run_has_just_found(tmp_path: Path) -> None:
+    """Nor in a loop that promotes by itself: an override is of evidence that is there to be read."""
+    with desk(tmp_path) as (found, _):
+        found.write(conversations=4)
+        said = {"approved_by": "Ada", "note": "whatever it is", "override": True}
+        result = found.run(FIRST, "promoted_policy", *(s for s in STAGES if s != "promoted_policy"), config=said)
+    assert result.success
+    assert "materialise promoted_policy of this window by itself" in (
+        found.document("promoted_policy", Promotion).reason
+    )
+    assert found.versions == ()
+
+
 def test_history_is_promoted_by_a_person_alone(tmp_path: Path) -> None:
     """An automatic loop leaves a window alone that others have followed, until somebody says who wants it."""
     with desk(tmp_path, clock="now") as (found, _):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sia_dagster.core.budget import window_alpha
-from sia_dagster.core.comparison import ComparisonRule
+from sia_dagster.core.comparison import WORST_SPREAD, ComparisonRule, conversations_needed
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.looks import look_levels
@@ -71,6 +71,13 @@ def test_the_rules_are_those_of_the_configuration() -> None:
     assert (rules.rule.margins, rules.rule.safety) == ({"is_brief": 0.1}, ("is_safe",))
 
 
+def test_a_platform_score_cannot_be_trusted_with_a_veto() -> None:
+    entry = loop().model_dump(mode="json")
+    entry["evaluators"].append({"name": "csat", "kind": "platform", "safety": True})
+    with pytest.raises(ValueError, match="'csat' is a platform score, which a replayed output cannot have"):
+        LoopConfig.model_validate(entry)
+
+
 def test_a_window_spends_its_part_of_the_budget_and_guardrails_are_tested_at_alpha() -> None:
     configured = loop()
     rules = ValidationRules.of(configured, workers=1, window=WINDOW)
@@ -127,6 +134,16 @@ def test_a_drifted_judge_leaves_nothing_to_decide() -> None:
     found = analyse(trial(6, watch=(DRIFTED,)), (), [CORRECTNESS], rules=RULES)
     assert (found.decision.verdict, found.decision.void, found.comparisons) == ("inconclusive", True, ())
     assert "correctness" in found.reasons[0]
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_what_it_would_take_is_planned_with_all_conversations_at_the_whole_level(looks: int) -> None:
+    stays = UPDATE.model_copy(update={"changed": False, "actions": BASELINE, "reason": "no idea"})
+    rules = RULES.model_copy(update={"looks": looks})
+    found = analyse(trial(60, update=stays), (), [CORRECTNESS], rules=rules)
+    assert "held-out conversations in the window: 60;" in found.reasons[0]
+    assert found.decision.samples_needed == conversations_needed(0.02, WORST_SPREAD, 0.05)
+    assert found.taken.alpha == 0.05
 
 
 def test_a_landslide_is_decided_at_the_first_look_at_the_first_looks_levels() -> None:
@@ -198,6 +215,16 @@ def test_weights_that_were_fixed_before_reach_the_comparison() -> None:
     )
     found = looked(tried, gains=1, look=0, of=6, rules=RULES)
     assert found.comparisons[0].difference == pytest.approx(3 / 8)
+
+
+def test_a_first_look_is_weighted_as_its_own_half_and_not_as_all() -> None:
+    held = tuple(sample(n, "holdout") for n in range(40))
+    first, last = (held[place].conversation_id for place in (0, 39))
+    weighted = HeldOut(samples=held, weights={last: 3.0}, half_weights={first: 3.0})
+    tried = Trial(state=state_of(*held), update=UPDATE, held_out=weighted)
+    half = looked(tried, gains=1, look=0, of=20, rules=RULES).comparisons[0]
+    assert half.difference == pytest.approx(3 / 22)
+    assert looked(tried, gains=1, look=1, of=40, rules=RULES).comparisons[0].difference == pytest.approx(1 / 42)
 
 
 def test_parts_of_the_traffic_are_compared_under_the_primary_evaluator() -> None:

@@ -70,7 +70,7 @@ def test_a_store_that_is_down_costs_the_window_nothing(world: World) -> None:
     assert "the store is down" in told
     assert KEY not in told
     assert materialized(result) == {
-        *("traces", "eval_results", "baseline_state_actions"),
+        *("traces", "eval_results", "judge_watch", "baseline_state_actions", "next_window_results"),
         *("updated_policy", "validation_results", "promoted_policy"),
     }
     rows = found.rows("eval_results")

@@ -4,12 +4,12 @@ A real but small gain is seldom shown in one week. Trying the same candidate aga
 is what finds it: measured, 61 % (40 conversations a week) and 91 % (80) of gains of 0.08 within four weeks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sia_dagster.core.config_gate import ValidationConfig
 from sia_dagster.core.evidence import Carried, Look
 from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import Candidate, PolicyUpdate
+from sia_dagster.core.results import Candidate, PolicyDecision, PolicyUpdate
 from sia_dagster.core.search import SearchRules, screen
 
 Undecided = tuple[Look, Carried]
@@ -18,13 +18,16 @@ LATE = 0.5
 """Of a window's length: by so much months and changes of the clock make windows differ."""
 
 
-def carried_candidate(looks: Sequence[Look], state: StateActions, validation: ValidationConfig) -> Undecided | None:
+def carried_candidate(
+    looks: Sequence[Look], state: StateActions, validation: ValidationConfig, rejected: Collection[str] = ()
+) -> Undecided | None:
     """The undecided candidate that this window tries again; None where it searches anew.
 
     `looks` are those recorded before the window's end. It is the newest look of an earlier window that counts: if that
     decided, or another candidate followed, nothing is carried. The candidate must have been tried in fewer than
     `carry_windows` windows, the newest of them at most as many windows ago, against the policy that is in force now
-    and under the same fingerprints of the same evaluators: else its evidence would be about something else.
+    and under the same fingerprints of the same evaluators: else its evidence would be about something else. One of the
+    `rejected` fingerprints is not tried again.
     """
     earlier = [look for look in looks if look.window.end <= state.window.start]
     newest = max(earlier, key=lambda look: look.window.end, default=None)
@@ -35,7 +38,14 @@ def carried_candidate(looks: Sequence[Look], state: StateActions, validation: Va
     reach = (validation.carry_windows - 1 + LATE) * (state.window.end - state.window.start)
     fresh = state.window.start - newest.window.end <= reach and carried.times < validation.carry_windows
     same = newest.baseline == state.actions and newest.evaluators == fingerprints_of(state)
-    return (newest, carried) if fresh and same else None
+    refused = newest.candidate.fingerprint in rejected
+    return (newest, carried) if fresh and same and not refused else None
+
+
+def rejected_candidates(decisions: Sequence[PolicyDecision]) -> frozenset[str]:
+    """The fingerprints of the candidates that a person rejected, and nobody approved since."""
+    latest = {decision.candidate: decision.kind for decision in decisions}
+    return frozenset(candidate for candidate, kind in latest.items() if kind == "reject")
 
 
 def fingerprints_of(state: StateActions) -> dict[str, str]:

@@ -6,6 +6,7 @@ both. Sources and measured size and power: docs/statistics.md.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Literal
 
 from pydantic import Field
@@ -190,11 +191,14 @@ def _mean_pair(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _unscored(scores: Iterable[tuple[str, float | None]]) -> int:
-    """How many samples have no score in any repeat."""
-    scored: dict[str, bool] = {}
+    """How many samples' scores are missing: of repeats each counts as its part of the sample, rounded up in all.
+
+    A policy whose answers fail in most repeats is not as good as the repeats that came through.
+    """
+    missing: dict[str, list[bool]] = {}
     for span_id, score in scores:
-        scored[span_id] = scored.get(span_id, False) or score is not None
-    return sum(not has for has in scored.values())
+        missing.setdefault(span_id, []).append(score is None)
+    return math.ceil(sum(Fraction(sum(repeats), len(repeats)) for repeats in missing.values()))
 
 
 def _fallen(rows: Sequence[ValidationRow], evaluator: str) -> tuple[str, ...]:

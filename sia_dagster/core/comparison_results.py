@@ -16,9 +16,9 @@ class EvaluatorComparison(Value):
     unscored: int = 0
     """Samples that could not be compared, since one of the two outputs has no score."""
     unscored_baseline: int = 0
-    """Samples that have no score under the policy in force."""
+    """Samples that have no score under the policy in force; one without in some of its repeats counts as that part."""
     unscored_candidate: int = 0
-    """Samples that have no score under the candidate."""
+    """The same under the candidate."""
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None

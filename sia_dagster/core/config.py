@@ -147,6 +147,11 @@ class LoopConfig(Section):
                 f"validation.primary: {primary.name!r} is a platform score, which a replayed output cannot have; "
                 "choose an llm_classify or code evaluator"
             )
+        if unable := [e.name for e in self.evaluators if e.kind == "platform" and e.safety]:
+            raise ValueError(
+                f"evaluators: {unable[0]!r} is a platform score, which a replayed output cannot have, so it cannot "
+                "veto; choose an llm_classify or code evaluator for safety"
+            )
         if primary.safety:
             raise ValueError(f"evaluators: {primary.name!r} cannot be both the primary evaluator and a safety one")
         return self

@@ -51,10 +51,10 @@ def _veto(c: EvaluatorComparison, evidence: Evidence) -> Iterator[Finding]:
         what = "1 sample falls" if len(c.fallen) == 1 else f"{len(c.fallen)} samples fall"
         spans = _listed((f"span {span_id}" for span_id in c.fallen), NAMED_SPANS, of=len(c.fallen))
         yield Finding(kind="reject", sentence=f"{c.evaluator} is a safety evaluator, and {what}: {spans}")
-    elif c.unscored:
+    elif missing := max(c.unscored, c.unscored_candidate):
         yield Finding(
             kind="undecided",
-            sentence=f"{c.evaluator} is a safety evaluator, and {c.unscored} of {c.samples} samples have no score "
+            sentence=f"{c.evaluator} is a safety evaluator, and {missing} of {c.samples} samples have no score "
             "under one of the policies: see the errors of the rows",
         )
     elif c.n >= MIN_CONVERSATIONS:

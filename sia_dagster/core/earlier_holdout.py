@@ -16,6 +16,8 @@ class EarlierHoldout(NamedTuple):
     samples: tuple[Sample, ...]
     """Oldest first, without what anybody said of them: they are answered and judged anew."""
     reason: str = ""
+    shown: tuple[Sample, ...] = ()
+    """Those of train and selection: what a candidate of that window was learned from and chosen on."""
 
 
 def holdout_of_earlier(
@@ -36,7 +38,8 @@ def holdout_of_earlier(
     if usable.refusal:
         return EarlierHoldout((), usable.refusal)
     held_out = (sample for sample in usable.samples if sample.split == "holdout")
-    return EarlierHoldout(tuple(s.model_copy(update={"evals": (), "annotations": ()}) for s in held_out))
+    shown = tuple(sample for sample in usable.samples if sample.split != "holdout")
+    return EarlierHoldout(tuple(s.model_copy(update={"evals": (), "annotations": ()}) for s in held_out), shown=shown)
 
 
 def _in_force(state: StateActions, registry: Sequence[PolicyVersion]) -> PolicyVersion | None:

@@ -43,6 +43,8 @@ class HeldOut(Value):
     """By span id, the key of the earlier window that it is from; the window's own are missing."""
     weights: dict[str, float] = Field(default_factory=dict)
     """By conversation id, what post-stratification multiplies its weight by; missing is 1."""
+    half_weights: dict[str, float] = Field(default_factory=dict)
+    """The same for a first look at half of the conversations, whose mix of traffic is another than that of all."""
     pooled: tuple[PooledWindow, ...] = ()
 
 

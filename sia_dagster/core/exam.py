@@ -133,7 +133,8 @@ def _results(
     paper: ExamPaper, exam: tuple[EvaluatorComparison, ...], course: EvaluatorComparison | None, rule: ComparisonRule
 ) -> NextWindowResults:
     state, found, promoted = paper.state, paper.found, paper.promoted
-    promised = _promised(found, state) if exam else None
+    promising = promoted is not None or (found is not None and found.verdict == "accept")
+    promised = _promised(found, state) if exam and promising else None
     faults = shortfalls(exam, promised, rule)
     back = _rollback_to(paper) if faults else None
     seen = Examined(comparisons=exam, promised=promised, faults=faults, rollback_to=back)
@@ -176,14 +177,15 @@ def shortfalls(exam: Sequence[EvaluatorComparison], promised: float | None, rule
 
 
 def _promised(found: ValidationReport | None, state: StateActions) -> float | None:
-    """The lower end of the gain at the verdict; None where another evaluator decided it."""
+    """The lower end of the gain at the verdict; None where another evaluator decided it, or no gain was shown."""
     primary = found.primary if found else None
     constant = state.primary
     if found is None or primary is None or constant is None or primary.evaluator != constant.name:
         return None
     of_arms = (e for row in found.rows for e in (*row.baseline.evals, *row.candidate.evals))
     said = {e.fingerprint for e in of_arms if e.name == constant.name and e.fingerprint}
-    return primary.ci_low if said <= {constant.fingerprint} else None
+    shown = primary.ci_low is not None and primary.ci_low > 0
+    return primary.ci_low if shown and said <= {constant.fingerprint} else None
 
 
 def _rollback_to(paper: ExamPaper) -> int | None:

@@ -121,20 +121,28 @@ def planning_spread(differences: "Array", weights: "Array", plus_two_variance: f
 
 
 def detectable_effect(conversations: int, spread: float, alpha: float) -> float:
-    """The smallest effect that `conversations` show with 80 % power: (t(1-alpha) + t(.8)) spread / sqrt(n).
+    """The smallest gain that `conversations` show with 80 % power: (t(1-alpha) + t(.8)) spread / sqrt(n) (n + 2k) / n.
 
-    `spread` is the standard deviation of a conversation's weighted difference; both in the same unit.
+    `spread` is the standard deviation of a conversation's weighted difference; both in the same unit. The last factor
+    is what the 2k conversations that the plus-two interval adds take off a gain (k is `times_added`).
     """
-    from scipy.special import stdtrit
-
-    freedom = conversations - 1
-    quantiles = stdtrit(freedom, 1 - alpha) + stdtrit(freedom, POWER)
-    return float(quantiles * spread / math.sqrt(conversations))
+    return _distance(conversations, spread, alpha) * (conversations + 2 * times_added(alpha)) / conversations
 
 
 def conversations_needed(effect: float, spread: float, alpha: float) -> int | None:
-    """The fewest conversations whose smallest detectable effect is at most `effect`; None beyond a million."""
-    if detectable_effect(MOST_CONVERSATIONS, spread, alpha) > effect:
+    """The fewest conversations whose interval's middle, `effect` away from a bound, is told from it with 80 % power.
+
+    So `effect` is a gain as the interval shrinks it, or a margin. None beyond a million.
+    """
+    if _distance(MOST_CONVERSATIONS, spread, alpha) > effect:
         return None
     sizes = range(MIN_CONVERSATIONS, MOST_CONVERSATIONS + 1)
-    return sizes[bisect.bisect_left(sizes, True, key=lambda n: detectable_effect(n, spread, alpha) <= effect)]
+    return sizes[bisect.bisect_left(sizes, True, key=lambda n: _distance(n, spread, alpha) <= effect)]
+
+
+def _distance(conversations: int, spread: float, alpha: float) -> float:
+    """(t(1 - alpha) + t(.8)) spread / sqrt(n)."""
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(conversations - 1, 1 - alpha) + stdtrit(conversations - 1, POWER)
+    return float(quantiles * spread / math.sqrt(conversations))

@@ -16,6 +16,7 @@ from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, Value
 from sia_dagster.core.ports import Advance, Evaluator, Progress
 from sia_dagster.core.watch_results import Anchors, AnchorScore, JudgeWatch, Probe, WatchRecord
 
+NO_ANSWERS = "the window has no answers, so its judges were not asked"
 NOTHING_FROZEN = "no anchors were frozen before this window's end: there is nothing to compare with"
 NOT_ASKED = "judges are not watched: watch.anchors is 0"
 
@@ -149,7 +150,8 @@ def _plan(watched: WatchedJudge, samples: Sequence[Sample], rules: WatchRules) -
     bare = [sample.model_copy(update={"annotations": ()}) for sample in samples]
     chosen = scored_outputs(bare, name, rules.anchors, "anchors") if memory.wanted else ()
     fresh = tuple(sample.model_copy(update={"evals": ()}) for sample in chosen if len(chosen) >= MIN_CONVERSATIONS)
-    again = tuple(score.sample for score in memory.anchors.scores) if memory.anchors and rules.anchors else ()
+    asked = memory.anchors if rules.anchors and samples else None
+    again = tuple(score.sample for score in asked.scores) if asked else ()
     probed = scored_outputs(bare, name, rules.probes, "probes")
     longer = tuple(twice_as_long(sample) for sample in probed)
     return _Plan(
@@ -174,7 +176,7 @@ def _found(watched: WatchedJudge, plan: _Plan, said: _Said, samples: Sequence[Sa
         fingerprint=constant.fingerprint,
         kappa=people[0].kappa if people else None,
         probes=_probes(plan, said, constant, rules.tolerance),
-        reason=NOTHING_FROZEN if rules.anchors else NOT_ASKED,
+        reason=NO_ANSWERS if not samples else NOTHING_FROZEN if rules.anchors else NOT_ASKED,
     )
     return _beside_anchors(bare, watched, said.again, rules) if said.again else bare
 
@@ -199,7 +201,9 @@ def _beside_anchors(
     drift = drift_of(words, range_of(watched.judge.constant), rules.tolerance)
     if drift is None or len(again) - len(words) > rules.max_unscored_share * len(again):
         since = _since(watched.memory, rules, None)
-        return asked.model_copy(update={"reason": _unseen(len(words), again, rules), "since": since})
+        # Nothing says that a drift has ended.
+        unseen = {"reason": _unseen(len(words), again, rules), "since": since, "drifted": bool(since)}
+        return asked.model_copy(update=unseen)
     since = _since(watched.memory, rules, drift.drifted)
     reason = f"{judge.evaluator} {drift.told(since_window=asked.anchored_in or '')}"
     return asked.model_copy(update={**drift.numbers, "since": since, "reason": reason})

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 from sia_dagster.core.evidence import HeldOut, PooledWindow
 from sia_dagster.core.kinds import dimensions_of
+from sia_dagster.core.looks import plan_looks
 from sia_dagster.core.models import Sample
-from sia_dagster.core.splits import request_keys
+from sia_dagster.core.splits import relatives_of
 
 DRIFT_LIMIT: Final = 0.25
 """A window whose mix of traffic is farther from this window's (total variation distance) is not pooled."""
@@ -43,23 +44,23 @@ def pool(
     """The window's `own` holdout, all of it, then conversations of `earlier` windows until there are `limit`.
 
     `earlier` are keys with held-out samples that can be replayed under the policy in force, the newest first; it is
-    read no further than needed. Of a window come the conversations that no later window has and that ask nothing which
-    a `seen` sample of train or selection asks (equal `request_keys`): chosen and ordered by a hash, never by time, so
-    that half of them is no half week. A window is left out where its mix is farther from the mix of `own` and `seen`
-    than `DRIFT_LIMIT` and what chance explains. `weights` make the pooled mix that of `own` and `seen`. Scores are
-    looked at nowhere. The same arguments give the same value.
+    read no further than needed. Of a window come the conversations that no later window has and that are no relatives
+    of a `seen` sample of train or selection (`relatives_of`): chosen and ordered by a hash, never by time, so that half
+    of them is no half week. A window is left out where its mix is farther from the mix of `own` and `seen` than
+    `DRIFT_LIMIT` and what chance explains. `weights` make the pooled mix that of `own` and `seen`, `half_weights` that
+    of the first look's half. Scores are looked at nowhere. The same arguments give the same value.
     """
     kind_of = _kinds([*own, *seen])
     target = _conversations([*own, *seen], kind_of)
-    chosen, known = _conversations(own, kind_of), {sample.conversation_id for sample in own}
+    chosen, known = _conversations(own, kind_of), _names(own)
     windows: dict[str, str] = {}
     pooled: list[PooledWindow] = []
     remaining = iter(earlier)
     while len(chosen) < limit and (window := next(remaining, None)):
         key, samples = window
-        fresh = [sample for sample in samples if sample.conversation_id not in known]
-        known |= {sample.conversation_id for sample in samples}
-        found = _conversations(_unseen(fresh, seen), kind_of)
+        fresh = [sample for sample in samples if not _names([sample]) & known]
+        known |= _names(samples)
+        found = _conversations(unseen(fresh, seen), kind_of)
         told, used = _considered(key, found, target, limit - len(chosen))
         pooled.append(told)
         chosen += used
@@ -67,9 +68,16 @@ def pool(
     return HeldOut(
         samples=tuple(sample for conversation in chosen for sample in conversation.samples),
         windows=windows,
-        weights=_weights(chosen, target) if windows else {},
+        weights=_weights(chosen, target, windows),
+        half_weights=_weights(_first_half(chosen), target, windows),
         pooled=tuple(pooled),
     )
+
+
+def unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
+    """Without the conversations that hold a relative of what was learned from or chosen on."""
+    gone = {samples[place].conversation_id for place in relatives_of(seen, samples)}
+    return [sample for sample in samples if sample.conversation_id not in gone]
 
 
 def drift(one: Mix, other: Mix) -> float:
@@ -131,16 +139,13 @@ def _conversations(samples: Sequence[Sample], kind_of: Callable[[Sample], str]) 
     return found
 
 
+def _names(samples: Sequence[Sample]) -> set[tuple[str, str]]:
+    """The conversations and spans: no window gives again what a later one has, by either name."""
+    return {name for s in samples for name in (("conversation", s.conversation_id), ("span", s.span_id))}
+
+
 def _place(conversation_id: str) -> str:
     return hashlib.sha256(f"look/{conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
-    """Without the conversations that hold a near-duplicate of what was learned from or chosen on."""
-    keys = request_keys([*seen, *samples])
-    met = set(keys[: len(seen)])
-    gone = {s.conversation_id for s, key in zip(samples, keys[len(seen) :], strict=True) if key in met}
-    return [sample for sample in samples if sample.conversation_id not in gone]
 
 
 def _mixes(one: Sequence[_Conversation], other: Sequence[_Conversation]) -> tuple[Mix, Mix]:
@@ -160,8 +165,21 @@ def _mix(conversations: Sequence[_Conversation], common: Iterable[str]) -> Mix:
     return {kind: count / len(conversations) for kind, count in sorted(counts.items())}
 
 
-def _weights(chosen: Sequence[_Conversation], target: Sequence[_Conversation]) -> dict[str, float]:
-    """By conversation, its kind's share of the target over its share of the pool, capped, then with mean 1."""
+def _first_half(chosen: Sequence[_Conversation]) -> Sequence[_Conversation]:
+    """Those of a first look; none where there is one look alone."""
+    looks = plan_looks([conversation.id for conversation in chosen], 2)
+    return chosen[: len(looks[0])] if len(looks) > 1 else ()
+
+
+def _weights(
+    chosen: Sequence[_Conversation], target: Sequence[_Conversation], windows: Mapping[str, str]
+) -> dict[str, float]:
+    """By conversation, its kind's share of the target over its share of the pool, capped, then with mean 1.
+
+    The window's own alone (none of `chosen` is in `windows`) count as they are.
+    """
+    if not any(sample.span_id in windows for conversation in chosen for sample in conversation.samples):
+        return {}
     ours, pooled = _mixes(target, chosen)
     capped = {k: min(max(ours.get(k, 0.0) / share, 1 / HEAVIEST), HEAVIEST) for k, share in pooled.items()}
     mean = fsum(capped[kind] * share for kind, share in pooled.items())

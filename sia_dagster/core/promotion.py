@@ -152,11 +152,17 @@ def _faults(report: ValidationReport, current: PolicyVersion | None, books: Book
 
 
 def _rejected_before(report: ValidationReport, ruling: Ruling, books: Books) -> tuple[str, ...]:
-    """A person's rejection stands until a person says by name, and why, that it is approved after all."""
-    latest = latest_decision(books.decisions.decisions(), report.window)
-    if latest is None or latest.kind != "reject" or ruling.is_signed:
+    """A person's rejection stands until a person says by name, and why, that it is approved after all.
+
+    Of the window, and of the candidate in whatever window: one that was carried on is the same candidate.
+    """
+    decisions, candidate = books.decisions.decisions(), report.candidate.fingerprint if report.candidate else ""
+    of_candidate = next((each for each in reversed(decisions) if each.candidate == candidate), None)
+    latest = (latest_decision(decisions, report.window), of_candidate)
+    rejection = next((each for each in latest if each is not None and each.kind == "reject"), None)
+    if rejection is None or ruling.is_signed:
         return ()
-    return (f"{_rejection(latest)}; to approve it after all, give your name and a note that says why",)
+    return (f"{_rejection(rejection)}; to approve it after all, give your name and a note that says why",)
 
 
 def _not_passed(doubted: tuple[str, ...], ruling: Ruling) -> tuple[str, ...]:

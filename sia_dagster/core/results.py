@@ -124,7 +124,7 @@ class ValidationReport(Value):
     noise: tuple[NoiseEstimate, ...] = ()
     watch: tuple[JudgeWatch, ...] = ()
     budget: BudgetState | None = None
-    """None where no candidate was tested, so nothing was spent."""
+    """None in reports that were stored before there was a ledger."""
     carried: Carried | None = None
     carries_on: bool = False
     """Whether the candidate is undecided and tried again in the next window."""

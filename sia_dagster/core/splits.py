@@ -74,6 +74,14 @@ def request_keys(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(chat.request for chat in _chats(samples))
 
 
+def relatives_of(seen: Sequence[Sample], samples: Sequence[Sample]) -> tuple[int, ...]:
+    """The places in `samples` of those that are relatives of a `seen` one, as `set_near_duplicates_aside` means it."""
+    chats = _chats([*seen, *samples])
+    met, others = chats[: len(seen)], chats[len(seen) :]
+    ends, passes = {key for chat in met for key in chat.ends}, {key for chat in met for key in chat.passes}
+    return tuple(place for place, chat in enumerate(others) if chat.ends & passes or chat.passes & ends)
+
+
 class _Chat(NamedTuple):
     """One sample's chat as hashes, to be met with those of others."""
 

@@ -1,10 +1,11 @@
 """What a week of the application's calls takes under both policies, from what their replays used."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from statistics import fmean
 from typing import Final
 
+from sia_dagster.core.config_llm import Price
 from sia_dagster.core.evidence import TrafficCost
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import ArmOutcome, ValidationReport
@@ -12,13 +13,17 @@ from sia_dagster.core.results import ArmOutcome, ValidationReport
 WEEK: Final = timedelta(days=7)
 
 
-def traffic_cost(report: ValidationReport, state: StateActions) -> TrafficCost | None:
+def traffic_cost(
+    report: ValidationReport, state: StateActions, *, price_of: Callable[[str], Price | None]
+) -> TrafficCost | None:
     """The week's cost of the report's candidate beside that of the policy in force; None where it is not known.
 
     Calls are the window's, as a week of them, times the share of the samples that spoke under a version of this
     policy: other calls of the application cost what they cost. What a call takes is the mean over the rows that both
     policies answered, so that neither seems cheaper for having failed. It is not known without such rows, nor where
-    the window's calls were not counted. Judges are no part of it. In USD it is None where the price of any answer is.
+    the window's calls were not counted. Judges are no part of it. `price_of` knows the models by name. The application
+    asks one request at a time: what the replays saved by batches, and by prompts in a cache, it does not. In USD it is
+    None where a price is unknown.
     """
     pairs = [(row.baseline, row.candidate) for row in report.rows if _used(row.baseline) and _used(row.candidate)]
     calls = calls_a_week(state)
@@ -31,8 +36,8 @@ def traffic_cost(report: ValidationReport, state: StateActions) -> TrafficCost |
         candidate_prompt_tokens=fmean(arm.prompt_tokens for arm in new),
         baseline_completion_tokens=fmean(arm.completion_tokens for arm in old),
         candidate_completion_tokens=fmean(arm.completion_tokens for arm in new),
-        baseline_usd=_a_week(old, calls),
-        candidate_usd=_a_week(new, calls),
+        baseline_usd=_a_week(old, calls, price_of(report.baseline.model) if report.baseline else None),
+        candidate_usd=_a_week(new, calls, price_of(report.candidate.model) if report.candidate else None),
     )
 
 
@@ -47,7 +52,8 @@ def _used(arm: ArmOutcome) -> bool:
     return arm.error is None and arm.prompt_tokens > 0
 
 
-def _a_week(arms: Sequence[ArmOutcome], calls: float) -> float | None:
-    costs = [arm.cost_usd for arm in arms]
-    known = [cost for cost in costs if cost is not None]
-    return fmean(known) * calls if len(known) == len(costs) else None
+def _a_week(arms: Sequence[ArmOutcome], calls: float, price: Price | None) -> float | None:
+    if price is None:
+        return None
+    usd = fmean(arm.prompt_tokens * price.input + arm.completion_tokens * price.output for arm in arms)
+    return usd * calls / 1_000_000

@@ -153,13 +153,17 @@ def analyse(
 
     Only the last look ends undecided. An earlier one goes on where nothing could be decided (rows that failed, or wait
     for a batch), and is `futile` below FUTILE conditional power at the loosest level of the rule. At the window's own
-    it would give up many a real gain that the windows after it can still show.
+    it would give up many a real gain that the windows after it can still show. Without rows nothing is looked at: what
+    it would take is planned with all conversations, at the whole level.
     """
-    looks = plan_looks(trial.conversations, rules.looks) or ((),)
+    planned = plan_looks(trial.conversations, rules.looks) or ((),)
+    looks = planned if rows else planned[-1:]
     named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
     rule = adjusted_rules(named, len(looks))[look]
-    comparisons = compare_all(rows, constants, rule, trial.evidence.weights) if trial.policies else ()
-    slices = _slices(trial.evidence.samples, rows, constants, rule=rule, rules=rules)
+    evidence = trial.evidence
+    weights = evidence.weights if look == len(looks) - 1 else evidence.half_weights
+    comparisons = compare_all(rows, constants, rule, weights) if trial.policies else ()
+    slices = _slices(evidence.samples, rows, constants, rule=rule, rules=rules)
     decision = decide(
         comparisons,
         rule,

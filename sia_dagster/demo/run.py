@@ -15,6 +15,8 @@ from sia_dagster.defs.failures import failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.demo.definitions import demo_config, demo_definitions
 from sia_dagster.demo.traffic import WEEKS, WeekPlan, week_windows, write_traffic
+from sia_dagster.wiring.completions import completions_file
+from sia_dagster.wiring.ports import ChatSettings, window_ledger
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own log lines of an in-process run stay out of the table; the UI has them."""
@@ -78,7 +80,7 @@ def _outcome(
     report: ValidationReport = _value(names, result, "validation_results")
     promotion: Promotion = _value(names, result, "promoted_policy")
     evaluated = _metadata(names, result, "eval_results")
-    costs = [_metadata(names, result, stage).get("cost_usd", 0.0) for stage in names.stages]
+    paid = window_ledger(_chat(root), names.name, window)
     primary = report.primary
     return WeekOutcome(
         window=window.key,
@@ -91,9 +93,14 @@ def _outcome(
         candidate_mean=primary.candidate_mean if primary else None,
         p_value=primary.p_value if primary else None,
         version=promotion.promoted.version if promotion.promoted else None,
-        cost_usd=round(sum(costs), 6),
+        cost_usd=round(sum(spend.cost_usd or 0.0 for spend in paid.values()), 6),
         report=str(root / "reports" / names.name / f"{window.key}.html"),
     )
+
+
+def _chat(root: StoragePath) -> ChatSettings:
+    """Where what the weeks paid is written."""
+    return ChatSettings(llm=demo_config().llm, completions=completions_file(root, Path()))
 
 
 def _value(names: LoopNames, result: dg.ExecuteInProcessResult, stage: str) -> Any:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,9 +69,10 @@ class SimulatedProvider:
         return f"http://{HOST}:{self._port}/v1"
 
     def wait(self) -> None:
-        """Serve until the `with` block is left or the process is interrupted."""
-        # A join of the thread, once interrupted, would count as done and could not be repeated.
-        self._stopped.wait()
+        """Serve until the `with` block is left or the process is interrupted (SIGINT, SIGTERM: KeyboardInterrupt)."""
+        with _interruptible():
+            # A join of the thread, once interrupted, would count as done and could not be repeated.
+            self._stopped.wait()
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -115,6 +117,20 @@ def serve_forever(port: int = PORT) -> None:
     """Serve on `port` until interrupted, for a process of its own."""
     with SimulatedProvider(port) as provider, suppress(KeyboardInterrupt):
         provider.wait()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let the main thread be interrupted also where the process began with signals ignored, as background jobs do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:

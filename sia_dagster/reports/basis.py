@@ -132,16 +132,9 @@ def _judge(watch: JudgeWatch) -> tuple[str, ...]:
     probes = ", ".join(
         f"{probe.kind} {signed(probe.shift)}{' (biased)' if probe.biased else ''}" for probe in watch.probes
     )
-    state = (
-        f"drifted, {count(len(watch.since), 'window')}"
-        if watch.drifted
-        else "steady"
-        if watch.anchors
-        else "not watched"
-    )
     return (
         watch.evaluator,
-        state,
+        _state(watch),
         anchored,
         f"{signed(watch.shift)} {bounds}".strip(),
         f"{share(watch.disagreement)} / {share(watch.noise)}",
@@ -149,6 +142,14 @@ def _judge(watch: JudgeWatch) -> tuple[str, ...]:
         probes or NOTHING,
         watch.reason,
     )
+
+
+def _state(watch: JudgeWatch) -> str:
+    if watch.drifted:
+        return f"drifted, {count(len(watch.since), 'window')}"
+    if not watch.anchors:
+        return "not watched"
+    return "could not be watched" if watch.shift is None else "steady"
 
 
 def _half(low: float | None, high: float | None) -> float | None:

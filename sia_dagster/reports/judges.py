@@ -15,12 +15,13 @@ _PROBED = {"position": "the labels in reverse order", "verbosity": "the answer s
 
 
 def judges_table(report: JudgeReport) -> str:
-    """A row a judge: what its anchors say, how it agrees with people, and what was found; says so without a judge."""
+    """A row a judge: what its anchors say and how it agrees with people; below it what was found, in words."""
     if not report.judges:
         return "No evaluator of this loop is a judge."
-    head = ("judge", "anchors", "mean moved by", "judged otherwise", "its own noise", "kappa", "what was found")
+    head = ("judge", "anchors", "mean moved by", "judged otherwise", "its own noise", "kappa")
     rows = [head, ("---",) * len(head), *(_row(judge) for judge in report.judges)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([table, "", *(f"- {escape(_ended(judge))}" for judge in report.judges)])
 
 
 def probes_table(report: JudgeReport) -> str:
@@ -80,7 +81,6 @@ def _row(judge: JudgeWatch) -> tuple[str, ...]:
         escape(share(judge.disagreement)),
         escape(share(judge.noise)),
         number(judge.kappa),
-        escape(_ended(judge)),
     )
 
 

@@ -76,7 +76,12 @@ def comparison_table(report: ValidationReport) -> str:
 
 
 def samples_table(rows: Sequence[ValidationRow], primary: str, *, which: pairs.Which, limit: int = 5) -> str:
-    """Held-out samples before and after, by the evaluator `primary`; see `pairs.pick` for the order."""
+    """Held-out samples before and after, by the evaluator `primary`; see `pairs.pick` for the order.
+
+    An empty `primary` says that nothing was compared.
+    """
+    if not primary:
+        return "Nothing was compared in this window."
     found = pairs.pick(pairs.paired(rows, primary), which, limit)
     if not found:
         return f"No sample is {which.replace('_', ' ')} by {escape(primary)}."

@@ -74,11 +74,9 @@ def _noise(report: ValidationReport) -> Iterator[str]:
 
 def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
     judges = [constant.name for constant in state.eval_constants if constant.kind == "llm_classify"]
-    watched = {watch.evaluator for watch in report.watch if watch.anchors}
-    unwatched = [name for name in judges if name not in watched]
-    if unwatched:
-        verb = "judges" if len(unwatched) == 1 else "judge"
-        yield f"That {_and(unwatched)} {verb} as before: no frozen anchors were judged again in this window."
+    asked = {watch.evaluator: watch.shift is not None for watch in report.watch if watch.anchors}
+    yield from _as_before([name for name in judges if name not in asked], "no frozen anchors were judged again")
+    yield from _as_before([name for name in judges if asked.get(name) is False], "too many anchors got no score")
     for watch in report.watch:
         biased = [probe.kind for probe in watch.probes if probe.biased]
         if biased:
@@ -88,6 +86,12 @@ def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
     alone = [name for name in judges if name not in known]
     if alone:
         yield f"That people agree with {_and(alone)}: too few answers of this window were annotated by people."
+
+
+def _as_before(judges: list[str], why: str) -> Iterator[str]:
+    if judges:
+        verb = "judges" if len(judges) == 1 else "judge"
+        yield f"That {_and(judges)} {verb} as before: {why} in this window."
 
 
 def _pool(report: ValidationReport) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from sia_dagster.adapters.environment import add_env_file
 from sia_dagster.adapters.storage import storage_root, write_atomically
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from sia_dagster.core.openinference.samples import MappedSpans
 
 
+UNRECORDED: Final = (
+    "this verdict is in no ledger: its level holds for the first candidate that is tried on this window, and trying "
+    "others until one is accepted finds gains that are not there"
+)
+"""The last reason of every verdict on replayed samples."""
+
+
 class WorkflowResults(TypedDict):
     """What `run_complete_workflow` found."""
 
@@ -37,8 +44,9 @@ class WorkflowResults(TypedDict):
 class WorkflowOrchestrator:
     """Export, evaluate, improve and validate one window of traces from a script or a notebook.
 
-    Nothing is promoted: that is the registry's, with Dagster or `sia policy promote`. Every paid answer is kept under
-    `storage`, so that a second run pays for none of them again.
+    Nothing is promoted, and no verdict from here can be: a promotion takes one that the gate's ledger knows, so a
+    window of the Dagster project. Here neither the error budget nor the judges' watch nor pooling is at work. Every
+    paid answer is kept under `storage`, so that a second run pays for none of them again.
     """
 
     def __init__(  # noqa: PLR0913  each has a default, and people write them by name
@@ -136,12 +144,15 @@ class WorkflowOrchestrator:
     def validate_updated_policy(
         self, *, state_actions: StateActions, updated_actions: "Actions | PolicyUpdate | None"
     ) -> ValidationReport:
-        """Both policies on the held-out samples, and the verdict. `updated_actions` may be written by hand."""
+        """Both policies on the held-out samples, and the verdict. `updated_actions` may be written by hand.
+
+        The level of the verdict holds for the first candidate that is tried on a window. Its last reason says so.
+        """
         update = updated_actions
         if not isinstance(update, PolicyUpdate):
             update = _update(state_actions, update)
         session = self._session(state_actions)
-        return run_to_end(lambda: validate_window(session, state_actions, update)).value
+        return _unrecorded(run_to_end(lambda: validate_window(session, state_actions, update)).value)
 
     def run_eval_pipeline(
         self,
@@ -185,6 +196,13 @@ class WorkflowOrchestrator:
         if wanted:
             folder = self._workflow.storage / "checkpoints" / self._workflow.name / value.window.key
             write_atomically(folder / f"{stage}.json", (value.model_dump_json(indent=1) + "\n").encode())
+
+
+def _unrecorded(report: ValidationReport) -> ValidationReport:
+    """The report with what it is not: no ledger knows of it, and no next window goes on with it."""
+    if not report.looks:
+        return report
+    return report.model_copy(update={"reasons": (*report.reasons, UNRECORDED), "carries_on": False})
 
 
 def _require_scores(state: StateActions, allowed: float) -> None:

@@ -1,7 +1,7 @@
 """The held-out samples that a verdict rests on: the window's own, and those of the windows before it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sia_dagster.core.errors import TraceError
 from sia_dagster.core.evidence import HeldOut, PooledWindow
@@ -20,26 +20,28 @@ Stored = Callable[[str], "SampledSpans | None"]
 """The sampled calls of a window by its key; None where they were not stored. Raises TraceError for a damaged file."""
 
 
-def held_out(
-    session: LoopSession,
-    state: StateActions,
-    windows: Sequence[TimeWindow],
-    *,
-    registry: Sequence[PolicyVersion],
-    source: TraceSource | None,
-    stored: Stored,
-) -> HeldOut:
-    """The holdout of `state`, filled from `windows` (the newest first) up to `validation.max_conversations`.
+class Earlier(NamedTuple):
+    """The windows before, and where their calls are."""
 
+    windows: Sequence[TimeWindow]
+    """The newest first."""
+    registry: Sequence[PolicyVersion]
+    source: TraceSource | None
+    stored: Stored
+
+
+def held_out(session: LoopSession, state: StateActions, earlier: Earlier, *, learned_in: str | None = None) -> HeldOut:
+    """The holdout of `state`, filled from `earlier` windows up to `validation.max_conversations`.
+
+    `learned_in` is the window that found the candidate, where it is carried: windows before that one give nothing that
+    is a relative of what was learned from there.
     A window's calls are its stored `traces` asset, else what `source` gives to the same question, which is not kept;
     no further window is read than needed. One that cannot be read any more is named in `pooled` with the reason, and is
     no failure. So the samples do not depend on which windows were materialised, as long as the source says of a window
     what it said before: a changed `where` or `sample_limit`, or a span that came late, counts for windows that are not
     stored, and a source that forgets old spans has those alone that were.
     """
-    reader = _Reader(session, state, registry, source, stored)
-    own, seen = state.of("holdout"), (*state.of("train"), *state.of("selection"))
-    return reader.pooled(own, seen, windows[: session.loop.validation.pool_windows])
+    return _Reader(session, state, earlier, learned_in).pooled()
 
 
 def stored_in(folder: "StoragePath") -> Stored:
@@ -64,38 +66,36 @@ def stored_in(folder: "StoragePath") -> Stored:
 class _Reader:
     """Reads earlier windows one by one, and remembers why some give nothing."""
 
-    def __init__(
-        self,
-        session: LoopSession,
-        state: StateActions,
-        registry: Sequence[PolicyVersion],
-        source: TraceSource | None,
-        stored: Stored,
-    ) -> None:
-        self._session, self._state, self._registry = session, state, registry
-        self._source, self._stored = source, stored
+    def __init__(self, session: LoopSession, state: StateActions, earlier: Earlier, learned_in: str | None) -> None:
+        self._session, self._state, self._earlier, self._learned_in = session, state, earlier, learned_in
         self._reasons: dict[str, str] = {}
 
-    def pooled(self, own: Sequence[Sample], seen: Sequence[Sample], windows: Sequence[TimeWindow]) -> HeldOut:
+    def pooled(self) -> HeldOut:
         from sia_dagster.core.pooling import pool
 
-        limit = self._session.loop.validation.max_conversations
-        found = pool(own, self._holdouts(windows), seen, limit=limit)
+        state, given = self._state, self._session.loop.validation
+        own, seen = state.of("holdout"), (*state.of("train"), *state.of("selection"))
+        windows = self._earlier.windows[: given.pool_windows]
+        found = pool(own, self._holdouts(windows), seen, limit=given.max_conversations)
         told = tuple(self._told(window) for window in found.pooled)
         return found.model_copy(update={"pooled": told})
 
     def _holdouts(self, windows: Sequence[TimeWindow]) -> Iterator[tuple[str, Sequence[Sample]]]:
         from sia_dagster.core.earlier_holdout import holdout_of_earlier
+        from sia_dagster.core.pooling import unseen
 
+        shown: tuple[Sample, ...] = ()
         for window in windows:
             try:
-                holdout = holdout_of_earlier(self._spans(window), self._state, self._registry)
+                holdout = holdout_of_earlier(self._spans(window), self._state, self._earlier.registry)
             except TraceError as error:
                 self._reasons[window.key] = f"it cannot be read any more: {error}"
                 yield window.key, ()
             else:
                 self._reasons[window.key] = holdout.reason
-                yield window.key, holdout.samples
+                yield window.key, unseen(holdout.samples, shown) if shown else holdout.samples
+                if window.key == self._learned_in:
+                    shown = holdout.shown
 
     def _told(self, window: PooledWindow) -> PooledWindow:
         """With the reason why nothing could be read or replayed, where that is why."""
@@ -105,11 +105,11 @@ class _Reader:
     def _spans(self, window: TimeWindow) -> "MappedSpans":
         from sia_dagster.core.openinference.samples import samples_from_rows
 
-        kept = self._stored(window.key)
+        kept = self._earlier.stored(window.key)
         if kept is not None:
             return samples_from_rows(kept.rows)
-        if self._source is None:
+        if self._earlier.source is None:
             raise TraceError("its traces are not stored, and there is no source to read them from")
-        batches = self._source.spans(span_query(self._session.loop, window))
+        batches = self._earlier.source.spans(span_query(self._session.loop, window))
         sampled = (row for batch in batches for row in batch.filter(batch["sampled"]).to_pylist())
         return samples_from_rows(sampled)

@@ -37,9 +37,10 @@ async def gated_validation(
     GateLogError.
     """
     judges = gate.watch.judges if gate.watch else ()
-    if not update.changed or state.refusal or (gate.watch and gate.watch.drifted):
-        return await validate_window(session, state, update, watch=judges)
     case = _Case.of(session, state, update, gate)
+    if not update.changed or state.refusal or (gate.watch and gate.watch.drifted):
+        untested = await validate_window(session, state, update, watch=judges)
+        return Outcome(case.with_budget(untested.value), untested.spend, untested.rows)
     if objection := case.objection:
         return Outcome(objection.model_copy(update={"watch": judges}), {}, Advance(done=0, of=0, what="rows"))
     outcome = await validate_window(session, state, update, held_out=gate.held_out(), watch=judges)
@@ -94,10 +95,14 @@ class _Case:
         from sia_dagster.core.second_look import against, was_tested
 
         if not was_tested(report, self.session.loop):
-            return report.model_copy(update={"budget": self._budget(self.standing)})
+            return self.with_budget(report)
         look = self._look(report)
         standing = self.gate.log.record_look(look)
         return against(report, look, standing).model_copy(update={"budget": self._budget(standing)})
+
+    def with_budget(self, report: ValidationReport) -> ValidationReport:
+        """The report of a window that tested nothing, with what is left of the year's budget."""
+        return report.model_copy(update={"budget": self._budget(self.standing)})
 
     @property
     def _validation(self) -> ValidationConfig:

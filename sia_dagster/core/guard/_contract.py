@@ -15,7 +15,10 @@ _FENCED = re.compile(r"```.*?```", re.DOTALL)
 _KEY = re.compile(r"""["']([^"'\n]+)["']\s*:""")
 _NAMES = r"(?<![.\w])(?:JSONL?|XML|YAML|CSV)\b"
 _FORMAT = re.compile(_NAMES, re.IGNORECASE)
-_SENTENCE = re.compile(r"[^.!?;:\n\u3002\uff01\uff1f]*" + _NAMES + r"[^.!?;\n\u3002\uff01\uff1f]*", re.IGNORECASE)
+_START = r"(?<![^.!?;:\n\u3002\uff01\uff1f])"  # Only there: tried at each letter, a long line would take minutes.
+_SENTENCE = re.compile(
+    _START + r"[^.!?;:\n\u3002\uff01\uff1f]*" + _NAMES + r"[^.!?;\n\u3002\uff01\uff1f]*", re.IGNORECASE
+)
 _UNDONE = r"\b(?:forget|fail|but|except|other than|anything|hesitate|miss)\b"
 _NOT = re.compile(
     r"(?:\b(?:no|not|never|nor|without|instead of|avoid|unless|kein\w*|nicht|nie\w*|ohne|pas|jamais|sans|nunca|jam[aá]s"

@@ -85,7 +85,7 @@ def _metadata(stage: StageContext, outcome: Outcome[NextWindowResults]) -> dict[
         "reason": found.reason,
         "falls_short": found.falls_short,
         "conversations": found.conversations,
-        **present(numbers),
+        **{name: round(value, 6) for name, value in present(numbers).items()},
         **_exam_numbers(found.exam),
         "gain_by_window": link(draw_gain(stage.storage.path(), found)),
         "exam": dg.MetadataValue.md(exam_markdown(found)),

@@ -123,7 +123,7 @@ def _objection(stage: StageContext, ruling: Ruling) -> str | None:
     the newest closed window: in a backfill the order of the runs would otherwise choose the policy of today.
     """
     alone = "materialise promoted_policy of this window by itself"
-    if ruling.kind != "auto" and stage.names.loop.promotion == "manual" and stage.runs("validation_results"):
+    if ruling.kind != "auto" and stage.runs("validation_results"):
         return f"it waits for approval: read its report, then {alone}, or use `sia policy promote`"
     history = stage.clock.time(stage.window) >= stage.names.next_window_end(stage.window)
     if ruling.kind == "auto" and history:

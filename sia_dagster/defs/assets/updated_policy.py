@@ -59,10 +59,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
     """The candidate that an earlier window left open, by what was recorded before this window's end."""
-    from sia_dagster.core.carrying import carried_candidate
+    from sia_dagster.core.carrying import carried_candidate, rejected_candidates
 
-    looks = stage.storage.gate_log(stage.names.name).looks(before=stage.window.end)
-    return carried_candidate(looks, state, stage.names.loop.validation)
+    name, end = stage.names.name, stage.window.end
+    looks = stage.storage.gate_log(name).looks(before=end)
+    rejected = rejected_candidates(stage.storage.decisions(name).decisions(before=end))
+    return carried_candidate(looks, state, stage.names.loop.validation, rejected)
 
 
 def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:

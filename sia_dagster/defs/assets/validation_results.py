@@ -17,7 +17,7 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
-from sia_dagster.wiring.evidence import held_out, stored_in
+from sia_dagster.wiring.evidence import Earlier, held_out, stored_in
 from sia_dagster.wiring.gate import Gate, gated_validation
 from sia_dagster.wiring.ports import window_ledger
 from sia_dagster.wiring.stages import Outcome
@@ -77,12 +77,15 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
 ) -> Outcome[ValidationReport]:
+    from sia_dagster.adapters.engine.prices import price_of
     from sia_dagster.core.traffic_cost import traffic_cost
 
     log = stage.storage.gate_log(stage.names.name)
-    gate = Gate(log=log, at=stage.clock.time(stage.window), held_out=partial(_held_out, stage, state), watch=watch)
+    reads = partial(_held_out, stage, state, update)
+    gate = Gate(log=log, at=stage.clock.time(stage.window), held_out=reads, watch=watch)
     outcome = asyncio.run(gated_validation(stage.session, state, update, gate))
-    report = outcome.value.model_copy(update={"cost": traffic_cost(outcome.value, state)})
+    price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
+    report = outcome.value.model_copy(update={"cost": traffic_cost(outcome.value, state, price_of=price)})
     return replace(outcome, value=report)
 
 
@@ -99,14 +102,13 @@ def _write_report(
     return path
 
 
-def _held_out(stage: StageContext, state: StateActions) -> HeldOut:
+def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:
     """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
     loop, storage = stage.names.loop, stage.storage
-    return held_out(
-        stage.session,
-        state,
-        windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),
+    earlier = Earlier(
+        windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),
         registry=storage.policies(loop.name).versions(),
         source=stage.traces.connect(),
         stored=stored_in(storage.path("assets", loop.name, "traces")),
     )
+    return held_out(stage.session, state, earlier, learned_in=update.carried.window if update.carried else None)
