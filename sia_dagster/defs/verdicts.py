@@ -44,7 +44,7 @@ def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
     """What the gate adds: how the evidence was gathered, what it spent, and how much scores move by themselves."""
     numbers: dict[str, Any] = {
         "looks": len(report.looks),
-        "repeats": report.repeats,
+        **({"repeats": report.repeats} if report.looks else {}),
         "conversations_pooled": sum(window.used for window in report.pooled),
         "carries_on": report.carries_on,
     }

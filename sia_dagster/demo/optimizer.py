@@ -57,7 +57,8 @@ def _asking(policy: str, reading: Reading, prompt: str) -> JsonObject:
     style = pick(_STYLES, OPTIMIZER, "style", prompt)
     rivals = [e for e in ranked if 2 * len(missed[e]) >= len(missed[ranked[0]])]
     target = rivals[:2][-1] if style == "next" else ranked[0]
-    why = f"{len(missed[target])} samples: {target.missing}"
+    missing_in = len(missed[target])
+    why = f"{missing_in} {'sample' if missing_in == 1 else 'samples'}: {target.missing}"
     if policy.count(target.timid) == 1:
         return _edit(target.firm, missed[target], why, find=target.timid)
     return _edit(_wording(target, style, policy), missed[target], why)
