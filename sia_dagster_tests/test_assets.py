@@ -216,3 +216,12 @@ def test_what_is_no_eval_result_is_refused(change: dict[str, Any], said: str) ->
     bad = dg.check_dagster_type(EVAL_RESULTS_TYPE, frame.assign(**change))
     assert (fine.success, bad.success) == (True, False)
     assert said in str(bad.description)
+
+
+def test_a_protected_passage_that_the_policy_lacks_is_named(tmp_path: Path) -> None:
+    there, gone = "Be polite", "Never promise a refund."
+    policy = {"model": "simulated-optimizer", "candidates": 1, "protected": [there, gone]}
+    with desk(tmp_path, policy=policy) as (found, _):
+        found.write(conversations=12)
+        shown_now = metadata(found.run(), "updated_policy")
+    assert [record.data for record in shown_now["protected_but_not_there"].records] == [{"passage": gone}]

@@ -1,7 +1,6 @@
 """What people see of a verdict in the Dagster UI: numbers that plot, the summary, and the checks."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,12 +10,8 @@ from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
 from sia_dagster.core.second_look import is_second_look
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
-from sia_dagster.defs.metadata import outcome_metadata, present
+from sia_dagster.defs.metadata import link, outcome_metadata, present
 from sia_dagster.wiring.stages import Outcome
-
-
-def _link(path: StoragePath) -> dg.MetadataValue:
-    return dg.MetadataValue.path(str(path)) if isinstance(path, Path) else dg.MetadataValue.url(str(path))
 
 
 def _numbers(report: ValidationReport) -> dict[str, float]:
@@ -72,7 +67,7 @@ def verdict_metadata(
         "verdict": report.verdict,
         "summary": dg.MetadataValue.md(brief_markdown(state, update, report)),
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons)),
-        "report": _link(path),
+        "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
         "baseline_policy": report.baseline.fingerprint if report.baseline else "",
         "conversations": report.conversations,

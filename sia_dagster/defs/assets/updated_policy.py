@@ -10,7 +10,7 @@ import dagster as dg
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import PolicyUpdate
 from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES
-from sia_dagster.defs.metadata import outcome_metadata
+from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.wiring.stages import Outcome, search_window
@@ -51,7 +51,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             carried = _carried(stage, baseline_state_actions)
             outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried))
             return dg.MaterializeResult(
-                value=outcome.value, metadata=_metadata(outcome), check_results=_claims(outcome.value)
+                value=outcome.value, metadata=_metadata(outcome, names), check_results=_claims(outcome.value)
             )
 
     return updated_policy
@@ -67,7 +67,7 @@ def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
     return carried_candidate(looks, state, stage.names.loop.validation, rejected)
 
 
-def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
+def _metadata(outcome: Outcome[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
     from sia_dagster.reports.markdown import candidates_markdown, edits_markdown, prompt_diff_markdown
 
     update = outcome.value
@@ -82,10 +82,19 @@ def _metadata(outcome: Outcome[PolicyUpdate]) -> dict[str, Any]:
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_unusable": tried["unusable"],
         **outcome_metadata(outcome),
+        **_unprotected(update, names.loop.policy.protected),
         "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
         "edits": dg.MetadataValue.md(edits_markdown(update)),
         "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),
     }
+
+
+def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:
+    """The passages of `policy.protected` that the policy in force lacks: nobody can be held to keep them."""
+    from sia_dagster.core.guard import missing_passages
+
+    missing = missing_passages(update.baseline, protected) if update.baseline else ()
+    return {"protected_but_not_there": table({"passage": passage} for passage in missing)} if missing else {}
 
 
 def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
