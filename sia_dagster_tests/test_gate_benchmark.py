@@ -188,9 +188,10 @@ def test_a_year_without_a_better_candidate_stays_within_its_budget() -> None:
 
 
 def test_a_large_gain_is_promoted_in_its_week_and_stays() -> None:
+    alone = years(generator(), 60, Plan(one_gain(0.3, 2), n=80, weeks=6, carry=1))
+    assert (alone.first == 2).mean() > 0.9
     found = years(generator(), 60, Plan(one_gain(0.3, 2), n=80, weeks=6))
-    assert (found.first == 2).mean() > 0.8, "else a candidate that changes nothing was carried into week 2"
-    assert (found.first >= 2).mean() > 0.9
+    assert (found.first >= 2).mean() > 0.9, "later than in its week where one that changes nothing was carried into it"
     assert found.gained.mean() == pytest.approx(0.28, abs=0.03), "the pass rate is cut at 0.98"
 
 

@@ -13,6 +13,8 @@ from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, TimeWindo
 from sia_dagster.core.results import ArmOutcome, PolicyUpdate, ValidationRow
 from sia_dagster.core.trial import Analysis, Trial, ValidationRules, analyse
 from sia_dagster.core.watch_results import JudgeWatch
+from sia_dagster_tests.loops import CORRECTNESS as JUDGE
+from sia_dagster_tests.loops import loop_config
 from sia_dagster_tests.search_world import BASELINE, CORRECTNESS, WINDOW, sample, state_of
 
 NEW = BASELINE.model_copy(update={"system_prompt": "Be better."})
@@ -114,6 +116,11 @@ def test_a_pooled_holdout_is_taken_in_its_own_order_and_replayed_as_its_windows_
 
 
 DRIFTED = JudgeWatch(evaluator="correctness", fingerprint="f", drifted=True, reason="it moved")
+
+
+def test_the_primary_evaluator_does_not_veto_as_well() -> None:
+    with pytest.raises(ValueError, match="cannot be both the primary evaluator and a safety one"):
+        loop_config(evaluators=[{**JUDGE, "safety": True}])
 
 
 def test_nothing_is_tried_without_a_candidate_a_window_or_a_steady_judge() -> None:
