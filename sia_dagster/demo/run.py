@@ -36,6 +36,7 @@ class WeekOutcome(Value):
     candidate_mean: float | None = None
     p_value: float | None = None
     conversations: int = 0
+    """Held out, and where a candidate was tried replayed under both policies: all of them, or those of a first look."""
     version: int | None = None
     """The registry's version that this window put in force."""
     cost_usd: float = 0.0
@@ -88,7 +89,7 @@ def _outcome(
         production_score=evaluated.get("score/correctness"),
         verdict=report.verdict,
         decided=_decided(update, report, promotion),
-        conversations=report.conversations,
+        conversations=primary.n if primary else report.conversations,
         baseline_mean=primary.baseline_mean if primary else None,
         candidate_mean=primary.candidate_mean if primary else None,
         p_value=primary.p_value if primary else None,
