@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import count
 
 from openai import OpenAI
 from openinference.instrumentation import using_session
@@ -11,6 +12,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from sia_dagster.core.models import Actions, Message, TimeWindow
 from sia_dagster.demo.customers import inquiry
@@ -74,11 +76,25 @@ class _AtItsTime(SpanExporter):
         )
 
 
+class _InOrder(IdGenerator):
+    """Ids that are the same in every run: what the optimiser reads and which answers are drawn follows from them."""
+
+    def __init__(self, start: datetime) -> None:
+        self._numbers = count(int(start.timestamp()) << 20)
+
+    def generate_span_id(self) -> int:
+        return next(self._numbers)
+
+    def generate_trace_id(self) -> int:
+        return next(self._numbers)
+
+
 @contextmanager
 def application(model_url: str, project: PhoenixProject, start: datetime) -> Iterator[Application]:
     """The application, instrumented only while the `with` block runs: the loop's own calls are not its spans."""
     exporter = _AtItsTime(OTLPSpanExporter(endpoint=f"{project.base_url}/v1/traces"), start)
-    tracing = TracerProvider(resource=Resource({"openinference.project.name": project.name}))
+    resource = Resource({"openinference.project.name": project.name})
+    tracing = TracerProvider(resource=resource, id_generator=_InOrder(start))
     tracing.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentor = OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=tracing)

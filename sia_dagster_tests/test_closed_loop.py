@@ -14,7 +14,7 @@ from sia_dagster_tests.instrumented_application import application
 from sia_dagster_tests.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, failure
 from sia_dagster_tests.phoenix_server import Phoenix, PhoenixProject
 
-CONVERSATIONS = 110
+CONVERSATIONS = 160
 
 
 def serve_a_week(found: Desk, project: PhoenixProject, week: int, policy: Actions) -> None:
