@@ -135,8 +135,8 @@ class Analysis(NamedTuple):
             return self.decision.reasons
         chance = self.taken.conditional_power or 0
         why = (
-            f"given up after {self.taken.conversations} held-out conversations: they show no trend that the others, or "
-            f"later windows, could make a gain of (the chance that all of them accept is {chance:.1%})"
+            f"given up after {self.taken.conversations} held-out conversations: if the rest are like these, the chance "
+            f"that all of them together show a gain is {'below 0.1%' if chance < 0.001 else f'{chance:.1%}'}"
         )
         return (why, *self.decision.reasons)
 

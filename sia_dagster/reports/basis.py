@@ -7,6 +7,7 @@ from sia_dagster.core.evidence import BudgetState, Look, NoiseEstimate
 from sia_dagster.core.results import EvaluatorComparison, SliceComparison, ValidationReport
 from sia_dagster.core.watch_results import JudgeWatch
 from sia_dagster.reports import gate_figures
+from sia_dagster.reports.judges import found_sentence
 from sia_dagster.reports.wording import NOTHING, count, interval, number, p_value, share, signed
 
 OUTCOMES = {
@@ -35,6 +36,8 @@ class Basis(NamedTuple):
     noise_sentence: str
     slices: tuple[tuple[str, ...], ...]
     judges: tuple[tuple[str, ...], ...]
+    judged: tuple[str, ...]
+    """What was found of each judge, a sentence each."""
     budget_figure: str
     budget_sentence: str
 
@@ -50,6 +53,7 @@ def basis(report: ValidationReport, looks: Sequence[Look]) -> Basis:
         noise_sentence=noise_sentence(primary, report.noise) if primary and shown else "",
         slices=tuple(_slice(part) for part in report.slices),
         judges=tuple(_judge(watch) for watch in report.watch),
+        judged=tuple(found_sentence(watch) for watch in report.watch),
         budget_figure=gate_figures.budget_plot(report.budget, report.window, looks) if report.budget else "",
         budget_sentence=budget_sentence(report.budget) if report.budget else "",
     )
@@ -140,7 +144,6 @@ def _judge(watch: JudgeWatch) -> tuple[str, ...]:
         f"{share(watch.disagreement)} / {share(watch.noise)}",
         number(watch.kappa),
         probes or NOTHING,
-        watch.reason,
     )
 
 

@@ -21,7 +21,7 @@ def judges_table(report: JudgeReport) -> str:
     head = ("judge", "anchors", "mean moved by", "judged otherwise", "its own noise", "kappa")
     rows = [head, ("---",) * len(head), *(_row(judge) for judge in report.judges)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([table, "", *(f"- {escape(_ended(judge))}" for judge in report.judges)])
+    return "\n".join([table, "", *(f"- {escape(found_sentence(judge))}" for judge in report.judges)])
 
 
 def probes_table(report: JudgeReport) -> str:
@@ -46,7 +46,7 @@ def changed_table(watched: Sequence[Watched]) -> str:
 
 def steady_sentence(report: JudgeReport) -> str:
     """What the anchors of all judges say, a sentence each, and since when one drifts."""
-    return " ".join(f"{_ended(judge)}" for judge in report.judges) or "No evaluator of this loop is a judge."
+    return " ".join(f"{found_sentence(judge)}" for judge in report.judges) or "No evaluator of this loop is a judge."
 
 
 def fair_sentence(report: JudgeReport) -> str:
@@ -61,15 +61,16 @@ def fair_sentence(report: JudgeReport) -> str:
     return f"{count(sum(len(judge.probes) for judge in report.judges), 'probe')} found no bias beyond the tolerance."
 
 
-def since_text(judges: Sequence[str]) -> str:
-    """`2 windows (2026-10-05 to 2026-10-12)` of the keys of windows; a dash for none."""
-    return f"{count(len(judges), 'window')} ({judges[0]} to {judges[-1]})" if judges else NOTHING
-
-
-def _ended(judge: JudgeWatch) -> str:
+def found_sentence(judge: JudgeWatch) -> str:
+    """What the watch found of a judge, and since when it is not steady; it begins with the judge's name."""
     since = f"; not seen steady in {since_text(judge.since)}" if judge.since else ""
     named = judge.reason if judge.reason.startswith(judge.evaluator) else f"{judge.evaluator}: {judge.reason}"
     return f"{named}{since}."
+
+
+def since_text(judges: Sequence[str]) -> str:
+    """`2 windows (2026-10-05 to 2026-10-12)` of the keys of windows; a dash for none."""
+    return f"{count(len(judges), 'window')} ({judges[0]} to {judges[-1]})" if judges else NOTHING
 
 
 def _row(judge: JudgeWatch) -> tuple[str, ...]:
