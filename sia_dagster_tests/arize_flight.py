@@ -16,10 +16,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyarrow import flight
 from pydantic import SecretStr
 
@@ -29,6 +31,14 @@ Row = dict[str, Any]
 
 SPACE, PROJECT, KEY = "U3BhY2U6MTIz", "message_desk", "ak-5f1e0c77-secret"
 """Space and key are those of the REST half, so that one configuration reaches both."""
+TRACES: Mapping[str, Any] = {
+    "source": "arize",
+    "project": PROJECT,
+    "space_id": SPACE,
+    "where": "name = 'ChatCompletion'",
+    "max_attempts": 1,
+}
+"""A loop's section that leads here."""
 NOW = datetime(2026, 11, 16, 12, tzinfo=UTC)
 UPDATABLE = timedelta(days=31)
 _TIMES = ("start_time", "end_time", "time")
@@ -152,6 +162,11 @@ class ArizeFlight(flight.FlightServerBase):  # type: ignore[misc]
     def add_rows(self, rows: Sequence[Row], *, project: str = PROJECT) -> None:
         """Spans as a DataFrame export has them (`orient="records"`), or in the wire's form."""
         self.add_table(pa.Table.from_pylist([wire_row(row) for row in rows]), project=project)
+
+    def receive(self, file: Path | None, *, project: str = PROJECT) -> None:
+        """A week of the demo's application, as `write_traffic` leaves it."""
+        assert file is not None, "a week without traffic"
+        self.add_table(pq.read_table(file), project=project)
 
     def fail(self, rpc: str, error: Exception, *, after: int = 0, times: int = 1) -> None:
         """Let the next `times` calls of `rpc` (`info`, `get`, `put`) fail: `get` after that many batches of its stream,

@@ -14,15 +14,15 @@ import asyncio
 import base64
 import json
 import re
-import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import SecretStr
 
 from sia_dagster.adapters.arize.client import ArizeConnection
+from sia_dagster_tests.servers import LoopbackServer
 
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -90,11 +90,12 @@ class Experiment:
     runs: list[Json] = field(default_factory=list)
 
 
-class ArizeRest:
+class ArizeRest(LoopbackServer):
     """Prompts, datasets and experiments of one space in memory; `with` starts and stops the server."""
 
     def __init__(self, *, key: str = KEY, space: str = SPACE, page: int = 500) -> None:
         """`key` is the only one that is let in; `page` is the most items a list answers with."""
+        super().__init__("arize-rest")
         self._key, self._space, self._page = key, space, page
         self.spaces: dict[str, str] = {space: "demo space"}
         """Names by id."""
@@ -108,9 +109,6 @@ class ArizeRest:
         self.requests: list[str] = []
         """`METHOD /path` of each request, in order of arrival."""
         self._count = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="arize-rest", daemon=True)
-        self._port = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -150,19 +148,8 @@ class ArizeRest:
             version["labels"] = [name for name in version["labels"] if name not in labels]
         self.version(version_id)["labels"] = list(labels)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-    async def _start(self) -> None:
+    def application(self) -> web.Application:
+        """The routes that the client asks for, behind faults and key."""
         app = web.Application(middlewares=[self._gate], client_max_size=64 * 2**20)
         app.router.add_get("/v2/spaces", self._list_spaces)
         app.router.add_get("/v2/spaces/{id}", self._get_space)
@@ -181,10 +168,7 @@ class ArizeRest:
         app.router.add_get("/v2/experiments/{id}/runs", self._list_runs)
         app.router.add_post("/v2/experiments/{id}/runs/search", self._list_runs)
         app.router.add_post("/v2/experiments/{id}/runs", self._insert_runs)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port = self._runner.addresses[0][1]
+        return app
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:

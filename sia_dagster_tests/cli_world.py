@@ -1,7 +1,7 @@
 """A project's folder as the command's tests see it, and the command as a user calls it."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,12 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.cli import main
 from sia_dagster.core.models import Actions, TimeWindow
 from sia_dagster.core.results import EvaluatorComparison, PolicyVersion
+from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
 
 FIRST, SECOND = week_windows()[:2]
+NOWHERE = "http://127.0.0.1:9/v1"
+"""Where no endpoint listens."""
 VARIABLES = ("SIA_CONFIG", "DAGSTER_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SIA_JUDGE_MODEL", "SIA_TEST_KEY")
 OLD = Actions(system_prompt="Be polite.\nBe brief.", model="small", parameters={"temperature": 0.2})
 NEW = OLD.model_copy(update={"system_prompt": "Be polite.\nName the order.\nBe brief.", "model": "large"})
@@ -55,6 +58,25 @@ def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project's folder, worked in; a module that wants more in it has a fixture of this name."""
+    return enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def sia(folder: Path, capsys: pytest.CaptureFixture[str]) -> Sia:
+    """The command, called in `folder`."""
+    return caller(capsys)
+
+
+@pytest.fixture
+def provider() -> Iterator[SimulatedProvider]:
+    """The demo's models on loopback."""
+    with SimulatedProvider() as running:
+        yield running
 
 
 def loop_entry(

@@ -6,10 +6,12 @@ from itertools import chain
 import pytest
 from hypothesis import settings
 
+from sia_dagster_tests.cli_world import folder, provider, sia
+from sia_dagster_tests.either_store import connect, store
 from sia_dagster_tests.phoenix_server import phoenix
 from sia_dagster_tests.postgres import PostgresServer, running_postgres
 
-__all__ = ["phoenix"]
+__all__ = ["connect", "folder", "phoenix", "provider", "sia", "store"]
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")

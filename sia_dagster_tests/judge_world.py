@@ -21,16 +21,9 @@ from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession, Outcome, eval_constants
 from sia_dagster.wiring.watching import remember, watch_window
 from sia_dagster_tests.evaluation_samples import classified, sample
+from sia_dagster_tests.loops import CORRECTNESS, IS_BRIEF
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion
 
-CORRECTNESS = {
-    "name": "correctness",
-    "kind": "llm_classify",
-    "model": "simulated-judge",
-    "template": "correctness",
-    "rails": {"correct": 1, "incorrect": 0},
-}
-IS_BRIEF = {"name": "is_brief", "kind": "code", "function": "sia_dagster.demo.checks:is_brief"}
 START = datetime(2026, 9, 28, tzinfo=UTC)
 Opinion = Callable[[str, Sequence[str]], str]
 """From an output and the labels in the order in which they were offered, the label; or what is no label."""

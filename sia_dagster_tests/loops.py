@@ -22,6 +22,7 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.config import LLMConfig, LoopConfig, Price, ProjectConfig
 from sia_dagster.core.models import Actions, JsonObject, TimeWindow
 from sia_dagster.core.results import PolicyVersion
+from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.loop import build_loop
 from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.resources import Clock
@@ -44,7 +45,6 @@ WEEKS = tuple(
     for n in range(4)
 )
 FIRST, SECOND, THIRD = (week.key for week in WEEKS[:3])
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PRICES = {model: Price(input=1.0, output=1.0) for model in MODELS}
 CORRECTNESS = {
     "name": "correctness",

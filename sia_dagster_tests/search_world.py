@@ -10,12 +10,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sia_dagster.adapters.engine.chat import OpenAIChat
 from sia_dagster.adapters.engine.sqlite_store import SqliteStore
 from sia_dagster.adapters.engine.store import LedgerScope
-from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig, PolicyConfig
+from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, LoopConfig, PlatformConfig, PolicyConfig
 from sia_dagster.core.evaluators import build_evaluator
 from sia_dagster.core.models import Actions, EvalConstant, EvalMetrics, Message, Sample, Split, StateActions, TimeWindow
 from sia_dagster.core.ports import ChatModel, Evaluator
@@ -27,6 +27,8 @@ WINDOW = TimeWindow(key="2026-09-28", start=datetime(2026, 9, 28, tzinfo=UTC), e
 PROMPT = "You answer shoppers.\nBe polite."
 BASELINE = Actions(system_prompt=PROMPT, model="app", parameters={"temperature": 0})
 ASK_FOR_ORDER = "Always name the order number."
+BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
+OTHER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\nBe glad."})
 POLICY = PolicyConfig(model="optimizer", candidates=1)
 TEMPLATE = "Does the answer name the order?\n{input}\n{output}"
 CORRECTNESS = EvalConstant(
@@ -39,6 +41,24 @@ CORRECTNESS = EvalConstant(
 )
 BREVITY = EvalConstant(name="is_brief", kind="code", fingerprint="g", criteria="At most 12 words.")
 NO_ORDER = "The answer does not name the order number."
+
+
+def guarded_loop(**validation: Any) -> LoopConfig:
+    """The configuration of a loop with a guardrail that has a margin of its own, and a safety evaluator."""
+    return LoopConfig.model_validate(
+        {
+            "name": "desk",
+            "traces": {"source": "local", "path": "traces"},
+            "start": "2026-09-28",
+            "evaluators": [
+                {"name": "is_right", "kind": "code", "function": "shop.checks:is_right"},
+                {"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief", "margin": 0.1},
+                {"name": "is_safe", "kind": "code", "function": "shop.checks:is_safe", "safety": True},
+            ],
+            "policy": {"model": "optimizer"},
+            "validation": {"primary": "is_right"} | validation,
+        }
+    )
 
 
 def is_brief(sample: Sample) -> bool:

@@ -10,6 +10,7 @@ assert server.requests[0]["model"] == "judge"
 import asyncio
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -74,7 +75,41 @@ def refusal(status: int, message: str, *, code: str | None = None, **headers: st
     return Reply(status, {"error": error}, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-class ScriptedServer:
+class LoopbackServer(ABC):
+    """An application on a free port of 127.0.0.1, in a thread of its own while the `with` block runs."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the thread's."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._port = 0
+
+    @abstractmethod
+    def application(self) -> web.Application:
+        """What is served; asked for once, in the server's thread."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _start(self) -> None:
+        self._runner = web.AppRunner(
+            self.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.05
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+
+
+class ScriptedServer(LoopbackServer):
     """Answers POST <base_url>/chat/completions by `answer(body, n)`, where n counts requests from 0.
 
     `answer` runs in the server's own thread and returns a Reply, or a JSON body for a plain 200. An exception in it
@@ -82,10 +117,8 @@ class ScriptedServer:
     """
 
     def __init__(self, answer: Answer, *, models: Sequence[str] = ()) -> None:
+        super().__init__("scripted-server")
         self.answer, self._models = answer, tuple(models)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="scripted-server", daemon=True)
-        self._port = 0
         self.in_flight = 0
         """The requests that are open now."""
         self.requests: list[Body] = []
@@ -107,19 +140,8 @@ class ScriptedServer:
         """What a client is configured with."""
         return f"http://127.0.0.1:{self._port}/v1"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-    async def _start(self) -> None:
+    def application(self) -> web.Application:
+        """Chat completions, the list of models, and what `add_routes` adds."""
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
@@ -127,10 +149,7 @@ class ScriptedServer:
         app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._complete)
         app.router.add_get("/openai/models", self._list_models)
         self.add_routes(app)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port = self._runner.addresses[0][1]
+        return app
 
     def add_routes(self, app: web.Application) -> None:
         """A place for more than chat completions."""

@@ -243,10 +243,6 @@ def judge(world: World, recovery: Recovery, rng: Generator, fresh: int = 20) -> 
     return found
 
 
-def _all(owners: dict[int, list[Span]]) -> list[Span]:
-    return [span for spans in owners.values() for span in spans]
-
-
 def _is_of(span: Span, call: Call) -> bool:
     return (span.call, span.version) == (call.number, call.version)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -34,9 +33,7 @@ class Platform:
 
     def receive(self, week: int, actions: Actions) -> None:
         """Let the application's week arrive."""
-        file = write_traffic(self.folder / "sent", WEEKS[week], actions, WeekPlan(conversations=90))
-        assert file is not None
-        self.spans.add_table(pq.read_table(file))
+        self.spans.receive(write_traffic(self.folder / "sent", WEEKS[week], actions, WeekPlan(conversations=90)))
 
     def run(self, window: str) -> Any:
         result = self.desk.run(window)

@@ -13,18 +13,10 @@ from pyarrow import flight
 
 from sia_dagster.core.results import ValidationReport
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
+from sia_dagster_tests.arize_flight import KEY, TRACES, ArizeFlight
 from sia_dagster_tests.arize_rest import ArizeRest
 from sia_dagster_tests.loops import FIRST, WEEKS, Desk, checks, desk, failure, loop_config, materialized, metadata
 from sia_dagster_tests.test_arize_experiments import row
-
-TRACES: dict[str, Any] = {
-    "source": "arize",
-    "project": PROJECT,
-    "space_id": SPACE,
-    "where": "name = 'ChatCompletion'",
-    "max_attempts": 1,
-}
 
 
 @dataclass
@@ -43,9 +35,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with ArizeFlight() as store, desk(tmp_path, traces=TRACES) as (found, _):
         for name, value in {**store.environment, "ARIZE_API_KEY": KEY}.items():
             monkeypatch.setenv(name, value)
-        file = write_traffic(tmp_path / "sent", WEEKS[0], None, WeekPlan(conversations=44))
-        assert file is not None
-        store.add_table(pq.read_table(file))
+        store.receive(write_traffic(tmp_path / "sent", WEEKS[0], None, WeekPlan(conversations=44)))
         yield World(store, found)
 
 

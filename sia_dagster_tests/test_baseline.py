@@ -1,7 +1,7 @@
 """The search starts from the policy in force, the same bytes for the same window."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
@@ -10,37 +10,21 @@ from hypothesis import strategies as st
 from sia_dagster.core.baseline import build_baseline, policy_from_traces, policy_share
 from sia_dagster.core.models import (
     Actions,
-    EvalConstant,
     EvalMetrics,
     Example,
     Message,
     Sample,
     StateActions,
-    TimeWindow,
 )
 from sia_dagster.core.openinference.samples import MappedSpans
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.core.search import nothing_to_learn
-from sia_dagster.core.splits import split_of
-
-START = datetime(2026, 11, 9, tzinfo=UTC)
-WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(days=7))
-CONSTANT = EvalConstant(name="correctness", kind="code", fingerprint="f", primary=True)
+from sia_dagster_tests import spoken
+from sia_dagster_tests.spoken import CONSTANT, START, WINDOW
 
 
 def spoke(number: int, prompt: str = "Be kind.", **fields: Any) -> Sample:
-    values = {
-        "span_id": f"span-{number:03}",
-        "trace_id": f"trace-{number}",
-        "conversation_id": f"conversation-{number}",
-        "start_time": START + timedelta(minutes=number),
-        "split": split_of(f"conversation-{number}"),
-        "system_prompt": prompt,
-        "messages": (Message(role="user", content=f"question {'abcdefghijklmnopqrstuvwxyz'[number % 26]}"),),
-        "output": "answer",
-        "model": "model-a",
-    }
-    return Sample(**(values | fields))
+    return spoken.spoke(number, prompt, **fields)
 
 
 def greeted(number: int, name: str | None = "Ada") -> Sample:
@@ -149,8 +133,9 @@ def test_the_policys_own_examples_are_no_part_of_the_chat() -> None:
     actions = Actions(system_prompt="Be kind.", examples=(Example(input="Hi", output="Hello!"),))
     shown = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello!"))
     question = (Message(role="user", content="Where is it?"),)
-    state = baseline([spoke(0, messages=shown + question), spoke(1)], promoted(actions))
-    assert [s.request for s in state.samples] == ["Where is it?", "question b"]
+    other = spoke(1)
+    state = baseline([spoke(0, messages=shown + question), other], promoted(actions))
+    assert [s.request for s in state.samples] == ["Where is it?", other.request]
     assert state.samples[0].messages == question
 
 

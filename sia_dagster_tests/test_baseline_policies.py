@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.baseline import build_baseline, policy_from_traces
 from sia_dagster.core.models import Actions, Message, Sample, StateActions
-from sia_dagster.core.openinference.samples import MappedSpans, sample_from_row, sample_to_row
+from sia_dagster.core.openinference.samples import MappedSpans, sample_from_row
 from sia_dagster.core.results import PolicyUpdate, PolicyVersion
 from sia_dagster.core.search import nothing_to_learn
-from sia_dagster_tests.search_world import Shop
+from sia_dagster_tests.sample_rows import sample_to_row
+from sia_dagster_tests.search_world import BETTER, Shop
 from sia_dagster_tests.search_world import state as shop_state
 from sia_dagster_tests.servers import ScriptedServer
 from sia_dagster_tests.spoken import (
@@ -29,7 +30,7 @@ from sia_dagster_tests.spoken import (
     spoke,
     version,
 )
-from sia_dagster_tests.test_validation import BETTER, changed
+from sia_dagster_tests.test_validation import changed
 from sia_dagster_tests.test_validation import run as validated
 
 NAMED = Actions(system_prompt=DESK, variables=("customer", "since"), model="model-a")

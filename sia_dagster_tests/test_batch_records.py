@@ -2,43 +2,23 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sia_dagster.adapters.engine.attempts import Failure
 from sia_dagster.adapters.engine.batch_chat import BatchChat
 from sia_dagster.adapters.engine.batch_records import Asked, BatchRecords, Handed
-from sia_dagster.adapters.engine.postgres_store import PostgresStore
 from sia_dagster.adapters.engine.sqlite_store import SqliteStore
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.ports import ChatReply
 from sia_dagster_tests.batch_server import BatchServer
 from sia_dagster_tests.chats import ask
+from sia_dagster_tests.either_store import Connect
 from sia_dagster_tests.servers import completion
 
-Connect = Callable[[], CompletionStore]
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
-    """Opens the same store each time, as another process would."""
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "completions.sqlite")
-    server = request.getfixturevalue("postgres")
-    address = server.address(server.new_database())
-    return lambda: PostgresStore(address, limits=tmp_path / "limits")
-
-
-@pytest.fixture
-def store(connect: Connect) -> Iterator[CompletionStore]:
-    with closing(connect()) as opened:
-        yield opened
 
 
 def handed(token: str = "t", **fields: Any) -> Handed:

@@ -25,10 +25,9 @@ from sia_dagster.core.results import Candidate, PolicyDecision, PolicyUpdate
 from sia_dagster.core.search import SearchRules
 from sia_dagster.wiring.stages import search_window
 from sia_dagster_tests.loops import NAME, WEEKS, Desk, desk
-from sia_dagster_tests.search_world import ASK_FOR_ORDER, BASELINE, PROMPT, WINDOW, sample, state, state_of
+from sia_dagster_tests.search_world import BASELINE, BETTER, PROMPT, WINDOW, sample, state, state_of
 from sia_dagster_tests.test_stages import session
 
-CANDIDATE = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
 RULES = SearchRules()
 FOUR = ValidationConfig(primary="correctness")
 WEEK = timedelta(weeks=1)
@@ -50,7 +49,7 @@ def look(weeks: int = 1, **changes: Any) -> Look:
         "alpha_spent": 0.0096,
         "verdict": "inconclusive",
         "baseline": BASELINE,
-        "candidate": CANDIDATE,
+        "candidate": BETTER,
         "evaluators": fingerprints_of(state()),
         "carries_on": True,
     }
@@ -103,7 +102,7 @@ def test_months_are_windows_however_long_they_are() -> None:
     "changes",
     [
         {"carries_on": False},
-        {"baseline": CANDIDATE},
+        {"baseline": BETTER},
         {"evaluators": {"correctness": "another"}},
         {"evaluators": {}},
     ],
@@ -116,7 +115,7 @@ def test_a_later_decision_ends_it() -> None:
     assert carried(look(2), look(1, carries_on=False, verdict="reject")) is None
 
 
-def decision(kind: str, candidate: Actions = CANDIDATE, number: int = 1) -> PolicyDecision:
+def decision(kind: str, candidate: Actions = BETTER, number: int = 1) -> PolicyDecision:
     return PolicyDecision.model_validate(
         {
             "number": number,
@@ -147,7 +146,7 @@ def test_looks_of_this_window_and_of_later_ones_are_not_from_before() -> None:
 def test_it_goes_on_with_its_evidence_so_far() -> None:
     update = carry_on(state(), (look(), Carried(window="2026-09-21", times=1)), RULES)
     assert update.changed
-    assert (update.baseline, update.actions) == (BASELINE, CANDIDATE)
+    assert (update.baseline, update.actions) == (BASELINE, BETTER)
     assert update.carried == Carried(window="2026-09-21", times=1)
     assert update.reason == (
         "the candidate of 2026-09-21 goes on: 1 window could not decide it, so nothing new was searched"
@@ -182,7 +181,7 @@ def test_a_window_that_nothing_may_be_learned_from_tries_nothing() -> None:
 
 
 def test_a_search_after_a_dropped_candidate_names_it_first() -> None:
-    gone = Candidate(name="carried from w", actions=CANDIDATE, status="stopped_by_guard", reasons=("too long",))
+    gone = Candidate(name="carried from w", actions=BETTER, status="stopped_by_guard", reasons=("too long",))
     update = PolicyUpdate(
         loop="desk", window=WINDOW, baseline=BASELINE, actions=BASELINE, reason="the policy stays: no"
     )

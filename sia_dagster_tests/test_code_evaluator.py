@@ -13,20 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.core.config import CodeConfig
 from sia_dagster.core.errors import BudgetReached, EndpointRefused
 from sia_dagster.core.evaluators.calls import Function
 from sia_dagster.core.evaluators.code import CodeEvaluator
 from sia_dagster.core.evaluators.scores import Scale, read_result
 from sia_dagster.core.models import EvalMetrics, Sample
+from sia_dagster_tests.code_checks import Brief, BriefAsync, config, is_brief
 from sia_dagster_tests.evaluation_samples import sample
 
 UNIT = Scale(low=0.0, high=1.0)
-
-
-def is_brief(item: Sample) -> bool:
-    """Whether the answer has at most five words."""
-    return len(item.output.split()) <= 5
 
 
 async def is_brief_async(item: Sample) -> bool:
@@ -34,22 +29,8 @@ async def is_brief_async(item: Sample) -> bool:
     return is_brief(item)
 
 
-class Brief:
-    def __call__(self, item: Sample) -> bool:
-        return is_brief(item)
-
-
-class BriefAsync:
-    async def __call__(self, item: Sample) -> bool:
-        return is_brief(item)
-
-
 def lazily(item: Sample) -> Any:
     return is_brief_async(item)
-
-
-def config(**fields: Any) -> CodeConfig:
-    return CodeConfig(**{"name": "brief", "kind": "code", "function": "my_checks:is_brief", **fields})
 
 
 def score(function: Function, output: str = "one two", **fields: Any) -> EvalMetrics:

@@ -5,21 +5,23 @@ import textwrap
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from sia_dagster.adapters import environment
 from sia_dagster.adapters.config_file import ConfigFile, find_config, load_config, read_storage
-from sia_dagster.adapters.config_keys import every_key, is_secret, nearest_key
+from sia_dagster.adapters.config_keys import is_secret, nearest_key
 from sia_dagster.adapters.config_references import check_references, read_template
 from sia_dagster.adapters.config_template import config_text
 from sia_dagster.adapters.config_yaml import read_document
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, PlatformConfig, ProjectConfig
 from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.errors import ConfigError
+from sia_dagster_tests.loops import loop_config
 
 GOOD = """\
 storage: here
@@ -662,6 +664,47 @@ def test_a_wrong_trace_store_is_told_by_its_key(text: str, said: str, refused: R
     assert said in str(refused(changed("source: local\n      path: traces/", text)))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("base_url: http://127.0.0.1:1/v1", "base_url: https://me:wq7wq7@example.com/v1", "llm.base_url"),
+        ("base_url: http://127.0.0.1:1/v1", "base_url: https://wq7wq7@example.com/v1", "llm.base_url"),
+        (
+            "base_url: http://127.0.0.1:1/v1",
+            "stages: {judge: {base_url: 'https://me:wq7wq7@example.com/v1'}}",
+            "llm.stages.judge.base_url",
+        ),
+        ("storage: here", "storage: sftp://me:wq7wq7@example.com/sia", "storage"),
+        ("storage: here", "storage: ${SIA_SECRET_STORAGE}", "storage"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_before_anything_shows_it(
+    old: str, new: str, key: str, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIA_SECRET_STORAGE", "sftp://me:wq7wq7@example.com/sia")
+    error = refused(changed(old, new))
+    assert error.key == key
+    assert "which would be shown" in str(error)
+    assert "wq7wq7" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://bucket/a@b:c",
+        "abfs://sia@account.dfs.core.windows.net/sia",
+        "sftp://me@example.com/sia",
+        "a@b:c/d",
+        "sftp://[me:pw@example.com/sia",
+    ],
+)
+def test_a_storage_without_a_password_is_taken(address: str) -> None:
+    assert ProjectConfig(storage=address, loops=(loop_config(),)).storage == address
+    with pytest.raises(ValidationError) as caught:
+        ProjectConfig(storage="sftp://me:wq7wq7@example.com/sia", loops=(loop_config(),))
+    assert "wq7wq7" not in str(caught.value)
+
+
 def test_every_optional_key_of_the_written_file_can_be_uncommented(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -684,8 +727,24 @@ def documented() -> dict[str, list[str]]:
     return {key: [cell.strip() for cell in cells.split(" | ")] for key, cells in rows if not key.isupper()}
 
 
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Each key as `loops[].validation.alpha`; `[]` stands for an item, `*` for a free name."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        text = str(field.annotation)
+        between = "[]." if "tuple[" in text.lower() else ".*." if "dict[" in text.lower() else "."
+        for section in models_in(field.annotation):
+            yield from keys_of(section, f"{prefix}{name}{between}")
+
+
+def models_in(annotation: Any) -> tuple[type[BaseModel], ...]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(model for part in get_args(annotation) for model in models_in(part))
+
+
 def test_the_documentation_names_every_key_and_no_other() -> None:
-    assert set(documented()) - {"SIA_CONFIG", "SIA_STORAGE"} == set(every_key())
+    assert set(documented()) - {"SIA_CONFIG", "SIA_STORAGE"} == set(keys_of(ProjectConfig))
 
 
 def defaults_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:

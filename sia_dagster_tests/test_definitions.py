@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from sia_dagster.core.config import ProjectConfig
+from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.project import build_project
-from sia_dagster_tests.loops import FIRST, NAME, QUIET, desk, loop_config
+from sia_dagster_tests.loops import FIRST, NAME, desk, loop_config
 
 HEAVY = ("pandas", "dagster_pandas", "duckdb", "openai", "scipy", "pyarrow", "aiohttp", "jinja2")
 _LOAD = """

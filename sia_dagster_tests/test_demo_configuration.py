@@ -4,11 +4,12 @@ from importlib import resources
 
 import yaml
 
+from sia_dagster.cli import demo_command
 from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, ProjectConfig
 from sia_dagster.core.config_traces import LocalTracesConfig
 from sia_dagster.demo import checks
 from sia_dagster.demo.application import BASE_POLICY
-from sia_dagster.demo.server import MODELS, PORT
+from sia_dagster.demo.server import MODELS
 from sia_dagster.demo.traffic import FIRST_WEEK
 
 
@@ -23,7 +24,8 @@ def test_configuration_is_valid_and_fits_the_traffic() -> None:
     assert (loop.name, loop.window, loop.promotion) == ("message_desk", "weekly", "auto")
     assert loop.start == FIRST_WEEK.date()
     assert config.llm.api_key is None
-    assert config.llm.base_url == f"http://127.0.0.1:{PORT}/v1"
+    port = next(option.default for option in demo_command.command.params if option.name == "port")
+    assert config.llm.base_url == f"http://127.0.0.1:{port}/v1"
     assert loop.traces == LocalTracesConfig(
         source="local", path=f"{config.storage}/demo/traces/", where="name = 'ChatCompletion'"
     )

@@ -16,7 +16,7 @@ from sia_dagster.core.errors import SiaError
 from sia_dagster.core.quoting import quote
 from sia_dagster.demo.application import BASE_POLICY, answer
 from sia_dagster.demo.rules import APPLICATION, ELEMENTS, JUDGE, OPTIMIZER
-from sia_dagster.demo.server import HOST, SimulatedProvider, serve_forever
+from sia_dagster.demo.server import HOST, SimulatedProvider
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +165,6 @@ def test_taken_port_is_said() -> None:
             SimulatedProvider(port),
         ):
             pass
-        with pytest.raises(SiaError):
-            serve_forever(port)
 
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
@@ -174,7 +172,10 @@ def test_process_serves_until_it_is_interrupted(interrupt: signal.Signals) -> No
     with socket.socket() as finder:
         finder.bind((HOST, 0))
         port = finder.getsockname()[1]
-    code = f"from sia_dagster.demo.server import serve_forever; serve_forever({port})"
+    code = (
+        "from contextlib import suppress; from sia_dagster.demo.server import SimulatedProvider\n"
+        f"with SimulatedProvider({port}) as provider, suppress(KeyboardInterrupt): provider.wait()"
+    )
     url = f"http://{HOST}:{port}/v1"
     with (
         subprocess.Popen([sys.executable, "-c", code]) as process,

@@ -22,7 +22,6 @@ from sia_dagster.runners.frames import samples_frame
 WEEK = week_windows()[0]
 TELEMETRY: dict[str, Any] = {"start_time": WEEK.start, "end_time": WEEK.end, "limit": 12}
 COLUMNS = ["context.span_id", *(f"eval.polite.{what}" for what in ("label", "score", "explanation", "error"))]
-LABELS = ["label", "score", "explanation", "error"]
 
 Run = Callable[..., pd.DataFrame]
 

@@ -29,6 +29,7 @@ from sia_dagster_tests.loops import loop_config
 from sia_dagster_tests.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
+    BETTER,
     PROMPT,
     WINDOW,
     Shop,
@@ -41,7 +42,6 @@ from sia_dagster_tests.search_world import (
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
 
 BEFORE = TimeWindow(key="2026-09-21", start=WINDOW.start - timedelta(weeks=1), end=WINDOW.start)
-BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
 CHATTY = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}\nBe chatty."})
 FIRST = BASELINE.model_copy(update={"system_prompt": "You answer."})
 RULES = ExamRules(workers=4)

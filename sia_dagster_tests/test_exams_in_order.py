@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from sia_dagster.core.exam_results import NextWindowResults
 from sia_dagster.core.results import ValidationReport
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster_tests.cli_world import FIRST as FIRST_WEEK
 from sia_dagster_tests.cli_world import SECOND as SECOND_WEEK
-from sia_dagster_tests.cli_world import caller, configure, enter, write_week
+from sia_dagster_tests.cli_world import Sia, configure, write_week
 from sia_dagster_tests.exam_world import STAGE, exam, spoilt
 from sia_dagster_tests.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, simulated
 from sia_dagster_tests.servers import Body, Reply
@@ -80,15 +79,7 @@ def test_from_the_newest_to_the_oldest_gives_the_bytes_of_the_usual_order(tmp_pa
     assert [NextWindowResults.model_validate_json(each).window for each in stored[0]] == list(WEEKS[:3])
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
-
-
-def test_the_command_holds_the_exam_that_waited_for_its_window(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sia = caller(capsys)
+def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia: Sia) -> None:
     exams = folder / ".sia" / "assets" / "desk" / STAGE
     with SimulatedProvider() as provider:
         configure(folder, provider.base_url)
@@ -110,10 +101,7 @@ def test_the_command_holds_the_exam_that_waited_for_its_window(
     assert (exams / f"{SECOND_WEEK.key}.json").read_bytes() == held
 
 
-def test_an_exam_that_cannot_be_held_does_not_hide_the_verdict(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sia = caller(capsys)
+def test_an_exam_that_cannot_be_held_does_not_hide_the_verdict(folder: Path, sia: Sia) -> None:
     with SimulatedProvider() as provider:
         configure(folder, provider.base_url)
         write_week(folder, 30)

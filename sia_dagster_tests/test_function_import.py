@@ -5,35 +5,16 @@ from typing import Any
 
 import pytest
 
-from sia_dagster.core.config import CodeConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.evaluators.calls import Function
 from sia_dagster.core.evaluators.code import CodeEvaluator, import_function, source_of
 from sia_dagster.core.models import Sample
+from sia_dagster_tests.code_checks import Brief, BriefAsync, config, is_brief
 from sia_dagster_tests.evaluation_samples import sample
-
-
-def is_brief(item: Sample) -> bool:
-    """Whether the answer has at most five words."""
-    return len(item.output.split()) <= 5
 
 
 def undocumented(item: Sample) -> bool:
     return is_brief(item)
-
-
-class Brief:
-    def __call__(self, item: Sample) -> bool:
-        return is_brief(item)
-
-
-class BriefAsync:
-    async def __call__(self, item: Sample) -> bool:
-        return is_brief(item)
-
-
-def config(**fields: Any) -> CodeConfig:
-    return CodeConfig(**{"name": "brief", "kind": "code", "function": "my_checks:is_brief", **fields})
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from sia_dagster.core.config import LLMConfig
 from sia_dagster.core.models import Actions, EvalMetrics
 from sia_dagster.core.results import ValidationReport
 from sia_dagster.defs.io_managers import Documents, Tables
+from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.loop import build_loop
 from sia_dagster.defs.resources import Clock
 from sia_dagster.defs.tables import eval_results_frame
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.loops import FIRST, NAME, QUIET, WEEKS, Desk, desk, failure, loop_config, materialization
+from sia_dagster_tests.loops import FIRST, NAME, WEEKS, Desk, desk, failure, loop_config, materialization
 
 REPORT = ValidationReport(loop=NAME, window=WEEKS[0], verdict="inconclusive", reasons=("too few",))
 PARTITIONS = dg.WeeklyPartitionsDefinition(start_date=FIRST, day_offset=1)

@@ -16,8 +16,6 @@ from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
 from sia_dagster.wiring.watching import WHENEVER, memory_of, reset
 from sia_dagster_tests.evaluation_samples import sample
 from sia_dagster_tests.judge_world import (
-    CORRECTNESS,
-    IS_BRIEF,
     Court,
     court,
     flipping,
@@ -30,6 +28,7 @@ from sia_dagster_tests.judge_world import (
     outputs,
     week,
 )
+from sia_dagster_tests.loops import CORRECTNESS, IS_BRIEF
 from sia_dagster_tests.servers import ScriptedServer, refusal
 
 NOON = timedelta(hours=12)
@@ -245,12 +244,21 @@ def test_a_few_failures_are_left_out(judged: Court) -> None:
 
 
 def test_outputs_that_the_judge_fails_on_do_not_become_anchors(tmp_path: Path) -> None:
-    with court(tmp_path, failing(2)) as judged:
+    with court(tmp_path, failing(9)) as judged:
         judged.watch(0)
         frozen = judged.log.anchors("correctness", judged.judge.fingerprint, WHENEVER)
     assert frozen
-    assert 5 <= len(frozen.scores) < 30
-    assert all(number_of(each.sample.output) % 2 for each in frozen.scores)
+    assert 24 <= len(frozen.scores) < 30
+    assert all(number_of(each.sample.output) % 9 for each in frozen.scores)
+
+
+def test_a_judge_that_fails_often_for_once_is_not_watched_on_a_handful_for_good(judged: Court) -> None:
+    judged.opinion[0] = failing(2)
+    judged.watch(0)
+    assert judged.log.anchors("correctness", judged.judge.fingerprint, WHENEVER) is None
+    judged.opinion[0] = honest
+    judged.watch(1)
+    assert (judged.watch(2).anchors, judged.watch(2).anchored_in) == (30, week(1).key)
 
 
 @pytest.mark.parametrize("count", [0, 4])

@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from sia_dagster.core.errors import SpanError
 from sia_dagster.core.models import EvalMetrics, Message, Sample, ToolCall, fingerprint
 from sia_dagster.core.openinference.attributes import load_object, nest
-from sia_dagster.core.openinference.messages import message_attributes, parse_messages, text_of, tool_calls_text
+from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages, tool_calls_text
 from sia_dagster.core.openinference.payloads import request_messages, response_text
-from sia_dagster.core.openinference.samples import (
-    sample_from_row,
-    sample_to_row,
-    samples_from_rows,
-    split_system,
-)
+from sia_dagster.core.openinference.samples import sample_from_row, samples_from_rows, split_system
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA, TEXT_COLUMNS
 from sia_dagster.core.openinference.settings import (
     call_settings,
@@ -32,6 +27,7 @@ from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.prompt_forms import placeholders
 from sia_dagster.core.replayable import replayability
 from sia_dagster.core.splits import split_of
+from sia_dagster_tests.sample_rows import sample_to_row
 
 START = datetime(2026, 11, 9, 8, tzinfo=UTC)
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -205,8 +201,8 @@ def test_results_without_an_id_answer_the_first_open_call_of_their_name() -> Non
     assert read[2] == Message(role="tool", content="Noon", tool_call_id="call_2")
     assert read[3] == Message(role="tool", content="Rain", tool_call_id="call_1")
     assert read[4] == Message(role="function", content="Snow", name="weather")
-    assert (text_of(read[2]), text_of(Message(role="user"))) == ("Noon", "")
-    assert json.loads(text_of(read[1]))[0] == {"name": "weather", "arguments": ""}
+    assert (answer_text([read[2]]), answer_text([Message(role="user")])) == ("Noon", "")
+    assert json.loads(answer_text([read[1]]))[0] == {"name": "weather", "arguments": ""}
 
 
 def test_recorded_ids_stay_and_new_ones_are_none_of_them() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from pyarrow import flight
 
@@ -64,8 +63,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
             monkeypatch.setenv(name, value)
         for project, conversations in ((PROJECT, 60), (OTHER, 12)):
             file = write_traffic(tmp_path / project, WEEK, None, WeekPlan(conversations=conversations))
-            assert file is not None
-            store.add_table(pq.read_table(file), project=project)
+            store.receive(file, project=project)
         yield Account(store, provider)
 
 

@@ -14,7 +14,7 @@ from sia_dagster.core.rollback import rollback
 from sia_dagster.wiring.publishing import publish_in_force
 from sia_dagster_tests import cli_world, verdicts
 from sia_dagster_tests.arize_rest import KEY, SPACE, ArizeRest
-from sia_dagster_tests.cli_world import LAST, NEW, OLD, Sia, caller, enter, registry, version
+from sia_dagster_tests.cli_world import LAST, NEW, NOWHERE, OLD, Sia, enter, registry, version
 from sia_dagster_tests.loops import Desk, checks, loop_config, metadata
 from sia_dagster_tests.phoenix_server import Phoenix
 
@@ -37,20 +37,13 @@ def rest(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeRest]:
         yield server
 
 
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     enter(tmp_path, monkeypatch)
     local = "traces: {source: local, path: traces/, where: \"name = 'ChatCompletion'\"}\n"
     entry = cli_world.loop_entry()
     assert local in entry
-    cli_world.configure(
-        tmp_path, "http://127.0.0.1:9/v1", loops=[entry.replace(local, f"traces:{PLATFORM}").replace("\n\n", "\n")]
-    )
+    cli_world.configure(tmp_path, NOWHERE, loops=[entry.replace(local, f"traces:{PLATFORM}").replace("\n\n", "\n")])
     return tmp_path
 
 

@@ -4,27 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.models import Actions, EvalConstant, Example, Message, Sample, ToolCall
 from sia_dagster.core.ports import ChatModel, Progress
 from sia_dagster.core.replay import Arm, ReplayPlan, compare_all, comparison_rule, pair, replay
 from sia_dagster.core.results import ArmOutcome
 from sia_dagster_tests.search_world import (
-    ASK_FOR_ORDER,
     BASELINE,
-    PROMPT,
+    BETTER,
     WINDOW,
     Shop,
     asked,
     evaluators,
+    guarded_loop,
     in_shop,
     said,
     sample,
 )
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
 
-BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -338,20 +336,7 @@ def test_pairs_are_in_order_and_need_both_arms() -> None:
 
 
 def test_the_rule_of_a_loop_has_its_margins_and_its_vetoes() -> None:
-    loop = LoopConfig.model_validate(
-        {
-            "name": "desk",
-            "traces": {"source": "local", "path": "traces"},
-            "start": "2026-09-28",
-            "evaluators": [
-                {"name": "is_right", "kind": "code", "function": "shop.checks:is_right"},
-                {"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief", "margin": 0.1},
-                {"name": "is_safe", "kind": "code", "function": "shop.checks:is_safe", "safety": True},
-            ],
-            "policy": {"model": "optimizer"},
-            "validation": {"primary": "is_right", "alpha": 0.03},
-        }
-    )
+    loop = guarded_loop(alpha=0.03)
     rule = comparison_rule(loop)
     assert (rule.alpha, rule.guardrail_alpha, rule.margins, rule.safety) == (
         0.03,

@@ -15,7 +15,6 @@ from sia_dagster.core.replayable import (
     find_obstacle,
     replayability,
     too_little_left,
-    why_not_replayable,
 )
 
 USER = Message(role="user", content="What is this?")
@@ -83,7 +82,7 @@ def reason_of(given_: Sample) -> str | None:
     ],
 )
 def test_what_the_trace_holds_whole_can_be_asked_again(messages: tuple[Message, ...]) -> None:
-    assert why_not_replayable(sample(*messages)) is None
+    assert find_obstacle(sample(*messages)) is None
 
 
 @pytest.mark.parametrize(
@@ -212,8 +211,8 @@ def test_without_a_request_only_a_filled_prompt_is_a_call() -> None:
 
 
 def test_the_reason_comes_with_its_sentence() -> None:
-    why = why_not_replayable(sample(USER, REPLY))
-    assert why == "assistant_last: the chat ends with the assistant's own message"
+    found = find_obstacle(sample(USER, REPLY))
+    assert found == ("assistant_last", "the chat ends with the assistant's own message")
 
 
 def one_of_each() -> list[Sample]:

@@ -17,7 +17,7 @@ from sia_dagster.adapters.local_traces import LocalTraces
 from sia_dagster.core.models import JsonObject, Message, Sample, TimeWindow, ToolCall
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.ports import SpanQuery
-from sia_dagster.core.replayable import Reason, why_not_replayable
+from sia_dagster.core.replayable import Reason, find_obstacle
 
 FOLDER = Path(__file__).with_name("spans")
 PAGE = Path(__file__).parents[1] / "docs" / "span_shapes.md"
@@ -210,10 +210,6 @@ TWO_CITIES = (
     Message(role="tool", content="sunny", tool_call_id="call_1"),
     Message(role="tool", content="rain", tool_call_id="call_2"),
 )
-DOCUMENT = {
-    "type": "document",
-    "text": '{"type": "document", "source": {"type": "url", "url": "https://example.com/report.pdf"}}',
-}
 HIDDEN = "__REDACTED__"
 
 CALLS: dict[str, tuple[Call, ...]] = {
@@ -382,7 +378,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
 
 
 def call_of(sample: Sample) -> Call:
-    why = why_not_replayable(sample)
+    obstacle = find_obstacle(sample)
     return Call(
         system=sample.system_prompt,
         chat=sample.messages,
@@ -390,7 +386,7 @@ def call_of(sample: Sample) -> Call:
         tools=sample.tools,
         parameters=sample.parameters,
         model=sample.model,
-        why_not=why.split(":")[0] if why else None,
+        why_not=obstacle.reason if obstacle else None,
     )
 
 

@@ -1,23 +1,19 @@
 """What every completion store promises: the same tests on SQLite and on a real Postgres server."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.postgres_store import PostgresStore
-from sia_dagster.adapters.engine.sqlite_store import SqliteStore
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, older_windows
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.models import Spend, ToolCall
 from sia_dagster.core.ports import ChatReply
+from sia_dagster_tests.either_store import Connect
 
-Connect = Callable[[], CompletionStore]
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
 NEXT = LedgerScope(loop="desk", window="2026-11-09")
 MAIL = LedgerScope(loop="mail", window="2026-11-02")
@@ -32,22 +28,6 @@ REPLY = ChatReply(
     attempts=3,
     seconds=0.25,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
-    """Opens the same store each time, as another process would."""
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "deep" / "completions.sqlite")
-    server = request.getfixturevalue("postgres")
-    address = server.address(server.new_database())
-    return lambda: PostgresStore(address, limits=tmp_path / "limits")
-
-
-@pytest.fixture
-def store(connect: Connect) -> Iterator[CompletionStore]:
-    with closing(connect()) as opened:
-        yield opened
 
 
 def put(

@@ -15,28 +15,11 @@ from sia_dagster.core.trial import Analysis, Trial, ValidationRules, analyse
 from sia_dagster.core.watch_results import JudgeWatch
 from sia_dagster_tests.loops import CORRECTNESS as JUDGE
 from sia_dagster_tests.loops import loop_config
-from sia_dagster_tests.search_world import BASELINE, CORRECTNESS, WINDOW, sample, state_of
+from sia_dagster_tests.search_world import BASELINE, CORRECTNESS, WINDOW, guarded_loop, sample, state_of
 
 NEW = BASELINE.model_copy(update={"system_prompt": "Be better."})
 UPDATE = PolicyUpdate(loop="desk", window=WINDOW, baseline=BASELINE, actions=NEW, changed=True, reason="better")
 BREVITY = EvalConstant(name="is_brief", kind="code", fingerprint="g")
-
-
-def loop(**validation: Any) -> LoopConfig:
-    return LoopConfig.model_validate(
-        {
-            "name": "desk",
-            "traces": {"source": "local", "path": "traces"},
-            "start": "2026-09-28",
-            "evaluators": [
-                {"name": "is_right", "kind": "code", "function": "shop.checks:is_right"},
-                {"name": "is_brief", "kind": "code", "function": "shop.checks:is_brief", "margin": 0.1},
-                {"name": "is_safe", "kind": "code", "function": "shop.checks:is_safe", "safety": True},
-            ],
-            "policy": {"model": "optimizer"},
-            "validation": {"primary": "is_right"} | validation,
-        }
-    )
 
 
 def trial(conversations: int, **fields: Any) -> Trial:
@@ -66,7 +49,7 @@ RULES = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4))
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:
-    rules = ValidationRules.of(loop(repeats=3, max_unscored_share=0.5, looks=1), workers=7, window=WINDOW)
+    rules = ValidationRules.of(guarded_loop(repeats=3, max_unscored_share=0.5, looks=1), workers=7, window=WINDOW)
     assert (rules.repeats, rules.workers, rules.looks, rules.rule.max_unscored_share) == (3, 7, 1, 0.5)
     assert (rules.max_conversations, rules.carry_windows, rules.noise_conversations) == (160, 4, 20)
     assert (rules.slices, rules.slice_conversations) == (("model", "language", "length", "tag", "tools"), 20)
@@ -74,14 +57,14 @@ def test_the_rules_are_those_of_the_configuration() -> None:
 
 
 def test_a_platform_score_cannot_be_trusted_with_a_veto() -> None:
-    entry = loop().model_dump(mode="json")
+    entry = guarded_loop().model_dump(mode="json")
     entry["evaluators"].append({"name": "csat", "kind": "platform", "safety": True})
     with pytest.raises(ValueError, match="'csat' is a platform score, which a replayed output cannot have"):
         LoopConfig.model_validate(entry)
 
 
 def test_a_window_spends_its_part_of_the_budget_and_guardrails_are_tested_at_alpha() -> None:
-    configured = loop()
+    configured = guarded_loop()
     rules = ValidationRules.of(configured, workers=1, window=WINDOW)
     assert rules.rule.alpha == window_alpha(configured.validation, WINDOW) == pytest.approx(0.5 * 7 / 365.25)
     assert rules.rule.guardrail_alpha == 0.05

@@ -12,8 +12,9 @@ from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.trial import Trial, ValidationRules
 from sia_dagster.core.validation import validate
 from sia_dagster_tests.search_world import (
-    ASK_FOR_ORDER,
     BASELINE,
+    BETTER,
+    OTHER,
     PROMPT,
     WINDOW,
     Shop,
@@ -26,8 +27,6 @@ from sia_dagster_tests.search_world import (
 )
 from sia_dagster_tests.servers import Body, Reply, ScriptedServer, completion, refusal
 
-BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
-OTHER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\nBe glad."})
 STAYS = PolicyUpdate(
     loop="desk", window=WINDOW, baseline=BASELINE, actions=BASELINE, reason="the policy stays: no idea"
 )

@@ -24,8 +24,9 @@ from sia_dagster_tests.batch_server import BatchServer
 from sia_dagster_tests.chats import KEY, Waits
 from sia_dagster_tests.chats import WINDOW as SCOPE
 from sia_dagster_tests.search_world import (
-    ASK_FOR_ORDER,
     BASELINE,
+    BETTER,
+    OTHER,
     PROMPT,
     WINDOW,
     Shop,
@@ -38,8 +39,6 @@ from sia_dagster_tests.search_world import (
 )
 from sia_dagster_tests.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
-BETTER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{ASK_FOR_ORDER}"})
-OTHER = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\nBe glad."})
 LENIENT = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4), repeats=1, noise_conversations=0, workers=8)
 
 

@@ -8,23 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from pyarrow import flight
 
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.write_back import WriteReport
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
+from sia_dagster_tests.arize_flight import KEY, PROJECT, TRACES, ArizeFlight
 from sia_dagster_tests.loops import FIRST, IS_BRIEF, SECOND, WEEKS, Desk, checks, desk, failure, materialized, metadata
 
-TRACES = {
-    "source": "arize",
-    "project": PROJECT,
-    "space_id": SPACE,
-    "where": "name = 'ChatCompletion'",
-    "max_attempts": 1,
-}
 BRIEF_ALONE: dict[str, Any] = {
     "traces": TRACES,
     "evaluators": [IS_BRIEF],
@@ -54,9 +46,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with ArizeFlight(now=WEEKS[0].end) as store, desk(tmp_path, **BRIEF_ALONE) as (found, _):
         for name, value in {**store.environment, "ARIZE_API_KEY": KEY}.items():
             monkeypatch.setenv(name, value)
-        file = write_traffic(tmp_path / "sent", WEEKS[0], None, WeekPlan(conversations=44))
-        assert file is not None
-        store.add_table(pq.read_table(file))
+        store.receive(write_traffic(tmp_path / "sent", WEEKS[0], None, WeekPlan(conversations=44)))
         yield World(store, found)
 
 
@@ -105,9 +95,7 @@ def test_what_the_store_does_not_know_fails_the_check_and_not_the_asset(world: W
 def test_spans_too_old_to_be_updated_are_counted_and_no_fault(world: World) -> None:
     found, old = world.desk, datetime(2020, 1, 6, tzinfo=UTC)
     long_ago = TimeWindow(key="2020-01-06", start=old, end=old + timedelta(weeks=1))
-    file = write_traffic(found.folder / "sent", long_ago, None, WeekPlan(conversations=44))
-    assert file is not None
-    world.store.add_table(pq.read_table(file))
+    world.store.receive(write_traffic(found.folder / "sent", long_ago, None, WeekPlan(conversations=44)))
     loop = found.with_loop(**BRIEF_ALONE, start=long_ago.key).loop
     today = Desk(found.folder, found.base_url, loop, instance=found.instance, clock="now")
     result = today.run(long_ago.key, "traces", "eval_results", "written_evaluations")

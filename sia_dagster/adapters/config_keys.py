@@ -1,6 +1,6 @@
 """Which keys `sia.yaml` knows, read off the configuration's models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -58,20 +58,6 @@ def nearest_key(name: str, location: Sequence[str | int]) -> str:
     if close := get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean `{close[0]}`?"
     return f"known here: {', '.join(known)}"
-
-
-def every_key() -> Iterator[str]:
-    """Each key of the configuration as `loops[].validation.alpha`; `[]` stands for an item, `*` for a free name."""
-    yield from _keys_of(ProjectConfig, "")
-
-
-def _keys_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        text = str(field.annotation)
-        between = "[]." if "tuple[" in text.lower() else ".*." if "dict[" in text.lower() else "."
-        for section in _models_of(field.annotation):
-            yield from _keys_of(section, f"{prefix}{name}{between}")
 
 
 def _step(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[BaseModel], ...]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names
+from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names, first_fault
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.evidence import Look
 from sia_dagster.core.watch_results import Anchors, WatchRecord
@@ -132,7 +132,7 @@ class GateFiles:
             raise GateLogError(f"{path}: this record of the gate's log cannot be read ({error})") from error
         except ValidationError as error:
             raise GateLogError(
-                f"{path}: this file is no record of the gate's log ({_first_fault(error)}); restore it from a backup, "
+                f"{path}: this file is no record of the gate's log ({first_fault(error)}); restore it from a backup, "
                 "since without it the window could be decided a second time"
             ) from error
         if record.loop != self._loop or self._path_of(record, path.name) != path:
@@ -156,9 +156,3 @@ def _told(record: Look | Anchors | WatchRecord) -> str:
     of = record.judge if isinstance(record, WatchRecord) else record
     what = "" if isinstance(of, Look) else f", {of.evaluator} {of.fingerprint}"
     return f"loop {record.loop}, window {record.window.key}{what}"
-
-
-def _first_fault(error: ValidationError) -> str:
-    """Where the file breaks, without its content."""
-    fault = error.errors(include_input=False, include_url=False)[0]
-    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)

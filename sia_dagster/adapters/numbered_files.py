@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names
+from sia_dagster.adapters.storage import StoragePath, create_exclusively, file_names, first_fault
 from sia_dagster.core.errors import PolicyError
 
 Entry = TypeVar("Entry", bound=BaseModel)
@@ -62,12 +62,6 @@ class NumberedFiles(Generic[Entry]):
             raise PolicyError(f"{path}: this {self._noun} cannot be read ({error})") from error
         except ValidationError as error:
             raise PolicyError(
-                f"{path}: this file is no {self._noun} ({_first_fault(error)}); restore it from a backup, "
+                f"{path}: this file is no {self._noun} ({first_fault(error)}); restore it from a backup, "
                 "or move it away to continue from the one before it"
             ) from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    """Where the file breaks, without its content."""
-    fault = error.errors(include_input=False, include_url=False)[0]
-    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from sia_dagster.adapters.storage import StoragePath, write_atomically
+from sia_dagster.adapters.storage import StoragePath, first_fault, write_atomically
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.results import Publication
 
@@ -24,8 +24,8 @@ class PublicationLog:
         except OSError as error:
             raise PublishError(f"{path}: this record cannot be read ({error}); check `storage`") from error
         except ValidationError as error:
-            fault = error.errors(include_input=False, include_url=False)[0]["msg"]
-            raise PublishError(f"{path}: this file is no record of a publication ({fault}); {_MEND}") from error
+            told = f"{path}: this file is no record of a publication ({first_fault(error)}); {_MEND}"
+            raise PublishError(told) from error
         if found.target != target:
             raise PublishError(f"{path}: this file is the record of {found.target!r}, copied or renamed; {_MEND}")
         return found

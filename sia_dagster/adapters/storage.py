@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from sia_dagster.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
     from upath import UPath
 
 StoragePath: TypeAlias = "Path | UPath"
@@ -77,6 +78,12 @@ def file_names(folder: StoragePath) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in names if not name.startswith(".")))
+
+
+def first_fault(error: "ValidationError") -> str:
+    """Where a stored document breaks, without its content."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)
 
 
 def _remote_root(storage: str) -> "UPath":

@@ -1,4 +1,4 @@
-"""Dagster in this process, quietly: what the commands that run assets share."""
+"""Dagster in this process: what the commands that run assets share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,6 @@ from sia_dagster.adapters.environment import read
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Run configuration: Dagster's own log lines stay out of the terminal; the UI has them."""
 
 
 @contextmanager

@@ -60,8 +60,9 @@ def read_report(project: CommandProject, window: str) -> ValidationReport:
 
 
 def _materialise(project: CommandProject, window: str, said: Said) -> Promotion:
-    from sia_dagster.cli.in_process import QUIET, dagster_instance, failure_of
+    from sia_dagster.cli.in_process import dagster_instance, failure_of
     from sia_dagster.defs.claims import PUBLISHED_WHERE_ASKED
+    from sia_dagster.defs.jobs import QUIET
 
     key = project.names.asset("promoted_policy")
     config = {"approved_by": said.by, **said.model_dump(exclude={"by"})}

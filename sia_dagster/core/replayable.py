@@ -82,12 +82,6 @@ def too_little_left(replayable: int, total: int) -> str | None:
     )
 
 
-def why_not_replayable(sample: Sample) -> str | None:
-    """The reason's name and a sentence, `media: ...`; None for a sample that can be replayed."""
-    obstacle = find_obstacle(sample)
-    return f"{obstacle.reason}: {obstacle.sentence}" if obstacle else None
-
-
 def find_obstacle(sample: Sample) -> Obstacle | None:
     """The first reason why the sample cannot be replayed, in the order of `Reason`; None if it can be."""
     found = (

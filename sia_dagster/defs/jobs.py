@@ -6,6 +6,9 @@ import dagster as dg
 
 from sia_dagster.defs.names import LoopNames
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Configuration of a run in this process: Dagster's own log lines stay out of the terminal; the UI has them."""
+
 
 def improvement_job(names: LoopNames) -> dg.JobDefinition:
     """All stages of a window; `promoted_policy` only where promotion is automatic."""

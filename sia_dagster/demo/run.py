@@ -12,14 +12,12 @@ from sia_dagster.core.config_traces import LocalTracesConfig
 from sia_dagster.core.models import TimeWindow, Value
 from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
 from sia_dagster.defs.failures import failure_reasons
+from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.demo.definitions import demo_config, demo_definitions
-from sia_dagster.demo.traffic import WEEKS, WeekPlan, week_windows, write_traffic
+from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
 from sia_dagster.wiring.completions import completions_file
 from sia_dagster.wiring.ports import ChatSettings, window_ledger
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Dagster's own log lines of an in-process run stay out of the table; the UI has them."""
 
 
 class WeekOutcome(Value):
@@ -71,12 +69,10 @@ def run_demo(
         )
         if not result.success:
             raise DemoError(f"window {window.key} failed: {' '.join(failure_reasons(result.all_events))}")
-        yield _outcome(names, window, plan, result, root)
+        yield _outcome(names, window, result, root)
 
 
-def _outcome(
-    names: LoopNames, window: TimeWindow, plan: WeekPlan, result: dg.ExecuteInProcessResult, root: StoragePath
-) -> WeekOutcome:
+def _outcome(names: LoopNames, window: TimeWindow, result: dg.ExecuteInProcessResult, root: StoragePath) -> WeekOutcome:
     update: PolicyUpdate = _value(names, result, "updated_policy")
     report: ValidationReport = _value(names, result, "validation_results")
     promotion: Promotion = _value(names, result, "promoted_policy")

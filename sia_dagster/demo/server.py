@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,8 +19,6 @@ from sia_dagster.demo.rules import APPLICATION, JUDGE, OPTIMIZER
 from sia_dagster.demo.wire import CREATED, Reply, completion
 
 HOST = "127.0.0.1"
-PORT = 8765
-"""The port of the demo's `sia.yaml`."""
 
 Model = Callable[[JsonObject], Reply]
 MODELS: Mapping[str, Model] = {APPLICATION: application.reply, JUDGE: judge.reply, OPTIMIZER: optimizer.reply}
@@ -108,15 +106,9 @@ class SimulatedProvider:
         self.calls[name] += 1
         return _json(completion(name, body["messages"], model(body)))
 
-    async def _list_models(self, request: web.Request) -> web.Response:
+    async def _list_models(self, _: web.Request) -> web.Response:
         models = [{"id": n, "object": "model", "created": CREATED, "owned_by": "simulated"} for n in self._models]
         return _json({"object": "list", "data": models})
-
-
-def serve_forever(port: int = PORT) -> None:
-    """Serve on `port` until interrupted, for a process of its own."""
-    with SimulatedProvider(port) as provider, suppress(KeyboardInterrupt):
-        provider.wait()
 
 
 @contextmanager

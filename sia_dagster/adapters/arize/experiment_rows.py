@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
+from sia_dagster.adapters.portions import portions
 from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Value, fingerprint
 from sia_dagster.core.results import ArmOutcome, ValidationReport, ValidationRow
 
@@ -60,16 +61,7 @@ def run_key(run: Mapping[str, object]) -> RunKey:
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
     """The items in order, in lists that one request can carry; an item too large for any goes alone."""
-    batch, size = list[Item](), 0
-    for item in items:
-        length = len(json.dumps(item))
-        if batch and (len(batch) == MOST_ITEMS or size + length > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += length
-    if batch:
-        yield batch
+    return portions(((item, len(json.dumps(item))) for item in items), most=MOST_ITEMS, most_bytes=MOST_BYTES)
 
 
 def _run(row: ValidationRow, outcome: ArmOutcome, arm: Arm, policy: Actions | None) -> JsonObject:

@@ -12,12 +12,13 @@ from pathlib import Path
 from sia_dagster.adapters.engine.attempts import Failure, course
 from sia_dagster.adapters.engine.batch_endpoint import BatchState
 from sia_dagster.adapters.engine.batch_lanes import Lane, Terms
-from sia_dagster.adapters.engine.batch_lines import MOST_BYTES, parts, read_line
+from sia_dagster.adapters.engine.batch_lines import MOST_BYTES, read_line
 from sia_dagster.adapters.engine.batch_records import Asked, BatchRecords, Handed
 from sia_dagster.adapters.engine.batch_wants import Handing, Want, Wants, affordable
 from sia_dagster.adapters.engine.budget import Amount
 from sia_dagster.adapters.engine.prices import cost_of, price_of
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid
+from sia_dagster.adapters.portions import portions
 from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.models import Value
@@ -72,8 +73,8 @@ class BatchDesk:
             # One model a file: endpoints ask for that.
             for _, group in groupby(sorted(chosen, key=_file_of), key=_file_of):
                 sized = ((want, want.size) for want in group)
-                for part in parts(sized, most=self._terms.most_requests, most_bytes=MOST_BYTES):
-                    await self._send(part, wants, tries)
+                for portion in portions(sized, most=self._terms.most_requests, most_bytes=MOST_BYTES):
+                    await self._send(portion, wants, tries)
         return Handing(len(chosen), next(iter(free[len(chosen) :]), None), spent)
 
     async def look(self, tokens: Iterable[str]) -> Standing:

@@ -1,15 +1,11 @@
 """The files of the Batch API: one JSON object a line, a request in one, what became of it in the other."""
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from sia_dagster.adapters.engine.attempts import Failure
 from sia_dagster.adapters.engine.completions import BadReply, error_message, parse_completion
 from sia_dagster.core.models import JsonObject, Value
 from sia_dagster.core.ports import ChatReply
-
-Sized = TypeVar("Sized")
 
 MOST_REQUESTS = 50_000
 """In one file."""
@@ -56,19 +52,6 @@ def outcome_of(entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failu
         return parse_completion(json.dumps(body), estimated_prompt=estimated_prompt)
     except BadReply as error:
         return Failure(message=str(error), status=200)
-
-
-def parts(sized: Iterable[tuple[Sized, int]], *, most: int, most_bytes: int) -> Iterator[list[Sized]]:
-    """What goes into one file each, in order: at most `most` of them, and `most_bytes` where one alone has no more."""
-    part, size = list[Sized](), 0
-    for each, bytes_ in sized:
-        if part and (len(part) == most or size + bytes_ > most_bytes):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += bytes_
-    if part:
-        yield part
 
 
 def _failure(told: object, status: int | None) -> Failure:

@@ -26,11 +26,6 @@ def parse_messages(value: Any) -> tuple[Message, ...]:
     return tuple(message for message in parsed if message is not None)
 
 
-def text_of(message: Message) -> str:
-    """What a message says: its text, else its tool calls as JSON, else nothing."""
-    return message.content or (tool_calls_text(message.tool_calls) if message.tool_calls else "")
-
-
 def tool_calls_text(calls: Sequence[ToolCall]) -> str:
     """Tool calls as JSON text, for evaluators and readers of an answer that has no other content."""
     return json.dumps([{"name": c.name, "arguments": c.arguments} for c in calls], ensure_ascii=False)

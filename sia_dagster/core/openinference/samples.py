@@ -1,4 +1,4 @@
-"""Span rows to samples and back."""
+"""Span rows to samples."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 from sia_dagster.core.errors import SpanError
 from sia_dagster.core.models import EvalMetrics, JsonObject, Message, Sample, Value
 from sia_dagster.core.openinference.attributes import load_json, load_object
-from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages
+from sia_dagster.core.openinference.messages import answer_text, parse_messages
 from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
 from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
 from sia_dagster.core.openinference.tags import read_tags
@@ -111,40 +111,6 @@ def split_system(chat: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
     return "\n\n".join(m.content for m in chat[:lead] if m.content), chat[lead:]
 
 
-def sample_to_row(sample: Sample) -> dict[str, Any]:
-    """The sample as a sampled row of `SPAN_SCHEMA`; `sample_from_row` gives it back.
-
-    Evaluations and annotations come back as the platform's (`source="platform"`): a trace keeps label, score and
-    explanation alone.
-    """
-    system = [Message(role="system", content=sample.system_prompt)] if sample.system_prompt else []
-    answer = Message(role="assistant", content=sample.output)
-    return {
-        "span_id": sample.span_id,
-        "trace_id": sample.trace_id,
-        "conversation_id": sample.conversation_id,
-        "name": sample.name or None,
-        "start_time": sample.start_time,
-        "latency_ms": None,
-        "status": "OK",
-        "model": sample.model,
-        "prompt_tokens": None,
-        "completion_tokens": None,
-        "sampled": True,
-        "input_messages": _dump([message_attributes(m) for m in (*system, *sample.messages)]),
-        "output_messages": _dump([message_attributes(answer)]),
-        "input_value": None,
-        "output_value": None,
-        "invocation_parameters": _dump(sample.parameters),
-        "tools": _dump([{"tool.json_schema": _dump(tool)} for tool in sample.tools]),
-        "template": sample.template,
-        "template_variables": _dump(sample.variables),
-        "tags": _dump(list(sample.tags)),
-        "evals": _dump(_recorded(sample.evals)),
-        "annotations": _dump(_recorded(sample.annotations)),
-    }
-
-
 def _read(row: Mapping[str, Any], column: str, reader: Any) -> Any:
     """Apply `reader` to a column. Raises SpanError that names the column."""
     try:
@@ -169,10 +135,6 @@ def _evals(value: Any) -> tuple[EvalMetrics, ...]:
     )
 
 
-def _recorded(said: Iterable[EvalMetrics]) -> JsonObject:
-    return {e.name: {"label": e.label, "score": e.score, "explanation": e.explanation} for e in said}
-
-
 def _score(value: Any) -> float | None:
     """Exports write NaN for a missing score."""
     score = math.nan if value is None else float(value)
@@ -186,7 +148,3 @@ def _utc(moment: datetime) -> datetime:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _dump(value: JsonObject | list[Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
