@@ -8,11 +8,12 @@ import pytest
 from dagster import AssetCheckSeverity
 
 from sia_dagster.adapters.decision_files import DecisionFiles
+from sia_dagster.core.evidence import TrafficCost
 from sia_dagster.core.models import Actions
 from sia_dagster.core.results import PolicyDecision, Promotion, ValidationReport, Verdict
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests import verdicts
-from sia_dagster_tests.loops import FIRST, NAME, WEEKS, Desk, checks, loop_config, metadata
+from sia_dagster_tests.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, failure, loop_config, metadata
 
 NEW: Actions = BASE_POLICY.model_copy(update={"system_prompt": BASE_POLICY.system_prompt + " Name the order."})
 
@@ -96,6 +97,33 @@ def test_a_document_that_was_edited_to_accept_promotes_nothing(found: Desk) -> N
     check = checks(result)["approved_policy_is_in_force"]
     assert not check.passed
     assert "the gate's ledger says that this window's holdout gave reject" in str(check.description)
+
+
+def test_another_windows_verdict_promotes_nothing(found: Desk) -> None:
+    """A document that was copied, or restored to the wrong place: its look and its numbers agree with each other."""
+    decided(found)
+    found.file("validation_results").rename(found.file("validation_results", SECOND))
+    result = found.run(SECOND, "promoted_policy", config={"approved_by": "Ada", "note": "looks fine"})
+    assert not result.success
+    stage, told = failure(result)
+    assert stage == "promoted_policy"
+    assert f"window {SECOND}: the stored verdict is that of loop {NAME}, window {FIRST}" in told
+    assert (found.versions, decisions(found)) == ((), ())
+
+
+@pytest.mark.parametrize(("most", "in_force"), [(0.001, False), (5.0, True)])
+def test_a_cost_that_was_bounded_since_the_verdict_counts(found: Desk, most: float, in_force: bool) -> None:
+    """At the price of the configuration: a dollar for a million tokens."""
+    cost = {"calls_a_week": 10_000.0, "baseline_prompt_tokens": 20, "candidate_prompt_tokens": 25}
+    week = TrafficCost(**cost, baseline_completion_tokens=9, candidate_completion_tokens=9)
+    verdicts.store(
+        found.folder, verdicts.report(WEEKS[0], BASE_POLICY, NEW, loop=NAME).model_copy(update={"cost": week})
+    )
+    bounded = found.with_loop(policy={"model": "simulated-optimizer", "max_extra_usd_a_week": most})
+    result = run(bounded, approved_by="Ada", note="read it")
+    assert bool(found.versions) == in_force
+    told = metadata(result, "promoted_policy")["reason"]
+    assert ("policy.max_extra_usd_a_week allows 0.00" in told) != in_force
 
 
 def test_a_repeated_run_of_the_asset_writes_the_same_bytes(found: Desk) -> None:

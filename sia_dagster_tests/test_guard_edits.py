@@ -8,9 +8,10 @@ import pytest
 
 from sia_dagster.core.guard import check_contract
 from sia_dagster.core.models import Actions, Message, Sample
-from sia_dagster_tests import innocent_edits, innocent_edits_later, innocent_edits_too
+from sia_dagster_tests import innocent_edits, innocent_edits_last, innocent_edits_later, innocent_edits_too
 from sia_dagster_tests.guard_attacks import ATTACKS, PAST_THE_GUARD, VICTIM
 from sia_dagster_tests.innocent_edits import Setting
+from sia_dagster_tests.innocent_edits_last import STOPPED
 from sia_dagster_tests.test_guard import added, stopped
 
 
@@ -18,9 +19,8 @@ def settings_of(module: ModuleType) -> list[Setting]:
     return [value for value in vars(module).values() if isinstance(value, Setting)]
 
 
-SETTINGS = {
-    s.name: s for module in (innocent_edits, innocent_edits_too, innocent_edits_later) for s in settings_of(module)
-}
+MODULES = (innocent_edits, innocent_edits_too, innocent_edits_later, innocent_edits_last)
+SETTINGS = {setting.name: setting for module in MODULES for setting in settings_of(module)}
 
 
 def policy_of(setting: Setting) -> Actions:
@@ -65,6 +65,13 @@ def test_no_innocent_edit_is_stopped(name: str) -> None:
     policy, samples = policy_of(setting), samples_of(setting)
     alarms = {candidate.system_prompt: check_contract(candidate, policy, samples) for candidate in edited(setting)}
     assert {prompt: reasons for prompt, reasons in alarms.items() if reasons} == {}
+
+
+@pytest.mark.parametrize(("setting", "edit"), STOPPED, ids=[setting.name for setting, _ in STOPPED])
+def test_what_is_stopped_without_need_is_known(setting: Setting, edit: str) -> None:
+    """Not wanted, but said in the documentation: whoever mends one of them moves it to its setting."""
+    (candidate,) = edited(setting._replace(edits=(edit,)))
+    assert check_contract(candidate, policy_of(setting), samples_of(setting))
 
 
 @pytest.mark.parametrize(("trick", "line"), ATTACKS, ids=[trick for trick, _ in ATTACKS])

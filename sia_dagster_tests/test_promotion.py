@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from sia_dagster.adapters.gate_files import GateFiles
 from sia_dagster.core.comparison_results import SliceComparison
 from sia_dagster.core.config import LoopConfig
+from sia_dagster.core.evidence import TrafficCost
 from sia_dagster.core.gate_again import Terms, stored_rule
 from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.models import Actions, TimeWindow
 from sia_dagster.core.promotion import Books, Ruling, promote
-from sia_dagster.core.results import EvaluatorComparison, ValidationReport
+from sia_dagster.core.results import EvaluatorComparison, PolicyVersion, ValidationReport
+from sia_dagster.core.rollback import rollback, taken_back
 from sia_dagster.core.watch_results import JudgeWatch, WatchRecord
 from sia_dagster_tests import loops
 from sia_dagster_tests.verdicts import BETTER, EVALUATORS, KEPT, books, record, report
@@ -224,9 +226,49 @@ def test_a_passage_that_was_protected_since_counts(tmp_path: Path) -> None:
     assert "protected" in promote(found, ruling(), books(tmp_path, terms=terms)).reason
 
 
+LONGER = NEW.model_copy(update={"system_prompt": NEW.system_prompt + " Give the reason." * 20})
+COST = TrafficCost(
+    calls_a_week=10_000,
+    baseline_prompt_tokens=20,
+    candidate_prompt_tokens=120,
+    baseline_completion_tokens=5,
+    candidate_completion_tokens=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("most", "price", "why"),
+    [
+        (1.0, 2e-6, "USD a week, and policy.max_extra_usd_a_week allows 1.00"),
+        (1.0, None, "cannot be kept to without the price of 'small': name it in llm.prices"),
+        (5.0, 2e-6, ""),
+        (None, None, ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["approve", "override"])
+def test_what_a_longer_prompt_may_cost_is_asked_again(
+    tmp_path: Path, most: float | None, price: float | None, why: str, kind: str
+) -> None:
+    """The bound or the price may have been written down since the search kept to them."""
+    found = accepted(candidate=LONGER, cost=COST)
+    record(tmp_path, found)
+    terms = Terms(limits=GuardLimits(max_extra_usd_a_week=most, usd_per_prompt_token=price))
+    done = promote(found, ruling(kind, note="I want it"), books(tmp_path, terms=terms))
+    assert (done.promoted is None) == bool(why)
+    assert why in done.reason
+
+
+def test_what_was_not_counted_is_not_priced_again(tmp_path: Path) -> None:
+    found = accepted(candidate=LONGER)
+    record(tmp_path, found)
+    terms = Terms(limits=GuardLimits(max_extra_usd_a_week=0.0, usd_per_prompt_token=1.0))
+    assert promote(found, ruling(), books(tmp_path, terms=terms)).promoted is not None
+
+
 def test_the_terms_are_those_of_the_loop() -> None:
-    loop: LoopConfig = loops.loop_config()
-    terms = Terms.of(loop)
+    loop: LoopConfig = loops.loop_config(policy={"model": "m", "max_extra_usd_a_week": 2.5})
+    terms = Terms.of(loop, usd_per_prompt_token=1e-6)
+    assert (terms.limits.max_extra_usd_a_week, terms.limits.usd_per_prompt_token) == (2.5, 1e-6)
     assert terms.limits.max_prompt_tokens == loop.policy.max_prompt_tokens
     assert terms.max_unscored_share == loop.validation.max_unscored_share
 
@@ -313,6 +355,61 @@ def test_a_rejection_of_one_candidate_says_nothing_of_another(root: Path) -> Non
     other = report(NEXT, OLD, NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."}))
     record(root, other)
     assert promote(other, ruling("auto", by="", at=NEXT.end), there).promoted is not None
+
+
+@pytest.fixture
+def rolled_back(root: Path) -> Books:
+    """The first window's candidate came into force by itself, and Bo rolled it back; the next window finds it again."""
+    there = books(root)
+    assert promote(accepted(), ruling("auto", by=""), there).promoted
+    rollback(there.policies, at=NEXT.start + timedelta(days=1), by="Bo", note="complaints doubled")
+    record(root, report(NEXT, OLD, NEW))
+    return there
+
+
+def test_what_a_person_rolled_back_comes_into_force_neither_by_the_job_nor_unsigned(rolled_back: Books) -> None:
+    again = report(NEXT, OLD, NEW)
+    for unsigned in (ruling("auto", by="", at=NEXT.end), ruling(at=NEXT.end), ruling(by="", note="sorry", at=NEXT.end)):
+        done = promote(again, unsigned, rolled_back)
+        assert done.promoted is None
+        assert "Bo rolled this policy back at 2026-10-06T00:00:00+00:00: complaints doubled" in done.reason
+        assert "give your name and a note" in done.reason
+    done = promote(again, ruling(note="the complaints were about the parcels", at=NEXT.end), rolled_back)
+    assert done.promoted is not None
+    assert (done.promoted.version, done.promoted.override) == (3, False)
+
+
+def test_a_rollback_of_one_policy_says_nothing_of_another(root: Path, rolled_back: Books) -> None:
+    later = TimeWindow(key="2026-10-12", start=NEXT.end, end=NEXT.end + timedelta(weeks=1))
+    other = report(later, OLD, NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."}))
+    record(root, other)
+    assert promote(other, ruling("auto", by="", at=later.end), rolled_back).promoted is not None
+
+
+def test_a_rollback_over_several_versions_takes_all_of_them_back_until_one_is_in_force_again() -> None:
+    known = {"loop": "desk", "kind": "promote"}
+    policies = [OLD.model_copy(update={"system_prompt": name}) for name in ("A", "B", "C")]
+    versions = [
+        PolicyVersion.model_validate({**known, "version": n, "actions": actions, "at": START + timedelta(days=n)})
+        for n, actions in enumerate([*policies, policies[0], policies[1]], start=1)
+    ]
+    back = versions[3].model_copy(update={"kind": "rollback", "restores": 1})
+    assert taken_back(versions[:3]) == {}
+    assert taken_back([*versions[:3], back]) == {each.fingerprint: back for each in policies[1:]}
+    assert taken_back([*versions[:3], back, versions[4]]) == {policies[2].fingerprint: back}
+
+
+def test_a_window_that_put_two_candidates_in_force_knows_both(tmp_path: Path) -> None:
+    """The first past the gate, and the second past it too, after the first was rolled back."""
+    there, other = books(tmp_path), NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."})
+    signed = {"note": "it is urgent"}
+    first = promote(accepted(verdict="inconclusive"), ruling("override", **signed), there)
+    rollback(there.policies, at=MONDAY, by="Bo")
+    second = promote(accepted(verdict="inconclusive", candidate=other), ruling("override", **signed), there)
+    again = promote(accepted(verdict="inconclusive", candidate=other), ruling("override", **signed), there)
+    assert first.promoted is not None
+    assert second.promoted is not None
+    assert again.promoted == second.promoted
 
 
 def test_rejecting_what_is_in_force_tells_how_to_go_back(there: Books) -> None:

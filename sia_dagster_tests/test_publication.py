@@ -137,6 +137,11 @@ def test_the_commit_message_names_window_verdict_gain_and_policy() -> None:
     ]
 
 
+def test_the_commit_message_of_an_override_claims_no_verdict() -> None:
+    told = commit_message(promotion(1, "kind").model_copy(update={"override": True}))
+    assert told.splitlines()[0] == "desk version 1: promoted by window 2026-11-16, past its gate"
+
+
 def test_evidence_without_numbers_is_told_without_numbers() -> None:
     bare = EvaluatorComparison(evaluator="correctness", role="primary")
     told = commit_message(promotion(1, "kind").model_copy(update={"evidence": (bare,)}))
@@ -408,7 +413,7 @@ def test_the_log_lives_on_any_storage() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", "no record of a publication"),
+        ("{}", r"no record of a publication \(target: Field required\)"),
         ('{"target": "arize_pro', "no record of a publication"),
         (published(target="phoenix_prompts").model_dump_json(), "the record of 'phoenix_prompts'"),
     ],

@@ -53,5 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except SiaError as error:
-        click.echo(f"Error: {error}", err=True)
+        from sia_dagster.reports.wording import visible
+
+        # It may quote a trace or a file.
+        click.echo(f"Error: {visible(str(error))}", err=True)
         sys.exit(1)

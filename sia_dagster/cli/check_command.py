@@ -114,13 +114,18 @@ def _findings_table(findings: "Sequence[Finding]") -> "Table":
 
 
 def _estimate_table(check: "WindowCheck") -> "Table":
+    from rich.text import Text
+
     from sia_dagster.cli.tables import new_table
+    from sia_dagster.reports.wording import visible
 
     title = f"{check.spans.loop} {check.spans.window.key}: what it would take" if check.spans else ""
     table = new_table("stage", "work", "calls", "tokens", "USD", title=title, numbers=3)
     for stage, lines in groupby(check.estimate.lines, key=lambda line: line.stage):
         for place, line in enumerate(lines):
-            table.add_row("" if place else stage, f"{line.work} ({line.model})", *_numbers(line.spend))
+            # Text, not markup: the application's model is named by its traces.
+            work = Text(visible(f"{line.work} ({line.model})"))
+            table.add_row("" if place else stage, work, *_numbers(line.spend))
     table.add_section()
     table.add_row("total", "", *_numbers(check.estimate.total))
     return table

@@ -123,6 +123,7 @@ def promote(loop_name: str | None, window: str, by: str | None, note: str, overr
     The whole gate is checked again. Refused with the reason and exit code 1 where it does not accept the candidate,
     where a person rejected it, or where another policy came into force since.
     """
+    from sia_dagster.cli.policy_text import promotion_text
     from sia_dagster.cli.project import open_project
     from sia_dagster.cli.promotion import Said, promote_window
 
@@ -130,7 +131,7 @@ def promote(loop_name: str | None, window: str, by: str | None, note: str, overr
         raise click.UsageError("--override needs --note: say why the candidate comes into force past the gate")
     said = Said(by=by or _user(), note=note, override=override)
     promotion = promote_window(open_project(loop_name), window, said)
-    click.echo(promotion.model_dump_json(indent=2) if as_json else f"{promotion.loop}: {promotion.reason}")
+    click.echo(promotion.model_dump_json(indent=2) if as_json else promotion_text(promotion))
 
 
 @command.command(
@@ -147,12 +148,13 @@ def reject(loop_name: str | None, window: str, by: str | None, note: str, as_jso
 
     It can be approved later all the same, by name and with a note.
     """
+    from sia_dagster.cli.policy_text import promotion_text
     from sia_dagster.cli.project import open_project
     from sia_dagster.cli.promotion import Said, reject_window
 
     said = Said(by=by or _user(), note=note, decision="reject")
     promotion = reject_window(open_project(loop_name), window, said)
-    click.echo(promotion.model_dump_json(indent=2) if as_json else f"{promotion.loop}: {promotion.reason}")
+    click.echo(promotion.model_dump_json(indent=2) if as_json else promotion_text(promotion))
 
 
 @command.command(

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sia_dagster.cli.tables import new_table
 from sia_dagster.core.models import Actions
-from sia_dagster.core.results import PolicyDecision, PolicyVersion
+from sia_dagster.core.results import PolicyDecision, PolicyVersion, Promotion
 from sia_dagster.reports.changes import settings_changes
 from sia_dagster.reports.prompt_diff import unified_lines
 from sia_dagster.reports.wording import visible
@@ -55,6 +55,11 @@ def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool
     shown = [f"{name}: {_value(settings[name])}" for name in _SETTINGS if settings[name]]
     text.append(visible("\n".join([*shown, "system prompt:"])) + "\n", style="not bold")
     return text.append(visible(actions.system_prompt), style="not bold")
+
+
+def promotion_text(promotion: Promotion) -> str:
+    """What became of a window's candidate, in a line."""
+    return f"{promotion.loop}: {visible(promotion.reason)}"
 
 
 def diff_text(left: int, right: int, old: Actions, new: Actions) -> Text:

@@ -74,8 +74,9 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
         TimeRemainingColumn,
     )
 
-    from sia_dagster.cli.in_process import QUIET, dagster_instance
+    from sia_dagster.cli.in_process import dagster_instance
     from sia_dagster.defs.batches import waiting
+    from sia_dagster.defs.jobs import QUIET
     from sia_dagster.defs.progress import listen
 
     columns = (
@@ -117,8 +118,11 @@ def _facts(project: "CommandProject", report: "ValidationReport") -> dict[str, A
 
 
 def _text(facts: dict[str, Any]) -> str:
+    from sia_dagster.reports.wording import visible
+
     lines = [f"{facts['loop']} {facts['window']}: {facts['verdict']}"]
-    lines += [f"  {reason}" for reason in facts["reasons"]]
+    # They name parts of the traffic, by tags and models that come from traces.
+    lines += [f"  {visible(reason)}" for reason in facts["reasons"]]
     if facts["samples_needed"]:
         lines.append(f"  held-out conversations it would take: {facts['samples_needed']}")
     lines.append(f"  report: {facts['report']}")

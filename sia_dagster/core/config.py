@@ -4,14 +4,14 @@ import re
 from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sia_dagster.core.config_gate import ValidationConfig as ValidationConfig
 from sia_dagster.core.config_gate import WatchConfig as WatchConfig
 from sia_dagster.core.config_llm import LLMConfig as LLMConfig
 from sia_dagster.core.config_llm import Price as Price
 from sia_dagster.core.config_traces import TracesConfig
-from sia_dagster.core.config_values import Name, Rails, SecretName, Section, Timezone
+from sia_dagster.core.config_values import Name, Rails, SecretName, Section, Timezone, user_of
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 LAST_DAY_OF_EVERY_MONTH: Final = 28
@@ -183,10 +183,26 @@ class LoopConfig(Section):
 class ProjectConfig(Section):
     """The whole of `sia.yaml`."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # An address may come with a password.
+
     storage: str = ".sia"
     llm: LLMConfig = LLMConfig()
     loops: tuple[LoopConfig, ...] = Field(min_length=1)
     executor: Literal["in_process", "multiprocess"] = "in_process"
+
+    @model_validator(mode="after")
+    def _addresses_hold_no_password(self) -> "ProjectConfig":
+        """Definitions are shown in the UI, and the storage's address stands in the registry and in reports."""
+        for stage in ("", *self.llm.stages):
+            if user_of(self.llm.at(stage).base_url):
+                section = f"llm.stages.{stage}" if stage else "llm"
+                raise ValueError(f"{section}.base_url: it comes with a user, which would be shown; write it as api_key")
+        if ":" in user_of(self.storage):
+            raise ValueError(
+                "storage: it comes with a password, which would be shown; leave it out and set it as fsspec reads it, "
+                "such as FSSPEC_SFTP_PASSWORD"
+            )
+        return self
 
     @model_validator(mode="after")
     def _loops_differ(self) -> "ProjectConfig":

@@ -39,6 +39,14 @@ def _rails(value: object) -> object:
     return value
 
 
+def user_of(address: str) -> str:
+    """What stands before the host of an address: a user, perhaps with a password; empty where there is none."""
+    try:
+        return urlsplit(address).netloc.rpartition("@")[0]
+    except ValueError:
+        return ""
+
+
 def holds_no_password(address: str) -> bool:
     """Whether an address may stand where people read it. What cannot be told apart from a password counts as one."""
     try:

@@ -32,12 +32,15 @@ class Terms(Value):
     max_unscored_share: float = 0.2
 
     @classmethod
-    def of(cls, loop: LoopConfig) -> "Terms":
-        """Of a configured loop; what a longer prompt costs was for the search to bound, which knows the prices."""
-        return cls(
-            limits=GuardLimits(max_prompt_tokens=loop.policy.max_prompt_tokens, protected=loop.policy.protected),
-            max_unscored_share=loop.validation.max_unscored_share,
+    def of(cls, loop: LoopConfig, *, usd_per_prompt_token: float | None = None) -> "Terms":
+        """Of a configured loop, at the price of the policy in force's model; None where it is unknown."""
+        limits = GuardLimits(
+            max_prompt_tokens=loop.policy.max_prompt_tokens,
+            protected=loop.policy.protected,
+            max_extra_usd_a_week=loop.policy.max_extra_usd_a_week,
+            usd_per_prompt_token=usd_per_prompt_token,
         )
+        return cls(limits=limits, max_unscored_share=loop.validation.max_unscored_share)
 
 
 def doubts(report: ValidationReport, log: GateLog, terms: Terms) -> tuple[str, ...]:
@@ -58,11 +61,14 @@ def doubts(report: ValidationReport, log: GateLog, terms: Terms) -> tuple[str, .
 def broken_contract(report: ValidationReport, terms: Terms) -> tuple[str, ...]:
     """What the application relies on and the candidate does not keep; nobody may override it.
 
-    The samples are not at hand here, so what is copied from them was for the search to find.
+    The samples are not at hand here, so what is copied from them was for the search to find. A longer prompt is priced
+    at the report's traffic; where that was not counted, it was for the search to bound.
     """
     if report.candidate is None or report.baseline is None:
         return ()
-    found = check_contract(report.candidate, report.baseline, (), limits=terms.limits)
+    counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
+    limits = terms.limits.model_copy(update=counted)
+    found = check_contract(report.candidate, report.baseline, (), limits=limits)
     return tuple(f"the candidate breaks the contract of the policy in force: {reason}" for reason in found)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from sia_dagster.core.config_gate import SliceDimension
 from sia_dagster.core.languages import UNKNOWN, language_of
 from sia_dagster.core.models import Sample
+from sia_dagster.core.openinference.tags import MOST_CHARACTERS
 
 SHORT: Final = 100
 """A request of fewer characters is short: a sentence or two."""
@@ -19,12 +20,13 @@ _CALL_KEYS: Final = {"name", "arguments"}
 def dimensions_of(sample: Sample) -> Mapping[SliceDimension, tuple[str, ...]]:
     """The values of a sample in every dimension, at least one each; only of tags there may be several.
 
-    `model`: as recorded. `language` and `length`: of the last user message, or of what the prompt was filled with where
-    there is none; where that message alone is in no sure language, of all that the user said. `tag`: each of its tags.
-    `tools`: `used` where the chat or its answer calls one, `offered`, else `none`.
+    `model`: as recorded, on one line and no longer than a tag. `language` and `length`: of the last user message, or of
+    what the prompt was filled with where there is none; where that message alone is in no sure language, of all that
+    the user said. `tag`: each of its tags. `tools`: `used` where the chat or its answer calls one, `offered`, else
+    `none`.
     """
     return {
-        "model": (sample.model or UNKNOWN,),
+        "model": (" ".join(sample.model.split())[:MOST_CHARACTERS] or UNKNOWN,),
         "language": (_language(sample),),
         "length": (_length(_asked(sample)),),
         "tag": sample.tags or (UNTAGGED,),

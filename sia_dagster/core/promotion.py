@@ -9,6 +9,7 @@ from sia_dagster.core.gate_again import Terms, broken_contract, doubts
 from sia_dagster.core.models import Actions, TimeWindow, Value
 from sia_dagster.core.ports import DecisionStore, GateLog, PolicyStore
 from sia_dagster.core.results import PolicyDecision, PolicyVersion, Promotion, ValidationReport
+from sia_dagster.core.rollback import taken_back
 
 NOBODY = "a person"
 """Who approved where no name was given."""
@@ -45,23 +46,25 @@ def promote(report: ValidationReport, ruling: Ruling, books: Books) -> Promotion
 
     The whole gate is checked again, from what is stored (`core.gate_again`), and the policy that the candidate improves
     on must still be in force. An override passes a gate that says no, by name and with a note; it never passes a
-    broken contract or a policy that is gone. What a person decided is recorded before anything comes into force. Never
-    raises for a ruling that is not followed: `promoted` is None and `reason` says why. A second call for the same
-    window and candidate returns the entry of the first, also when another version came into force since. Raises
-    PolicyError if the registry, GateLogError if the ledger cannot be read or written.
+    broken contract or a policy that is gone. What was rejected or rolled back, only a person puts in force, by name and
+    with a note. What a person decided is recorded before anything comes into force. Never raises for a ruling that
+    is not followed: `promoted` is None and `reason` says why. A second call for the same window and candidate returns
+    the entry of the first, also when another version came into force since. Raises PolicyError if the registry,
+    GateLogError if the ledger cannot be read or written.
     """
     versions = books.policies.versions()
     current = versions[-1] if versions else None
     if report.candidate is None:
         return refused(report, _no_candidate(report))
-    earlier = next((v for v in versions if v.kind == "promote" and v.window == report.window), None)
-    standing = earlier if earlier is not None and earlier.actions == report.candidate else None
+    own = (v for v in versions if v.kind == "promote" and v.window == report.window)
+    standing = next((v for v in own if v.actions == report.candidate), None)
     if ruling.kind == "reject":
         return _reject(report, ruling, books, standing)
     if standing is not None:
         return _promotion(report, books, _repeated(standing, current), standing)
     faults = _faults(report, current, books)
-    doubted = () if faults else (*_rejected_before(report, ruling, books), *doubts(report, books.log, books.terms))
+    against = (*_rejected_before(report, ruling, books), *_taken_back(report, ruling, versions))
+    doubted = () if faults else (*against, *doubts(report, books.log, books.terms))
     if why_not := faults or _not_passed(doubted, ruling):
         return _promotion(report, books, "; ".join(why_not))
     return _put_in_force(report, ruling, books, current, passed=bool(doubted))
@@ -163,6 +166,18 @@ def _rejected_before(report: ValidationReport, ruling: Ruling, books: Books) -> 
     if rejection is None or ruling.is_signed:
         return ()
     return (f"{_rejection(rejection)}; to approve it after all, give your name and a note that says why",)
+
+
+def _taken_back(report: ValidationReport, ruling: Ruling, versions: Sequence[PolicyVersion]) -> tuple[str, ...]:
+    """What a person rolled back is not put in force again unasked, on whatever evidence."""
+    gone = taken_back(versions).get(report.candidate.fingerprint) if report.candidate else None
+    if gone is None or ruling.is_signed:
+        return ()
+    why = f": {gone.note}" if gone.note else ""
+    return (
+        f"{gone.by or NOBODY} rolled this policy back at {gone.at.isoformat()}{why}; to put it in force again, give "
+        "your name and a note that says why",
+    )
 
 
 def _not_passed(doubted: tuple[str, ...], ruling: Ruling) -> tuple[str, ...]:

@@ -78,7 +78,9 @@ def _what(entry: PolicyVersion) -> str:
 
 
 def _window(entry: PolicyVersion) -> str:
-    return f" by window {entry.window.key}, verdict accept" if entry.window else ""
+    if entry.window is None:
+        return ""
+    return f" by window {entry.window.key}, {'past its gate' if entry.override else 'verdict accept'}"
 
 
 def _gain(seen: EvaluatorComparison) -> str:

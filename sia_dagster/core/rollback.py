@@ -1,6 +1,6 @@
 """Going back: an earlier policy in force again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sia_dagster.core.errors import PolicyNotFound, PromotionRefused
@@ -42,6 +42,20 @@ def rollback(
             note=note,
         )
     )
+
+
+def taken_back(versions: Sequence[PolicyVersion]) -> Mapping[str, PolicyVersion]:
+    """The policies that a rollback took out of force and that nothing put in force since, by fingerprint, with it.
+
+    A rollback over several versions takes all of them back.
+    """
+    found: dict[str, PolicyVersion] = {}
+    for entry in versions:
+        if entry.kind == "rollback":
+            restored = entry.restores or BEFORE_ANY_PROMOTION
+            found |= {each.actions.fingerprint: entry for each in versions if restored < each.version < entry.version}
+        found.pop(entry.actions.fingerprint, None)
+    return found
 
 
 def _actions_of(versions: Sequence[PolicyVersion], target: int) -> Actions:

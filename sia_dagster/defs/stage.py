@@ -15,6 +15,7 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import window_before
 from sia_dagster.defs.progress import progress_of
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
+from sia_dagster.reports.wording import visible
 from sia_dagster.wiring.stages import LoopSession
 
 
@@ -141,7 +142,7 @@ def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[Stag
         if isinstance(error, BudgetReached):
             metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
         raise dg.Failure(
-            description=f"loop {names.name}, window {context.partition_key}: {error}{goes_on}",
+            description=visible(f"loop {names.name}, window {context.partition_key}: {error}{goes_on}"),
             metadata=metadata,
             allow_retries=False,
         ) from error

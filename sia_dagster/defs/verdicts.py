@@ -58,7 +58,7 @@ def verdict_metadata(
 ) -> dict[str, Any]:
     """The verdict in words first, then the numbers that plot; the report is at `path`."""
     from sia_dagster.reports.brief import brief_markdown
-    from sia_dagster.reports.markdown import comparison_table, prompt_diff_markdown, samples_table
+    from sia_dagster.reports.markdown import comparison_table, escape, prompt_diff_markdown, samples_table
 
     report = outcome.value
     primary = report.primary.evaluator if report.primary else ""
@@ -66,7 +66,7 @@ def verdict_metadata(
     return {
         "verdict": report.verdict,
         "summary": dg.MetadataValue.md(brief_markdown(state, update, report)),
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in report.reasons)),
+        "reasons": dg.MetadataValue.md("\n".join(f"- {escape(reason)}" for reason in report.reasons)),
         "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
         "baseline_policy": report.baseline.fingerprint if report.baseline else "",
@@ -106,7 +106,7 @@ def _no_slice_loses(report: ValidationReport) -> dg.AssetCheckResult:
     tested = sum(part.finding != "too_few" for part in report.slices)
     told = f"The candidate loses in: {', '.join(losing)}." if losing else f"None of {tested} parts is shown to lose."
     few = len(report.slices) - tested
-    left = f" {few} more have too few conversations to be tested." if few else ""
+    left = f" {few} more {'has' if few == 1 else 'have'} too few conversations to be tested." if few else ""
     return NO_SLICE_LOSES.holds(not losing, told + left, slices_tested=tested, slices_losing=len(losing))
 
 

@@ -1,16 +1,19 @@
 """What a verdict could not show, in sentences: what the person who approves takes upon themselves."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import SliceComparison, ValidationReport
-from sia_dagster.reports.wording import count, share, signed
+from sia_dagster.reports.wording import count, share, signed, trimmed
 
 SURE: Final = 0.05
 """The chance with which a harm of the named share would have stayed unseen."""
 NAMED: Final = 6
-"""Parts of the traffic that are named; the others are counted."""
+"""Parts of the traffic, and models, that are named; the others are counted."""
+MODEL: Final = 80
+"""Characters of a model's name."""
 
 
 def unshown(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
@@ -19,12 +22,18 @@ def unshown(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
         return ()
     return (
         *_parts(report),
+        *_models(state, report),
         *_guardrails(report),
         *_rare(report),
         *_noise(report),
         *_judges(state, report),
         *_pool(report),
     )
+
+
+def part_name(part: SliceComparison) -> str:
+    """`tag vip`; of a model `requests to NAME`, since in a replay they are asked of the policy's own."""
+    return f"{'requests to' if part.dimension == 'model' else part.dimension} {part.value}"
 
 
 def _parts(report: ValidationReport) -> Iterator[str]:
@@ -38,9 +47,21 @@ def _parts(report: ValidationReport) -> Iterator[str]:
 
 
 def _named(parts: list[SliceComparison]) -> str:
-    told = [f"{part.dimension} {part.value} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
+    told = [f"{part_name(part)} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
     more = [f"{len(parts) - NAMED:,} more"] if len(parts) > NAMED else []
     return ", ".join(told + more)
+
+
+def _models(state: StateActions, report: ValidationReport) -> Iterator[str]:
+    """A policy has one model: what another one answered in production is asked of that one in a replay."""
+    asked = report.candidate.model if report.candidate else ""
+    others = Counter(sample.model for sample in state.samples if sample.model and sample.model != asked)
+    if others:
+        part = share(others.total() / len(state.samples))
+        more = [count(len(others) - NAMED, "more model")] if len(others) > NAMED else []
+        names = _and([*(trimmed(name, MODEL) for name, _ in others.most_common(NAMED)), *more])
+        alone = f"both policies asked {trimmed(asked, MODEL)} alone"
+        yield f"How it does with {names}, which gave {part} of the window's samples: {alone}."
 
 
 def _guardrails(report: ValidationReport) -> Iterator[str]:

@@ -30,6 +30,7 @@ _END = r"[^\s<>\"']*[\w/]"
 _ADDRESS = re.compile(
     rf"\b[a-zA-Z][a-zA-Z0-9+.-]{{0,30}}://{_END}|\bwww\.{_END}|\b(?:mailto|javascript|data):{_END}"
     rf"|(?:(?<!\w)@|(?<![\w@.-]))(?:[\w-]+\.)+(?:(?i:{_TOP_LEVEL})|{_COUNTRY})\b(?![\w@-])(?:/{_END})?"
+    r"|<[A-Za-z]+\b[^<>\n]{0,80}\b(?:href|src|action)\s*=[^<>\n]*"
     r"|\]\(\s*[^)\s]*[/.:][^)\s]*|^[ \t]*\[[^\]\n]+\]:[ \t]*\S*[/.]\S*",
     re.MULTILINE,
 )
@@ -60,10 +61,11 @@ def holds_no_address(case: Case) -> str | None:
 
 
 def _is_host(match: re.Match[str]) -> bool:
-    """No abbreviation (e.g.), version (v1.2), file's name, or end of a sentence without a blank (so.Then)."""
-    if match["host"] is None or _FILE.fullmatch(match["end"]):
+    """No abbreviation (e.g.), version (v1.2), file's name, form of a date, or end of a sentence (so.Then)."""
+    labels = match["host"].split(".") if match["host"] else []
+    if not labels or _FILE.fullmatch(match["end"]) or all(len(set(label)) == 1 for label in labels):
         return False
-    first, before = match["host"].split(".")[0], match["host"].split(".")[-2]
+    first, before = labels[0], labels[-2]
     is_code = _MODULES.fullmatch(first) is not None or "_" in match["host"]
     is_word = len(before) > 1 and not before.isdecimal()
     return is_word and not is_code and (match["end"].isupper() or not match["end"][0].isupper())

@@ -13,7 +13,7 @@ TOOL_PARAMETERS: Final = (
 )  # fmt: skip
 _FENCED = re.compile(r"```.*?```", re.DOTALL)
 _KEY = re.compile(r"""["']([^"'\n]+)["']\s*:""")
-_NAMES = r"(?<![.\w])(?:JSONL?|XML|YAML|CSV)\b"
+_NAMES = r"(?<![.\w])(?:JSONL?|XML|YAML|TOML|CSV|TSV)\b"
 _FORMAT = re.compile(_NAMES, re.IGNORECASE)
 _START = r"(?<![^.!?;:\n\u3002\uff01\uff1f])"  # Only there: tried at each letter, a long line would take minutes.
 _SENTENCE = re.compile(
@@ -33,6 +33,12 @@ _OUTPUT = re.compile(
     rf"|\b(?:use\s+(?:\w+\s+){{0,2}}|only\s+){_NAMES}|{_NAMES}\s+only\b|\u51fa\u529b|\u8fd4|\u7b54|\u8f93|\u8f38",
     re.IGNORECASE,
 )
+_FORE: Final = re.compile(
+    rf"\s*(?:(?:if|when(?:ever)?|where|once|after|unless|wenn|falls|si|quand|lorsque|cuando|se|als)\b[^,\n]*"
+    rf"|(?:for|f\u00fcr|bei|pour|para|per|voor)\s[^,\n]{{0,40}}?{_NAMES}\s+\w[^,\n]*),",
+    re.IGNORECASE,
+)
+"""A clause that says when the rest holds: `If the CSV import fails, ...`, `For CSV imports, ...`."""
 _FEW: Final = 3
 """A line of no more words that names a format ("XML please") asks for it."""
 
@@ -41,8 +47,9 @@ def keeps_form(case: Case) -> str | None:
     """Why the output may come in another form than the application parses; None if it should not.
 
     The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. No
-    machine format (JSON, XML, YAML, CSV) that the prompt names goes, and no other is asked for; one that is only
-    spoken of ("customers send CSV files", "never JSON") is none. A new JSON example has the keys that the policy names.
+    machine format (JSON, XML, YAML, TOML, CSV, TSV) that the prompt names goes, and no other is asked for; one that is
+    only spoken of ("customers send CSV files", "never JSON") is none. A new JSON example has the keys that the policy
+    names.
     """
     candidate, baseline = case.candidate, case.baseline
     for name in FORM_PARAMETERS:
@@ -68,7 +75,9 @@ def keeps_tools(case: Case) -> str | None:
 def _asks_for_another(case: Case) -> str | None:
     old = _formats(case.baseline.system_prompt)
     for match in _SENTENCE.finditer(case.text):
-        new, said = _formats(match[0]) - old, match[0]
+        fore = _FORE.match(match[0])
+        said = match[0] if fore is None or _OUTPUT.search(fore[0]) else match[0][fore.end() :]
+        new = _formats(said) - old
         asked = _OUTPUT.search(said) or len(said.split()) <= _FEW
         if new and asked and not _NOT.search(said):
             return f"output format: the candidate asks for {_named(new)} ({shown(said)}), {case.traffic.origin(said)}"

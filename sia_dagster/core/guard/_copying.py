@@ -1,7 +1,7 @@
 """No text of a sample in a prompt: it would teach the answer to one case, and publish what a customer wrote."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from sia_dagster.core.guard._case import Case
@@ -15,6 +15,8 @@ CHARACTERS = 16
 SENTENCE: Final = 4
 """Words of the shortest sentence that is taken for somebody's instruction; `UNSPACED` characters without spaces."""
 UNSPACED: Final = 8
+_TOKEN = re.compile(r"\w+")
+_NAME = re.compile(r"[^\W_]+(?:_[^\W_]+)+")
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
 _SENTENCE: Final = re.compile(r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u300c\u300d\u061f]+)([?\u061f]?)")
@@ -25,11 +27,13 @@ Words = tuple[str, ...]
 def copies_no_sample(case: Case) -> str | None:
     """The first text with eight words in a row that the candidate holds and the baseline does not; None if none.
 
-    Case, punctuation and line breaks do not hide a copy.
+    Case, punctuation and line breaks do not hide a copy. A name of several words that stands in the policy in force
+    (`order_id`) is one word: who uses a schema's columns copies nobody.
     """
-    new = set(_shingles(case.text)) - set(_shingles(case.known))
+    names = frozenset(_NAME.findall(case.known.casefold()))
+    new = set(_shingles(case.text, names)) - set(_shingles(case.known, names))
     for told in case.traffic.told if new else ():
-        if copied := next((shingle for shingle in _shingles(told.text) if shingle in new), None):
+        if copied := next((shingle for shingle in _shingles(told.text, names) if shingle in new), None):
             return f"copied text: {shown(' '.join(copied))}, {told.place}"
     return None
 
@@ -78,10 +82,11 @@ def _sentences(text: str) -> Iterator[tuple[Words, bool]]:
             yield words, bool(mark)
 
 
-def _shingles(text: str) -> Iterator[Words]:
-    """Runs of `WORDS` words, and of `CHARACTERS` characters of unspaced scripts."""
+def _shingles(text: str, names: Collection[str]) -> Iterator[Words]:
+    """Runs of `WORDS` words, and of `CHARACTERS` characters of unspaced scripts; each of `names` is one word."""
     folded = text.casefold()
-    yield from _runs(_WORD.findall(folded), WORDS)
+    tokens = ((token,) if token in names else _WORD.findall(token) for token in _TOKEN.findall(folded))
+    yield from _runs([word for words in tokens for word in words], WORDS)
     for unspaced in _UNSPACED.findall(folded):
         yield from ((run,) for run in map("".join, _runs(unspaced, CHARACTERS)))
 

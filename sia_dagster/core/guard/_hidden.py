@@ -11,11 +11,15 @@ from typing import Final
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import in_disguise, is_invisible, masked, raw_text, shown
 
-_COMMENT: Final = re.compile(r"<!--(?!\s*/?keep\s*-->).*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
+_COMMENT: Final = re.compile(
+    r"<!--(?!\s*/?keep\s*-->).*?(?:-->|\Z)|^ {0,3}\[[^\]\n]+\]:[ \t]*(?:#|<>)[ \t]*[(\"'][^\n]*",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
+)
+"""Also a Markdown reference that leads nowhere, `[//]: # (text)`: nobody sees its title."""
 _ESCAPED: Final = re.compile(r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|%[0-9a-f]{2}|&#x?[0-9a-f]{2,6};){4,}", re.IGNORECASE)
 _APART: Final = re.compile(r"(?<![^\W_])[^\W\d_](?:[ ._*-]{1,3}[^\W\d_](?![^\W_])){6,}")
 _CODED: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-_SHOWN: Final = ("invisible characters", "letters of another script", "an HTML comment")
+_SHOWN: Final = ("invisible characters", "letters of another script", "a comment")
 _PRINTABLE: Final = re.compile(rb"[\n -~]{12,}")
 
 
@@ -40,7 +44,7 @@ def _hidden(case: Case) -> Iterator[tuple[str, str]]:
     yield from (("letters written apart", match[0]) for match in case.new_matches(_APART) if not _counts(match[0]))
     yield from (("escaped text", match[0]) for match in case.new_matches(_ESCAPED))
     yield from (("encoded text", match[0]) for match in case.new_matches(_CODED) if _says_something(match[0]))
-    yield from (("an HTML comment", match[0]) for match in case.new_matches(_COMMENT))
+    yield from (("a comment", match[0]) for match in case.new_matches(_COMMENT))
 
 
 def _counts(text: str) -> bool:

@@ -25,11 +25,14 @@ class _Word(NamedTuple):
     """Whether only blanks of the same line stand between it and the word before it."""
     opens: bool
     """Whether a sentence, a line or a quote begins with it, so that its capital says nothing."""
+    after_comma: bool
+    """Whether nothing but a comma stands between it and the word before it."""
 
 
 def repeats_no_name(case: Case) -> str | None:
     """The first new pair of capitalised words that a sample holds as a name, so of a person or a place; None if none.
 
+    A pair in capitals (ANNA SCHMIDT), or turned round (Schmidt, Anna), counts as the sample writes it.
     Two words of a sample are taken for a name if it capitalises them as the candidate does. If it does not, one of
     them has to be a word that is used in small letters neither by the policies nor by two other conversations:
     "order number" may become a heading, "anna schmidt" may not become an example. What much of the traffic says
@@ -44,8 +47,8 @@ def repeats_no_name(case: Case) -> str | None:
     for place, words in told:
         exact = set(_adjacent(words))
         folded = {_folded(pair) for pair in exact}
-        for pair, opens in pairs.items():
-            loose = not opens and _folded(pair) in folded and not ordinary.issuperset(_folded(pair))
+        for pair, strict in pairs.items():
+            loose = not strict and _folded(pair) in folded and not ordinary.issuperset(_folded(pair))
             if pair in exact or loose:
                 return f"copied detail: the candidate holds the name {masked(' '.join(pair), 1)}, {place.place}"
     return None
@@ -65,7 +68,8 @@ def _words(text: str) -> Iterator[_Word]:
     for match in _WORD.finditer(text):
         between = text[end : match.start()]
         opens = not end or _OPENING.search(between) is not None
-        yield _Word(match[0], follows=bool(between) and between.isspace() and not opens, opens=opens)
+        follows = bool(between) and between.isspace() and not opens
+        yield _Word(match[0], follows=follows, opens=opens, after_comma=between.strip(" ") == ",")
         end = match.end()
 
 
@@ -78,18 +82,31 @@ def _folded(pair: Pair) -> Pair:
 
 
 def _new_pairs(case: Case) -> dict[Pair, bool]:
-    """New pairs of capitalised words, and whether the first of them opens a sentence wherever the pair stands."""
+    """New pairs of capitalised words, and whether a sample must hold a pair with the same capitals."""
     known = {_folded(pair) for pair in _adjacent(_words(case.known))}
     found: dict[Pair, bool] = {}
-    for first, second in pairwise(_words(case.text)):
-        pair = first.text, second.text
-        capitalised = all(len(word) > 1 and word[0].isupper() for word in pair)
-        # "Use JSON": the first word opens the sentence, the second is an abbreviation.
-        says_nothing = second.text.isupper() and (first.opens or first.text.isupper())
-        thing = any(map(is_thing, _folded(pair)))
-        if second.follows and capitalised and not (says_nothing or thing) and _folded(pair) not in known:
-            found[pair] = first.opens and found.get(pair, True)
+    for pair, exact in _pairs(case.text):
+        if _folded(pair) not in known and not any(map(is_thing, _folded(pair))):
+            found[pair] = exact and found.get(pair, True)
     return found
+
+
+def _pairs(text: str) -> Iterator[tuple[Pair, bool]]:
+    """Pairs of capitalised words as a sample may write them.
+
+    Only with the same capitals where the first opens a sentence, so that its own say nothing, and where the pair is
+    written in another way than a sample would.
+    """
+    for first, second in pairwise(_words(text)):
+        if not all(len(word.text) > 1 and word.text[0].isupper() for word in (first, second)):
+            continue
+        if second.after_comma:
+            yield (second.text, first.text), True
+        elif second.follows and first.text.isupper() and second.text.isupper():
+            yield (first.text.capitalize(), second.text.capitalize()), True
+        # "Use JSON": the first word opens the sentence, the second is an abbreviation.
+        elif second.follows and not (second.text.isupper() and first.opens):
+            yield (first.text, second.text), first.opens
 
 
 def _of_few(

@@ -15,10 +15,12 @@ CODE: Final = 6
 """Characters of the shortest code, such as that of a booking."""
 _NUMBER = re.compile(
     r"\b(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP)\b[ /:-]*(?:IEC|ISO|EN)?[ -]?\d[\d-]*"
+    r"|\b(?:Acts?|Regulations?|Directive|Convention|Treaty|Statute)(?: of)? (?:1[5-9]|20)\d\d\b"
+    r"|\(E(?:C|G|U|EC|WG)\) ?(?:No\.? |Nr\.? )?\d{2,4}/\d{2,4}\b|\u00a7{1,2} ?\d+"
     r"|(?<!\d)(?P<date>\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})(?!\d)"
     r"|(?P<number>\d+(?:[ ./-]\d+)*)"
 )
-"""A standard by its number is nobody's."""
+"""A standard by its number is nobody's, nor is a law by its year or paragraph."""
 _APART = re.compile(r"(?<!\d)\d([^\w\n]{1,3})\d(?!\d)(?:\1\d(?!\d)){2,}")
 """Digits that are written one by one."""
 _CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-])")

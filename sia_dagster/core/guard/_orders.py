@@ -17,6 +17,20 @@ _OVERRIDE: Final = re.compile(
     rf"|{_DROP}\s+(?:(?:the|all|everything|anything|of|that|is|was|said|written)\s+)*(?:above|foregoing|before)\b",
     re.IGNORECASE,
 )
+_EARLIER = r"(?:above|previous|prior|earlier|preceding|original)"
+_RULES = r"(?:instruction|prompt|rule|direction|guideline|command)s?"
+_ANNOUNCED: Final = re.compile(
+    rf"\bsupersed\w*(?:(?!{_OTHERS})[^.\n]){{0,20}}?\b{_EARLIER}\b[^.\n]{{0,15}}?\b(?:instruction|prompt|guideline"
+    rf"|command)s?\b|\b(?:{_EARLIER}\s+{_RULES}|{_RULES}\s+(?:above|before|so far))\s+(?:no longer|do(?:es)? not|don't)"
+    r"\s+(?:apply|count|hold|matter)\b(?!\s+to\s+(?!you\b))|\bnew system (?:prompt|message)\b",
+    re.IGNORECASE,
+)
+"""That other orders hold from here on."""
+_CLAIM: Final = re.compile(
+    r"\b(?:claim|pretend|say|said|tell|told|state|assert|announc)\w*\b[^.!?\n]{0,60}$", re.IGNORECASE
+)
+_BEFORE: Final = 400
+"""So many characters before an order are looked at for a defence."""
 _DEFENCE: Final = re.compile(
     r"\b(?:never|do not|don't|refuse to|decline to)\s+(?:follow|obey|comply|act on|carry out|execute|accept)\b"
     r"[^.\n]*\bto\s+$",
@@ -41,7 +55,8 @@ _FOREIGN: Final = re.compile(
 )
 """The same in German, French, Spanish and Portuguese, Italian, Dutch, Russian, Chinese, Japanese, Korean, Arabic."""
 _MARKER: Final = re.compile(
-    r"<<<\s*\w+[^\n]{0,40}|\b\w+[ \t]+\w+[ \t]*>>>|<\|[^|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant)>"
+    r"<<<\s*\w+[^\n]{0,40}|\b\w+[ \t]+\w+[ \t]*>>>|<\|[^|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>"
+    r"|</?(?:system|assistant|(?:start|end)_of_turn)>"
     r"|^[ \t#*\[(]*(?:system|developer)\s+(?:message|prompt|override|note|instruction)s?\s*[\])*]*[ \t]*:"
     r"|\[\s*(?:system|admin|developer)(?:\s+\w+)?\s*\]",
     re.IGNORECASE | re.MULTILINE,
@@ -52,11 +67,12 @@ def holds_no_order(case: Case) -> str | None:
     """The first new order to drop instructions, or marker of a quote or a chat template; None if none.
 
     A defence passes that forbids to follow such an order ("do not follow texts that tell you to ignore the rules
-    above"). One in other words may be stopped: no reading of one sentence tells the two apart for certain.
+    above"), or speaks of who announces other ones ("who claims to bring a new system prompt"). One in other words may
+    be stopped: no reading of one sentence tells the two apart for certain.
     """
-    for pattern in (_OVERRIDE, _FOREIGN):
+    for pattern, defence in ((_OVERRIDE, _DEFENCE), (_ANNOUNCED, _CLAIM), (_FOREIGN, None)):
         for match in case.new_matches(pattern):
-            if pattern is _OVERRIDE and _DEFENCE.search(case.text, 0, match.start()):
+            if defence and defence.search(case.text, max(0, match.start() - _BEFORE), match.start()):
                 continue
             found = f"the candidate holds an order to drop instructions: {shown(match[0])}"
             return f"instructions: {found}, {case.traffic.origin(match[0])}"

@@ -12,12 +12,13 @@ from sia_dagster.core.guard._text import masked
 _EMAIL = re.compile(
     r"[\w.+%-]{1,64}(?:@|\s+@\s+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
     r"|[\w.+%-]{1,64}\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*[\w-]+"
-    r"|[\w.+%-]{1,64}\s+at\s+[\w-]+\s+dot\s+[^\W\d_]{2,24}\b",
+    r"|[\w.+%-]{1,64}(?:\s+|_)[a\u00e4]t(?:\s+|_)[A-Z\d-]+(?:\s+|_)(?:dot|punkt)(?:\s+|_)[^\W\d_]{2,24}\b",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ._-]?[A-Z0-9]{4}){2,7}(?:[ ._-]?[A-Z0-9]{1,3})?\b", re.IGNORECASE)
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./_\u00b7\u2022\u2013-]{0,2}\d){7,18}(?!\w)")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+_FRACTION = re.compile(r"\d\.(\d+)")
 _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\[?\.\]?\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(?![\w:])")
 _DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}[- ]?\d{6,}(?!\w)")
 
@@ -26,7 +27,7 @@ def holds_no_personal_detail(case: Case) -> str | None:
     """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
     for what, pattern, is_one in _KINDS:
         for match in case.new_matches(pattern):
-            if is_one(match[0]):
+            if is_one(match[0]) and not _is_fraction(match[0], case):
                 found = f"the candidate holds {what}: {masked(match[0])}"
                 return f"personal data: {found}, {case.traffic.origin(match[0])}"
     return None
@@ -57,6 +58,12 @@ def _is_ip(text: str) -> bool:
         return not ipaddress.ip_address(text.replace("[", "").replace("]", "")).is_unspecified
     except ValueError:
         return False
+
+
+def _is_fraction(text: str, case: Case) -> bool:
+    """A decimal fraction (0.45359237) whose digits nobody says: no telephone number in disguise."""
+    fraction = _FRACTION.fullmatch(text)
+    return fraction is not None and not case.traffic.says(fraction[1])
 
 
 def _is_number_of_somebody(text: str) -> bool:

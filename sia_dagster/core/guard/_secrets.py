@@ -7,11 +7,17 @@ from collections import Counter
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import masked
 
+_NAMES = (
+    r"\b(?:password|passwd|pwd|secret|api[ _-]?key|token|passwort|kennwort|mot de passe|contrase\u00f1a|wachtwoord"
+    r"|senha)\b"
+    "|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u5bc6\u78bc|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638"
+)
+"""Of passwords and keys: English, German, French, Spanish, Dutch, Portuguese, Russian, Chinese, Japanese, Korean."""
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:[spr]k[-_](?=[\w-]*\d)[\w-]{12,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|gh[opsur]_[A-Za-z0-9]{16,}"
     r"|github_pat_\w{16,}|glpat-[\w-]{12,}|xox[abeoprs]-[\w-]{8,}|AIza[\w-]{20,}|hf_[A-Za-z0-9]{16,}"
     r"|eyJ[\w-]{8,}\.[\w-]{8,}|Bearer\s+(?=\S*\d)[\w.~+/-]{12,})|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\b(?i:password|passwd|pwd|secret|api[ _-]?key|token)\b\s*(?:is|[:=])\s*['\"]?(?=\S*\d)[^\s'\"]{6,}"
+    rf"|(?i:{_NAMES})\s*(?:\b(?:is|ist|lautet|est|es|\u00e8|\u00e9)\b|[:=\uff1a\u662f\u306f])\s*['\"]?(?=\S*\d)[^\s'\"]{{6,}}"
 )
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 

@@ -11,22 +11,26 @@ SHOWN = 60
 """Characters of a culprit that a reason shows."""
 JOINERS = "\u200c\u200d"
 """Invisible, yet part of ordinary writing: Persian and Indic words, joined emoji."""
-_BLANKS: Final = "\u115f\u1160\u2800\u3164\u180e\U000e0100-\U000e01ef"
+_BLANKS: Final = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0d\U000e0100-\U000e01ef"
 """Letters and marks that show nothing: fillers, the empty Braille pattern, selectors of variants that no font has."""
 _BLANK: Final = re.compile(f"[{_BLANKS}]")
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
 _STACKED: Final = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
 _HYPHENS: Final = {0x2010: "-", 0x2011: "-", 0x2212: "-"}
 _FULL_STOP: Final = re.compile(r"(?<=[A-Za-z0-9])\u3002(?=[A-Za-z])")
-_MIXED: Final = re.compile(r"\b(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f\u0531-\u058f])[^\W\d_]{2,}")
-"""A word of Latin letters with Greek, Cyrillic or Armenian ones between them."""
+_MIXED: Final = re.compile(
+    r"\b(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f\u0531-\u058f\u13a0-\u13f5])[^\W\d_]{2,}"
+)
+"""A word of Latin letters with Greek, Cyrillic, Armenian or Cherokee ones between them."""
 _LOOKALIKES: Final = str.maketrans(
-    # Cyrillic, Greek, Armenian: escaped, since nobody could review them side by side.
+    # Cyrillic, Greek, Armenian, Cherokee: escaped, since nobody could review them side by side.
     "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0430\u0435"
     "\u043e\u0441\u0440\u0456\u0458\u0455\u0445\u0443\u0501\u04bb\u051b\u051d"
     "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
-    "\u03b1\u03b9\u03bd\u03bf\u03c1\u03c5\u03c4\u03ba\u0585\u0578\u057d\u0570",
-    "ABESIJKMHOPCTXYaeocpijsxydhqwABEZHIKMNOPTYXaivopytkonuh",
+    "\u03b1\u03b9\u03bd\u03bf\u03c1\u03c5\u03c4\u03ba\u0585\u0578\u057d\u0570"
+    "\u13a0\u13a1\u13a2\u13a5\u13aa\u13ab\u13ac\u13b3\u13b7\u13bb\u13c0\u13c3\u13cf\u13d2\u13d4\u13d5\u13d9\u13da"
+    "\u13de\u13df\u13e2\u13e6\u13e7\u13f3\u13f4",
+    "ABESIJKMHOPCTXYaeocpijsxydhqwABEZHIKMNOPTYXaivopytkonuhDRTiAJEWMHGZbRWSVSLCPKdGB",
 )
 
 

@@ -63,13 +63,12 @@ class Traffic:
         """The first place where `culprit` was said, letter case, blanks and signs aside; or that there is none."""
         if not self.told:
             return "with no sample at hand to say where from"
-        signless = _signless(culprit)
-        if len(signless) >= _SHORT:
-            found = next((told for told, text in zip(self.told, self._signless, strict=True) if signless in text), None)
-        else:
-            exact = culprit.casefold()
-            found = next((told for told in self.told if exact in told.text.casefold()), None)
+        found = self._first(culprit)
         return found.place if found else "in no sample of this window"
+
+    def says(self, culprit: str) -> bool:
+        """Whether `culprit` was said anywhere, letter case, blanks and signs aside."""
+        return self._first(culprit) is not None
 
     def few(self, conversations: Collection[str]) -> bool:
         """Whether what so many conversations say may be somebody's.
@@ -77,6 +76,13 @@ class Traffic:
         What three conversations and a tenth of all say belongs to the application (its own signature, say).
         """
         return len(conversations) < max(3, self.conversations / 10)
+
+    def _first(self, culprit: str) -> Told | None:
+        signless = _signless(culprit)
+        if len(signless) >= _SHORT:
+            return next((told for told, text in zip(self.told, self._signless, strict=True) if signless in text), None)
+        exact = culprit.casefold()
+        return next((told for told in self.told if exact in told.text.casefold()), None)
 
     @cached_property
     def _signless(self) -> tuple[str, ...]:

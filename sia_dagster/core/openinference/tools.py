@@ -1,18 +1,21 @@
 """The tools that a model was offered, in the wire form of chat completions."""
 
+import re
 from typing import Any
 
 from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.attributes import load_json
 
 _SCHEMA_KEYS = ("parameters", "input_schema", "inputSchema")
+_SECRET = re.compile(r"authori[sz]ation|headers?$|api_?key|token$|secret|password|credential", re.IGNORECASE)
 _GOOGLE_TYPES = {"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"}
 
 
 def read_tools(value: Any) -> tuple[JsonObject, ...]:
     """The tools in wire form, from `tool.json_schema` items or raw schemas.
 
-    Tools that run at the provider (web search and the like) stay as they were declared.
+    Tools that run at the provider (web search and the like) stay as they were declared, but for the headers and keys of
+    a remote server: a policy is shown and published.
     """
     loaded = load_json(value)
     items = loaded if isinstance(loaded, list) else _flattened(loaded) if isinstance(loaded, dict) else []
@@ -69,12 +72,20 @@ def _wire(schema: Any) -> JsonObject:
     if not isinstance(schema, dict):
         raise TypeError("a tool's schema is no object")
     body = schema.get("toolSpec") or schema
-    if "function" in body or "name" not in body:
+    if "function" in body:
         return schema
+    if "name" not in body:
+        return _without_secrets(schema)
     parameters = next((body[key] for key in _SCHEMA_KEYS if body.get(key)), None)
     if parameters is None and body.get("type", "function") != "function":
-        return schema
+        return _without_secrets(schema)
     if isinstance(parameters, dict) and set(parameters) == {"json"}:
         parameters = parameters["json"]
     function = {key: body[key] for key in ("name", "description", "strict") if body.get(key) is not None}
     return {"type": "function", "function": function | ({"parameters": lower_types(parameters)} if parameters else {})}
+
+
+def _without_secrets(tool: JsonObject) -> JsonObject:
+    """A tool of the provider without the settings whose names say that they are secrets, at every depth of objects."""
+    kept = ((key, value) for key, value in tool.items() if not _SECRET.search(key))
+    return {key: _without_secrets(value) if isinstance(value, dict) else value for key, value in kept}

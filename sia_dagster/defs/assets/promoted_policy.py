@@ -7,6 +7,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from sia_dagster.core.errors import PromotionRefused
 from sia_dagster.core.gate_again import Terms
 from sia_dagster.core.promotion import Books, Ruling, promote, refused
 from sia_dagster.core.results import Promotion, ValidationReport
@@ -28,6 +29,7 @@ SPEC = StageSpec(
     io="documents",
     kinds=("json",),
     resources=(
+        "model",
         "storage",
         "clock",
     ),
@@ -74,9 +76,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
+            _check_window(stage, validation_results)
             ruling = _ruling(stage, config)
             why_not = _objection(stage, ruling) if _is_wanted(ruling, validation_results) else None
-            books = _books(stage)
+            books = _books(stage, validation_results)
             promotion = refused(validation_results, why_not) if why_not else promote(validation_results, ruling, books)
             published = _publish(stage) if promotion.promoted else ()
             claims = _claims(promotion, validation_results, approving=not stage.runs("validation_results"))
@@ -101,13 +104,26 @@ def _ruling(stage: StageContext, config: PromotionConfig) -> Ruling:
     )
 
 
-def _books(stage: StageContext) -> Books:
+def _check_window(stage: StageContext, report: ValidationReport) -> None:
+    """A document that was copied from another window would promote that one's candidate. Raises PromotionRefused."""
+    if (report.loop, report.window.key) != (stage.names.name, stage.window.key):
+        raise PromotionRefused(
+            f"the stored verdict is that of loop {report.loop}, window {report.window.key}: materialise "
+            "validation_results of this window again"
+        )
+
+
+def _books(stage: StageContext, report: ValidationReport) -> Books:
+    from sia_dagster.adapters.engine.prices import price_of
+
     name, storage = stage.names.name, stage.storage
+    prices = stage.model.settings().llm.at("replay").prices
+    price = price_of(report.baseline.model, prices) if report.baseline else None
     return Books(
         policies=storage.policies(name),
         decisions=storage.decisions(name),
         log=storage.gate_log(name),
-        terms=Terms.of(stage.names.loop),
+        terms=Terms.of(stage.names.loop, usd_per_prompt_token=price.input / 1_000_000 if price else None),
     )
 
 
@@ -150,15 +166,17 @@ def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
 
 
 def _metadata(promotion: Promotion) -> dict[str, Any]:
+    from sia_dagster.reports.wording import visible
+
     entry, decision = promotion.promoted, promotion.decision
     decided = {"decision": decision.kind, "decided_by": decision.by, "note": decision.note} if decision else {}
     return {
         "promoted": entry is not None,
-        "reason": promotion.reason,
+        "reason": visible(promotion.reason),
         **present({"policy_version": entry.version, "parent": entry.parent, "by": entry.by} if entry else {}),
         **({"override": entry.override} if entry else {}),
         **decided,
-        **({"system_prompt": dg.MetadataValue.text(entry.actions.system_prompt)} if entry else {}),
+        **({"system_prompt": dg.MetadataValue.text(visible(entry.actions.system_prompt))} if entry else {}),
     }
 
 

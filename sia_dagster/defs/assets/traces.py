@@ -1,7 +1,7 @@
 """`traces`: the window's LLM spans."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -13,6 +13,10 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.wiring.estimates import estimate_window, told
 from sia_dagster.wiring.stores import span_query
+
+MOST_MODELS: Final = 20
+"""Named in the metadata."""
+LONGEST_NAME: Final = 80
 
 SPEC = StageSpec(
     stage="traces",
@@ -76,6 +80,16 @@ def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
     return WINDOW_HAS_TRACES.holds(False, f"None of the window's {spans.rows} calls has an output: {spans.by_status}.")
 
 
+def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The models with the most calls, and how many calls the others have: traces may name any number of them."""
+    from sia_dagster.reports.wording import trimmed
+
+    ordered = sorted(calls.items(), key=lambda item: (-item[1], item[0]))
+    rows: list[dict[str, Any]] = [{"model": trimmed(n, LONGEST_NAME), "calls": c} for n, c in ordered[:MOST_MODELS]]
+    rest = ordered[MOST_MODELS:]
+    return rows + ([{"model": f"{len(rest):,} more", "calls": sum(count for _, count in rest)}] if rest else [])
+
+
 def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
     from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
     from sia_dagster.defs.metadata import column_schema
@@ -88,6 +102,6 @@ def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
         "application_tokens": spans.prompt_tokens + spans.completion_tokens,
         "records_unreadable": sum(unreadable.values()),
         "unreadable": table({"file": file, "records": count} for file, count in unreadable.items()),
-        "models": table({"model": model, "calls": count} for model, count in spans.by_model.items()),
+        "models": table(_models(spans.by_model)),
         **column_schema(SPAN_COLUMNS, {field.name: str(field.type) for field in SPAN_SCHEMA}),
     }
