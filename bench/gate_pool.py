@@ -5,14 +5,13 @@ from scipy.special import ndtri
 
 from bench.calibration import Array
 from bench.gate_cells import LEVELS, RULES, Scenario, Yes, tested
+from sia_dagster.core.pooling import HEAVIEST
 
 GAP, SHIFT, RATE = 0.20, 0.06, 0.7
 """Kinds of traffic: what the candidate gains in one and loses in the other differ by `GAP`; the share of the first
 was higher by `SHIFT` for every window back."""
 USABLE = 3
 """A window's mix is counted over all its samples, about so many times the holdout's."""
-CAP = 3.0
-"""Post-stratification multiplies no weight by more, or by less than its inverse."""
 
 
 def pooled(n: int, windows_back: int, effect: float = 0.0) -> Scenario:
@@ -54,5 +53,5 @@ def post_stratified(first: Yes, own_share: Array) -> Array:
     own = own_share[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         factors = np.where(first, own / pool, (1 - own) / (1 - pool))
-    capped = np.clip(factors, 1 / CAP, CAP)
+    capped = np.clip(factors, 1 / HEAVIEST, HEAVIEST)
     return np.asarray(capped / capped.mean(axis=1, keepdims=True))

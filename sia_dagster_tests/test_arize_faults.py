@@ -193,6 +193,7 @@ def test_only_what_may_pass_is_tried_again() -> None:
         for kind in ("key", "space", "project", "request", "network", "tls", "silent", "broken", "disk")
     }
     assert [kind for kind, again in kinds.items() if again] == ["network", "silent", "broken"]
+    assert [kind for kind in kinds if not Fault(kind=kind).unanswered] == ["project", "request"]
 
 
 def test_a_reason_is_one_line_without_the_wires_own_noise() -> None:

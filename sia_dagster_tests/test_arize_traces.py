@@ -20,7 +20,7 @@ from sia_dagster.adapters.arize.columns import export_columns
 from sia_dagster.adapters.arize.traces import ArizeTraces, _hour_before, _hour_from
 from sia_dagster.adapters.local_columns import SpanExpressions
 from sia_dagster.adapters.local_traces import LocalTraces
-from sia_dagster.core.errors import TraceError
+from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA
@@ -304,7 +304,7 @@ def test_a_stream_that_keeps_breaking_gives_no_row_at_all(store: ArizeFlight) ->
     store.fail("get", flight.FlightInternalError("stream reset"), after=9, times=99)
     waited, wait = waits()
     batches = ArizeTraces(store.connection(max_attempts=3), wait=wait).spans(QUERY)
-    with pytest.raises(TraceError, match=r"broke off \(stream reset\).*\[3 attempts\]"):
+    with pytest.raises(TracesUnavailable, match=r"broke off \(stream reset\).*\[3 attempts\]"):
         next(batches)
     assert len(waited) == 2
 
@@ -396,8 +396,9 @@ def test_what_the_package_says_goes_to_our_log_alone(
     store.add_rows([span("a", START)])
     with caplog.at_level(logging.DEBUG, logger="sia_dagster"):
         rows(ArizeTraces(store.connection()))
-        with pytest.raises(TraceError):
+        with pytest.raises(TraceError) as refused:
             rows(ArizeTraces(store.connection(project="unknown")))
+    assert not isinstance(refused.value, TracesUnavailable), "a project that is not there is an answer"
     assert capfd.readouterr() == ("", "")
     ours = [record for record in caplog.records if record.name.startswith("sia_dagster.")]
     assert {record.levelno for record in ours} == {logging.DEBUG}

@@ -24,6 +24,7 @@ from sia_dagster.core.comparison import (
     sign_flip_p,
 )
 from sia_dagster.core.intervals import resamples_for, times_added
+from sia_dagster.core.looks import look_levels
 from sia_dagster.core.models import EvalConstant, EvalMetrics
 from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
 from sia_dagster.core.verdict import decide
@@ -292,6 +293,17 @@ def test_a_window_that_could_have_shown_no_gain_within_the_range_says_so() -> No
     found = compared(singles([(0.0, 1.0), (1.0, 0.0)] * 3))
     assert found.p_value is not None
     assert found.minimum_detectable_effect is None
+    assert found.is_too_small
+
+
+def test_more_than_can_be_gained_is_told_from_what_can() -> None:
+    few, many = (compared(singles([(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0)] * n)) for n in (3, 20))
+    assert (few.high, few.most_gain, many.most_gain) == (1.0, 0.4, 0.4)
+    assert few.minimum_detectable_effect is not None
+    assert few.minimum_detectable_effect > 0.4
+    assert [few.is_too_small, many.is_too_small] == [True, False]
+    rest = compared(singles([(1.0, 1.0)] * 8), role="guardrail")
+    assert not rest.is_too_small, "nothing is to be gained by a guardrail"
 
 
 def test_ties_do_not_make_a_window_look_sharp() -> None:
@@ -386,6 +398,17 @@ def test_a_strict_level_is_tested_with_finer_flips() -> None:
     assert sign_flip_p(gains, "a", resamples_for(0.0095)) == pytest.approx(1 / 10_000)
     strict = compare(singles([(0.0, 1.0)] * 60), CONSTANT, role="primary", rule=RULE.model_copy(update={"alpha": 3e-4}))
     assert strict.p_value == pytest.approx(1 / 100_000)
+
+
+def test_the_first_look_of_a_daily_loop_can_accept() -> None:
+    """Its level is six in a million: a p of a hundred thousand flips could never be below it."""
+    level = look_levels(0.5 / 365.25, 2)[0]
+    assert level < 1 / 100_000
+    rule = ComparisonRule(alpha=level)
+    clear = compare(singles([(0.0, 1.0)] * 50), CONSTANT, role="primary", rule=rule)
+    assert clear.p_value is not None
+    assert clear.p_value <= level
+    assert decide([clear], rule, conversations=50, candidate_changed=True).verdict == "accept"
 
 
 def test_importing_the_module_loads_no_numerics() -> None:

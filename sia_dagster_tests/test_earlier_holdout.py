@@ -15,18 +15,19 @@ from sia_dagster.adapters.span_table import SampledSpans, place, stage_spans
 from sia_dagster.core.baseline import build_baseline
 from sia_dagster.core.config import LLMConfig, LoopConfig
 from sia_dagster.core.earlier_holdout import holdout_of_earlier
-from sia_dagster.core.errors import TraceError
+from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.models import Actions, EvalMetrics, Message, Sample, StateActions, TimeWindow
 from sia_dagster.core.openinference.samples import MappedSpans, samples_from_rows
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports import SpanQuery, TraceSource
-from sia_dagster.core.results import PolicyVersion
+from sia_dagster.core.results import PolicyVersion, ValidationReport
 from sia_dagster.core.splits import split_of
 from sia_dagster.wiring.evidence import Earlier, held_out, stored_in
 from sia_dagster.wiring.ports import ChatSettings
 from sia_dagster.wiring.stages import LoopSession
 from sia_dagster.wiring.stores import span_query
+from sia_dagster_tests.loops import WEEKS, desk, failure
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 WEEK = timedelta(weeks=1)
@@ -129,12 +130,14 @@ def window_of(sample: Sample) -> str:
 class Watched:
     """A real source that remembers what it was asked, and does not find what is older than it keeps."""
 
-    def __init__(self, source: TraceSource, *, keeps_from: datetime = START) -> None:
-        self.source, self.keeps_from = source, keeps_from
+    def __init__(self, source: TraceSource, *, keeps_from: datetime = START, silent_on: str = "") -> None:
+        self.source, self.keeps_from, self.silent_on = source, keeps_from, silent_on
         self.asked: list[SpanQuery] = []
 
     def spans(self, query: SpanQuery) -> Iterator[pa.RecordBatch]:
         self.asked.append(query)
+        if query.window.key == self.silent_on:
+            raise TracesUnavailable("no route to host")
         if query.window.start < self.keeps_from:
             raise TraceError("spans are kept for 14 days")
         yield from self.source.spans(query)
@@ -185,6 +188,45 @@ def test_what_cannot_be_read_any_more_is_named_and_no_failure(tmp_path: Path) ->
     assert newest.used > 0
     assert [(window.conversations, window.used) for window in gone] == [(0, 0), (0, 0)]
     assert {window.reason for window in gone} == {"it cannot be read any more: spans are kept for 14 days"}
+
+
+def test_a_source_that_does_not_answer_is_a_failure_since_the_evidence_would_stand_for_good(tmp_path: Path) -> None:
+    folder = write(tmp_path / "traces")
+    silent = Watched(LocalTraces(folder), silent_on=BEFORE[1].key)
+    with pytest.raises(TracesUnavailable, match=rf"no route to host\. The holdout of window {BEFORE[1].key} was to be"):
+        filled(folder, source=silent, max_conversations=500)
+    assert filled(folder, source=silent, max_conversations=30).windows, "what is not needed is not asked for"
+
+
+def test_stored_traces_whose_storage_does_not_answer_are_a_failure(tmp_path: Path) -> None:
+    (tmp_path / f"{NOW.key}.parquet").mkdir()
+    with pytest.raises(TracesUnavailable, match=rf"{NOW.key}\.parquet cannot be read now .*; check `storage`"):
+        stored_in(tmp_path)(NOW.key)
+
+
+def test_what_was_stored_when_windows_were_cut_otherwise_is_not_read(tmp_path: Path) -> None:
+    """A month under the key of its first week: read as that week, it would tell of weeks to come."""
+    later = NOW.model_copy(update={"key": "2026-10-26", "start": NOW.end, "end": NOW.end + WEEK})
+    folder, assets = write(tmp_path / "traces", windows=(*WINDOWS, later)), tmp_path / "assets"
+    month = BEFORE[2].model_copy(update={"end": later.end})
+    place(stage_spans(LocalTraces(folder).spans(span_query(loop(folder), month))), assets / f"{month.key}.parquet")
+    assert filled(folder, stored=stored_in(assets), max_conversations=500) == filled(folder, max_conversations=500)
+
+
+def test_a_candidate_whose_own_window_is_gone_is_asked_of_none_before_it(tmp_path: Path) -> None:
+    folder, found_in = write(tmp_path / "traces"), BEFORE[1].key
+
+    def stored(key: str) -> SampledSpans | None:
+        if key == found_in:
+            raise TraceError("damaged")
+        return None
+
+    newest, own, oldest = filled(folder, stored=stored, learned_in=found_in, max_conversations=500).pooled
+    assert newest.used > 0
+    assert (own.reason, own.used) == ("it cannot be read any more: damaged", 0)
+    assert oldest.used == 0
+    assert oldest.reason.startswith("what the candidate was learned from cannot be read any more")
+    assert filled(folder, stored=stored, max_conversations=500).pooled[-1].used > 0
 
 
 def test_a_carried_candidate_is_never_asked_what_it_was_learned_from(tmp_path: Path) -> None:
@@ -326,3 +368,26 @@ def test_too_little_left_is_the_reason_that_is_told(tmp_path: Path) -> None:
 def test_without_a_policy_nothing_is_read_as_its_own() -> None:
     found = holdout_of_earlier(filled_calls(BEFORE[0], GREETING), greeting_state(actions=None))
     assert (found.samples, found.reason) == ((), "no policy is in force")
+
+
+def test_a_storage_that_does_not_answer_stops_the_stage_before_it_asks_a_model(tmp_path: Path) -> None:
+    first, second = (week.key for week in WEEKS[:2])
+    with desk(tmp_path) as (found, server):
+        found.write(0)
+        found.write(1)
+        assert found.run(first, "traces").success
+        up_to = ("traces", "eval_results", "judge_watch", "baseline_state_actions", "updated_policy")
+        assert found.run(second, *up_to).success
+        stored = found.file("traces", first)
+        content = stored.read_bytes()
+        stored.unlink()
+        stored.mkdir()
+        server.requests.clear()
+        stage, said = failure(found.run(second, "validation_results"))
+        assert stage == "validation_results"
+        assert f"The holdout of window {first} was to be pooled" in said
+        assert not server.requests
+        stored.rmdir()
+        stored.write_bytes(content)
+        assert found.run(second, "validation_results").success
+        assert found.document("validation_results", ValidationReport, second).pooled[0].used > 0

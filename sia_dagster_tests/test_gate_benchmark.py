@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bench.calibration import Simulation, by_conversation, collapse, graded, one_sample, passes
@@ -15,11 +16,16 @@ from bench.gate_pool import kinds, pooled, post_stratified
 from bench.gate_scenarios import five_candidates, guardrail, one_test, slices, three_evaluators
 from bench.gate_skew import collapsing, same_low, skewed
 from bench.gate_years import told, year_of, year_plans
+from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.evidence import HeldOut
 from sia_dagster.core.intervals import plus_two, sign_flip_p
+from sia_dagster.core.looks import plan_looks
 from sia_dagster.core.models import Message, Sample
 from sia_dagster.core.pooling import pool
+from sia_dagster.core.trial import ValidationRules, analyse
 from sia_dagster_tests.evaluation_samples import sample
+from sia_dagster_tests.search_world import CORRECTNESS
+from sia_dagster_tests.test_trial import row, trial
 
 WINDOWS = 500
 LETTERS = "abcdefghij"
@@ -161,6 +167,30 @@ def test_a_look_at_half_stops_where_it_is_clear_or_hopeless() -> None:
     hopeless = two_looks(flat, np.ones((2, 60)), ALPHA, generator())
     assert hopeless.futile.all()
     assert not hopeless.undecided.any()
+
+
+@pytest.mark.parametrize("size", [30, 60])
+@pytest.mark.parametrize("effect", [-0.2, 0.0, 0.15, 0.3])
+def test_looks_end_as_those_of_the_product(size: int, effect: float) -> None:
+    differences, weights = by_conversation(passes(0.6)(generator(), (6, size), effect))
+    found = two_looks(differences, weights, ALPHA, generator())
+    ended = [ended_in_the_product(window) for window in differences]
+    names = ("accept", "futile", "undecided")
+    told_here = zip(found.accepted, found.futile, found.undecided, found.calls, strict=True)
+    assert [(*(word in names and word == said for said in names), share) for word, share in ended] == list(told_here)
+
+
+def ended_in_the_product(differences: npt.NDArray[Any]) -> tuple[str, float]:
+    """How the last look that the product takes ends, and the share of the conversations that were asked by then."""
+    tried, rules = trial(len(differences)), ValidationRules(rule=ComparisonRule(alpha=ALPHA))
+    looks = plan_looks(tried.conversations, 2)
+    changes = [(max(0.0, -difference), max(0.0, difference)) for difference in differences]
+    for look, asked in enumerate(looks):
+        rows = [row(held, *change) for held, change in zip(tried.evidence.samples, changes, strict=True)]
+        ended = analyse(tried, rows[: len(asked)], [CORRECTNESS], rules=rules, look=look).taken.outcome
+        if ended != "go_on":
+            break
+    return ended, len(asked) / len(differences)
 
 
 def test_two_looks_cost_less_and_lose_little() -> None:

@@ -12,6 +12,7 @@ from sia_dagster.adapters.gate_files import GateFiles
 from sia_dagster.core.budget import window_alpha
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.evidence import HeldOut, Look
+from sia_dagster.core.missing_scores import TOO_LATE
 from sia_dagster.core.models import Actions, StateActions, TimeWindow
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.second_look import is_second_look
@@ -19,7 +20,7 @@ from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
 from sia_dagster.wiring.gate import Gate, gated_validation
 from sia_dagster.wiring.stages import LoopSession, Outcome
 from sia_dagster_tests.loops import NAME, WEEKS, Desk, desk
-from sia_dagster_tests.servers import ScriptedServer
+from sia_dagster_tests.servers import ScriptedServer, refusal
 from sia_dagster_tests.test_stages import session
 
 WEEK = timedelta(weeks=1)
@@ -155,6 +156,28 @@ def test_answers_that_were_drawn_again_are_no_verdict(court: Court) -> None:
     assert report.budget == first.budget
 
 
+def test_what_had_failed_when_the_holdout_was_looked_at_is_not_looked_at_later(court: Court) -> None:
+    """An endpoint's bad minute is no reason to decide a second time, nor to take back what was decided."""
+    answer, failing = court.server.answer, court.state.of("holdout")[0]
+    asked = failing.messages[-1].content or ""
+
+    def unwell(body: Any, n: int) -> Any:
+        ours = body["model"] != "simulated-judge" and body["messages"][-1]["content"] == asked
+        return refusal(400, "not now") if ours else answer(body, n)
+
+    court.server.answer = unwell
+    first = court.report()
+    court.server.answer = answer
+    again = court.report()
+    assert first.primary is not None
+    assert first.primary.unscored > 0
+    assert not is_second_look(again)
+    assert (again.verdict, again.comparisons, again.looks) == (first.verdict, first.comparisons, first.looks)
+    late = [arm for row in again.rows if row.span_id == failing.span_id for arm in (row.baseline, row.candidate)]
+    assert all(arm.output and arm.score("correctness") is None for arm in late)
+    assert {said.error for arm in late for said in arm.evals} == {TOO_LATE}
+
+
 def test_where_the_budget_is_spent_nothing_is_replayed(court: Court) -> None:
     for ago in range(1, 5):
         court.log.record_look(past_look(court, ago, alpha=0.125))
@@ -227,3 +250,36 @@ def test_a_damaged_look_stops_the_window_before_it_pays(court: Court) -> None:
     with pytest.raises(GateLogError, match="restore it from a backup"):
         court.report()
     assert not court.server.requests
+
+
+@pytest.mark.parametrize("later", [timedelta(), 50 * WEEK])
+def test_windows_that_are_cut_otherwise_have_no_second_look_at_the_same_calls(court: Court, later: timedelta) -> None:
+    """A week that begins three days earlier, decided before this one was: then most of this one's calls were its."""
+    shifted = past_look(court, 0, alpha=0.01)
+    start = WEEKS[0].start - timedelta(days=3)
+    window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + WEEK)
+    court.log.record_look(shifted.model_copy(update={"window": window, "at": window.end + later}))
+    outcome = court.outcome()
+    assert not court.server.requests
+    assert (court.read, outcome.spend) == (0, {})
+    assert is_second_look(outcome.value)
+    assert (
+        f"as part of window {window.key}, when `start`, `window` or `timezone` were others" in outcome.value.reasons[0]
+    )
+    assert court.log.look(WEEKS[0].key) is None
+
+
+def test_a_window_that_shares_less_than_half_is_decided(court: Court) -> None:
+    start = WEEKS[0].start - timedelta(days=4)
+    window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + WEEK)
+    court.log.record_look(past_look(court, 1, alpha=0.01).model_copy(update={"window": window}))
+    assert not is_second_look(court.report())
+    assert court.log.look(WEEKS[0].key) is not None
+
+
+def test_days_that_were_decided_one_by_one_are_no_week_to_decide(court: Court) -> None:
+    for day in range(4):
+        start = WEEKS[0].start + timedelta(days=day + 1)
+        window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(days=1))
+        court.log.record_look(past_look(court, 0, alpha=0.001).model_copy(update={"window": window}))
+    assert is_second_look(court.report())

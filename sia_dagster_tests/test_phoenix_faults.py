@@ -12,7 +12,7 @@ from sia_dagster.adapters.phoenix.annotations import PhoenixAnnotations
 from sia_dagster.adapters.phoenix.client import PhoenixConnection, open_server
 from sia_dagster.adapters.phoenix.prompts import PhoenixPrompts
 from sia_dagster.adapters.phoenix.traces import PhoenixTraces
-from sia_dagster.core.errors import ConfigError, PublishError, TraceError, WriteBackError
+from sia_dagster.core.errors import ConfigError, PublishError, TraceError, TracesUnavailable, WriteBackError
 from sia_dagster.core.models import TimeWindow
 from sia_dagster.core.ports import SpanQuery
 from sia_dagster.core.write_back import SpanEvaluation
@@ -77,7 +77,7 @@ def test_of_a_window_that_cannot_be_read_whole_nothing_is_given(
     waits: list[float] = []
     with PhoenixProxy(two_calls.base_url, [Fault(path=path, status=500, after=after)]) as proxy:
         source = PhoenixTraces(two_calls.connection(base_url=proxy.base_url), wait=waits.append)
-        with pytest.raises(TraceError, match=r"status 500 after 4 attempts\): a fault on demand"):
+        with pytest.raises(TracesUnavailable, match=r"status 500 after 4 attempts\): a fault on demand"):
             next(source.spans(QUERY))
     assert len(waits) == 3
 
@@ -86,9 +86,11 @@ def test_of_a_window_that_cannot_be_read_whole_nothing_is_given(
 def test_a_refused_key_is_not_tried_again_and_never_shown(two_calls: PhoenixProject, status: int) -> None:
     waits: list[float] = []
     with PhoenixProxy(two_calls.base_url, [Fault(status=status)]) as proxy:
-        with pytest.raises(TraceError, match=rf"asks for a key \(status {status}\).*PHOENIX_API_KEY.*under traces"):
+        with pytest.raises(
+            TracesUnavailable, match=rf"asks for a key \(status {status}\).*PHOENIX_API_KEY.*under traces"
+        ):
             count_spans(two_calls, proxy, waits)
-        with pytest.raises(TraceError, match="does not accept the key") as refused:
+        with pytest.raises(TracesUnavailable, match="does not accept the key") as refused:
             count_spans(two_calls, proxy, waits, api_key=KEY)
     assert waits == []
     assert proxy.keys == [None, "Bearer px-secret"]
@@ -100,7 +102,9 @@ def test_no_network_says_where_it_looked_and_how_often(two_calls: PhoenixProject
     with PhoenixProxy(two_calls.base_url) as proxy:
         address = proxy.base_url
     source = PhoenixTraces(two_calls.connection(base_url=address, max_attempts=3), wait=waits.append)
-    with pytest.raises(TraceError, match=rf"{address} gave no answer in 3 attempts \(ConnectError.*traces.base_url"):
+    with pytest.raises(
+        TracesUnavailable, match=rf"{address} gave no answer in 3 attempts \(ConnectError.*traces.base_url"
+    ):
         list(source.spans(QUERY))
     assert len(waits) == 2
 
@@ -108,7 +112,7 @@ def test_no_network_says_where_it_looked_and_how_often(two_calls: PhoenixProject
 def test_tls_to_a_server_without_it_is_said(two_calls: PhoenixProject) -> None:
     address = two_calls.base_url.replace("http://", "https://")
     source = PhoenixTraces(two_calls.connection(base_url=address, max_attempts=1), wait=no_wait)
-    with pytest.raises(TraceError, match=r"gave no answer in 1 attempts \(ConnectError: \[SSL"):
+    with pytest.raises(TracesUnavailable, match=r"gave no answer in 1 attempts \(ConnectError: \[SSL"):
         list(source.spans(QUERY))
 
 
@@ -123,7 +127,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout(two_calls: PhoenixProject
 def test_a_web_page_is_no_phoenix(two_calls: PhoenixProject) -> None:
     waits: list[float] = []
     said = r"what answers at http.* is no Phoenix server.*check traces.base_url"
-    with PhoenixProxy(two_calls.base_url, [Fault(page=True)]) as proxy, pytest.raises(TraceError, match=said):
+    with PhoenixProxy(two_calls.base_url, [Fault(page=True)]) as proxy, pytest.raises(TracesUnavailable, match=said):
         count_spans(two_calls, proxy, waits)
     assert waits == []
 
@@ -133,7 +137,7 @@ def test_a_page_that_stands_for_spans_is_no_empty_window(two_calls: PhoenixProje
     with PhoenixProxy(two_calls.base_url, [Fault(path="/v1/spans", page=True, times=1)]) as proxy:
         assert count_spans(two_calls, proxy, waits) == 2
         proxy.faults.append(Fault(path="/v1/spans", page=True))
-        with pytest.raises(TraceError, match="the reply lacks"):
+        with pytest.raises(TracesUnavailable, match="the reply lacks"):
             count_spans(two_calls, proxy, waits)
 
 
@@ -146,6 +150,7 @@ def test_what_the_server_says_stands_on_one_line(two_calls: PhoenixProject, deta
     ):
         count_spans(two_calls, proxy, waits)
     assert "\n" not in str(refused.value)
+    assert not isinstance(refused.value, TracesUnavailable), "what is refused is answered"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.evidence import Carried, Look
+from sia_dagster.core.missing_scores import TOO_LATE, missing_scores, without_late_scores
 from sia_dagster.core.models import Actions, EvalMetrics, TimeWindow
 from sia_dagster.core.results import (
     ArmOutcome,
@@ -233,3 +234,34 @@ def test_only_what_could_have_been_accepted_was_tested() -> None:
     assert was_tested(report(comparisons=(unscored,)), loop(max_unscored_share=0.9))
     drifted = (JudgeWatch(evaluator="correctness", fingerprint="f", drifted=True),)
     assert not was_tested(report(watch=drifted), loop())
+
+
+def test_what_was_missing_stays_missing_and_all_else_stays() -> None:
+    known = report(rows=3)
+    failed = row(1, None)
+    was = known.model_copy(update={"rows": (known.rows[0], failed, known.rows[2])})
+    missing = look(was).unscored
+    assert [(each.span_id, each.repeat, each.arm, each.evaluator) for each in missing] == [
+        ("s1", 0, "candidate", "correctness")
+    ]
+    now = without_late_scores(known.rows, missing)
+    assert (now[0], now[2]) == (known.rows[0], known.rows[2])
+    assert now[1].baseline == known.rows[1].baseline
+    assert [said.error for said in now[1].candidate.evals] == [TOO_LATE]
+    assert result_of(was.model_copy(update={"rows": now})) == result_of(was)
+    again = failed.model_copy(
+        update={"candidate": ArmOutcome(evals=(EvalMetrics(name="correctness", error="not now"),), output="x")}
+    )
+    ((said,),) = [each.candidate.evals for each in without_late_scores([again], missing)]
+    assert said.error == "not now", "what fails again says so itself"
+
+
+def test_an_answer_that_failed_has_no_score_of_any_evaluator() -> None:
+    gone = row(0).model_copy(update={"candidate": ArmOutcome(error="refused")})
+    missing = missing_scores([gone], ["correctness", "is_brief"])
+    assert [(each.arm, each.evaluator) for each in missing] == [
+        ("baseline", "is_brief"),
+        ("candidate", "correctness"),
+        ("candidate", "is_brief"),
+    ]
+    assert without_late_scores([gone], missing) == (gone,)

@@ -87,6 +87,14 @@ def test_a_stage_cut_short_by_its_budget_says_what_is_missing(tmp_path: Path) ->
     assert 0 < caught.value.spent <= 2000
 
 
+def test_a_budget_that_pays_for_no_call_at_all_counts_no_rows(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, _):
+        chosen = samples(found)
+        with pytest.raises(BudgetReached) as caught:
+            asyncio.run(evaluate_window(session(found, budget_tokens=1), chosen))
+    assert str(caught.value).endswith("without paying for anything twice.")
+
+
 def test_a_refused_key_stops_the_stage_and_what_was_answered_is_kept(tmp_path: Path) -> None:
     def expires(body: dict[str, Any], n: int) -> Reply:
         return Reply(body=simulated(body)) if n < 20 else refusal(401, "Expired.", code="invalid_api_key")

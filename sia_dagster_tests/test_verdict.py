@@ -92,6 +92,29 @@ def test_an_open_comparison_says_how_many_conversations_it_would_take() -> None:
     assert "it would take about 1,240 held-out conversations to decide" in decision.reasons[0]
 
 
+def test_a_window_that_sees_less_than_can_be_gained_says_so() -> None:
+    fields: dict[str, Any] = {"p_value": 0.2, "ci_low": -0.05, "alpha": 0.0095, "high": 1.0, "baseline_mean": 0.7}
+    small = decided(comparison(**fields, minimum_detectable_effect=0.34))
+    assert (
+        "this window is too small to see a gain: it shows a gain of 0.34 in four of five times, and no more than 0.30 "
+        "can be gained; it would take about 65 held-out conversations to decide"
+    ) in small.reasons[0]
+    assert "smallest gain this window could have seen is 0.12" in decided(comparison(**fields)).reasons[0]
+    never = decided(comparison(**fields, minimum_detectable_effect=None))
+    assert "it shows even its whole range less often than four of five times" in never.reasons[0]
+    older = decided(comparison(**fields | {"high": None}, minimum_detectable_effect=None))
+    assert "four of five times, and that is all there is" in older.reasons[0]
+
+
+def test_more_than_can_be_gained_is_said_to_be_asked_for() -> None:
+    near_top: dict[str, Any] = {"p_value": 0.2, "ci_low": -0.05, "high": 1.0, "baseline_mean": 0.99}
+    decision = decided(comparison(**near_top))
+    assert "no more than 0.01 can be gained, and 0.02 is asked for (`validation.min_effect`)" in decision.reasons[0]
+    ties = decided(comparison(**near_top | {"difference": 0.0, "p_value": 1.0}))
+    assert "0.02 is asked for" in ties.reasons[0]
+    assert "is asked for" not in decided(comparison(**near_top | {"baseline_mean": 0.98})).reasons[0]
+
+
 def test_what_no_number_of_conversations_decides_has_no_plan() -> None:
     decision = decided(comparison(p_value=0.2, ci_low=-0.05, conversations_needed=None, minimum_detectable_effect=None))
     assert decision.samples_needed is None

@@ -141,6 +141,7 @@ def compare(
         margin=None if role == "primary" else rule.margin(constant.name),
         fallen=_fallen(rows, constant.name) if role == "safety" else (),
         scale=constant.high - constant.low if constant.high > constant.low else 1.0,
+        high=constant.high if constant.high > constant.low else None,
     )
     if len(pairs) < 2:
         means = {"baseline_mean": pairs[0].baseline, "candidate_mean": pairs[0].candidate} if pairs else {}

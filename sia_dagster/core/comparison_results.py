@@ -43,6 +43,20 @@ class EvaluatorComparison(Value):
     """Of a safety evaluator: the span ids of the samples that it scored lower under the candidate."""
     scale: float = 1.0
     """The evaluator's range: differences divided by it lie in -1..1, where the test is made."""
+    high: float | None = None
+    """The range's upper end: nothing scores better. None in reports that were stored before it was kept."""
+
+    @property
+    def most_gain(self) -> float | None:
+        """What could be gained at most, from the baseline's mean to the upper end; None where that is not known."""
+        return None if self.high is None or self.baseline_mean is None else self.high - self.baseline_mean
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether so few conversations would show even the largest possible gain with less than 80 % power."""
+        smallest, most = self.minimum_detectable_effect, self.most_gain
+        tested = self.role == "primary" and self.alpha is not None
+        return tested and (smallest is None or (most is not None and smallest > most))
 
 
 class SliceComparison(Value):

@@ -71,7 +71,7 @@ def primary_gains(evidence: Evidence) -> Iterator[Finding]:
     if is_all_ties(c):
         yield Finding(
             kind="undecided",
-            sentence=f"{c.evaluator} was the same under both policies in all {c.n} conversations{plan(c)}",
+            sentence=f"{c.evaluator} was the same under both policies in all {c.n} conversations{plan(c, wanted)}",
             needed=more_than_seen(c),
         )
     elif c.ci_high < 0:
@@ -81,7 +81,7 @@ def primary_gains(evidence: Evidence) -> Iterator[Finding]:
     elif c.p_value <= evidence.rule.alpha and c.ci_low > 0 and c.difference >= wanted:
         yield Finding(kind="holds", sentence=told(c))
     else:
-        sentence = f"{told(c)}: not shown to be a gain{plan(c)}"
+        sentence = f"{told(c)}: not shown to be a gain{plan(c, wanted)}"
         yield Finding(kind="undecided", sentence=sentence, needed=more_than_seen(c))
 
 

@@ -4,6 +4,7 @@
 SiaError
 ├── ConfigError            sia.yaml: names the key, the line and the mend
 ├── TraceError             the trace source cannot be read
+│   ├── TracesUnavailable  it gave no answer now, which says nothing of the spans: asked again it may
 │   ├── TraceFileError     one file is no Parquet/JSON, or misses a column
 │   └── SpanError          one span cannot be mapped (a value of that row, never of the window)
 ├── WriteBackError         evaluations could not go back to the trace store; what was taken is in its report
@@ -44,6 +45,10 @@ class ConfigError(SiaError):
 
 class TraceError(SiaError):
     """The trace source cannot be read."""
+
+
+class TracesUnavailable(TraceError):
+    """The trace source did not answer, or not us: what it holds is not known, and asked again it may say it."""
 
 
 class TraceFileError(TraceError):

@@ -102,6 +102,18 @@ class TrafficCost(Value):
     candidate_usd: float | None = None
 
 
+Arm = Literal["baseline", "candidate"]
+
+
+class MissingScore(Value):
+    """A replayed answer that an evaluator gave no score, or that failed itself."""
+
+    span_id: str
+    repeat: int
+    arm: Arm
+    evaluator: str
+
+
 class Look(Value):
     """The verdict that a window's holdout was used for: the ledger of the error budget. One a window, for ever."""
 
@@ -122,6 +134,8 @@ class Look(Value):
     difference: float | None = None
     p_value: float | None = None
     conversations: int = 0
+    unscored: tuple[MissingScore, ...] = ()
+    """What was missing: it stays so when the window is run again, since what comes later was not looked at."""
     carries_on: bool = False
     """Whether the next window tries the candidate again."""
     carried: Carried | None = None

@@ -70,11 +70,26 @@ def told(c: EvaluatorComparison) -> str:
     )
 
 
-def plan(c: EvaluatorComparison) -> str:
-    """What this window could have seen and how many conversations it would take, as far as they are known."""
-    seen, needed = c.minimum_detectable_effect, more_than_seen(c)
-    could = f"; the smallest gain this window could have seen is {seen:.2f}" if seen is not None else ""
-    return could + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+def plan(c: EvaluatorComparison, wanted: float = 0.0) -> str:
+    """What this window could have seen and how many conversations it would take, as far as they are known.
+
+    `wanted` is the gain that is asked for, in the evaluator's units: more than can be gained is never shown.
+    """
+    needed, most = more_than_seen(c), c.most_gain
+    asked = ""
+    if most is not None and wanted > most:
+        asked = f"; no more than {most:.2f} can be gained, and {wanted:.2f} is asked for (`validation.min_effect`)"
+    return asked + _seen(c) + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+
+
+def _seen(c: EvaluatorComparison) -> str:
+    seen, most = c.minimum_detectable_effect, c.most_gain
+    if c.is_too_small:
+        room = f"and no more than {most:.2f} can be gained" if most is not None else "and that is all there is"
+        least = "even its whole range" if seen is None else f"a gain of {seen:.2f}"
+        often = "less often than" if seen is None else "in"
+        return f"; this window is too small to see a gain: it shows {least} {often} four of five times, {room}"
+    return f"; the smallest gain this window could have seen is {seen:.2f}" if seen is not None else ""
 
 
 def more_than_seen(c: EvaluatorComparison) -> int | None:

@@ -27,10 +27,13 @@ INTRA_CLASS = 0.25
 """How alike samples of one conversation are taken to be when conversations of different length are weighted."""
 RESAMPLES = 9999
 FINE_RESAMPLES = 99_999
+FINEST_RESAMPLES = 999_999
 PLAIN_LEVEL = 0.05
 """At which the plus-two interval adds its three conversations once."""
 FINE_LEVEL = 0.005
 """Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop asks for p <= 0.0003."""
+FINEST_LEVEL = 0.00005
+"""Below this one of FINE_RESAMPLES is: a first look of a daily loop asks for p <= 0.000006."""
 
 
 class PlusTwo(NamedTuple):
@@ -83,8 +86,8 @@ def times_added(alpha: float) -> float:
 def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> float:
     """One-sided p of "the mean of the weighted differences is above 0": exact up to 13 conversations.
 
-    Beyond (16 with FINE_RESAMPLES), `resamples` sign flips drawn from a generator seeded by a hash of `seed`. All
-    ties give 1.
+    Beyond (16 with FINE_RESAMPLES, 19 with FINEST_RESAMPLES), `resamples` sign flips drawn from a generator seeded by a
+    hash of `seed`. All ties give 1.
     """
     import numpy as np
     from scipy.stats import permutation_test
@@ -104,8 +107,10 @@ def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> flo
 
 
 def resamples_for(level: float) -> int:
-    """How many sign flips tell whether p is at most `level`."""
-    return RESAMPLES if level >= FINE_LEVEL else FINE_RESAMPLES
+    """How many sign flips tell whether p is at most `level`, as far down as a millionth."""
+    if level >= FINE_LEVEL:
+        return RESAMPLES
+    return FINE_RESAMPLES if level >= FINEST_LEVEL else FINEST_RESAMPLES
 
 
 def planning_spread(differences: "Array", weights: "Array", plus_two_variance: float) -> float:

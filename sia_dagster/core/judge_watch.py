@@ -121,7 +121,7 @@ async def watch_judges(
     for judge, plan in zip(judges, plans, strict=True):
         said = _Said(*(tuple(islice(answers, len(part))) for part in plan))
         changed = tuple(_changed(judge.memory, said.again))
-        found.append(Watched(_found(judge, plan, said, samples, rules), _frozen(plan, said), changed))
+        found.append(Watched(_found(judge, plan, said, samples, rules), _frozen(plan, said, rules), changed))
     return tuple(found)
 
 
@@ -238,11 +238,12 @@ def _unseen(scored: int, again: Sequence[EvalMetrics], rules: WatchRules) -> str
     )
 
 
-def _frozen(plan: _Plan, said: _Said) -> tuple[AnchorScore, ...]:
-    """The outputs that were scored twice; none where they are too few to show anything."""
+def _frozen(plan: _Plan, said: _Said, rules: WatchRules) -> tuple[AnchorScore, ...]:
+    """The outputs that were scored twice; none where that failed too often: what is frozen stays as few for good."""
     scores = tuple(
         AnchorScore(sample=ask.sample, first=first, second=second)
         for ask, first, second in zip(plan.first, said.first, said.second, strict=True)
         if first.score is not None and second.score is not None
     )
-    return scores if len(scores) >= MIN_CONVERSATIONS else ()
+    enough = max(MIN_CONVERSATIONS, (1 - rules.max_unscored_share) * len(plan.first))
+    return scores if len(scores) >= enough else ()

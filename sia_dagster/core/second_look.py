@@ -4,12 +4,13 @@ A verdict at level alpha errs with that probability once. Trying again on the sa
 candidate, another judge or answers drawn anew until they please, errs far more often; so the first look stands.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.evidence import Look
-from sia_dagster.core.models import fingerprint
+from sia_dagster.core.missing_scores import missing_scores
+from sia_dagster.core.models import TimeWindow, fingerprint
 from sia_dagster.core.replay import comparison_rule
 from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport, ValidationRow
 from sia_dagster.core.verdict import decide
@@ -84,6 +85,7 @@ def look_of(
         difference=primary.difference if primary else None,
         p_value=primary.p_value if primary else None,
         conversations=report.conversations,
+        unscored=missing_scores(report.rows, [comparison.evaluator for comparison in report.comparisons]),
         carries_on=report.carries_on,
         carried=report.carried,
     )
@@ -118,6 +120,29 @@ def other_evidence(look: Look, standing: Look) -> str:
     return f"{_looked(standing)}. This is {' and '.join(different)}; {_ONCE}"
 
 
+def covering_look(looks: Sequence[Look], window: TimeWindow) -> Look | None:
+    """The look of another window that shares most with this one, where all of them together take half of it or more.
+
+    Windows that were cut otherwise before (`start`, `window`, `timezone`) had the same conversations: under its new key
+    a window would be decided on them a second time. `looks` are all there are, whenever they were taken; windows cut
+    alike never share anything, so that the order in which they run changes nothing.
+    """
+    shared = {look.window.key: _shared(look.window, window) for look in looks if look.window.key != window.key}
+    if sum(shared.values(), timedelta()) < (window.end - window.start) / 2:
+        return None
+    return max(looks, key=lambda look: (shared.get(look.window.key, timedelta()), look.window.key))
+
+
+def cut_otherwise(look: Look) -> str:
+    """Why a window that was cut otherwise before is not decided, in words."""
+    cut = f"as part of window {look.window.key}, when `start`, `window` or `timezone` were others"
+    return f"{_looked(look)}, {cut}; {_ONCE}"
+
+
+def _shared(one: TimeWindow, other: TimeWindow) -> timedelta:
+    return max(timedelta(), min(one.end, other.end) - max(one.start, other.start))
+
+
 def is_second_look(report: ValidationReport) -> bool:
     """Whether the report is no verdict, since the window's holdout was used for another one."""
     return any(reason.startswith(SECOND_LOOK) for reason in report.reasons)
@@ -145,7 +170,8 @@ def _drawn_again(standing: Look) -> str:
 
 
 def _scores(row: ValidationRow) -> list[object]:
-    arms = [{each.name: each.score for each in arm.evals} for arm in (row.baseline, row.candidate)]
+    evals = (arm.evals for arm in (row.baseline, row.candidate))
+    arms = [{each.name: each.score for each in said if each.score is not None} for said in evals]
     return [row.span_id, row.repeat, *arms]
 
 

@@ -10,7 +10,7 @@ from sia_dagster.core.budget import window_alpha
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.config_gate import SliceDimension
-from sia_dagster.core.evidence import HeldOut, LookTaken
+from sia_dagster.core.evidence import HeldOut, LookTaken, MissingScore
 from sia_dagster.core.looks import FUTILE, adjusted_rules, conditional_power, look_levels, plan_looks
 from sia_dagster.core.models import Actions, EvalConstant, Sample, StateActions, TimeWindow, Value
 from sia_dagster.core.replay import ReplayPlan, compare_all, comparison_rule
@@ -75,6 +75,8 @@ class Trial(Value):
     held_out: HeldOut | None = None
     """None: the window's own holdout."""
     watch: tuple[JudgeWatch, ...] = ()
+    unscored: tuple[MissingScore, ...] = ()
+    """What was missing when this holdout was looked at before, with this evidence: it does not count now, either."""
 
     @property
     def changed(self) -> bool:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sia_dagster.core.evidence import NoiseEstimate
 from sia_dagster.core.looks import plan_looks
+from sia_dagster.core.missing_scores import without_late_scores
 from sia_dagster.core.models import Actions
 from sia_dagster.core.noise import first_conversations, judge_again, judges_of, noise_of, second_draw
 from sia_dagster.core.ports import Advance, ChatModel, Evaluator, Progress
@@ -66,7 +67,7 @@ async def _look(
         arms = await replay(fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress)
         old |= arms[0]
         new |= arms[1]
-        rows = pair(samples, old, new, plan.windows)
+        rows = without_late_scores(pair(samples, old, new, plan.windows), trial.unscored)
         analyses.append(analyse(trial, rows, constants, rules=rules, look=number))
     return tuple(analyses), old
 

@@ -11,6 +11,7 @@ from sia_dagster.core.ports import Advance, GateLog
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.watch_results import JudgeReport
 from sia_dagster.wiring.stages import LoopSession, Outcome, validate_window
+from sia_dagster.wiring.watching import WHENEVER
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ async def gated_validation(
         return Outcome(case.with_budget(untested.value), untested.spend, untested.rows)
     if objection := case.objection:
         return Outcome(objection.model_copy(update={"watch": judges}), {}, Advance(done=0, of=0, what="rows"))
-    outcome = await validate_window(session, state, update, held_out=gate.held_out(), watch=judges)
+    unscored = case.standing.unscored if case.standing else ()
+    outcome = await validate_window(session, state, update, held_out=gate.held_out(), watch=judges, unscored=unscored)
     return Outcome(case.booked(outcome.value), outcome.spend, outcome.rows)
 
 
@@ -58,29 +60,35 @@ class _Case:
     evaluators: dict[str, str]
     looks: tuple[Look, ...]
     standing: Look | None
+    covering: Look | None
+    """Of a window that was cut otherwise, and took this one's conversations; None where this has a look of its own."""
 
     @classmethod
     def of(cls, session: LoopSession, state: StateActions, update: PolicyUpdate, gate: Gate) -> "_Case":
         from sia_dagster.core.carrying import fingerprints_of
-        from sia_dagster.core.second_look import evidence_of
+        from sia_dagster.core.second_look import covering_look, evidence_of
 
         evaluators = fingerprints_of(state)
+        standing, known = gate.log.look(session.window.key), gate.log.looks(WHENEVER)
         return cls(
             session=session,
             gate=gate,
             update=update,
             evidence=evidence_of(session.loop, update, evaluators),
             evaluators=evaluators,
-            looks=tuple(gate.log.looks(session.window.end)),
-            standing=gate.log.look(session.window.key),
+            looks=tuple(look for look in known if look.at < session.window.end),
+            standing=standing,
+            covering=None if standing else covering_look(known, session.window),
         )
 
     @property
     def objection(self) -> ValidationReport | None:
         """The report of a window that may not be decided; None where it may."""
         from sia_dagster.core.budget import exhausted, spent_out
-        from sia_dagster.core.second_look import other_evidence
+        from sia_dagster.core.second_look import cut_otherwise, other_evidence
 
+        if self.covering is not None:
+            return self._undecided(cut_otherwise(self.covering), self._budget(None))
         if self.standing is None:
             budget = self._budget(None)
             told = spent_out(self._validation, self.session.window, self.looks) if exhausted(budget) else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sia_dagster.core.config import LoopConfig
 from sia_dagster.core.errors import BudgetReached
-from sia_dagster.core.evidence import HeldOut
+from sia_dagster.core.evidence import HeldOut, MissingScore
 from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, Spend, StateActions, TimeWindow
 from sia_dagster.core.ports import Advance, ChatModel, Evaluator, Progress
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
@@ -86,9 +86,9 @@ class _Count:
         )
 
     def missing(self, error: BudgetReached) -> BudgetReached:
-        """The error, with what was left undone."""
+        """The error, with what was left undone, as far as rows were counted: the first call may be one too many."""
         last = self.rows
-        sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}."
+        sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}." if last.of else str(error)
         return BudgetReached(sentence, spent=error.spent, budget=error.budget, unit=error.unit)
 
 
@@ -175,15 +175,17 @@ async def validate_window(
     *,
     held_out: HeldOut | None = None,
     watch: Sequence[JudgeWatch] = (),
+    unscored: Sequence[MissingScore] = (),
 ) -> Outcome[ValidationReport]:
     """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`.
 
-    Without `held_out` they are the window's own. A judge of `watch` that has drifted leaves nothing to be asked.
+    Without `held_out` they are the window's own. A judge of `watch` that has drifted leaves nothing to be asked. Scores
+    that are `unscored` do not count, though they may be had now.
     """
     from sia_dagster.core.trial import Trial, ValidationRules
     from sia_dagster.core.validation import validate
 
-    trial = Trial(state=state, update=update, held_out=held_out, watch=tuple(watch))
+    trial = Trial(state=state, update=update, held_out=held_out, watch=tuple(watch), unscored=tuple(unscored))
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
         _same_evaluators(state, evaluators)

@@ -9,6 +9,7 @@ from sia_dagster.core.models import Value
 FaultKind = Literal["key", "space", "project", "request", "network", "tls", "silent", "broken", "disk"]
 
 _TRANSIENT = {"network", "silent", "broken"}
+_OF_THE_SPANS = {"project", "request"}
 _TLS = re.compile(r"\bssl\b|\btls\b|certificate|handshake|no client transport", re.IGNORECASE)
 _PROJECT = re.compile(
     r"model does not exist|(project|model)\b.*(not found|does not exist|unknown|denied)", re.IGNORECASE
@@ -63,6 +64,11 @@ class Fault(Value):
     def transient(self) -> bool:
         """Whether another attempt may pass."""
         return self.kind in _TRANSIENT
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it says nothing of the spans that were asked for: the store was not reached, or not by this key."""
+        return self.kind not in _OF_THE_SPANS
 
 
 def fault_of(error: Exception, *, secret: str) -> Fault | None:

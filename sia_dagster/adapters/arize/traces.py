@@ -13,7 +13,7 @@ from sia_dagster.adapters.arize.columns import export_columns
 from sia_dagster.adapters.arize.faults import Fault, explain
 from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
 from sia_dagster.adapters.local_traces import LocalTraces
-from sia_dagster.core.errors import TraceError, TraceFileError
+from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
 from sia_dagster.core.ports import SpanQuery
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class ArizeTraces:
 
         The store filters by whole hours and `where`; then `start_time` by the exact window. The whole window is on
         the local disk before the first batch, so a stream that breaks is asked for again and never half read. A
-        window without spans gives no batch. Raises TraceError, with what to set.
+        window without spans gives no batch. Raises TraceError, with what to set; TracesUnavailable where the store
+        could not be asked.
         """
         with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
             file = self._exported(query, Path(folder))
@@ -86,7 +87,8 @@ class ArizeTraces:
             _LOG.debug("Arize refuses the columns or the filter (%s); asking for all columns", answer.reason)
             answer = export.run(None)
         if isinstance(answer, Fault):
-            raise TraceError(explain(answer, self._settings, query.where))
+            kind = TracesUnavailable if answer.unanswered else TraceError
+            raise kind(explain(answer, self._settings, query.where))
         return answer if answer.exists() and _rows(answer) else None
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr
 
 from sia_dagster.adapters.engine.attempts import Failure, course, delay_before_retry
-from sia_dagster.adapters.phoenix.faults import failure_of, sentence
+from sia_dagster.adapters.phoenix.faults import failure_of, sentence, unanswered
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.models import JsonObject, Value
 
@@ -41,7 +41,9 @@ class PhoenixServer:
     def __init__(self, client: "Client", http: "httpx.Client", connection: PhoenixConnection) -> None:
         self.client, self._http, self._connection = client, http, connection
         self.error: type[SiaError] = SiaError
-        """What a failed request is raised as."""
+        """What a refused request is raised as."""
+        self.unavailable: type[SiaError] = SiaError
+        """And one that the server did not answer, or not us."""
         self.wait: Wait = threading.Event().wait
         self.secrets: tuple[str, ...] = ()
         """What no message may hold."""
@@ -96,7 +98,7 @@ class PhoenixServer:
         told = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
         for secret in self.secrets:
             told = told.replace(secret, "***")
-        return self.error(told)
+        return (self.unavailable if unanswered(failure) else self.error)(told)
 
     def project_id(self) -> str:
         """The platform's id of the project: unlike its name it may stand in any path.
@@ -114,11 +116,15 @@ class PhoenixServer:
 
 @contextmanager
 def open_server(
-    connection: PhoenixConnection, *, error: type[SiaError], wait: Wait | None = None
+    connection: PhoenixConnection,
+    *,
+    error: type[SiaError],
+    unavailable: type[SiaError] | None = None,
+    wait: Wait | None = None,
 ) -> Iterator[PhoenixServer]:
-    """A session in which failed requests are raised as `error`; nothing is contacted yet.
+    """A session in which refused requests are raised as `error`, those without an answer as `unavailable` where given.
 
-    Raises ConfigError where the client is not installed or the address is none.
+    Nothing is contacted yet. Raises ConfigError where the client is not installed or the address is none.
     """
     try:
         from httpx import Client as HttpClient
@@ -142,7 +148,7 @@ def open_server(
         raise ConfigError(f"it may hold none but plain characters ({type(bad).__name__})", key=_ADDRESS) from bad
     with http:
         server = PhoenixServer(Client(http_client=http), http, connection)
-        server.error = error
+        server.error, server.unavailable = error, unavailable or error
         told = (value.removeprefix("Bearer ") for value in headers.values())
         server.secrets = tuple(value for value in told if len(value) >= _SHORTEST_SECRET)
         if wait is not None:

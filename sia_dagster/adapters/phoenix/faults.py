@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from sia_dagster.adapters.engine.attempts import Failure, retry_after
+from sia_dagster.adapters.engine.attempts import Failure, course, retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -32,6 +32,11 @@ def failure_of(error: Exception) -> Failure:
 
 
 _NOT_PHOENIX = "not_phoenix"
+
+
+def unanswered(failure: Failure) -> bool:
+    """Whether it says nothing of what was asked: no reply, a server at fault, a key that is not taken, a stranger."""
+    return course(failure) == "retry" or failure.status in (401, 403) or failure.code == _NOT_PHOENIX
 
 
 def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) -> str:

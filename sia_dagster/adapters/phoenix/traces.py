@@ -11,7 +11,7 @@ from sia_dagster.adapters.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.client import PhoenixConnection, PhoenixServer, Wait, open_server
 from sia_dagster.adapters.phoenix.said import read_annotations
 from sia_dagster.adapters.phoenix.span_pages import PAGE_ROWS, SpanPages
-from sia_dagster.core.errors import TraceError
+from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.attributes import EMPTY_TEXTS
 from sia_dagster.core.ports import SpanQuery
@@ -38,12 +38,14 @@ class PhoenixTraces:
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
         """As TraceSource says: `sampled` are those `LocalTraces` would choose of the same spans.
 
-        Raises TraceError: no such project, key refused, no answer, a condition that Phoenix cannot read. A name that
-        Phoenix does not know is an attribute to it, so that a misspelt condition finds nothing instead of failing.
+        Raises TraceError: no such project, a condition that Phoenix cannot read; TracesUnavailable: key refused, no
+        answer. A name that Phoenix does not know is an attribute to it, so that a misspelt condition finds nothing
+        instead of failing.
         """
         with tempfile.TemporaryDirectory(prefix="sia-phoenix-") as name:
             folder = Path(name)
-            with open_server(self._connection, error=TraceError, wait=self._wait) as server:
+            opened = open_server(self._connection, error=TraceError, unavailable=TracesUnavailable, wait=self._wait)
+            with opened as server:
                 calls = self._copy(server, query, folder)
             if calls:
                 yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}))
