@@ -25,6 +25,7 @@ CLAIMS = {
     "promise_is_kept": "next_window_results",
     "policy_keeps_its_variables": "updated_policy",
     "guard_stopped_nothing": "updated_policy",
+    "selection_is_scored": "updated_policy",
     "replays_are_scored": "validation_results",
     "no_slice_loses": "validation_results",
     "error_budget_is_left": "validation_results",
@@ -33,7 +34,7 @@ CLAIMS = {
     "approved_policy_is_in_force": "promoted_policy",
     "published_where_asked": "promoted_policy",
 }
-BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "replays_are_scored"}
+BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "selection_is_scored", "replays_are_scored"}
 
 
 @pytest.fixture(scope="module")

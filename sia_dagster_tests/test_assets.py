@@ -154,6 +154,7 @@ def test_every_column_is_described(run: Run, stage: str, columns: dict[str, str]
     [
         ("baseline_state_actions", "policy_in_force", "customers' messages"),
         ("updated_policy", "prompt_diff", "+"),
+        ("updated_policy", "prompt_diff", "model, parameters, examples and tools stay"),
         ("updated_policy", "edits", "Add"),
         ("updated_policy", "candidates_tried", "went on"),
         ("validation_results", "comparison", "correctness"),

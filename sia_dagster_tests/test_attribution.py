@@ -86,6 +86,20 @@ def test_what_some_spans_record_tells_the_others_apart() -> None:
     assert found.samples[8].template == DESK
 
 
+def test_text_written_behind_the_last_variable_by_hand_is_no_value_where_spans_record_what_was_filled_in() -> None:
+    short = "You answer the customers of a bicycle shop in five sentences at most. The customer is {customer}."
+    edited = short + "\nName the order in every answer. Never promise a refund."
+    base = Actions(system_prompt=short, variables=("customer",))
+    known = version(1, base.model_copy(update={"system_prompt": short + "\nBe warm."}), replaced=base)
+    values = [{"customer": customer(n)["customer"]} for n in range(12)]
+    said = [spoke(n, fill(edited, values[n]), template=edited, variables=values[n]) for n in range(8)]
+    silent = [spoke(n, fill(edited, values[n])) for n in range(8, 12)]
+    found = heard([*said, *silent], known)
+    assert told(found) == [("recorded", None, False, True, 12)]
+    assert [s.variables for s in found.samples] == values
+    assert told(heard(silent, known)) == [("registry", 0, False, True, 4)]
+
+
 def test_templates_that_nobody_recorded_are_recovered() -> None:
     found = heard(filled(range(60)))
     assert told(found) == [("recovered", None, True, True, 60)]

@@ -9,19 +9,7 @@ import pytest
 from sia_dagster.adapters.config_file import load_config
 from sia_dagster.cli.project import open_project, open_projects
 from sia_dagster.core.errors import ConfigError
-from sia_dagster_tests.cli_world import FIRST, Sia, caller, configure, enter, loop_entry
-
-NOWHERE = "http://127.0.0.1:9/v1"
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
+from sia_dagster_tests.cli_world import FIRST, NOWHERE, Sia, configure, loop_entry
 
 
 def test_help_names_every_command(sia: Sia) -> None:
@@ -135,6 +123,7 @@ def test_the_only_loop_needs_no_name_and_several_do(folder: Path) -> None:
         open_project(None)
 
 
+@pytest.mark.usefixtures("folder")
 def test_without_a_configuration_it_is_the_demos_loop() -> None:
     project = open_project(None)
     assert project.is_demo

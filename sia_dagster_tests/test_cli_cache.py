@@ -16,25 +16,14 @@ from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.models import ToolCall
 from sia_dagster.core.ports import ChatReply
 from sia_dagster.wiring.completions import completions_file, open_store
-from sia_dagster_tests.cli_world import Sia, caller, configure, enter, loop_entry
+from sia_dagster_tests.cli_world import NOWHERE, Sia, configure, loop_entry
 
-NOWHERE = "http://127.0.0.1:9/v1"
 OLD, NEW = LedgerScope(loop="desk", window="2026-06-01"), LedgerScope(loop="desk", window="2026-11-02")
 MAIL = LedgerScope(loop="mail", window="2026-06-01")
 CALL = ToolCall(id="1", name="look", arguments='{"at": "größer"}')
 
 Age = Callable[[LedgerScope, int], None]
 """Makes a window's answers so many days older."""
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -88,6 +77,14 @@ def test_what_is_stored_is_shown_with_what_it_cost(sia: Sia, age: Age) -> None:
     assert told["size"] > 1000
     assert told["oldest"] < told["newest"]
     assert "p@ss" not in seen.out + json.dumps(told)
+
+
+def test_the_table_is_readable_in_a_narrow_terminal(sia: Sia, age: Age, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = sia("cache", "show").out.splitlines()
+    assert max(map(len, lines[1:])) <= 80
+    assert any(line.split()[:2] == ["desk", "2026-06-01"] for line in lines)
+    assert {"judge", "replay", "gpt[bold]"} <= set(" ".join(lines).split())
 
 
 def test_one_loop_is_shown_alone(sia: Sia, age: Age) -> None:

@@ -11,7 +11,7 @@ from sia_dagster.cli.check_calls import SHOWN, Calls, calls_finding, look_at_cal
 from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.models import Actions, Sample
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.cli_world import FIRST, Sia, caller, configure, enter, loop_entry, registry
+from sia_dagster_tests.cli_world import FIRST, Sia, configure, enter, loop_entry, registry
 from sia_dagster_tests.cli_world import version as entry
 from sia_dagster_tests.spoken import DESK, DESK_LATER, TITLES, filled, spoke, version
 
@@ -110,11 +110,6 @@ def span(number: int, sample: Sample) -> dict[str, Any]:
 
 
 @pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project over a file of spans, whose `where` lets every call pass."""
     enter(tmp_path, monkeypatch)
@@ -137,6 +132,15 @@ def test_the_command_shows_the_table_and_what_to_write(sia: Sia, folder: Path) -
     assert "You answer the customers of a bicycle shop." in seen.out
     assert "another call" in seen.out
     assert "set traces.where: name = 'ChatCompletion'" in " ".join(seen.out.split())
+
+
+def test_the_table_is_readable_in_a_narrow_terminal(sia: Sia, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    write(folder, two_calls(name="Write a title"))
+    lines = sia("check", "--window", FIRST.key).out.splitlines()
+    assert any("ChatCompletion" in line and "model-a, in force (recovered" in line for line in lines)
+    assert any("You answer the customers of a" in line for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_it_suggests_leaves_this_loops_call_alone(sia: Sia, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +15,7 @@ from sia_dagster_tests.cli_world import (
     NEW,
     SECOND,
     Sia,
-    caller,
     configure,
-    enter,
     loop_entry,
     registry,
     version,
@@ -38,22 +35,6 @@ CHECKS = [
     "desk: calls",
     "desk: cost",
 ]
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def provider() -> Iterator[SimulatedProvider]:
-    with SimulatedProvider() as running:
-        yield running
 
 
 def checked(sia: Sia, *arguments: str) -> dict[str, tuple[str, str]]:

@@ -12,16 +12,10 @@ from sia_dagster.adapters.gate_files import GateFiles
 from sia_dagster.core.models import EvalMetrics
 from sia_dagster.core.watch_results import Anchors, AnchorScore, JudgeWatch, WatchRecord
 from sia_dagster.wiring.watching import WHENEVER
-from sia_dagster_tests.cli_world import FIRST, SECOND, Sia, caller, configure, enter, loop_entry
+from sia_dagster_tests.cli_world import FIRST, NOWHERE, SECOND, Sia, configure, enter, loop_entry
 from sia_dagster_tests.evaluation_samples import sample
 
-NOWHERE = "http://127.0.0.1:9/v1"
 SCORE = EvalMetrics(name="correctness", score=1.0, label="correct")
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +71,17 @@ def test_anchors_and_a_drift_are_shown(sia: Sia, log: GateFiles) -> None:
     (judge,) = listed(sia)
     assert (judge["last_window"], judge["last"]["drifted"]) == (SECOND.key, True)
     assert (judge["anchored_in"], judge["frozen_at"]) == (FIRST.key, FIRST.end.isoformat())
+
+
+def test_the_list_is_readable_in_a_narrow_terminal(sia: Sia, log: GateFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_ = fingerprint(sia)
+    freeze(log, print_)
+    record(log, print_, shift=0.25, disagreement=0.3, drifted=True, since=(SECOND.key,))
+    lines = sia("judge", "list").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = " ".join(lines).split()
+    assert {"correctness", "moved", "otherwise", SECOND.key, f"({SECOND.key}", f"{SECOND.key})", "+0.25"} <= set(words)
 
 
 def test_what_another_judge_of_this_name_said_is_not_shown(sia: Sia, log: GateFiles) -> None:

@@ -11,14 +11,7 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.core.models import Actions
 from sia_dagster.core.results import Verdict
 from sia_dagster_tests import verdicts
-from sia_dagster_tests.cli_world import FIRST, LAST, NEW, OLD, SECOND, Sia, caller, configure, enter, registry, version
-
-NOWHERE = "http://127.0.0.1:9/v1"
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
+from sia_dagster_tests.cli_world import FIRST, LAST, NEW, NOWHERE, OLD, SECOND, Sia, configure, enter, registry, version
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -16,24 +15,8 @@ from sia_dagster.adapters.policy_files import PolicyFiles
 from sia_dagster.cli.in_process import failure_of
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS
-from sia_dagster_tests.cli_world import FIRST, SECOND, Sia, caller, configure, enter, loop_entry, write_week
+from sia_dagster_tests.cli_world import FIRST, SECOND, Sia, configure, loop_entry, write_week
 from sia_dagster_tests.servers import ScriptedServer, refusal
-
-
-@pytest.fixture
-def sia(capsys: pytest.CaptureFixture[str]) -> Sia:
-    return caller(capsys)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def provider() -> Iterator[SimulatedProvider]:
-    with SimulatedProvider() as running:
-        yield running
 
 
 def test_a_window_runs_and_waits_for_a_person_who_approves(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:

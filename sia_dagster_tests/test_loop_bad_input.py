@@ -12,6 +12,7 @@ import pytest
 
 from sia_dagster.core.models import JsonObject, Message, Sample, StateActions
 from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
+from sia_dagster.defs.failures import failure_reasons
 from sia_dagster.defs.names import STAGES
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.spans import Call, llm_span, surrounding_spans, table
@@ -19,6 +20,7 @@ from sia_dagster_tests.loops import (
     CORRECTNESS,
     FIRST,
     IS_BRIEF,
+    NAME,
     SECOND,
     WEEKS,
     Desk,
@@ -323,6 +325,22 @@ def test_replays_that_fail_stop_the_window_before_a_promotion(tmp_path: Path) ->
     assert found.versions == ()
 
 
+def test_an_endpoint_that_dies_while_candidates_are_compared_stops_the_window_and_says_so(tmp_path: Path) -> None:
+    def down(body: Body, n: int) -> Reply | Body:
+        return simulated(body) if n < 5 else refusal(400, "This conversation is too odd.")
+
+    with desk(tmp_path, answering("simulated-application", down)) as (found, _):
+        found.write()
+        result = found.run()
+    assert not result.success
+    assert "validation_results" not in materialized(result)
+    claim = checks(result)["selection_is_scored"]
+    assert (claim.passed, claim.severity.value) == (False, "ERROR")
+    (told,) = failure_reasons(result.all_events)
+    assert told.startswith(f"loop {NAME}, window {FIRST}: the check selection_is_scored of updated_policy stopped")
+    assert "selection samples have no score under the policy in force (allowed: 20%)" in told
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -373,7 +391,7 @@ def test_a_window_whose_budget_is_reached_continues_when_it_is_raised(
     assert failed == stage
     assert f"of {cap:.6g} USD are spent" in told
     assert "raise llm.budget_usd and run the window again" in told
-    assert "Missing: " in told
+    assert ("Missing: " in told) == (stage != "updated_policy")  # It asks the updater before there are rows to count.
     assert paid < requests
     assert again.success
     assert len(server.requests) == requests

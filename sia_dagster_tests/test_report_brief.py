@@ -13,7 +13,7 @@ from sia_dagster.reports.brief import Part, brief, brief_markdown, edits_in_word
 from sia_dagster.reports.gate_figures import budget_plot, noise_plot
 from sia_dagster.reports.html import render_report
 from sia_dagster.reports.unshown import unshown
-from sia_dagster.reports.wording import confidence, dollars
+from sia_dagster.reports.wording import confidence, dollars, share
 from sia_dagster_tests import gate_cases as gate
 from sia_dagster_tests import report_cases as cases
 from sia_dagster_tests.test_reports import ATTACKS, Page
@@ -80,6 +80,28 @@ def test_a_decision_that_came_early_or_from_an_earlier_window_says_so() -> None:
     assert "58 held-out conversations, 23 of them from 2 earlier windows; 29 of them were enough to decide." in whom
     assert "The candidate is from window 2026-09-14; 2 windows before could not decide it." in whom
     assert "accepted; the rest was not asked" in text_of(report)
+
+
+def test_a_candidate_that_was_given_up_at_the_first_look_was_not_decided_on() -> None:
+    given_up = LookTaken(conversations=29, alpha=0.0003, p_value=0.7, outcome="futile")
+    whom = told(changed(looks=(given_up,), verdict="inconclusive"))["For whom"]
+    assert "58 held-out conversations, 23 of them from 2 earlier windows; 29 of them were enough to give it up." in whom
+
+
+def test_requests_to_another_model_are_no_answers_of_that_model() -> None:
+    parts = (
+        gate.part("model", "large", "holds", gate.compared(20, 0.1, 0.02, 0.2)),
+        gate.part("model", "small", "too_few", gate.compared(4, None)),
+    )
+    report = changed(slices=parts)
+    assert "Shown not to lose: requests to large (34 % of the conversations)." in told(report)["For whom"]
+    assert "requests to small (4 conversations)" in " ".join(unshown(gate.state(), report))
+
+
+def test_a_window_without_a_candidate_has_nothing_to_decide() -> None:
+    none = changed(candidate=None, verdict="inconclusive", samples_needed=1_017, comparisons=())
+    update = cases.update().model_copy(update={"changed": False})
+    assert told(none, update=update)["What to do"] == "The policy in force stays. Nothing to approve."
 
 
 def test_the_gain_is_what_is_promised_at_least() -> None:
@@ -164,6 +186,18 @@ def test_what_is_not_shown_is_named() -> None:
     ):
         assert sentence in hidden
     assert "correctness judges as before" not in hidden
+
+
+def test_models_that_no_replay_asked_are_named() -> None:
+    state, report = gate.state(), gate.report()
+    assert not any("both policies asked" in sentence for sentence in unshown(state, report))
+    half = len(state.samples) // 2
+    told = [s.model_copy(update={"model": "large"}) if n < half else s for n, s in enumerate(state.samples)]
+    (sentence,) = [s for s in unshown(state.model_copy(update={"samples": told}), report) if "large" in s]
+    assert sentence == (
+        f"How it does with large, which gave {share(half / len(told))} of the window's samples: both policies asked "
+        "simulated-application alone."
+    )
 
 
 def test_a_window_of_an_earlier_version_hides_nothing_that_it_did_not_look_at() -> None:

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.exam_results import EvaluatorExam, NextWindowResults
 from sia_dagster.core.models import TimeWindow
-from sia_dagster.reports.exams import MOST_LABELS, exam_markdown, gain_plot, gain_points
+from sia_dagster.reports.exams import MOST_LABELS, GainPoint, exam_markdown, gain_plot, gain_points
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 
@@ -86,6 +87,39 @@ def test_a_year_of_windows_names_no_more_than_fit() -> None:
     picture = gain_plot(gain_points([exam_of(week, cumulative_gain=week / 100) for week in range(52)]))
     assert len([word for word in words(picture) if word[2:3] == "-" and word[0] in "01"]) <= MOST_LABELS
     assert picture.count('class="estimate"') == 52
+
+
+def below(picture: str) -> list[str]:
+    """What stands below the picture, place by place, lines joined."""
+    found: dict[str, list[str]] = {}
+    for element in ElementTree.fromstring(picture).iter():
+        if element.tag.endswith("text") and element.get("text-anchor") == "middle":
+            found.setdefault(element.attrib["x"], []).append(element.text or "")
+    return [" ".join(lines) for lines in found.values()]
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "first", "last"),
+    [
+        (timedelta(hours=1), 10, "09-28 00:00", "09-28 09:00"),
+        (timedelta(hours=1), 40, "09-28 00:00", "09-29 12:00"),
+        (timedelta(days=1), 13, "09-28", "10-10"),
+        (timedelta(days=7), 13, "09-28", "12-21"),
+        (timedelta(days=7), 60, "09-28 2026", "10-18 2027"),
+        (timedelta(days=365), 4, "09-28 2026", "09-27 2029"),
+        (timedelta(days=365, hours=1), 3, "09-28 00:00 2026", "09-27 02:00 2028"),
+    ],
+)
+def test_windows_of_any_length_have_names_that_tell_them_apart(
+    step: timedelta, count: int, first: str, last: str
+) -> None:
+    form = "%Y-%m-%d-%H:%M" if step % timedelta(days=1) else "%Y-%m-%d"
+    starts = [START + step * n for n in range(count)]
+    points = [GainPoint(window=f"{start:{form}}", gain=0.1) for start in starts]
+    named = below(gain_plot(points))
+    assert (named[0], named[-1]) == (first, last)
+    assert len(set(named)) == len(named) <= MOST_LABELS
+    assert max(len(line) for name in named for line in name.split()) <= len("09-28"), "wider ones would overlap"
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.text(max_size=40))

@@ -136,6 +136,15 @@ def test_comparisons_stand_in_a_table_in_their_own_units() -> None:
     assert "Nothing was compared" in markdown.comparison_table(cases.empty()[2])
 
 
+def test_a_smallest_gain_that_cannot_be_gained_is_said_beside_it() -> None:
+    report = cases.report()
+    primary, *others = report.comparisons
+    small = primary.model_copy(update={"alpha": 0.05, "high": 1.0, "minimum_detectable_effect": 0.62})
+    shown_as, *rest = cells(markdown.comparison_table(report.model_copy(update={"comparisons": (small, *others)})))
+    assert shown_as[7] == "+0.62 (more than can be gained)"
+    assert not any("gained" in row[7] for row in rest)
+
+
 def test_samples_that_lost_come_first_in_the_table_of_the_worst() -> None:
     rows = cells(markdown.samples_table(cases.report().rows, "correctness", which="worst", limit=3))
     assert [row[1] for row in rows] == ["1.00 → 0.00", "1.00 → 0.00", "0.00 → 0.00"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sia_dagster.core.models import PolicyShare, StateActions
+from sia_dagster.core.models import Actions, PolicyShare, StateActions
 from sia_dagster.reports.html import render_report
 from sia_dagster.reports.markdown import state_markdown
 from sia_dagster.reports.policies import beginning, left_out_sentence, origin, policy_rows, spoke_sentence
@@ -37,6 +37,13 @@ def test_the_claim_names_the_others() -> None:
     assert spoke_sentence(spoken(policy_share=None)) == "The window has no samples."
     many = [prompt(f"Prompt {n}", 1) for n in range(5)]
     assert spoke_sentence(spoken(*many)).endswith("; 2 more prompts.")
+
+
+def test_a_version_is_told_from_the_policy_in_force_also_where_that_one_gave_nothing() -> None:
+    force = Actions(system_prompt="You answer the customers of a bicycle shop. Be warm.", model="gpt")
+    edited = prompt("You answer the customers of a bicycle shop. Be warm. Never promise a refund.", 20)
+    told = spoke_sentence(spoken(edited, actions=force, policy_share=0.0))
+    assert "20 % “… warm. Never promise a refund.”" in told
 
 
 def test_rows_say_where_prompts_come_from_and_what_they_are() -> None:

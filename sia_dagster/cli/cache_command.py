@@ -146,17 +146,16 @@ def _print(facts: dict[str, Any], groups: "Sequence[StoredGroup]") -> None:
     from sia_dagster.reports.wording import visible
 
     title = f"{facts['store']}: {_bytes(facts['size'])}"
-    table = new_table(
-        "window", "stage", "model", "oldest", "newest", "answers", "size", "USD", title=visible(title), numbers=3
-    )
+    columns = ("paid for", "oldest", "newest", "answers", "size", "USD")
+    table = new_table(*columns, title=visible(title), numbers=3, whole=(1, 2))
     for group in groups:
         days = [f"{day:%Y-%m-%d}" for day in (group.oldest, group.newest)]
-        names = [visible(name) for name in (f"{group.loop} {group.window}", group.stage, group.model)]
-        table.add_row(*names, *days, f"{group.answers:,}", _bytes(group.size), f"{group.cost_usd:.4f}")
+        who = visible(f"{group.loop} {group.window} {group.stage} {group.model}")
+        table.add_row(who, *days, f"{group.answers:,}", _bytes(group.size), f"{group.cost_usd:.4f}")
     table.add_section()
     days = [str(facts[name] or "")[:10] for name in ("oldest", "newest")]
     size = _bytes(sum(group.size for group in groups))
-    table.add_row("total", "", "", *days, f"{facts['answers']:,}", size, f"{facts['cost_usd']:.4f}")
+    table.add_row("total", *days, f"{facts['answers']:,}", size, f"{facts['cost_usd']:.4f}")
     console = Console(highlight=False, markup=False)
     console.print(table)
     if facts["unpriced"]:

@@ -103,16 +103,16 @@ def calls_table(calls: Calls, title: str) -> "Table":
     from sia_dagster.cli.tables import new_table
     from sia_dagster.reports.wording import NOTHING
 
-    table = new_table(
-        "span", "model", "prompt", "known by", "role", "calls", "samples", "share", title=title, numbers=3
-    )
+    table = new_table("span", "model, role and prompt", "calls", "samples", "share", title=title, numbers=3)
     for row in calls.rows[:SHOWN]:
         role = "in force" if row.in_force else "same call" if row.same_call else "another call"
+        # In one column, a line each: beside each other they leave the prompt no room in a terminal of 80 columns.
+        said = f"{row.model or NOTHING}, {role} ({row.origin})\n{row.prompt}"
         # Text, not markup: names and prompts come from traces.
-        texts = (row.name or NOTHING, row.model or NOTHING, row.prompt, row.origin, role)
-        table.add_row(*(Text(text) for text in texts), f"{row.calls:,}", f"{row.samples:,}", f"{row.share:.0%}")
+        numbers = (f"{row.calls:,}", f"{row.samples:,}", f"{row.share:.0%}")
+        table.add_row(Text(row.name or NOTHING), Text(said), *numbers)
     if len(calls.rows) > SHOWN:
-        table.add_row("", "", f"and {len(calls.rows) - SHOWN} more; --json lists all", "", "", "", "", "")
+        table.add_row("", f"and {len(calls.rows) - SHOWN} more; --json lists all", "", "", "")
     return table
 
 

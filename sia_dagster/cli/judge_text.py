@@ -13,10 +13,8 @@ from sia_dagster.reports.wording import NOTHING, share, signed, visible
 
 def judges_table(loop: str, judges: Sequence[Mapping[str, Any]]) -> Table:
     """One row a judge, as `sia judge list --json` has it."""
-    table = new_table(
-        "judge", "anchors", "last window", "drifted", "drifted since", "mean moved by", "judged otherwise",
-        title=f"{loop}: judges on their anchors", numbers=2,
-    )  # fmt: skip
+    columns = ("judge", "anchors", "last window", "drifted", "mean\nmoved by", "judged\notherwise")
+    table = new_table(*columns, title=f"{loop}: judges on their anchors", numbers=2)
     for judge in judges:
         table.add_row(*(Text(visible(cell)) for cell in _cells(judge)), style="bold" if _drifted(judge) else "")
     return table
@@ -24,13 +22,11 @@ def judges_table(loop: str, judges: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cells(judge: Mapping[str, Any]) -> tuple[str, ...]:
     last = judge["last"] or {}
-    since = last.get("since") or ()
     return (
         judge["evaluator"],
         _anchors(judge),
         judge["last_window"] or NOTHING,
-        ("yes" if _drifted(judge) else "no") if last else NOTHING,
-        since_text(since),
+        _word(judge, last.get("since") or ()),
         signed(last.get("shift")),
         share(last.get("disagreement")),
     )
@@ -38,6 +34,14 @@ def _cells(judge: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _drifted(judge: Mapping[str, Any]) -> bool:
     return bool(judge["last"] and judge["last"]["drifted"])
+
+
+def _word(judge: Mapping[str, Any], since: Sequence[str]) -> str:
+    """Whether it drifted, and in which windows it was not seen steady."""
+    if not judge["last"]:
+        return NOTHING
+    word = "yes" if _drifted(judge) else "no"
+    return f"{word}, {since_text(since)}" if since else word
 
 
 def _anchors(judge: Mapping[str, Any]) -> str:

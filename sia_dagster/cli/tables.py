@@ -1,13 +1,18 @@
 """Tables of the commands, all in one look."""
 
+from collections.abc import Collection
+
 from rich import box
 from rich.table import Table
 
 
-def new_table(*columns: str, title: str = "", numbers: int = 0) -> Table:
-    """A table without lines between its rows; the last `numbers` columns are numbers."""
+def new_table(*columns: str, title: str = "", numbers: int = 0, whole: Collection[int] = (0,)) -> Table:
+    """A table without lines between its rows; the last `numbers` columns are numbers.
+
+    Neither these nor the columns at the places `whole` are ever broken; the others share what the terminal leaves.
+    """
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for place, column in enumerate(columns):
         right = place >= len(columns) - numbers
-        table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right or not place)
+        table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right or place in whole)
     return table

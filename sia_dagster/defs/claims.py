@@ -8,6 +8,7 @@ import dagster as dg
 
 from sia_dagster.core.models import Value
 from sia_dagster.defs.names import LoopNames
+from sia_dagster.reports.wording import visible
 
 
 class Claim(Value):
@@ -23,7 +24,8 @@ class Claim(Value):
         return dg.AssetCheckResult(
             check_name=self.name,
             passed=passed,
-            description=sentence,
+            # It may quote a trace, and a terminal may show the run's log.
+            description=visible(sentence),
             severity=dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN,
             metadata=metadata,
         )
@@ -76,6 +78,12 @@ POLICY_KEEPS_ITS_VARIABLES = Claim(
 )
 GUARD_STOPPED_NOTHING = Claim(
     name="guard_stopped_nothing", description="No candidate broke the contract of the policy in force."
+)
+SELECTION_IS_SCORED = Claim(
+    name="selection_is_scored",
+    description="Where candidates were compared, the share of selection samples without a score under the policy in "
+    "force is within validation.max_unscored_share.",
+    blocking=True,
 )
 REPLAYS_ARE_SCORED = Claim(
     name="replays_are_scored",

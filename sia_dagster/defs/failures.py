@@ -4,14 +4,32 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
+STOPPING = frozenset({dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION})
+"""The events of a run that say why it failed."""
+
 
 def failure_reasons(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What each failed stage among `events` said: our own sentence, else the stage and the first cause of all."""
+    """What each failed stage among `events` said: our own sentence, else the stage and the first cause of all.
+
+    Of a stage that a check of its own stopped, what the check says: Dagster's error has its name alone.
+    """
+    stopped: dict[str | None, list[str]] = {}
     for event in events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            stopped.setdefault(event.step_key, []).extend(_stop(event.asset_check_evaluation_data))
         if event.is_step_failure:
             failure = event.step_failure_data.user_failure_data
-            told = failure.description if failure else None
+            told = failure.description if failure else " ".join(stopped.get(event.step_key, ()))
             yield told or f"the stage {event.step_key} failed: {_first_cause(event)}"
+
+
+def _stop(check: dg.AssetCheckEvaluation) -> Iterator[str]:
+    """Of a check that stops the run."""
+    if check.passed or check.severity != dg.AssetCheckSeverity.ERROR:
+        return
+    loop, stage = check.asset_key.path
+    window = f", window {check.partition}" if check.partition else ""
+    yield f"loop {loop}{window}: the check {check.check_name} of {stage} stopped the run: {check.description}"
 
 
 def _first_cause(event: dg.DagsterEvent) -> str:

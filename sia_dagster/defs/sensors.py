@@ -10,7 +10,7 @@ from sia_dagster.core.ports import Notifier
 from sia_dagster.core.promotion import rejected_windows
 from sia_dagster.core.results import PolicyVersion
 from sia_dagster.defs.batches import WAITS, is_of_loop
-from sia_dagster.defs.failures import failure_reasons
+from sia_dagster.defs.failures import STOPPING, failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Storage
 
@@ -39,7 +39,8 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
             return dg.SkipReason(f"not a run of {names.name}")
         if WAITS in context.dagster_run.tags:
             return dg.SkipReason("the window waits for batches")
-        reasons = " ".join(failure_reasons(context.get_step_failure_events()))
+        logged = context.instance.all_logs(context.dagster_run.run_id, of_type=set(STOPPING))
+        reasons = " ".join(failure_reasons(entry.dagster_event for entry in logged if entry.dagster_event))
         facts = {
             "loop": names.name,
             "window": context.dagster_run.tags.get("dagster/partition", ""),

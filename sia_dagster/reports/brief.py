@@ -8,7 +8,7 @@ from sia_dagster.core.traffic_cost import calls_a_week
 from sia_dagster.reports.changes import change_sentence
 from sia_dagster.reports.markdown import escape
 from sia_dagster.reports.pairs import paired
-from sia_dagster.reports.unshown import unshown
+from sia_dagster.reports.unshown import part_name, unshown
 from sia_dagster.reports.wording import confidence, count, dollars, number, share, signed, trimmed
 
 EDITS = 3
@@ -96,7 +96,8 @@ def _tested(report: ValidationReport) -> str:
     last = report.looks[-1] if report.looks else None
     early = ""
     if last and len(report.looks) == 1 and last.conversations < report.conversations:
-        early = f"; {last.conversations:,} of them were enough to decide"
+        given_up = last.outcome == "futile"
+        early = f"; {last.conversations:,} of them were enough to {'give it up' if given_up else 'decide'}"
     told = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
     if report.carried is None:
         return told
@@ -105,7 +106,7 @@ def _tested(report: ValidationReport) -> str:
 
 
 def _part(part: SliceComparison) -> str:
-    return f"{part.dimension} {part.value} ({share(part.share)} of the conversations)"
+    return f"{part_name(part)} ({share(part.share)} of the conversations)"
 
 
 def _gains(report: ValidationReport) -> Iterator[str]:
@@ -201,7 +202,7 @@ def _stays(update: PolicyUpdate, report: ValidationReport) -> str:
         return "Nothing. The policy in force stays, and the next window starts from it again."
     if report.carries_on:
         return f"Nothing. The policy in force stays; the next window tries the candidate again{_needed(report)}."
-    if report.samples_needed:
+    if report.samples_needed and report.candidate is not None:
         return f"Nothing. The policy in force stays{_needed(report)}."
     if update.actions is None:
         return "Nothing to approve: the loop begins with the first window that has traffic."

@@ -1,6 +1,6 @@
 """What the next window's traffic said: Markdown for the asset, and the cumulative gain as a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sia_dagster.core.exam_results import EvaluatorExam, NextWindowResults
 from sia_dagster.core.models import Value
@@ -12,9 +12,6 @@ WIDTH, HEIGHT = 880.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 90.0, 850.0, 34.0, 240.0
 MOST_LABELS = 13
 """Windows that are named below the picture; of more, every so many-th."""
-HEADING = (
-    "Policy in force over the loop's first, as a share of the primary evaluator's range. Red: a candidate fell short."
-)
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1f2328}.muted{fill:#57606a}.grid{stroke:#d0d7de}.zero{stroke:#57606a}"
     ".whisker{stroke:#57606a;stroke-width:1.5}.course{fill:none;stroke:#0969da;stroke-width:2}.estimate{fill:#0969da}"
@@ -108,9 +105,22 @@ def _frame(scale: svg.Axis) -> list[str]:
 
 def _labels(places: Sequence[float], points: Sequence[GainPoint]) -> list[str]:
     every = -(-len(points) // MOST_LABELS)
-    named = list(zip(places, points, strict=True))[::every]
-    # Month and day: the year and the hour of a key would not fit beside each other.
-    return [svg.text(x, BOTTOM + 24, point.window[5:10], "muted", "middle") for x, point in named]
+    named = list(zip(places, _short_names([point.window for point in points]), strict=True))[::every]
+    return [
+        svg.text(x, BOTTOM + 24 + 16 * row, line, "muted", "middle")
+        for x, lines in named
+        for row, line in enumerate(lines)
+    ]
+
+
+def _short_names(windows: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Each key as lines that tell it from the others: month and day, the hour, and the year where there are several.
+
+    A whole key would not fit beside its neighbours.
+    """
+    years = len({key[:4] for key in windows}) > 1
+    for key in windows:
+        yield tuple(line for line in (key[5:10], key[11:], key[:4] if years else "") if line)
 
 
 def _dot(x: float, point: GainPoint, scale: svg.Axis) -> str:

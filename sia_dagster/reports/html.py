@@ -140,7 +140,7 @@ def _facts(state: StateActions) -> dict[str, Any]:
         splits.append({"name": split, "use": use, "samples": len(samples), "conversations": conversations})
     failed = {c.name: _failed(state, c) for c in state.eval_constants}
     spoke = {
-        "policies": policies.policy_rows(state.policies),
+        "policies": policies.policy_rows(state.policies, state.actions),
         "left_out": policies.left_out_sentence(state) if state.left_out else "",
     }
     return {"splits": splits, "failed": failed, **spoke}

@@ -68,7 +68,7 @@ def comparison_table(report: ValidationReport) -> str:
             number(c.candidate_mean, c.scale),
             f"**{signed(c.difference, c.scale)}** {escape(interval(c.ci_low, c.ci_high, c.scale))}".rstrip(),
             escape(p_value(c.p_value)),
-            signed(c.minimum_detectable_effect, c.scale),
+            signed(c.minimum_detectable_effect, c.scale) + (" (more than can be gained)" if c.is_too_small else ""),
         )
         for c in report.comparisons
     ]
@@ -161,7 +161,7 @@ def _who_spoke(state: StateActions, limit: int = 8) -> list[str]:
     """The prompts of the window with their shares, and what was left out; nothing where one prompt spoke alone."""
     parts = []
     if len(state.policies) > 1:
-        rows = policies.policy_rows(state.policies)
+        rows = policies.policy_rows(state.policies, state.actions)
         cells = [(_cell(r.prompt), escape(r.origin), r.role, str(r.samples), escape(r.share)) for r in rows[:limit]]
         parts.append(_table(("prompt", "known by", "role", "samples", "share"), cells, right=(3, 4)))
         parts += [f"And {count(len(rows) - limit, 'more prompt')}."] if len(rows) > limit else []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from sia_dagster.core.models import PolicyShare, StateActions
+from sia_dagster.core.models import Actions, PolicyShare, StateActions
 from sia_dagster.reports.wording import count, share, trimmed, visible
 
 PROMPT = 60
@@ -30,7 +30,7 @@ class PolicyRow(NamedTuple):
     """One prompt that spoke, as people read it."""
 
     prompt: str
-    """Its first words, with its slots; of one that begins as the first row's does, the first that differ."""
+    """Its first words, with its slots; of one that begins as the policy in force does, the first that differ."""
     origin: str
     role: str
     """`in force`, `same call` or `another call`."""
@@ -42,9 +42,9 @@ class PolicyRow(NamedTuple):
     """The days of its first and its last sample."""
 
 
-def policy_rows(policies: Sequence[PolicyShare]) -> list[PolicyRow]:
-    """A row for each prompt, in order."""
-    first = policies[0].system_prompt if policies else ""
+def policy_rows(policies: Sequence[PolicyShare], force: Actions | None = None) -> list[PolicyRow]:
+    """A row for each prompt, in order; `force` is the policy in force, which may not be among them."""
+    first = force.system_prompt if force else policies[0].system_prompt if policies else ""
     return [
         PolicyRow(
             prompt=beginning(policy.system_prompt, first),
@@ -81,7 +81,7 @@ def spoke_sentence(state: StateActions, limit: int = 3) -> str:
     if state.policy_share is None:
         return "The window has no samples."
     told = f"The policy in force produced {state.policy_share:.0%} of them."
-    others = [row for row in policy_rows(state.policies) if row.role != "in force"]
+    others = [row for row in policy_rows(state.policies, state.actions) if row.role != "in force"]
     if not others:
         return told
     named = [f"{row.share} “{row.prompt}” ({row.origin}, {row.role})" for row in others[:limit]]

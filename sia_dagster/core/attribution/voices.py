@@ -41,7 +41,8 @@ def listen(samples: Sequence[Sample], known: Sequence[Speaker]) -> tuple[tuple[V
     """
     recorded = _recorded_speakers(samples)
     voices: list[Voice | None] = [None] * len(samples)
-    for listener in (_by_known(known), _by_record(recorded), _by_known(list(recorded.values()), exactly=False)):
+    others = list(recorded.values())
+    for listener in (_by_known(known, others), _by_record(recorded), _by_known(others, exactly=False)):
         _ask(listener, samples, voices)
     unknown = [sample for sample, voice in zip(samples, voices, strict=True) if voice is None]
     recovery = recover([s.system_prompt for s in unknown], [s.start_time for s in unknown]) if unknown else Recovery()
@@ -57,8 +58,12 @@ def _ask(listener: Listener, samples: Sequence[Sample], voices: list[Voice | Non
             voices[place] = listener(sample)
 
 
-def _by_known(speakers: Sequence[Speaker], *, exactly: bool = True) -> Listener:
-    """The first of these that the prompt is a fill of; with `exactly`, recorded variables are tried before."""
+def _by_known(speakers: Sequence[Speaker], recorded: Sequence[Speaker] = (), *, exactly: bool = True) -> Listener:
+    """The first of these that the prompt is a fill of; with `exactly`, recorded variables are tried before.
+
+    A fill that what the spans record shows to be wrong is none: `recorded` are the templates that the window's spans
+    hold.
+    """
     constant = {speaker.prompt.text: speaker for speaker in reversed(speakers) if not speaker.prompt.names}
 
     def heard(sample: Sample) -> Voice | None:
@@ -67,11 +72,30 @@ def _by_known(speakers: Sequence[Speaker], *, exactly: bool = True) -> Listener:
         if speaker := constant.get(sample.system_prompt):
             return Voice(speaker, {})
         for speaker in speakers:
-            if fill := speaker.prompt.read_back(sample.system_prompt):
+            fill = speaker.prompt.read_back(sample.system_prompt)
+            if fill and not (_denied(fill.values, sample) or _told_better(speaker.prompt, sample, recorded)):
                 return Voice(speaker, fill.values, fill.ambiguous)
         return None
 
     return heard
+
+
+def _denied(values: Mapping[str, str], sample: Sample) -> bool:
+    """Whether the span says otherwise: a template that it records is one that refills, so its variables are true.
+
+    A text that ends with a variable and a full stop fits whatever was written behind it by hand.
+    """
+    said = sample.variables if sample.template is not None else {}
+    return any(said.get(name, value) != value for name, value in values.items())
+
+
+def _told_better(prompt: PromptText, sample: Sample, recorded: Sequence[Speaker]) -> bool:
+    """Whether a template that other spans record reads the same variables and leaves less of the text to them."""
+    if sample.template is not None:
+        return False
+    fixed, names = len("".join(prompt.fixed)), set(prompt.names)
+    others = (each.prompt for each in recorded if names and names <= set(each.prompt.names))
+    return any(len("".join(other.fixed)) > fixed and other.read_back(sample.system_prompt) for other in others)
 
 
 def _refilled(speakers: Sequence[Speaker], sample: Sample) -> Speaker | None:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import PolicyUpdate
-from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES
+from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES, SELECTION_IS_SCORED
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -26,6 +26,7 @@ SPEC = StageSpec(
     claims=(
         POLICY_KEEPS_ITS_VARIABLES,
         GUARD_STOPPED_NOTHING,
+        SELECTION_IS_SCORED,
     ),
     io="documents",
     kinds=(
@@ -50,9 +51,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         with staged(names, context) as stage:
             carried = _carried(stage, baseline_state_actions)
             outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried))
-            return dg.MaterializeResult(
-                value=outcome.value, metadata=_metadata(outcome, names), check_results=_claims(outcome.value)
-            )
+            allowed = names.loop.validation.max_unscored_share
+            claims = [*_claims(outcome.value), _selection_is_scored(outcome.value, allowed)]
+            return dg.MaterializeResult(value=outcome.value, metadata=_metadata(outcome, names), check_results=claims)
 
     return updated_policy
 
@@ -68,22 +69,21 @@ def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
 
 
 def _metadata(outcome: Outcome[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
-    from sia_dagster.reports.markdown import candidates_markdown, edits_markdown, prompt_diff_markdown
+    from sia_dagster.reports.markdown import candidates_markdown, change_markdown, edits_markdown
+    from sia_dagster.reports.wording import visible
 
     update = outcome.value
     tried = Counter(candidate.status for candidate in update.candidates)
-    old = update.baseline.system_prompt if update.baseline else ""
-    new = update.actions.system_prompt if update.actions else ""
     return {
         "changed": update.changed,
-        "reason": update.reason,
+        "reason": visible(update.reason),
         **({"carried_from": update.carried.window, "tried_before": update.carried.times} if update.carried else {}),
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_unusable": tried["unusable"],
         **outcome_metadata(outcome),
         **_unprotected(update, names.loop.policy.protected),
-        "prompt_diff": dg.MetadataValue.md(prompt_diff_markdown(old, new)),
+        "prompt_diff": dg.MetadataValue.md(change_markdown(update)),
         "edits": dg.MetadataValue.md(edits_markdown(update)),
         "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),
     }
@@ -110,3 +110,20 @@ def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
             f"Stopped {len(stopped)} of {len(update.candidates)}. {reasons}" if stopped else "None stopped.",
         ),
     ]
+
+
+def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:
+    """Of the policy in force: a candidate whose own answers fail is not chosen, and no reason to stop the run."""
+    compared = [c for candidate in update.candidates for c in candidate.selection if c.samples]
+    worst = max(compared, key=lambda c: c.unscored_baseline / c.samples, default=None)
+    if worst is None:
+        return SELECTION_IS_SCORED.holds(True, "Nothing was compared on the selection split.")
+    share = worst.unscored_baseline / worst.samples
+    advice = " Replays or judges failed, so they cannot choose: see what `sia check` says, then run it again."
+    failed = "" if share <= allowed else advice
+    return SELECTION_IS_SCORED.holds(
+        share <= allowed,
+        f"{worst.evaluator}: {worst.unscored_baseline} of {worst.samples} selection samples have no score under the "
+        f"policy in force (allowed: {allowed:.0%}).{failed}",
+        unscored_share=round(share, 6),
+    )
