@@ -138,7 +138,7 @@ def test_a_safety_evaluator_may_not_score_one_sample_lower(tmp_path: Path) -> No
 
     rules = ExamRules(rule=ComparisonRule(safety=("is_brief",)), workers=4)
     found, _ = hold(tmp_path, paper(verdict(comparisons=(primary(ci_low=0.01),)), promoted()), answer, rules)
-    assert "is_brief, which may not fall, scored 1 samples lower" in found.reason
+    assert "is_brief, which may not fall, scored 1 sample lower" in found.reason
     assert found.falls_short
 
 
@@ -181,7 +181,7 @@ def test_too_many_unscored_samples_show_nothing(tmp_path: Path) -> None:
 
 def test_without_any_replayable_evaluator_s_score_the_words_still_stand(tmp_path: Path) -> None:
     found, _ = hold(tmp_path, paper(verdict(), promoted()), lambda _, __: refusal(400, "no"))
-    assert "could not be examined: 0 conversations" in found.reason
+    assert "could not be examined: no conversations" in found.reason
     assert (found.exam[0].difference, found.cumulative_gain) == (None, None)
 
 

@@ -145,7 +145,7 @@ def test_the_commit_message_of_an_override_claims_no_verdict() -> None:
 def test_evidence_without_numbers_is_told_without_numbers() -> None:
     bare = EvaluatorComparison(evaluator="correctness", role="primary")
     told = commit_message(promotion(1, "kind").model_copy(update={"evidence": (bare,)}))
-    assert "correctness ? -> ?, 0 conversations" in told
+    assert "correctness ? -> ?, no conversations" in told
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sia_dagster.core.evidence import Carried, Look
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.results import Candidate, PolicyDecision, PolicyUpdate
 from sia_dagster.core.search import SearchRules, screen
+from sia_dagster.core.text import count
 
 Undecided = tuple[Look, Carried]
 """The look that left a candidate open, and how often it was tried."""
@@ -63,11 +64,11 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     name = f"carried from {carried.window}"
     proposed = Candidate(name=name, actions=look.candidate, status="not_chosen")
     (screened,) = screen([proposed], look.baseline, state, rules)
-    tried = f"{carried.times} window" if carried.times == 1 else f"{carried.times} windows"
     objection = state.refusal or "; ".join(screened.reasons)
     if objection:
         reason = f"the policy stays: the candidate of {carried.window} is not tried again, since {objection}"
     else:
+        tried = count(carried.times, "window")
         reason = f"the candidate of {carried.window} goes on: {tried} could not decide it, so nothing new was searched"
         screened = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
     return PolicyUpdate(

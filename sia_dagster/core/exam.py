@@ -17,6 +17,7 @@ from sia_dagster.core.ports import ChatModel, Evaluator, Progress
 from sia_dagster.core.replay import Arm, ReplayPlan, comparison_rule, constants_of, pair, replay
 from sia_dagster.core.results import EvaluatorComparison, PolicyVersion, ValidationReport
 from sia_dagster.core.rollback import BEFORE_ANY_PROMOTION
+from sia_dagster.core.text import count
 
 Arms = Mapping[str, Arm]
 """Replayed policies by fingerprint."""
@@ -170,7 +171,7 @@ def shortfalls(exam: Sequence[EvaluatorComparison], promised: float | None, rule
         elif c.role == "primary" and promised is not None and c.ci_high < promised:
             faults.append(f"{c.evaluator} gains less than was promised")
         elif c.role == "safety" and c.fallen:
-            faults.append(f"{c.evaluator}, which may not fall, scored {len(c.fallen)} samples lower")
+            faults.append(f"{c.evaluator}, which may not fall, scored {count(len(c.fallen), 'sample')} lower")
         elif c.role != "primary" and c.ci_high < -margin:
             faults.append(f"{c.evaluator} falls by more than its margin of {margin:.3g}")
     return tuple(faults)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sia_dagster.core.intervals import MIN_CONVERSATIONS
 from sia_dagster.core.models import StateActions, Value
 from sia_dagster.core.results import EvaluatorComparison, PolicyVersion, ValidationReport
+from sia_dagster.core.text import count
 
 
 class Examined(Value):
@@ -75,7 +76,7 @@ def _kept(seen: Examined) -> str:
     if primary is None or primary.ci_high is None:
         scored = primary.n if primary else 0
         return (
-            f"could not be examined: {scored} conversations were scored under both policies, and below "
+            f"could not be examined: {count(scored, 'conversation')} were scored under both policies, and below "
             f"{MIN_CONVERSATIONS} nothing can be said"
         )
     promise = "" if seen.promised is None else f", where at least {seen.promised:+.3g} was promised"
@@ -86,7 +87,7 @@ def _told(c: EvaluatorComparison) -> str:
     """A comparison in numbers; of one that many samples of which are unscored that, too."""
     bounds = "" if c.ci_low is None or c.ci_high is None else f" [{c.ci_low:+.3g}, {c.ci_high:+.3g}]"
     unscored = f", {c.unscored} of {c.samples} samples without a score" if c.unscored else ""
-    return f"{c.evaluator} {c.difference or 0.0:+.3g}{bounds} on {c.n} conversations{unscored}"
+    return f"{c.evaluator} {c.difference or 0.0:+.3g}{bounds} on {count(c.n, 'conversation')}{unscored}"
 
 
 def _next_step(found: ValidationReport, promoted: PolicyVersion | None, seen: Examined) -> str:

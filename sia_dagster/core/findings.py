@@ -6,6 +6,7 @@ from typing import Literal
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.models import Value
 from sia_dagster.core.results import EvaluatorComparison, SliceComparison
+from sia_dagster.core.text import count
 from sia_dagster.core.watch_results import JudgeWatch
 
 FindingKind = Literal["void", "reject", "undecided", "holds", "note"]
@@ -66,7 +67,7 @@ def told(c: EvaluatorComparison) -> str:
     )
     return (
         f"{c.evaluator} {moved} ({difference:+.2f}, interval {c.ci_low:+.2f} to {c.ci_high:+.2f}, "
-        f"p = {c.p_value:.2g}, {c.n} conversations)"
+        f"p = {c.p_value:.2g}, {count(c.n, 'conversation')})"
     )
 
 

@@ -7,6 +7,7 @@ from sia_dagster.core.errors import PublishConflict
 from sia_dagster.core.models import Value
 from sia_dagster.core.ports import HubVersion, PromptHub
 from sia_dagster.core.results import EvaluatorComparison, PolicyVersion, Publication
+from sia_dagster.core.text import count
 
 LABEL = "production"
 """What stands on the prompt version that applications shall load."""
@@ -87,7 +88,7 @@ def _gain(seen: EvaluatorComparison) -> str:
     change = " -> ".join("?" if mean is None else f"{mean:.3g}" for mean in (seen.baseline_mean, seen.candidate_mean))
     gain = "" if seen.difference is None else f", gain {seen.difference:+.3g}"
     p_value = "" if seen.p_value is None else f", p = {seen.p_value:.2g}"
-    return f"{seen.evaluator} {change}{gain}{p_value}, {seen.n} conversations"
+    return f"{seen.evaluator} {change}{gain}{p_value}, {count(seen.n, 'conversation')}"
 
 
 def _mark(entry: PolicyVersion) -> _Mark:

@@ -11,6 +11,7 @@ from sia_dagster.core.ports import ChatModel, Evaluator, PolicyUpdater, Progress
 from sia_dagster.core.reflection.clusters import FAILURE_SHORTFALL, find_failures
 from sia_dagster.core.replay import ReplayPlan, compare_all, comparison_rule, constants_of, pair, replay
 from sia_dagster.core.results import Candidate, EvaluatorComparison, PolicyUpdate
+from sia_dagster.core.text import count
 
 COMMON_PROMPT_SHARE: Final = 0.5
 """Below this share of a window's samples, the commonest prompt of the traces is not taken for a policy to improve."""
@@ -91,10 +92,10 @@ def nothing_to_learn(state: StateActions) -> str:
         return f"none of the window's {len(state.samples)} samples is in the train split{_set_aside_of(state)}"
     scored = [sample for sample in train if sample.score(primary.name) is not None]
     if not scored:
-        return f"{primary.name} scored none of the {len(train)} samples of the train split: see their errors"
+        return f"{primary.name} scored none of the {count(len(train), 'sample')} of the train split: see their errors"
     if not find_failures(scored, primary):
         return (
-            f"{primary.name} marks down none of the {len(scored)} scored samples of the train split "
+            f"{primary.name} marks down none of the {count(len(scored), 'scored sample')} of the train split "
             f"by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to mend"
         )
     return ""
@@ -161,7 +162,9 @@ def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule:
         for c in comparisons
         if c.role != "primary" and (c.difference or 0.0) < -rule.margin(c.evaluator) * c.scale
     ]
-    objections += [f"{c.evaluator} falls in {len(c.fallen)} samples, and it vetoes" for c in comparisons if c.fallen]
+    objections += [
+        f"{c.evaluator} falls in {count(len(c.fallen), 'sample')}, and it vetoes" for c in comparisons if c.fallen
+    ]
     if primary.difference <= 0:
         objections.insert(0, f"{_told(primary)}, which is no gain")
     return _Trial(tried, primary.difference, "; ".join(objections))
@@ -187,8 +190,7 @@ def _told(c: EvaluatorComparison) -> str:
     difference = c.difference or 0.0
     old, new = f"{c.baseline_mean or 0.0:.2f}", f"{c.candidate_mean or 0.0:.2f}"
     moves = f"{'rises' if difference > 0 else 'falls'} from {old} to {new}" if difference else f"stays at {new}"
-    counted = f"{c.n} conversation" if c.n == 1 else f"{c.n} conversations"
-    return f"{c.evaluator} {moves} ({difference:+.2f}, {counted})"
+    return f"{c.evaluator} {moves} ({difference:+.2f}, {count(c.n, 'conversation')})"
 
 
 def _set_aside(candidate: Candidate, why: str) -> Candidate:

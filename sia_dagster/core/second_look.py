@@ -13,6 +13,7 @@ from sia_dagster.core.missing_scores import missing_scores
 from sia_dagster.core.models import TimeWindow, fingerprint
 from sia_dagster.core.replay import comparison_rule
 from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport, ValidationRow
+from sia_dagster.core.text import count
 from sia_dagster.core.verdict import decide
 
 SECOND_LOOK = "this window's holdout was looked at before"
@@ -158,7 +159,7 @@ def _looked(standing: Look) -> str:
     gain = "" if standing.difference is None else f", difference {standing.difference:+.2f}"
     return (
         f"{SECOND_LOOK}, at {standing.at.isoformat(timespec='minutes')}, for the candidate "
-        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {standing.conversations} conversations"
+        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {count(standing.conversations, 'conversation')}"
     )
 
 

@@ -1,9 +1,14 @@
-"""Text from outside, made fit to be kept."""
+"""Text from outside, made fit to be kept, and counts in words."""
 
 import re
 from typing import Any
 
 _HALF = re.compile("[\ud800-\udfff]")
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 line`, `2 lines`, `no lines`, `1,204 lines`."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"
 
 
 def storable(value: Any) -> Any:

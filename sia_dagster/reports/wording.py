@@ -4,6 +4,7 @@ import math
 import re
 
 from sia_dagster.core.models import Spend, TimeWindow
+from sia_dagster.core.text import count as count
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -106,11 +107,6 @@ def confidence(alpha: float) -> str:
     """How sure a bound at this one-sided level is: `95 %`, and with decimals where it would read as `100 %`."""
     places = 0 if alpha > 0.005 else 1 if alpha >= 0.0005 else 2
     return f"{100 * (1 - alpha):.{places}f} %"
-
-
-def count(amount: int, noun: str) -> str:
-    """`1 line`, `2 lines`, `no lines`, `1,204 lines`."""
-    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"
 
 
 def window_text(window: TimeWindow) -> str:
