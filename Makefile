@@ -56,7 +56,7 @@ bench: install ## Benchmarks: print ratios, write bench/results/*.json
 bench-gate: install ## How often the gate errs, and what it finds: simulated windows and years, no model
 	@$(BIN)/python -m bench.gate
 
-bench-year: install ## Years of windows through the real assets, over a simulated endpoint (half an hour)
+bench-year: install ## Years of windows through the real assets, over a simulated endpoint (a quarter of an hour)
 	@$(BIN)/python -m bench.year
 
 bench-peers: install $(PEERS_INSTALLED) ## The judge's stage beside DSPy's Evaluate, which gets an environment of its own
