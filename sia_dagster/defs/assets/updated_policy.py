@@ -108,6 +108,7 @@ def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
         GUARD_STOPPED_NOTHING.holds(
             not stopped,
             f"Stopped {len(stopped)} of {len(update.candidates)}. {reasons}" if stopped else "None stopped.",
+            candidates_stopped_by_guard=len(stopped),
         ),
     ]
 
