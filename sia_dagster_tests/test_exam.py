@@ -175,13 +175,15 @@ def test_too_many_unscored_samples_show_nothing(tmp_path: Path) -> None:
         return refusal(400, "no") if lost else upside_down(system, user)
 
     found, _ = hold(tmp_path, paper(verdict(), promoted()), answer)
-    assert not found.falls_short
-    assert "on 8 conversations, 4 of 12 samples without a score" in found.reason
+    assert (found.falls_short, found.unscored_share) == (False, 4 / 12)
+    assert "could not be examined: 4 of 12 samples have no score of correctness" in found.reason
+    assert "materialise next_window_results of this window again" in found.reason
 
 
 def test_without_any_replayable_evaluator_s_score_the_words_still_stand(tmp_path: Path) -> None:
     found, _ = hold(tmp_path, paper(verdict(), promoted()), lambda _, __: refusal(400, "no"))
-    assert "could not be examined: no conversations" in found.reason
+    assert "could not be examined: 12 of 12 samples have no score" in found.reason
+    assert found.unscored_share == 1
     assert (found.exam[0].difference, found.cumulative_gain) == (None, None)
 
 
@@ -279,6 +281,12 @@ def test_the_cumulative_gain_is_of_the_policy_in_force_over_the_first(tmp_path: 
         FIRST.system_prompt,
         BETTER.system_prompt,
     }
+
+
+def test_four_conversations_are_no_point_of_the_cumulative_gain(tmp_path: Path) -> None:
+    versions = (promoted(1, CHATTY, replaced=FIRST, window=None), promoted(2))
+    found, _ = hold(tmp_path, paper(verdict("reject", CHATTY), *versions, state=state(holdout=4)))
+    assert (found.cumulative_gain, found.cumulative_low, found.cumulative_high) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -241,3 +241,25 @@ def test_an_hourly_loop_s_windows_have_neighbours_too(tmp_path: Path) -> None:
         assert names.previous_window(first) is None
         last = names.window(names.partitions.get_partition_keys()[-1])
         assert names.following_window(last) is None
+
+
+def test_a_promise_that_could_not_be_examined_is_not_told_as_kept(tmp_path: Path) -> None:
+    down = True
+
+    def answer(body: Body, n: int) -> Body | Reply:
+        return refusal(500, "down") if down and body["model"] == BASE_POLICY.model else simulated(body, n)
+
+    with desk(tmp_path, answer) as (found, server):
+        found.write(1)
+        verdict(found)
+        failed = examine(found.with_llm(max_attempts=1))
+        seen, claim = exam(found), checks(failed)["promise_is_kept"]
+        down, paid = False, len(server.requests)
+        again = found.run(SECOND, STAGE)
+    assert (seen.unscored_share, seen.cumulative_gain) == (1.0, 0.0)
+    assert (claim.passed, claim.metadata["unscored_share"].value) == (False, 1.0)
+    assert "could not be examined" in str(claim.description)
+    assert "Replays or judges failed" in str(claim.description)
+    assert len(server.requests) > paid
+    assert exam(found).unscored_share == 0
+    assert checks(again)["promise_is_kept"].passed

@@ -138,7 +138,8 @@ def _results(
     promised = _promised(found, state) if exam and promising else None
     faults = shortfalls(exam, promised, rule)
     back = _rollback_to(paper) if faults else None
-    seen = Examined(comparisons=exam, promised=promised, faults=faults, rollback_to=back)
+    allowed = rule.max_unscored_share
+    seen = Examined(comparisons=exam, promised=promised, faults=faults, rollback_to=back, max_unscored_share=allowed)
     return NextWindowResults(
         loop=state.loop,
         window=state.window,
@@ -148,10 +149,11 @@ def _results(
         promised=promised,
         exam=tuple(_exam_of(comparison) for comparison in exam),
         conversations=len({sample.conversation_id for sample in state.of("holdout")}),
+        unscored_share=seen.unscored_share,
         falls_short=bool(faults),
         rollback_to=back,
         reason=told(found, promoted, seen) if found and exam else f"Nothing was examined: {paper.unexamined}.",
-        **_cumulative(paper, course),
+        **_cumulative(paper, course, rule),
     )
 
 
@@ -197,12 +199,17 @@ def _rollback_to(paper: ExamPaper) -> int | None:
     return promoted.parent or BEFORE_ANY_PROMOTION
 
 
-def _cumulative(paper: ExamPaper, course: EvaluatorComparison | None) -> dict[str, float | None]:
-    """The cumulative gain; 0 before any promotion, and where the first policy is in force again."""
+def _cumulative(paper: ExamPaper, course: EvaluatorComparison | None, rule: ComparisonRule) -> dict[str, float | None]:
+    """The cumulative gain; 0 before any promotion, and where the first policy is in force again.
+
+    None where too few conversations or too many unscored samples show nothing: a plot would show it as any other.
+    """
     if course is None:
         first = paper.versions[0].replaced if paper.versions else None
         stays = not paper.versions or (first is not None and first == paper.state.actions)
         return {"cumulative_gain": 0.0 if stays else None}
+    if course.ci_low is None or course.unscored > rule.max_unscored_share * course.samples:
+        return {"cumulative_gain": None}
     ends = {"gain": course.difference, "low": course.ci_low, "high": course.ci_high}
     return {f"cumulative_{end}": None if value is None else value / course.scale for end, value in ends.items()}
 

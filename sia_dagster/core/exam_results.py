@@ -33,10 +33,12 @@ class NextWindowResults(Value):
     exam: tuple[EvaluatorExam, ...] = ()
     cumulative_gain: float | None = None
     """Of the policy in force over the loop's first policy, on this window's traffic, as a share of the primary
-    evaluator's range; 0 before any promotion."""
+    evaluator's range; 0 before any promotion; None where the traffic does not tell."""
     cumulative_low: float | None = None
     cumulative_high: float | None = None
     conversations: int = 0
+    unscored_share: float = 0.0
+    """Of the exam's samples, those without a score of the primary evaluator under one of the policies."""
     falls_short: bool = False
     """Whether the candidate is shown to gain less than it promised, or a guardrail to fall."""
     rollback_to: int | None = None

@@ -16,11 +16,18 @@ class Examined(Value):
     faults: tuple[str, ...] = ()
     """What falls short, in words."""
     rollback_to: int | None = None
+    max_unscored_share: float = 1.0
 
     @property
     def primary(self) -> EvaluatorComparison | None:
         """The comparison that decides."""
         return next((c for c in self.comparisons if c.role == "primary"), None)
+
+    @property
+    def unscored_share(self) -> float:
+        """Of the samples, those without a score of the primary evaluator under one of the policies."""
+        primary = self.primary
+        return primary.unscored / primary.samples if primary and primary.samples else 0.0
 
 
 def why_not_asked(state: StateActions, drifted: Sequence[str]) -> str:
@@ -73,6 +80,12 @@ def _subject(found: ValidationReport, promoted: PolicyVersion | None) -> str:
 
 def _kept(seen: Examined) -> str:
     primary = seen.primary
+    if primary and seen.unscored_share > seen.max_unscored_share:
+        return (
+            f"could not be examined: {primary.unscored} of {count(primary.samples, 'sample')} have no score of "
+            f"{primary.evaluator} under one of the policies. Replays or judges failed: see what `sia check` says, then "
+            "materialise next_window_results of this window again"
+        )
     if primary is None or primary.ci_high is None:
         scored = primary.n if primary else 0
         return (
