@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sia_dagster.adapters.gate_files import GateFiles
+from sia_dagster.core.evidence import WHENEVER
 from sia_dagster.core.models import EvalMetrics
 from sia_dagster.core.watch_results import Anchors, AnchorScore, JudgeWatch, WatchRecord
-from sia_dagster.wiring.watching import WHENEVER
 from sia_dagster_tests.cli_world import FIRST, NOWHERE, SECOND, Sia, configure, enter, loop_entry
 from sia_dagster_tests.evaluation_samples import sample
 

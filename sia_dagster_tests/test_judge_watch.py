@@ -9,11 +9,12 @@ import pytest
 
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.errors import EndpointRefused
+from sia_dagster.core.evidence import WHENEVER
 from sia_dagster.core.judge_watch import NO_ANSWERS, NOT_ASKED, NOTHING_FROZEN, WatchRules, could_be_watched
 from sia_dagster.core.models import EvalMetrics
 from sia_dagster.core.verdict import decide
 from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
-from sia_dagster.wiring.watching import WHENEVER, memory_of, reset
+from sia_dagster.wiring.watching import memory_of, reset
 from sia_dagster_tests.evaluation_samples import sample
 from sia_dagster_tests.judge_world import (
     Court,

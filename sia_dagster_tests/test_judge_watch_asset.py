@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 
 from sia_dagster.adapters.gate_files import GateFiles
+from sia_dagster.core.evidence import WHENEVER
 from sia_dagster.core.judge_watch import NOTHING_FROZEN
 from sia_dagster.core.watch_results import JudgeReport
 from sia_dagster.demo.judge import judge
 from sia_dagster.demo.quotes import read
 from sia_dagster.demo.wire import texts
 from sia_dagster.wiring.stages import eval_constants
-from sia_dagster.wiring.watching import WHENEVER
 from sia_dagster_tests.evaluation_samples import classified
 from sia_dagster_tests.judge_world import labels_of
 from sia_dagster_tests.loops import FIRST, SECOND, THIRD, Desk, checks, desk, metadata, simulated

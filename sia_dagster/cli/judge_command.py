@@ -104,7 +104,7 @@ def _named(project: "CommandProject", name: str) -> "EvalConstant":
 
 def _document(judge: "EvalConstant", log: "GateLog") -> dict[str, Any]:
     """One judge as data: anchors, the last watch of its fingerprint, and the reset that waits for a window."""
-    from sia_dagster.wiring.watching import WHENEVER
+    from sia_dagster.core.evidence import WHENEVER
 
     anchors = log.anchors(judge.name, judge.fingerprint, WHENEVER)
     watches = [

@@ -78,6 +78,10 @@ class ComparisonRule(Value):
         """The one-sided level of an evaluator in this role."""
         return self.alpha if role == "primary" else self.guardrail_alpha
 
+    def is_unscored(self, comparison: EvaluatorComparison) -> bool:
+        """Whether too many samples are unscored to show anything: what is missing is rarely missing at random."""
+        return comparison.unscored > self.max_unscored_share * comparison.samples
+
     def target(self, role: Role, evaluator: str) -> float:
         """The effect that conversations are planned for: the gain to show, or the loss to rule out."""
         return self.min_effect if role == "primary" else self.margin(evaluator)

@@ -47,6 +47,11 @@ class EvaluatorComparison(Value):
     """The range's upper end: nothing scores better. None in reports that were stored before it was kept."""
 
     @property
+    def unscored_share(self) -> float:
+        """Of the samples, those that could not be compared."""
+        return self.unscored / self.samples if self.samples else 0.0
+
+    @property
     def most_gain(self) -> float | None:
         """What could be gained at most, from the baseline's mean to the upper end; None where that is not known."""
         return None if self.high is None or self.baseline_mean is None else self.high - self.baseline_mean

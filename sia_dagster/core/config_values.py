@@ -53,7 +53,7 @@ def holds_no_password(address: str) -> bool:
         parts = urlsplit(address)
     except ValueError:
         return False
-    user = parts.netloc.rpartition("@")[0]
+    user = user_of(address)
     return not (":" in user or "@" in user + parts.path or "password" in parts.query)
 
 

@@ -42,7 +42,7 @@ def enough_conversations(evidence: Evidence) -> Iterator[Finding]:
 def most_rows_are_scored(evidence: Evidence) -> Iterator[Finding]:
     """Too many unscored samples void the evidence: what is missing is rarely missing at random."""
     for c in evidence.comparisons:
-        if c.unscored > evidence.rule.max_unscored_share * c.samples:
+        if evidence.rule.is_unscored(c):
             yield Finding(
                 kind="void",
                 sentence=f"{c.evaluator}: {c.unscored} of {c.samples} samples have no score under one of the policies "

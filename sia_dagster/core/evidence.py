@@ -1,6 +1,6 @@
 """What a verdict rests on besides the comparison itself: looks, pooling, noise, budget and cost."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import Field
@@ -112,6 +112,10 @@ class MissingScore(Value):
     repeat: int
     arm: Arm
     evaluator: str
+
+
+WHENEVER = datetime.max.replace(tzinfo=UTC)
+"""A cut-off later than any record: for a window's own, which are read whenever they were written."""
 
 
 class Look(Value):

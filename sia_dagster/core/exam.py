@@ -138,8 +138,9 @@ def _results(
     promised = _promised(found, state) if exam and promising else None
     faults = shortfalls(exam, promised, rule)
     back = _rollback_to(paper) if faults else None
-    allowed = rule.max_unscored_share
-    seen = Examined(comparisons=exam, promised=promised, faults=faults, rollback_to=back, max_unscored_share=allowed)
+    primary = next((c for c in exam if c.role == "primary"), None)
+    lost = primary is not None and rule.is_unscored(primary)
+    seen = Examined(primary=primary, promised=promised, faults=faults, rollback_to=back, lost=lost)
     return NextWindowResults(
         loop=state.loop,
         window=state.window,
@@ -149,7 +150,8 @@ def _results(
         promised=promised,
         exam=tuple(_exam_of(comparison) for comparison in exam),
         conversations=len({sample.conversation_id for sample in state.of("holdout")}),
-        unscored_share=seen.unscored_share,
+        unscored_share=primary.unscored_share if primary else 0.0,
+        lost=lost,
         falls_short=bool(faults),
         rollback_to=back,
         reason=told(found, promoted, seen) if found and exam else f"Nothing was examined: {paper.unexamined}.",
@@ -166,7 +168,7 @@ def shortfalls(exam: Sequence[EvaluatorComparison], promised: float | None, rule
     faults = []
     for c in exam:
         margin = rule.margin(c.evaluator) * c.scale
-        if c.ci_high is None or c.unscored > rule.max_unscored_share * c.samples:
+        if c.ci_high is None or rule.is_unscored(c):
             continue
         if c.role == "primary" and c.ci_high < 0:
             faults.append(f"{c.evaluator} is worse than under the policy that it replaces")
@@ -208,7 +210,7 @@ def _cumulative(paper: ExamPaper, course: EvaluatorComparison | None, rule: Comp
         first = paper.versions[0].replaced if paper.versions else None
         stays = not paper.versions or (first is not None and first == paper.state.actions)
         return {"cumulative_gain": 0.0 if stays else None}
-    if course.ci_low is None or course.unscored > rule.max_unscored_share * course.samples:
+    if course.ci_low is None or rule.is_unscored(course):
         return {"cumulative_gain": None}
     ends = {"gain": course.difference, "low": course.ci_low, "high": course.ci_high}
     return {f"cumulative_{end}": None if value is None else value / course.scale for end, value in ends.items()}

@@ -39,6 +39,8 @@ class NextWindowResults(Value):
     conversations: int = 0
     unscored_share: float = 0.0
     """Of the exam's samples, those without a score of the primary evaluator under one of the policies."""
+    lost: bool = False
+    """Whether these are too many to show anything."""
     falls_short: bool = False
     """Whether the candidate is shown to gain less than it promised, or a guardrail to fall."""
     rollback_to: int | None = None

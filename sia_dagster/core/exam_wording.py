@@ -11,23 +11,14 @@ from sia_dagster.core.text import count
 class Examined(Value):
     """What an exam compared and what it shows."""
 
-    comparisons: tuple[EvaluatorComparison, ...]
+    primary: EvaluatorComparison | None = None
+    """The comparison that decides."""
     promised: float | None = None
     faults: tuple[str, ...] = ()
     """What falls short, in words."""
     rollback_to: int | None = None
-    max_unscored_share: float = 1.0
-
-    @property
-    def primary(self) -> EvaluatorComparison | None:
-        """The comparison that decides."""
-        return next((c for c in self.comparisons if c.role == "primary"), None)
-
-    @property
-    def unscored_share(self) -> float:
-        """Of the samples, those without a score of the primary evaluator under one of the policies."""
-        primary = self.primary
-        return primary.unscored / primary.samples if primary and primary.samples else 0.0
+    lost: bool = False
+    """Whether too many samples have no score of the primary evaluator to show anything."""
 
 
 def why_not_asked(state: StateActions, drifted: Sequence[str]) -> str:
@@ -80,7 +71,7 @@ def _subject(found: ValidationReport, promoted: PolicyVersion | None) -> str:
 
 def _kept(seen: Examined) -> str:
     primary = seen.primary
-    if primary and seen.unscored_share > seen.max_unscored_share:
+    if primary and seen.lost:
         return (
             f"could not be examined: {primary.unscored} of {count(primary.samples, 'sample')} have no score of "
             f"{primary.evaluator} under one of the policies. Replays or judges failed: see what `sia check` says, then "

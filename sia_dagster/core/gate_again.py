@@ -5,11 +5,10 @@ window's holdout was looked at: a document that was edited since agrees with nei
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from sia_dagster.core.comparison import ComparisonRule
 from sia_dagster.core.config import LoopConfig
-from sia_dagster.core.evidence import Look
+from sia_dagster.core.evidence import WHENEVER, Look
 from sia_dagster.core.guard import GuardLimits, check_contract
 from sia_dagster.core.models import Value
 from sia_dagster.core.ports import GateLog
@@ -17,8 +16,6 @@ from sia_dagster.core.results import ValidationReport
 from sia_dagster.core.second_look import result_of
 from sia_dagster.core.verdict import decide
 
-_WHENEVER = datetime.max.replace(tzinfo=UTC)
-"""A window's own records are read whenever they were written; only other windows' are hidden from it."""
 _NO_LOOK = (
     "the gate's ledger has no look at this window's holdout, so this verdict was reached before there was one, or "
     "elsewhere: materialise validation_results again"
@@ -34,12 +31,7 @@ class Terms(Value):
     @classmethod
     def of(cls, loop: LoopConfig, *, usd_per_prompt_token: float | None = None) -> "Terms":
         """Of a configured loop, at the price of the policy in force's model; None where it is unknown."""
-        limits = GuardLimits(
-            max_prompt_tokens=loop.policy.max_prompt_tokens,
-            protected=loop.policy.protected,
-            max_extra_usd_a_week=loop.policy.max_extra_usd_a_week,
-            usd_per_prompt_token=usd_per_prompt_token,
-        )
+        limits = GuardLimits.of(loop.policy, usd_per_prompt_token=usd_per_prompt_token)
         return cls(limits=limits, max_unscored_share=loop.validation.max_unscored_share)
 
 
@@ -119,7 +111,7 @@ def _unlike(report: ValidationReport, look: Look) -> Iterator[str]:
 
 def _drifted(report: ValidationReport, look: Look, log: GateLog) -> Iterator[str]:
     """The judges of the look that had drifted in its window, also where the report does not say so."""
-    own = [record.judge for record in log.watches(_WHENEVER) if record.window == report.window]
+    own = [record.judge for record in log.watches(WHENEVER) if record.window == report.window]
     known = [*report.watch, *(judge for judge in own if look.evaluators.get(judge.evaluator) == judge.fingerprint)]
     for name in sorted({judge.evaluator for judge in known if judge.drifted}):
         yield f"the judge {name} had drifted in this window, so its scores do not compare"

@@ -4,6 +4,7 @@ A window that is run again asks anew for what had failed. With those answers it 
 same evidence; without them it is the one that was taken.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from sia_dagster.core.evidence import Arm, MissingScore
@@ -20,9 +21,10 @@ def missing_scores(rows: Sequence[ValidationRow], evaluators: Collection[str]) -
 
 def without_late_scores(rows: Sequence[ValidationRow], missing: Collection[MissingScore]) -> tuple[ValidationRow, ...]:
     """The rows, with an error in place of every score that is `missing`."""
-    gone = set(missing)
-    touched = {(each.span_id, each.repeat) for each in gone}
-    return tuple(_cut(row, gone) if (row.span_id, row.repeat) in touched else row for row in rows)
+    gone = defaultdict[tuple[str, int], set[tuple[Arm, str]]](set)
+    for each in missing:
+        gone[each.span_id, each.repeat].add((each.arm, each.evaluator))
+    return tuple(_cut(row, late) if (late := gone.get((row.span_id, row.repeat))) else row for row in rows)
 
 
 def _missing(row: ValidationRow, evaluators: Collection[str]) -> Iterator[MissingScore]:
@@ -32,8 +34,7 @@ def _missing(row: ValidationRow, evaluators: Collection[str]) -> Iterator[Missin
                 yield MissingScore(span_id=row.span_id, repeat=row.repeat, arm=arm, evaluator=evaluator)
 
 
-def _cut(row: ValidationRow, gone: Collection[MissingScore]) -> ValidationRow:
-    late = {(each.arm, each.evaluator) for each in gone if (each.span_id, each.repeat) == (row.span_id, row.repeat)}
+def _cut(row: ValidationRow, late: Collection[tuple[Arm, str]]) -> ValidationRow:
     cut: dict[str, ArmOutcome] = {}
     for arm, outcome in _arms(row).items():
         evals = tuple(_unsaid(said) if (arm, said.name) in late else said for said in outcome.evals)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sia_dagster.core.config_gate import ValidationConfig
-from sia_dagster.core.evidence import BudgetState, HeldOut, Look
+from sia_dagster.core.evidence import WHENEVER, BudgetState, HeldOut, Look
 from sia_dagster.core.models import StateActions
 from sia_dagster.core.ports import Advance, GateLog
 from sia_dagster.core.results import PolicyUpdate, ValidationReport
 from sia_dagster.core.watch_results import JudgeReport
 from sia_dagster.wiring.stages import LoopSession, Outcome, validate_window
-from sia_dagster.wiring.watching import WHENEVER
 
 
 @dataclass(frozen=True)

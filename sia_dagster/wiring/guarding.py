@@ -1,6 +1,7 @@
 """What the contract guard of a window is told: the loop's limits, the traffic, and what a prompt token costs in it."""
 
 from sia_dagster.adapters.engine.prices import price_of
+from sia_dagster.core.config_llm import LLMConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.models import StateActions
@@ -15,22 +16,24 @@ def guard_limits(session: LoopSession, state: StateActions) -> GuardLimits:
     Where the window's calls were not counted, its samples stand for them. Raises ConfigError where a longer prompt has
     to be priced and the model's price is not known, before anything is paid for.
     """
-    policy = session.loop.policy
     counted = state if state.calls else state.model_copy(update={"calls": len(state.samples)})
-    return GuardLimits(
-        max_prompt_tokens=policy.max_prompt_tokens,
-        protected=policy.protected,
-        max_extra_usd_a_week=policy.max_extra_usd_a_week,
+    return GuardLimits.of(
+        session.loop.policy,
         calls_a_week=calls_a_week(counted),
         usd_per_prompt_token=_price(session, state.actions.model) if state.actions else None,
     )
 
 
+def prompt_token_price(llm: LLMConfig, model: str) -> float | None:
+    """What the application pays for one prompt token of its model, in USD; None where the price is unknown."""
+    price = price_of(model, llm.at("replay").prices)
+    return price.input / 1_000_000 if price else None
+
+
 def _price(session: LoopSession, model: str) -> float | None:
-    """Of one prompt token, in USD."""
-    price = price_of(model, session.chat.llm.at("replay").prices)
+    price = prompt_token_price(session.chat.llm, model)
     if price is not None:
-        return price.input / 1_000_000
+        return price
     if session.loop.policy.max_extra_usd_a_week is None:
         return None
     raise ConfigError(

@@ -1,17 +1,15 @@
 """The judges' watch over a model session and the gate's log: what a window sees of it, and what it leaves in it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sia_dagster.core.config import LLMClassifyConfig
+from sia_dagster.core.evidence import WHENEVER
 from sia_dagster.core.judge_watch import Memory, Watched, WatchedJudge, WatchRules, watch_judges
 from sia_dagster.core.models import EvalConstant, Sample, TimeWindow
 from sia_dagster.core.ports import ChatModel, Evaluator, GateLog, Progress
 from sia_dagster.core.watch_results import Anchors, JudgeReport, WatchRecord
 from sia_dagster.wiring.stages import LoopSession, Outcome, eval_constants, run_stage
-
-WHENEVER = datetime.max.replace(tzinfo=UTC)
-"""Later than any record of the log."""
 
 
 async def watch_window(session: LoopSession, samples: Sequence[Sample], log: GateLog) -> Outcome[tuple[Watched, ...]]:

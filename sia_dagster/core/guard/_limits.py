@@ -1,5 +1,6 @@
 """What the guard is told of a loop besides its policies and samples."""
 
+from sia_dagster.core.config import PolicyConfig
 from sia_dagster.core.models import Value
 
 
@@ -15,3 +16,16 @@ class GuardLimits(Value):
     calls_a_week: float = 0.0
     usd_per_prompt_token: float | None = None
     """Of the model of the policy in force; None where its price is unknown."""
+
+    @classmethod
+    def of(
+        cls, policy: PolicyConfig, *, calls_a_week: float = 0.0, usd_per_prompt_token: float | None = None
+    ) -> "GuardLimits":
+        """The bounds that a loop's configuration names."""
+        return cls(
+            max_prompt_tokens=policy.max_prompt_tokens,
+            protected=policy.protected,
+            max_extra_usd_a_week=policy.max_extra_usd_a_week,
+            calls_a_week=calls_a_week,
+            usd_per_prompt_token=usd_per_prompt_token,
+        )

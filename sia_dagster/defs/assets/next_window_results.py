@@ -54,7 +54,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             paper = _paper(stage, baseline_state_actions, judge_watch, previous_validation_results)
             outcome = asyncio.run(exam_window(stage.session, paper))
             yield dg.MaterializeResult(
-                value=outcome.value, metadata=_metadata(stage, outcome), check_results=[_claim(names, outcome.value)]
+                value=outcome.value, metadata=_metadata(stage, outcome), check_results=[_claim(outcome.value)]
             )
 
     return next_window_results
@@ -104,7 +104,7 @@ def _exam_numbers(exam: tuple[EvaluatorExam, ...]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in present(numbers).items()}
 
 
-def _claim(names: LoopNames, found: NextWindowResults) -> dg.AssetCheckResult:
+def _claim(found: NextWindowResults) -> dg.AssetCheckResult:
     """An undecided candidate promised nothing; an accepted one did, also while it waits for approval.
 
     Where the replays failed nobody knows, which is told as loud as a promise that is not kept.
@@ -112,5 +112,4 @@ def _claim(names: LoopNames, found: NextWindowResults) -> dg.AssetCheckResult:
     promising = found.promoted_version is not None or found.verdict == "accept"
     share = round(found.unscored_share, 6)
     numbers = present({"promised": found.promised, "unscored_share": share, **_exam_numbers(found.exam)})
-    unknown = found.unscored_share > names.loop.validation.max_unscored_share
-    return PROMISE_IS_KEPT.holds(not (promising and (found.falls_short or unknown)), found.reason, **numbers)
+    return PROMISE_IS_KEPT.holds(not (promising and (found.falls_short or found.lost)), found.reason, **numbers)

@@ -114,16 +114,15 @@ def _check_window(stage: StageContext, report: ValidationReport) -> None:
 
 
 def _books(stage: StageContext, report: ValidationReport) -> Books:
-    from sia_dagster.adapters.engine.prices import price_of
+    from sia_dagster.wiring.guarding import prompt_token_price
 
     name, storage = stage.names.name, stage.storage
-    prices = stage.model.settings().llm.at("replay").prices
-    price = price_of(report.baseline.model, prices) if report.baseline else None
+    price = prompt_token_price(stage.model.settings().llm, report.baseline.model) if report.baseline else None
     return Books(
         policies=storage.policies(name),
         decisions=storage.decisions(name),
         log=storage.gate_log(name),
-        terms=Terms.of(stage.names.loop, usd_per_prompt_token=price.input / 1_000_000 if price else None),
+        terms=Terms.of(stage.names.loop, usd_per_prompt_token=price),
     )
 
 
