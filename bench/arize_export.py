@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sia_dagster.adapters.arize.client import ArizeConnection
-    from sia_dagster.core.ports import SpanQuery
+    from sia_dagster.adapters.arize.arize_client import ArizeConnection
+    from sia_dagster.core.ports.trace_store import SpanQuery
 
 SPANS = 100_000
 ROUNDS = 5
@@ -49,7 +49,7 @@ def serve() -> None:
     import duckdb
 
     from bench.spans import _rows
-    from sia_dagster_tests.arize_flight import ArizeFlight
+    from sia_dagster_tests.fakes.arize_flight import ArizeFlight
 
     with duckdb.connect() as connection:
         table = connection.sql(f"SELECT *, {_OTHER_COLUMNS} FROM ({_rows(0, SPANS)})").to_arrow_table()
@@ -61,7 +61,7 @@ def serve() -> None:
 
 def run_bare(folder: Path) -> int:
     """The client's own export of the columns that the source asks for."""
-    from sia_dagster.adapters.arize.columns import export_columns
+    from sia_dagster.adapters.arize.export_columns import export_columns
 
     return _export(folder, export_columns(_query()))
 
@@ -74,7 +74,7 @@ def run_whole(folder: Path) -> int:
 def _export(folder: Path, columns: list[str] | None) -> int:
     import pyarrow.parquet as pq
 
-    from sia_dagster.adapters.arize.client import open_client
+    from sia_dagster.adapters.arize.arize_client import open_client
 
     settings = _settings()
     client = open_client(settings)
@@ -91,8 +91,8 @@ def _export(folder: Path, columns: list[str] | None) -> int:
 
 def run_source(_: Path) -> int:
     """The export and all that the `traces` asset makes of it."""
-    from sia_dagster.adapters.arize.traces import ArizeTraces
-    from sia_dagster.adapters.span_table import stage_spans
+    from sia_dagster.adapters.arize.arize_traces import ArizeTraces
+    from sia_dagster.adapters.files.span_table import stage_spans
 
     staged = stage_spans(ArizeTraces(_settings()).spans(_query()))
     shutil.rmtree(staged.path.parent)
@@ -103,8 +103,8 @@ SIDES: dict[str, Callable[[Path], int]] = {"source": run_source, "bare": run_bar
 
 
 def _query() -> "SpanQuery":
-    from sia_dagster.core.models import TimeWindow
-    from sia_dagster.core.ports import SpanQuery
+    from sia_dagster.core.ports.trace_store import SpanQuery
+    from sia_dagster.core.records.sample import TimeWindow
 
     window = TimeWindow(key="2026-11-09", start=START, end=END)
     return SpanQuery(window=window, sample_limit=200, recorded=EVALUATORS, annotated=EVALUATORS)
@@ -113,8 +113,8 @@ def _query() -> "SpanQuery":
 def _settings() -> "ArizeConnection":
     from pydantic import SecretStr
 
-    from sia_dagster.adapters.arize.client import ArizeConnection
-    from sia_dagster_tests.arize_flight import KEY, PROJECT, SPACE
+    from sia_dagster.adapters.arize.arize_client import ArizeConnection
+    from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, SPACE
 
     return ArizeConnection(space_id=SPACE, project=PROJECT, api_key=SecretStr(KEY))
 
@@ -124,7 +124,7 @@ def timed(side: Callable[[Path], int]) -> dict[str, float]:
     import duckdb  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
-    from sia_dagster.adapters.arize.client import open_client
+    from sia_dagster.adapters.arize.arize_client import open_client
 
     assert open_client(_settings()).spans
     with tempfile.TemporaryDirectory() as folder:

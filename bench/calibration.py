@@ -21,10 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from sia_dagster.core.comparison import ComparisonRule, compare, conversation_weights, detectable_effect, plus_two
-from sia_dagster.core.models import EvalConstant, EvalMetrics
-from sia_dagster.core.results import ArmOutcome, EvaluatorComparison, ValidationRow
-from sia_dagster.core.verdict import decide
+from sia_dagster.core.gate.verdict import decide
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.report import ArmOutcome, ValidationRow
+from sia_dagster.core.statistics.compare import ComparisonRule, compare
+from sia_dagster.core.statistics.intervals import conversation_weights, detectable_effect, plus_two
 
 Array = npt.NDArray[np.float64]
 SIZES = (20, 40, 80, 160)

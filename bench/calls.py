@@ -14,12 +14,12 @@ from pathlib import Path
 
 import aiohttp
 
-from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.sqlite_store import SqliteStore
-from sia_dagster.adapters.engine.store import LedgerScope
-from sia_dagster.core.concurrency import map_rows
-from sia_dagster.core.config import LLMConfig
-from sia_dagster.core.ports import ChatRequest
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.ports.model import ChatRequest
+from sia_dagster.core.replay.rows import map_rows
 
 WORKERS, WARM_UP = 32, 100
 SERVER = """

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.calls import request
-from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.sqlite_store import SqliteStore
-from sia_dagster.adapters.engine.store import LedgerScope
-from sia_dagster.core.concurrency import map_rows
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
-from sia_dagster.core.ports import ChatReply, ChatRequest
+from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.replay.rows import map_rows
 
 ROWS, IN_FLIGHT, LATENCY, TIMEOUT, ATTEMPTS = 1000, 32, 0.5, 5.0, 5
 SHARES = {"429": 0.025, "429_told": 0.025, "500": 0.02, "hang": 0.01, "drop": 0.01}
@@ -55,7 +55,12 @@ class FaultServer:
 
 @contextmanager
 def endpoint(**settings: Any) -> Iterator[FaultServer]:
-    command = [sys.executable, "-m", "sia_dagster_tests.fault_server", json.dumps({"latency": LATENCY} | settings)]
+    command = [
+        sys.executable,
+        "-m",
+        "sia_dagster_tests.fakes.fault_server",
+        json.dumps({"latency": LATENCY} | settings),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield FaultServer(process)

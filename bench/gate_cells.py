@@ -10,12 +10,13 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from bench.calibration import Array, Scores, by_conversation, rows_of
-from sia_dagster.core.budget import window_alpha
-from sia_dagster.core.comparison import ComparisonRule, compare
-from sia_dagster.core.config_gate import ValidationConfig
-from sia_dagster.core.intervals import FINE_LEVEL, FINE_RESAMPLES, RESAMPLES, plus_two
-from sia_dagster.core.models import EvalConstant, TimeWindow
-from sia_dagster.core.verdict import decide
+from sia_dagster.core.config.validation import ValidationConfig
+from sia_dagster.core.gate.error_budget import window_alpha
+from sia_dagster.core.gate.verdict import decide
+from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.statistics.compare import ComparisonRule, compare
+from sia_dagster.core.statistics.intervals import FINE_LEVEL, FINE_RESAMPLES, RESAMPLES, plus_two
 
 Yes = npt.NDArray[np.bool_]
 Scenario = Callable[[np.random.Generator, int], Mapping[str, npt.NDArray[Any]]]

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.calibration import Array, Simulation, by_conversation
 from bench.gate_cells import ALPHA, Scenario, Tested, Yes, tested
-from sia_dagster.core.looks import FUTILE, conditional_power, look_levels, plan_looks
+from sia_dagster.core.statistics.group_sequential import FUTILE, conditional_power, look_levels, plan_looks
 
 
 class Stopped(NamedTuple):

@@ -5,7 +5,7 @@ from scipy.special import ndtri
 
 from bench.calibration import Array
 from bench.gate_cells import LEVELS, RULES, Scenario, Yes, tested
-from sia_dagster.core.pooling import HEAVIEST
+from sia_dagster.core.gate.pooling import HEAVIEST
 
 GAP, SHIFT, RATE = 0.20, 0.06, 0.7
 """Kinds of traffic: what the candidate gains in one and loses in the other differ by `GAP`; the share of the first

@@ -7,7 +7,7 @@ from scipy.special import ndtri
 
 from bench.calibration import Array, Simulation, by_conversation, passes, reported_effects
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, Scenario, Yes, agree, scored, tested
-from sia_dagster.core.intervals import plus_two
+from sia_dagster.core.statistics.intervals import plus_two
 
 
 def one_test(simulate: Simulation, n: int, effect: float = 0.0) -> Scenario:

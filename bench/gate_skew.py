@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from bench.calibration import Array, Scores, Simulation, by_conversation, graded, one_sample, passes
 from bench.gate_cells import MIN_EFFECT, WEEKLY, Scenario, Yes, tested
-from sia_dagster.core.intervals import PLAIN_LEVEL, plus_two
+from sia_dagster.core.statistics.intervals import PLAIN_LEVEL, plus_two
 
 
 def collapsing(share: float, loss: float) -> Simulation:

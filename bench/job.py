@@ -31,7 +31,7 @@ window = "2026-09-14"
 DEMO = """
 from pathlib import Path
 import dagster as dg
-from sia_dagster.demo.definitions import demo_config, demo_definitions
+from sia_dagster.demo.demo_definitions import demo_config, demo_definitions
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
 write_traffic(Path(".sia/demo/traces"), week_windows()[0], None, WEEKS[0])
 job = demo_definitions().resolve_job_def("message_desk_improvement")

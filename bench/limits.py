@@ -21,11 +21,11 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from bench.calls import request
-from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.sqlite_store import SqliteStore
-from sia_dagster.adapters.engine.store import LedgerScope
-from sia_dagster.core.concurrency import map_rows
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.replay.rows import map_rows
 
 CALLS, IN_FLIGHT = 2000, 100
 PROCESSES, PER_MINUTE, SECONDS = 4, 600, 90.0

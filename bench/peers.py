@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.faults import EVERY, MARK, endpoint
-from sia_dagster.adapters.engine.chat import OpenAIChat
-from sia_dagster.adapters.engine.sqlite_store import SqliteStore
-from sia_dagster.adapters.engine.store import LedgerScope
-from sia_dagster.core.config import LLMConfig
-from sia_dagster.core.evaluation import evaluate
-from sia_dagster.core.evaluators.llm_classify import JudgeSpec, LLMClassify
-from sia_dagster.core.models import Sample
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.evaluators.evaluate import evaluate
+from sia_dagster.core.evaluators.llm_judge import JudgeSpec, LLMClassify
+from sia_dagster.core.records.sample import Sample
 
 ROWS, IN_FLIGHT, LATENCY = 1000, 100, 0.2
 

@@ -41,9 +41,9 @@ def told(weeks: Iterator[Week]) -> list[Week]:
     for number, week in enumerate(weeks):
         found.append(week)
         report = week.report
-        looks = "/".join(look.outcome for look in report.looks) or "-"
+        looks = "/".join(look.outcome for look in report.interim_analyses) or "-"
         version = week.promotion.promoted if week.promotion else None
-        left = f"{report.budget.left:.3f}" if report.budget else "-"
+        left = f"{report.error_budget.left:.3f}" if report.error_budget else "-"
         promoted = f"v{version.version}" if version else ""
         print(
             f"  week {number:2d} {report.verdict:<13}{looks:<20}{report.conversations:>4} conversations "

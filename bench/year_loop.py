@@ -10,13 +10,15 @@ from typing import Any
 import dagster as dg
 
 from bench.year_world import World, weeks
-from sia_dagster.core.exam_results import NextWindowResults
-from sia_dagster.core.models import JsonObject, TimeWindow
-from sia_dagster.core.results import Promotion, ValidationReport
-from sia_dagster.core.watch_results import JudgeReport
+from sia_dagster.core.records.judge_report import JudgeReport
+from sia_dagster.core.records.next_window import NextWindowResults
+from sia_dagster.core.records.registry import Promotion
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.value import JsonObject
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.loops import Desk, Document, checks, failure, loop_config, materialized, metadata
-from sia_dagster_tests.servers import ScriptedServer
+from sia_dagster_tests.fakes.servers import ScriptedServer
+from sia_dagster_tests.worlds.loops import Desk, Document, checks, failure, loop_config, materialized, metadata
 
 CONVERSATIONS = 150
 PAID = ("judge_watch", "next_window_results", "updated_policy", "validation_results")

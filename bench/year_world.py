@@ -13,10 +13,11 @@ from hashlib import sha256
 
 from scipy.special import ndtri
 
-from sia_dagster.core.models import JsonObject, TimeWindow
-from sia_dagster.demo import judge
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.value import JsonObject
+from sia_dagster.demo import simulated_judge as judge
 from sia_dagster.demo.quotes import read
-from sia_dagster.demo.rules import APPLICATION, JUDGE, OPTIMIZER, SIGNATURE, draw, order_in, pick
+from sia_dagster.demo.simulation_rules import APPLICATION, JUDGE, OPTIMIZER, SIGNATURE, draw, order_in, pick
 from sia_dagster.demo.wire import Reply, completion, texts
 
 START = datetime(2024, 9, 16, tzinfo=UTC)

@@ -9,7 +9,7 @@ import tempfile
 from difflib import unified_diff
 from pathlib import Path
 
-from sia_dagster.core.models import Sample
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
 from sia_dagster.runners import LLMConfig, Models, WorkflowOrchestrator, WorkflowResults, llm_classify
@@ -49,7 +49,7 @@ def tell(results: WorkflowResults) -> None:
     for reason in report.reasons:
         print(f"  {reason}")
     print("\nWhat changed in the system prompt:")
-    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.actions))
+    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.candidate))
     for line in list(unified_diff(old.splitlines(), new.splitlines(), lineterm=""))[3:]:
         print(f"  {line}")
 

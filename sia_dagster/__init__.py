@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sia_dagster.component import SelfImprovingLoop
-    from sia_dagster.policy import load_policy
+    from sia_dagster.policy_in_force import load_policy
 
     __version__: str
 
 __all__ = ["SelfImprovingLoop", "__version__", "load_policy"]
 
-_HOMES = {"SelfImprovingLoop": "sia_dagster.component", "load_policy": "sia_dagster.policy"}
+_HOMES = {"SelfImprovingLoop": "sia_dagster.component", "load_policy": "sia_dagster.policy_in_force"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, ValidationError
 
-from sia_dagster.adapters.config_faults import faults
-from sia_dagster.adapters.config_file import ConfigFile
-from sia_dagster.adapters.config_keys import dotted, is_public
-from sia_dagster.adapters.config_references import check_references
-from sia_dagster.core.config import ProjectConfig
+from sia_dagster.adapters.config.faults import faults
+from sia_dagster.adapters.config.file import ConfigFile
+from sia_dagster.adapters.config.keys import dotted, is_public
+from sia_dagster.adapters.config.references import check_references
+from sia_dagster.core.config.loop import ProjectConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.defs.loop import build_loop
+from sia_dagster.defs.loop_definitions import build_loop
 
 
 class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):

@@ -2,15 +2,14 @@
 
 import dagster as dg
 
-from sia_dagster.adapters.config_file import find_config, load_config
-from sia_dagster.adapters.config_references import check_references
-from sia_dagster.defs.project import build_project
+from sia_dagster.adapters.config.file import find_config, load_config
+from sia_dagster.adapters.config.references import check_references
+from sia_dagster.defs.project_definitions import build_project
+from sia_dagster.demo.demo_definitions import demo_definitions
 
 
 def _definitions() -> dg.Definitions:
     if (path := find_config()) is None:
-        from sia_dagster.demo.definitions import demo_definitions
-
         return demo_definitions()
     file = load_config(path)
     check_references(file)

@@ -6,10 +6,10 @@ from itertools import chain
 import pytest
 from hypothesis import settings
 
-from sia_dagster_tests.cli_world import folder, provider, sia
-from sia_dagster_tests.either_store import connect, store
-from sia_dagster_tests.phoenix_server import phoenix
-from sia_dagster_tests.postgres import PostgresServer, running_postgres
+from sia_dagster_tests.fakes.phoenix_server import phoenix
+from sia_dagster_tests.fakes.postgres import PostgresServer, running_postgres
+from sia_dagster_tests.worlds.cli_world import folder, provider, sia
+from sia_dagster_tests.worlds.either_store import connect, store
 
 __all__ = ["connect", "folder", "phoenix", "provider", "sia", "store"]
 

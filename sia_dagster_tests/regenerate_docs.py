@@ -5,13 +5,13 @@ The page holds a pair of comments, `<!-- help: sia run -->` and `<!-- /help -->`
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import click
 
 from sia_dagster.cli import cli
+from sia_dagster_tests.places import DOCS
 
-PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+PAGE = DOCS / "commands.md"
 _WIDTH = 88
 _BLOCK = re.compile(r"<!-- help: (?P<name>[a-z ]+) -->\n.*?<!-- /help -->", re.DOTALL)
 

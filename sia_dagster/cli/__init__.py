@@ -20,6 +20,12 @@ COMMANDS = {
 }
 
 
+def _home(name: str) -> str:
+    """The module of a command; one of several modules has a folder of its own."""
+    folder = f".{name}" if name in {"check", "judge", "policy"} else ""
+    return f"sia_dagster.cli{folder}.{name}_command"
+
+
 class _Commands(click.Group):
     """Imports a subcommand when it is called: `sia --help` costs no import of Dagster."""
 
@@ -29,7 +35,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"sia_dagster.cli.{cmd_name}_command").command
+        command: click.Command = importlib.import_module(_home(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

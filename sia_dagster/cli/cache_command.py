@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, StoredGroup
+from sia_dagster.adapters.engine.store.export import FORMATS, export_answers
+from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, StoredGroup, older_windows
+from sia_dagster.cli.open_project import open_projects
+from sia_dagster.cli.text_tables import new_table
+from sia_dagster.core.errors import SiaError
+from sia_dagster.reports.wording import visible
+from sia_dagster.wiring.endpoint import completions_file, open_store
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -69,8 +74,6 @@ def prune(age: timedelta, loop_name: str | None, yes: bool, as_json: bool) -> No
     stage of any window is at work nothing is dropped at all. A window that is run again later pays for its answers
     anew. Documents, reports and the ledger of what was paid stay.
     """
-    from sia_dagster.adapters.engine.store import older_windows
-
     before = datetime.now(UTC) - age
     with _opened() as store:
         groups = store.groups()
@@ -97,8 +100,6 @@ def export(file: Path, loop_name: str | None, as_json: bool) -> None:
 
     What was asked is not in the store, only its hash, and so are no keys; answers may quote your users.
     """
-    from sia_dagster.adapters.engine.store_export import FORMATS, export_answers
-
     if file.suffix not in FORMATS:
         raise click.BadParameter(f"{file.name} ends in none of {', '.join(FORMATS)}", param_hint="FILE")
     with _opened() as store:
@@ -111,10 +112,6 @@ def export(file: Path, loop_name: str | None, as_json: bool) -> None:
 def _opened() -> "Iterator[CompletionStore]":
     """The configured store, or the demo's. Raises SiaError where no run has made it yet."""
     from contextlib import closing
-
-    from sia_dagster.cli.project import open_projects
-    from sia_dagster.core.errors import SiaError
-    from sia_dagster.wiring.completions import completions_file, open_store
 
     configured = open_projects()[0].file
     llm, path = configured.config.llm, completions_file(configured.storage, configured.folder)
@@ -141,9 +138,6 @@ def _sums(groups: "Sequence[StoredGroup]") -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], groups: "Sequence[StoredGroup]") -> None:
     from rich.console import Console
-
-    from sia_dagster.cli.tables import new_table
-    from sia_dagster.reports.wording import visible
 
     title = f"{facts['store']}: {_bytes(facts['size'])}"
     columns = ("paid for", "oldest", "newest", "answers", "size", "USD")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sia_dagster.cli.in_process import dagster_instance
+from sia_dagster.core.progress import progress_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -58,9 +61,7 @@ def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from sia_dagster.cli.in_process import dagster_instance
-    from sia_dagster.core.progress import told
-    from sia_dagster.defs.progress import listen
+    from sia_dagster.defs.progress_log import listen
     from sia_dagster.demo.run import DemoError, run_demo
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet))
         week = bar.add_task("starting", total=None)
         stage = bar.add_task("", total=None)
-        stack.enter_context(listen(lambda advance: bar.update(stage, description=f"  {told(advance)}")))
+        stack.enter_context(listen(lambda advance: bar.update(stage, description=f"  {progress_line(advance)}")))
         try:
             return list(run_demo(folder, instance, started=lambda text: bar.update(week, description=text)))
         except DemoError as error:

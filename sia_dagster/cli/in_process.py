@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sia_dagster.adapters.environment import read
+from sia_dagster.adapters.config.environment import read
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult
@@ -21,7 +21,7 @@ def dagster_instance() -> "Iterator[DagsterInstance]":
 
 def failure_of(result: "ExecuteInProcessResult") -> str:
     """Why the first failed stage failed."""
-    from sia_dagster.defs.failures import failure_reasons
+    from sia_dagster.defs.run_failures import failure_reasons
 
     return next(
         failure_reasons(result.all_events), "the run failed before its first stage; see the log of the run in the UI"

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import click
 
+from sia_dagster.adapters.config.environment import read
+from sia_dagster.adapters.config.file import FILE_NAME, find_config
+from sia_dagster.adapters.config.init_template import config_text
+from sia_dagster.core.errors import ConfigError
+
 EXAMPLE = "\b\nExample: sia init\n         sia init --force   (over the one that is there)"
 
 
@@ -16,10 +21,6 @@ def command(force: bool) -> None:
     Filled in from the environment where they are set: OPENAI_BASE_URL, SIA_JUDGE_MODEL, SIA_OPTIMIZER_MODEL; the path
     is $SIA_CONFIG where that is set. A key never stands in the file, only its variable's name.
     """
-    from sia_dagster.adapters.config_file import FILE_NAME, find_config
-    from sia_dagster.adapters.config_template import config_text
-    from sia_dagster.adapters.environment import read
-
     path = find_config() or Path.cwd() / FILE_NAME
     _write(path, config_text(datetime.now(UTC).date(), read), replace=force)
     click.echo(f"Wrote {path}")
@@ -29,8 +30,6 @@ def command(force: bool) -> None:
 
 
 def _write(path: Path, text: str, *, replace: bool) -> None:
-    from sia_dagster.core.errors import ConfigError
-
     if path.exists() and not replace:
         raise ConfigError(f"{path} is there already; `sia init --force` replaces it")
     try:

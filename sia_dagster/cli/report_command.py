@@ -5,6 +5,9 @@ from pathlib import Path
 
 import click
 
+from sia_dagster.cli.open_project import open_project
+from sia_dagster.core.errors import ConfigError, SiaError
+
 EXAMPLE = "\b\nExample: sia report --window 2026-11-09 --open"
 
 
@@ -15,9 +18,6 @@ EXAMPLE = "\b\nExample: sia report --window 2026-11-09 --open"
 @click.option("--json", "as_json", is_flag=True, help="Print loop, window and path as JSON.")
 def command(loop_name: str | None, window: str | None, in_browser: bool, as_json: bool) -> None:
     """Print the path of a window's HTML report: the verdict and everything it rests on."""
-    from sia_dagster.cli.project import open_project
-    from sia_dagster.core.errors import ConfigError
-
     project = open_project(loop_name)
     there = project.reported_windows()
     if window is None and not there:
@@ -35,8 +35,6 @@ def command(loop_name: str | None, window: str | None, in_browser: bool, as_json
 def _open(path: Path | None, shown: str) -> None:
     """Raises SiaError where there is no browser, or the report is in a store that none can read."""
     import webbrowser
-
-    from sia_dagster.core.errors import SiaError
 
     if path is None:
         raise SiaError(f"{shown} is no local file: download it to open it")

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sia_dagster.cli.in_process import dagster_instance, failure_of
+from sia_dagster.cli.open_project import CommandProject, open_project
+from sia_dagster.core.errors import SiaError
+from sia_dagster.core.progress import Advance, extras
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.reports.wording import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dagster import AssetKey, ExecuteInProcessResult
-
-    from sia_dagster.cli.project import CommandProject
-    from sia_dagster.core.models import TimeWindow
-    from sia_dagster.core.ports import Advance
-    from sia_dagster.core.results import ValidationReport
 
 EXAMPLE = "Example: sia run --loop message_desk --window 2026-11-09"
 
@@ -29,10 +32,6 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     Where the window after it ran earlier, that one's exam of this window's candidate is held, too.
     What a killed or stopped run paid for is kept: run it again to continue. Exit code 1 where a stage failed.
     """
-    from sia_dagster.cli.in_process import failure_of
-    from sia_dagster.cli.project import open_project
-    from sia_dagster.core.errors import SiaError
-
     project = open_project(loop_name)
     chosen = project.window(window)
     key = chosen.key
@@ -48,7 +47,7 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
 
 
 def _awaiting_exam(project: "CommandProject", window: "TimeWindow") -> str | None:
-    """The key of the window after `window`, if it ran without an exam, since there was no candidate to examine yet."""
+    """The key of the window after `window`, if it ran before this window left it a candidate to check."""
     from sia_dagster.defs.assets.next_window_results import SPEC
 
     following = project.names.following_window(window)
@@ -74,10 +73,9 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
         TimeRemainingColumn,
     )
 
-    from sia_dagster.cli.in_process import dagster_instance
     from sia_dagster.defs.batches import waiting
     from sia_dagster.defs.jobs import QUIET
-    from sia_dagster.defs.progress import listen
+    from sia_dagster.defs.progress_log import listen
 
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
@@ -97,8 +95,6 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
 
 def _shown(advance: "Advance") -> dict[str, Any]:
     """What the bar shows of a report."""
-    from sia_dagster.core.progress import extras
-
     said = ", ".join(extras(advance))
     return {"description": advance.what, "completed": advance.done, "total": advance.of, "extras": said}
 
@@ -118,8 +114,6 @@ def _facts(project: "CommandProject", report: "ValidationReport") -> dict[str, A
 
 
 def _text(facts: dict[str, Any]) -> str:
-    from sia_dagster.reports.wording import visible
-
     lines = [f"{facts['loop']} {facts['window']}: {facts['verdict']}"]
     # They name parts of the traffic, by tags and models that come from traces.
     lines += [f"  {visible(reason)}" for reason in facts["reasons"]]

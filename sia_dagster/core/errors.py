@@ -14,7 +14,7 @@ SiaError
 ├── ModelCallError         a model call gave no usable answer
 │   ├── CallFailed         this call failed after its attempts (a value of that row)
 │   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
-│   ├── BudgetReached      the window's cap is spent: stop before the next call, keep everything
+│   ├── SpendCapReached      the window's cap is spent: stop before the next call, keep everything
 │   └── BatchesUnderWay    requests were handed in as batches: run again when the endpoint has answered them
 ├── GateLogError           what the gate remembers between windows cannot be read or written
 └── PolicyError            the registry of policies
@@ -102,7 +102,7 @@ class EndpointRefused(ModelCallError):
     """The endpoint refuses this key or this model: every further call would fail the same way."""
 
 
-class BudgetReached(ModelCallError):
+class SpendCapReached(ModelCallError):
     """The window's budget is spent. What was paid for is stored and will not be paid again."""
 
     def __init__(self, message: str, *, spent: float, budget: float, unit: str) -> None:

@@ -3,10 +3,28 @@
 from collections import deque
 from collections.abc import Callable
 
-from sia_dagster.core.ports import Advance
+from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.value import Value
 
 LOOKED_BACK = 20
 """Reports that the speed is taken from: answers that were stored come at once, and say nothing of those to come."""
+
+
+class Advance(Value):
+    """How far a stage is."""
+
+    done: int
+    of: int
+    what: str
+    """`evaluations`, `selection replay`."""
+    failed: int = 0
+    """Those of `done` that have an error instead of a result."""
+    spent: Spend | None = None
+    """What the stage used so far; None where nobody counts it."""
+
+
+Progress = Callable[[Advance], None]
+"""Called as rows complete."""
 
 
 class Remaining:
@@ -26,7 +44,7 @@ class Remaining:
         return (advance.of - done) * (now - began) / (done - first)
 
 
-def told(advance: Advance, seconds_left: float | None = None) -> str:
+def progress_line(advance: Advance, seconds_left: float | None = None) -> str:
     """`evaluations: 120 of 240, 3 failed, 0.0121 USD, 2 min left`; what is not known is not said."""
     parts = [f"{advance.what}: {advance.done} of {advance.of}", *extras(advance)]
     if seconds_left and advance.done < advance.of:

@@ -15,7 +15,7 @@ import dagster as dg
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, SiaError
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import ModelEndpoint
-from sia_dagster.wiring.batches import batches_ended
+from sia_dagster.wiring.endpoint import batches_ended
 
 WAITS = "sia/waits_for_batches"
 """On a run: the loop, until the window goes on."""

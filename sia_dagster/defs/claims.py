@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.core.models import Value
+from sia_dagster.core.records.value import Value
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.reports.wording import visible
 

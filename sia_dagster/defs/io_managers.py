@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from sia_dagster.adapters.span_table import SampledSpans, SpanFile, place
-from sia_dagster.defs.tables import eval_results_schema
+from sia_dagster.adapters.files.span_table import SampledSpans, SpanFile, place, read_sampled
+from sia_dagster.adapters.files.storage import write_atomically
+from sia_dagster.defs.table_types import eval_results_schema
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -22,8 +23,6 @@ class DocumentIOManager(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: BaseModel, path: "UPath") -> None:
         """Write at once or not at all: two runs of one window leave one whole file."""
-        from sia_dagster.adapters.storage import write_atomically
-
         write_atomically(path, (obj.model_dump_json(indent=1) + "\n").encode())
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
@@ -42,8 +41,6 @@ class TableIOManager(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: "UPath") -> None:
         """Write a DataFrame, or move staged spans to their place."""
-        from sia_dagster.adapters.storage import write_atomically
-
         if isinstance(obj, SpanFile):
             place(obj, path)
         else:
@@ -52,8 +49,6 @@ class TableIOManager(dg.UPathIOManager):
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
         """The sampled calls of `traces`; any other table as a DataFrame."""
         if context.dagster_type.typing_type is SampledSpans:
-            from sia_dagster.adapters.span_table import read_sampled
-
             with _named(path), path.open("rb") as file:
                 return read_sampled(file)
         import pandas as pd

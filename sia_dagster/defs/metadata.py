@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.storage import StoragePath
-from sia_dagster.core.estimate import Estimate
-from sia_dagster.core.models import EvalMetrics, Spend
-from sia_dagster.core.spending import total
-from sia_dagster.wiring.stages import Outcome
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.cost import Estimate
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.spend import Spend, total
+from sia_dagster.wiring.session import StageResult
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
@@ -70,7 +70,7 @@ def spend_metadata(spend: Mapping[str, Spend]) -> dict[str, Any]:
     return numbers
 
 
-def outcome_metadata(outcome: Outcome[Any]) -> dict[str, Any]:
+def outcome_metadata(outcome: StageResult[Any]) -> dict[str, Any]:
     """What a stage with model calls did: its rows, those that failed, and what it used."""
     rows = {"rows": outcome.rows.done, "rows_failed": outcome.rows.failed}
     return {**rows, **spend_metadata(outcome.spend)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from sia_dagster.core.config import LoopConfig
-from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.defs.partitions import partitions_of, window_of
 
 STAGES = (

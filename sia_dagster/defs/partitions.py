@@ -5,8 +5,8 @@ from datetime import UTC
 
 import dagster as dg
 
-from sia_dagster.core.config import LoopConfig
-from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.records.sample import TimeWindow
 
 
 def partitions_of(loop: LoopConfig) -> dg.TimeWindowPartitionsDefinition:

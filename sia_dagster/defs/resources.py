@@ -8,13 +8,17 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sia_dagster.adapters.storage import StoragePath, resolve_path, storage_root
-from sia_dagster.core.config_llm import LLMConfig
-from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
-from sia_dagster.core.models import TimeWindow
-from sia_dagster.core.ports import DecisionStore, EvaluationStore, GateLog, PolicyStore, TraceSource
-from sia_dagster.wiring.ports import ChatSettings
-from sia_dagster.wiring.stores import evaluation_store, trace_source
+from sia_dagster.adapters.files.decision_files import DecisionFiles
+from sia_dagster.adapters.files.gate_files import GateFiles
+from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.storage import StoragePath, resolve_path, storage_root
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
+from sia_dagster.core.ports.stores import DecisionStore, GateLog, PolicyStore
+from sia_dagster.core.ports.trace_store import EvaluationStore, TraceSource
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.wiring.endpoint import ChatSettings
+from sia_dagster.wiring.platforms import evaluation_store, trace_source
 
 
 class ModelEndpoint(dg.ConfigurableResource[ChatSettings]):
@@ -169,20 +173,14 @@ class Storage(dg.ConfigurableResource["Storage"]):
 
     def policies(self, loop: str) -> PolicyStore:
         """The loop's registry of policies."""
-        from sia_dagster.adapters.policy_files import PolicyFiles
-
         return PolicyFiles(self.path(), loop)
 
     def decisions(self, loop: str) -> DecisionStore:
         """What people decided about the loop's candidates."""
-        from sia_dagster.adapters.decision_files import DecisionFiles
-
         return DecisionFiles(self.path(), loop)
 
     def gate_log(self, loop: str) -> GateLog:
         """What the loop's gate remembers between windows."""
-        from sia_dagster.adapters.gate_files import GateFiles
-
         return GateFiles(self.path(), loop)
 
 

@@ -5,22 +5,21 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.environment import require
-from sia_dagster.core.ports import Notifier
-from sia_dagster.core.promotion import rejected_windows
-from sia_dagster.core.results import PolicyVersion
+from sia_dagster.adapters.config.environment import require
+from sia_dagster.adapters.webhook import LogNotifier, WebhookNotifier
+from sia_dagster.core.policy import rejected_windows
+from sia_dagster.core.ports.roles import Notifier
+from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.defs.batches import WAITS, is_of_loop
-from sia_dagster.defs.failures import STOPPING, failure_reasons
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Storage
+from sia_dagster.defs.run_failures import STOPPING, failure_reasons
 
 _EVENTS_A_TICK = 50
 
 
 def _notifier(names: LoopNames, log: Any) -> Notifier:
     """The loop's webhook, or the log alone."""
-    from sia_dagster.adapters.webhook import LogNotifier, WebhookNotifier
-
     variable = names.loop.notify.webhook
     return WebhookNotifier(require(variable)) if variable else LogNotifier(log)
 

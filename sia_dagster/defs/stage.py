@@ -6,17 +6,18 @@ from typing import Any, cast
 
 import dagster as dg
 
-from sia_dagster.core.errors import BatchesUnderWay, BudgetReached, SiaError
-from sia_dagster.core.models import TimeWindow, Value
+from sia_dagster.core.errors import BatchesUnderWay, SiaError, SpendCapReached
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.value import Value
 from sia_dagster.defs.automation import fills_gaps
 from sia_dagster.defs.batches import note_waiting, patience, sensor_name
 from sia_dagster.defs.claims import Claim, specs
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import window_before
-from sia_dagster.defs.progress import progress_of
+from sia_dagster.defs.progress_log import progress_of
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
 from sia_dagster.reports.wording import visible
-from sia_dagster.wiring.stages import LoopSession
+from sia_dagster.wiring.session import LoopSession
 
 
 class StageSpec(Value):
@@ -139,7 +140,7 @@ def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[Stag
         if isinstance(error, BatchesUnderWay):
             note_waiting(names, context, error)
             goes_on = f". The sensor {sensor_name(names)} goes on when they have ended"
-        if isinstance(error, BudgetReached):
+        if isinstance(error, SpendCapReached):
             metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
         raise dg.Failure(
             description=visible(f"loop {names.name}, window {context.partition_key}: {error}{goes_on}"),

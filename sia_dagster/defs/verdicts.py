@@ -5,13 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.storage import StoragePath
-from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import EvaluatorComparison, PolicyUpdate, ValidationReport
-from sia_dagster.core.second_look import is_second_look
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.gate import is_holdout_reuse
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
 from sia_dagster.defs.metadata import link, outcome_metadata, present
-from sia_dagster.wiring.stages import Outcome
+from sia_dagster.reports.brief import brief_markdown
+from sia_dagster.reports.markdown.tables import comparison_table, prompt_diff_markdown, samples_table
+from sia_dagster.reports.wording import escape
+from sia_dagster.wiring.session import StageResult
 
 
 def _numbers(report: ValidationReport) -> dict[str, float]:
@@ -38,13 +43,13 @@ def _comparison_numbers(comparison: EvaluatorComparison) -> dict[str, float]:
 def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
     """What the gate adds: how the evidence was gathered, what it spent, and how much scores move by themselves."""
     numbers: dict[str, Any] = {
-        "looks": len(report.looks),
-        **({"repeats": report.repeats} if report.looks else {}),
+        "looks": len(report.interim_analyses),
+        **({"repeats": report.repeats} if report.interim_analyses else {}),
         "conversations_pooled": sum(window.used for window in report.pooled),
         "carries_on": report.carries_on,
     }
-    if report.budget:
-        numbers |= {"alpha_spent": report.budget.spent, "error_budget_left": report.budget.left}
+    if report.error_budget:
+        numbers |= {"alpha_spent": report.error_budget.spent, "error_budget_left": report.error_budget.left}
     for noise in report.noise:
         numbers |= present({f"{noise.evaluator}/{noise.kind}_noise": noise.spread})
     if report.cost:
@@ -54,15 +59,12 @@ def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
 
 
 def verdict_metadata(
-    outcome: Outcome[ValidationReport], state: StateActions, update: PolicyUpdate, path: StoragePath
+    outcome: StageResult[ValidationReport], state: StateActions, update: PolicyUpdate, path: StoragePath
 ) -> dict[str, Any]:
     """The verdict in words first, then the numbers that plot; the report is at `path`."""
-    from sia_dagster.reports.brief import brief_markdown
-    from sia_dagster.reports.markdown import comparison_table, escape, prompt_diff_markdown, samples_table
-
     report = outcome.value
     primary = report.primary.evaluator if report.primary else ""
-    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.actions))
+    old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.candidate))
     return {
         "verdict": report.verdict,
         "summary": dg.MetadataValue.md(brief_markdown(state, update, report)),
@@ -111,13 +113,13 @@ def _no_slice_loses(report: ValidationReport) -> dg.AssetCheckResult:
 
 
 def _budget_is_left(report: ValidationReport) -> dg.AssetCheckResult:
-    budget = report.budget
+    budget = report.error_budget
     if budget is None:
         return ERROR_BUDGET_IS_LEFT.holds(True, "Nothing was tested, so nothing was spent.")
-    paid = bool(report.looks) or budget.left >= budget.alpha
+    paid = bool(report.interim_analyses) or budget.left >= budget.alpha
     told = f"{budget.left:.4f} of {budget.false_promotions_a_year:g} expected false promotions a year are left"
     spent = f"; this window's verdict spent {budget.spent:.4f}" if budget.spent else "; this window spent nothing"
-    looked = is_second_look(report)
+    looked = is_holdout_reuse(report)
     why = f". {report.reasons[0]}" if looked or not paid else "."
     return ERROR_BUDGET_IS_LEFT.holds(
         paid and not looked, told + spent + why, error_budget_left=round(budget.left, 6), alpha=round(budget.alpha, 6)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from sia_dagster.core.models import Actions, JsonObject
-from sia_dagster.demo.rules import APPLICATION, ELEMENTS, SIGNATURE, draw, holds, level_of, order_in, pick
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.value import JsonObject
+from sia_dagster.demo.simulation_rules import APPLICATION, ELEMENTS, SIGNATURE, draw, holds, level_of, order_in, pick
 from sia_dagster.demo.wire import Reply, texts
 
 BASE_POLICY = Actions(

@@ -1,6 +1,6 @@
 """The demo's code evaluator: an example of a function of one sample."""
 
-from sia_dagster.core.models import Sample
+from sia_dagster.core.records.sample import Sample
 
 MOST_WORDS = 80
 

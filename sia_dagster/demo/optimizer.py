@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Sequence
 
-from sia_dagster.core.models import JsonObject
+from sia_dagster.core.records.value import JsonObject
 from sia_dagster.demo.application import NOTE
 from sia_dagster.demo.quotes import Exhibit, Reading, read
-from sia_dagster.demo.rules import ELEMENTS, OPTIMIZER, Element, level_of, pick
+from sia_dagster.demo.simulation_rules import ELEMENTS, OPTIMIZER, Element, level_of, pick
 from sia_dagster.demo.wire import Reply, texts
 
 TONES = (

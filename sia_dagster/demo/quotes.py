@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from sia_dagster.core.models import Value
+from sia_dagster.core.records.value import Value
 
 _PIECE = re.compile(
     r"^<<<(?P<name>\w+) (?P<tag>[0-9a-f]{12})\n(?P<text>.*?)\n(?P=tag) (?P=name)>>>$"

@@ -6,18 +6,20 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.policy_files import PolicyFiles
-from sia_dagster.adapters.storage import StoragePath, storage_root
-from sia_dagster.core.config_traces import LocalTracesConfig
-from sia_dagster.core.models import TimeWindow, Value
-from sia_dagster.core.results import PolicyUpdate, Promotion, ValidationReport
-from sia_dagster.defs.failures import failure_reasons
+from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.storage import StoragePath, storage_root
+from sia_dagster.core.config.trace_source import LocalTracesConfig
+from sia_dagster.core.records.registry import Promotion
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.value import Value
 from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.names import LoopNames
-from sia_dagster.demo.definitions import demo_config, demo_definitions
+from sia_dagster.defs.run_failures import failure_reasons
+from sia_dagster.demo.demo_definitions import demo_config, demo_definitions
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.completions import completions_file
-from sia_dagster.wiring.ports import ChatSettings, window_ledger
+from sia_dagster.wiring.endpoint import ChatSettings, completions_file, window_spend
 
 
 class WeekOutcome(Value):
@@ -77,7 +79,7 @@ def _outcome(names: LoopNames, window: TimeWindow, result: dg.ExecuteInProcessRe
     report: ValidationReport = _value(names, result, "validation_results")
     promotion: Promotion = _value(names, result, "promoted_policy")
     evaluated = _metadata(names, result, "eval_results")
-    paid = window_ledger(_chat(root), names.name, window)
+    paid = window_spend(_chat(root), names.name, window)
     primary = report.primary
     return WeekOutcome(
         window=window.key,

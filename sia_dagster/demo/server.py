@@ -13,9 +13,10 @@ from typing import Any, Self
 from aiohttp import web
 
 from sia_dagster.core.errors import SiaError
-from sia_dagster.core.models import JsonObject
-from sia_dagster.demo import application, judge, optimizer
-from sia_dagster.demo.rules import APPLICATION, JUDGE, OPTIMIZER
+from sia_dagster.core.records.value import JsonObject
+from sia_dagster.demo import application, optimizer
+from sia_dagster.demo import simulated_judge as judge
+from sia_dagster.demo.simulation_rules import APPLICATION, JUDGE, OPTIMIZER
 from sia_dagster.demo.wire import CREATED, Reply, completion
 
 HOST = "127.0.0.1"

@@ -8,9 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from sia_dagster.core.models import Actions, JsonObject, Message, Value
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Message
+from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.demo.application import answer
-from sia_dagster.demo.rules import draw
+from sia_dagster.demo.simulation_rules import draw
 from sia_dagster.demo.wire import Reply, completion
 
 PICTURE = (
@@ -42,7 +44,7 @@ SCHEMA = pa.schema(
 """Times are nanoseconds since 1970; messages are lists of JSON texts; what a span does not have is null."""
 
 
-class Call(Value):
+class SimulatedCall(Value):
     """One call of the application: a span of kind LLM."""
 
     session: str
@@ -54,7 +56,7 @@ class Call(Value):
     """Whether the endpoint dropped the connection: a span with an error and no output."""
 
 
-def llm_span(call: Call, policy: Actions) -> tuple[JsonObject, str]:
+def llm_span(call: SimulatedCall, policy: Actions) -> tuple[JsonObject, str]:
     """The span of `call` under `policy`, and the answer that it records (empty for one that failed)."""
     messages = policy.messages(None, call.history)
     text = "" if call.fails else answer(messages)
@@ -71,7 +73,7 @@ def llm_span(call: Call, policy: Actions) -> tuple[JsonObject, str]:
     return row | (_failure() if call.fails else _answered(policy.model, messages, text)), text
 
 
-def surrounding_spans(call: Call, policy: Actions) -> list[JsonObject]:
+def surrounding_spans(call: SimulatedCall, policy: Actions) -> list[JsonObject]:
     """The other spans of the trace of `call`: the request's CHAIN and the look-up of the order."""
     request = call.history[-1].content or ""
     chain = _common(call, "message_desk.handle", "CHAIN", _span_id(call, "chain")) | {
@@ -101,7 +103,7 @@ def table(rows: Sequence[JsonObject]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA)
 
 
-def _common(call: Call, name: str, kind: str, span: str) -> JsonObject:
+def _common(call: SimulatedCall, name: str, kind: str, span: str) -> JsonObject:
     latency = 180 + round(draw(span, "latency") * 1500)
     return {
         "context.trace_id": call.trace,
@@ -153,7 +155,7 @@ def _part(part: JsonObject) -> JsonObject:
     return {"message_content.type": "image", "message_content.image": {"image.url": part["image_url"]["url"]}}
 
 
-def _span_id(call: Call, name: str) -> str:
+def _span_id(call: SimulatedCall, name: str) -> str:
     return hashlib.sha256(f"{call.span}/{name}".encode()).hexdigest()[:16]
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from sia_dagster.core.models import Actions, JsonObject, Message, TimeWindow, Value
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Message, TimeWindow
+from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.customers import Inquiry, inquiry
-from sia_dagster.demo.rules import draw
-from sia_dagster.demo.spans import Call, llm_span, message_with_picture, surrounding_spans, table
+from sia_dagster.demo.simulation_rules import draw
+from sia_dagster.demo.spans import SimulatedCall, llm_span, message_with_picture, surrounding_spans, table
 
 FIRST_WEEK = datetime(2026, 9, 14, tzinfo=UTC)
 
@@ -92,8 +94,10 @@ def _opening(asked: Inquiry) -> tuple[Message, ...]:
     return (message_with_picture(asked.first) if asked.photo else Message(role="user", content=asked.first),)
 
 
-def _call(window: TimeWindow, key: str, turn: str, history: tuple[Message, ...], *, fails: bool = False) -> Call:
-    return Call(
+def _call(
+    window: TimeWindow, key: str, turn: str, history: tuple[Message, ...], *, fails: bool = False
+) -> SimulatedCall:
+    return SimulatedCall(
         session=f"session-{_hex(key)[:12]}",
         trace=_hex(key, turn, "trace")[:32],
         span=_hex(key, turn, "span")[:16],

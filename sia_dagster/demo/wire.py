@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sia_dagster.core.models import JsonObject, Value
-from sia_dagster.core.tokens import estimate_tokens
+from sia_dagster.core.prompting import estimate_tokens
+from sia_dagster.core.records.value import JsonObject, Value
 
 FINGERPRINT = "simulated"
 CREATED = 1_790_553_600

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
-from sia_dagster.core.models import StateActions, Value
-from sia_dagster.core.results import Edit, EvaluatorComparison, PolicyUpdate, SliceComparison, ValidationReport
-from sia_dagster.core.traffic_cost import calls_a_week
+from sia_dagster.core.cost import calls_a_week
+from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.search import Edit, PolicyUpdate
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.text import count
 from sia_dagster.reports.changes import change_sentence
-from sia_dagster.reports.markdown import escape
 from sia_dagster.reports.pairs import paired
 from sia_dagster.reports.unshown import part_name, unshown
-from sia_dagster.reports.wording import confidence, count, dollars, number, share, signed, trimmed
+from sia_dagster.reports.wording import confidence, dollars, escape, number, share, signed, trimmed
 
 EDITS = 3
 """Edits told in words; the others stand below."""
@@ -18,7 +21,7 @@ QUOTED = 160
 """Characters of an edit's text."""
 
 
-class Part(Value):
+class BriefPart(Value):
     """One answer to the reader, under its heading."""
 
     term: str
@@ -27,19 +30,19 @@ class Part(Value):
     """What to type, as it is."""
 
 
-def brief(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> tuple[Part, ...]:
+def brief(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> tuple[BriefPart, ...]:
     """The parts in the order in which they are read; those that do not apply are left out."""
     if report.candidate is None:
-        parts = [Part(term="What would change", sentences=(_changed(update),))]
+        parts = [BriefPart(term="What would change", sentences=(_changed(update),))]
         known = {*report.reasons[:1], ""}
-        parts += [Part(term="Why", sentences=(update.reason,))] if update.reason not in known else []
+        parts += [BriefPart(term="Why", sentences=(update.reason,))] if update.reason not in known else []
         return (*parts, _next_step(update, report))
     parts = [
-        Part(term="What would change", sentences=(_changed(update), *edits_in_words(update.edits))),
-        Part(term="For whom", sentences=tuple(_for_whom(state, report))),
-        Part(term="What it gains", sentences=tuple(_gains(report))),
-        Part(term="What it costs", sentences=(_cost(report),)),
-        Part(term="Not shown", sentences=unshown(state, report)),
+        BriefPart(term="What would change", sentences=(_changed(update), *edits_in_words(update.edits))),
+        BriefPart(term="For whom", sentences=tuple(_for_whom(state, report))),
+        BriefPart(term="What it gains", sentences=tuple(_gains(report))),
+        BriefPart(term="What it costs", sentences=(_cost(report),)),
+        BriefPart(term="Not shown", sentences=unshown(state, report)),
         _next_step(update, report),
     ]
     return tuple(part for part in parts if part.sentences or part.commands)
@@ -72,7 +75,7 @@ def _edit(edit: Edit) -> str:
 
 
 def _changed(update: PolicyUpdate) -> str:
-    return change_sentence(update.baseline, update.actions)
+    return change_sentence(update.baseline, update.candidate)
 
 
 def _for_whom(state: StateActions, report: ValidationReport) -> Iterator[str]:
@@ -93,9 +96,9 @@ def _tested(report: ValidationReport) -> str:
     pooled = sum(window.used for window in used)
     where = f", {pooled:,} of them from {count(len(used), 'earlier window')}" if pooled else ""
     times = f", each asked {report.repeats} times" if report.repeats > 1 else ""
-    last = report.looks[-1] if report.looks else None
+    last = report.interim_analyses[-1] if report.interim_analyses else None
     early = ""
-    if last and len(report.looks) == 1 and last.conversations < report.conversations:
+    if last and len(report.interim_analyses) == 1 and last.conversations < report.conversations:
         given_up = last.outcome == "futile"
         early = f"; {last.conversations:,} of them were enough to {'give it up' if given_up else 'decide'}"
     told = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
@@ -177,11 +180,11 @@ def _cost(report: ValidationReport) -> str:
     return f"{change} ({dollars(cost.baseline_usd)} → {dollars(cost.candidate_usd)}), {told}"
 
 
-def _next_step(update: PolicyUpdate, report: ValidationReport) -> Part:
+def _next_step(update: PolicyUpdate, report: ValidationReport) -> BriefPart:
     if report.verdict != "accept":
-        return Part(term="What to do", sentences=(_stays(update, report),))
+        return BriefPart(term="What to do", sentences=(_stays(update, report),))
     where = f"--loop {report.loop} --window {report.window.key} --by YOU"
-    return Part(
+    return BriefPart(
         term="What to do",
         sentences=(
             f"{_to_read(report)}, then approve or reject; the asset promoted_policy does both in the UI. Where "
@@ -204,7 +207,7 @@ def _stays(update: PolicyUpdate, report: ValidationReport) -> str:
         return f"Nothing. The policy in force stays; the next window tries the candidate again{_needed(report)}."
     if report.samples_needed and report.candidate is not None:
         return f"Nothing. The policy in force stays{_needed(report)}."
-    if update.actions is None:
+    if update.candidate is None:
         return "Nothing to approve: the loop begins with the first window that has traffic."
     return "The policy in force stays. " + ("More traffic may decide it." if update.changed else "Nothing to approve.")
 

@@ -2,10 +2,13 @@
 
 import json
 
-from sia_dagster.core.models import Actions, StateActions, Value
-from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.text import count
 from sia_dagster.reports.prompt_diff import count_lines, diff_rows
-from sia_dagster.reports.wording import count
 
 
 class SettingChange(Value):
@@ -41,7 +44,7 @@ def simulated_names(
     state: StateActions, update: PolicyUpdate, report: ValidationReport, spent: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """The models that call themselves simulated: of both policies, of the traces, and in `spent` (`judge NAME`)."""
-    policies = (state.actions, update.actions, report.baseline, report.candidate)
+    policies = (state.actions, update.candidate, report.baseline, report.candidate)
     models = {policy.model for policy in policies if policy} | {sample.model for sample in state.samples}
     models |= {key.rpartition(" ")[2] for key in spent}
     return tuple(sorted(name for name in models if "simulated" in name.casefold()))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from sia_dagster.core.models import Value
-from sia_dagster.core.results import ValidationReport, ValidationRow
+from sia_dagster.core.records.report import ValidationReport, ValidationRow
+from sia_dagster.core.records.value import Value
 
 Which = Literal["worst", "most_improved", "unchanged", "unscored"]
 

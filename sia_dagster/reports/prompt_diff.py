@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from sia_dagster.core.models import Value
+from sia_dagster.core.records.value import Value
 from sia_dagster.reports.wording import visible
 
 RowKind = Literal["same", "changed", "added", "removed"]

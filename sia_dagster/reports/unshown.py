@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import SliceComparison, ValidationReport
-from sia_dagster.reports.wording import count, share, signed, trimmed
+from sia_dagster.core.records.comparison import SliceComparison
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.text import count
+from sia_dagster.reports.wording import share, signed, trimmed
 
 SURE: Final = 0.05
 """The chance with which a harm of the named share would have stayed unseen."""

@@ -3,11 +3,12 @@
 import math
 import re
 
-from sia_dagster.core.models import Spend, TimeWindow
-from sia_dagster.core.text import count as count
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.spend import Spend
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
+
 
 STATUSES = {
     "chosen": "went on to the validation",
@@ -16,6 +17,7 @@ STATUSES = {
     "unusable": "unusable answer",
 }
 """How far a candidate came."""
+
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
@@ -117,3 +119,16 @@ def window_text(window: TimeWindow) -> str:
 
 def _minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+_JOINER = "\N{WORD JOINER}"
+"""Takes no space; put where GitHub's dialect would see an address, which no backslash prevents."""
+
+
+def escape(text: str) -> str:
+    """Untrusted text as plain inline Markdown on one line."""
+    line = " ".join(visible(text).split())
+    line = re.sub(r"([\\`*_{}\[\]<>()#+\-.!|~&$^=\"':])", r"\\\1", line)
+    line = re.sub(r"(?i)(https?|ftp|mailto|xmpp)(\\:)", rf"\1{_JOINER}\2", line)
+    line = re.sub(r"(?i)(www)(?=\\\.)", rf"\1{_JOINER}", line)
+    return line.replace("@", f"{_JOINER}@{_JOINER}")

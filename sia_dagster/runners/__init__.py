@@ -1,7 +1,8 @@
 """The loop and its evaluators from Python, without Dagster."""
 
-from sia_dagster.core.config import CodeConfig, LLMClassifyConfig, LLMConfig, PlatformConfig
-from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.loop import CodeConfig, LLMClassifyConfig, PlatformConfig
+from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig
 from sia_dagster.runners.llm_classify import llm_classify
 from sia_dagster.runners.orchestrator import WorkflowOrchestrator, WorkflowResults
 from sia_dagster.runners.workflow import Models

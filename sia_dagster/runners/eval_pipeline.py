@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.storage import StoragePath
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.config.loop import CodeConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.models import EvalMetrics, EvaluatorKind, Sample
-from sia_dagster.core.ports import EvaluationStore, SpanQuery
+from sia_dagster.core.evaluators import CodeEvaluator, evaluate, evaluations_to_write, write_outcome
+from sia_dagster.core.openinference import MappedSpans
+from sia_dagster.core.ports.trace_store import EvaluationStore, SpanQuery
+from sia_dagster.core.records.evaluation import EvalMetrics, EvaluatorKind
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.text import storable
-from sia_dagster.core.write_back import evaluations_to_write, outcome
 from sia_dagster.runners.frames import SAID, evaluations, keep_newest, said_in, samples_frame
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import window_between
@@ -22,8 +25,6 @@ from sia_dagster.runners.workflow import check_name, checked
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sia_dagster.core.openinference.samples import MappedSpans
 
 _log = logging.getLogger(__name__)
 _LARGEST = sys.float_info.max
@@ -84,7 +85,7 @@ class EvalPipeline:
         report = self.store.write(evaluations_to_write(evals, started), now=self.clock())
         table.attrs["write_report"] = report.model_dump()
         if report.updated < report.offered or not report.complete:
-            _log.warning("%s: %s", self.name, outcome(report))
+            _log.warning("%s: %s", self.name, write_outcome(report))
 
     def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
         if not samples:
@@ -102,10 +103,6 @@ class EvalPipeline:
         return said_in(self.name, result, index)
 
     def _by_sample(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
-        from sia_dagster.core.config import CodeConfig
-        from sia_dagster.core.evaluation import evaluate
-        from sia_dagster.core.evaluators.code import CodeEvaluator
-
         config = CodeConfig(name=self.name, kind="code", function=_address(evaluator), low=-_LARGEST, high=_LARGEST)
         scorer = CodeEvaluator(config, partial(evaluator, **self.kwargs) if self.kwargs else evaluator)
 

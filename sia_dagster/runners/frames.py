@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.storage import StoragePath, write_atomically
+from sia_dagster.adapters.files.storage import StoragePath, write_atomically
 from sia_dagster.core.errors import EvaluatorError, TraceFileError
-from sia_dagster.core.models import Message, Sample
+from sia_dagster.core.evaluators import sample_texts
+from sia_dagster.core.openinference import message_attributes
+from sia_dagster.core.records.sample import Message, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +24,6 @@ def samples_frame(samples: Sequence[Sample]) -> "pd.DataFrame":
     The text columns are what the ready-made judges' templates name.
     """
     import pandas as pd
-
-    from sia_dagster.core.evaluators.template import sample_texts
 
     texts = ("input", "output", "system_prompt", "messages")
     return pd.DataFrame([_attributes(sample) | sample_texts(sample, texts) for sample in samples])
@@ -71,8 +71,6 @@ def keep_newest(path: StoragePath, table: "pd.DataFrame") -> None:
 
 
 def _attributes(sample: Sample) -> dict[str, Any]:
-    from sia_dagster.core.openinference.messages import message_attributes
-
     system = [Message(role="system", content=sample.system_prompt)] if sample.system_prompt else []
     return {
         SPAN_ID: sample.span_id,

@@ -10,20 +10,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sia_dagster.adapters.environment import read
-from sia_dagster.core.concurrency import map_rows
-from sia_dagster.core.config import LLMConfig
+from sia_dagster.adapters.config.environment import read
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.evaluators import resolve_template
-from sia_dagster.core.evaluators.llm_classify import Judge, JudgeSpec
-from sia_dagster.core.evaluators.scores import number
-from sia_dagster.core.evaluators.template import Template, parse_template
-from sia_dagster.core.models import EvalMetrics
+from sia_dagster.core.evaluators import Judge, JudgeSpec, JudgeTemplate, as_number, parse_template, resolve_template
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.replay import map_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sia_dagster.adapters.engine.chat import OpenAIChat
 
 Result = TypeVar("Result")
 Rails = Sequence[str] | Mapping[str, float]
@@ -88,10 +86,6 @@ class _Session(NamedTuple):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenAIChat"]:
-        from sia_dagster.adapters.engine.chat import OpenAIChat
-        from sia_dagster.adapters.engine.sqlite_store import SqliteStore
-        from sia_dagster.adapters.engine.store import LedgerScope
-
         scope = LedgerScope(loop="llm_classify", window="")
         with closing(SqliteStore(self.completions)) as store:
             async with OpenAIChat(self.llm, api_key=self.api_key, store=store, scope=scope) as chat:
@@ -99,7 +93,7 @@ class _Session(NamedTuple):
 
 
 async def _classify(
-    records: Sequence[Mapping[Any, Any]], spec: JudgeSpec, template: Template, session: _Session
+    records: Sequence[Mapping[Any, Any]], spec: JudgeSpec, template: JudgeTemplate, session: _Session
 ) -> list[EvalMetrics]:
     async with session.open() as chat:
         judge = Judge(spec, template, chat)
@@ -114,7 +108,7 @@ async def _classify(
     return [metrics for _, metrics in sorted(rows, key=lambda row: row[0])]
 
 
-def _parsed(text: str, dataframe: "pd.DataFrame") -> Template:
+def _parsed(text: str, dataframe: "pd.DataFrame") -> JudgeTemplate:
     template = parse_template(text, [str(column) for column in dataframe.columns])
     if not template.names:
         raise ConfigError("the template names no column: write {column} where a row's text is to stand")
@@ -124,7 +118,7 @@ def _parsed(text: str, dataframe: "pd.DataFrame") -> Template:
 def _scored(rails: Rails) -> dict[str, float | None]:
     if isinstance(rails, Mapping):
         return {str(label): float(score) for label, score in rails.items()}
-    return {str(label): number(str(label)) for label in rails}
+    return {str(label): as_number(str(label)) for label in rails}
 
 
 def _is_empty(cell: Any) -> bool:

@@ -4,24 +4,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from sia_dagster.adapters.environment import add_env_file
-from sia_dagster.adapters.storage import storage_root, write_atomically
-from sia_dagster.core.config import EvaluatorConfig, LLMConfig
+from sia_dagster.adapters.config.environment import add_env_file
+from sia_dagster.adapters.files.storage import storage_root, write_atomically
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.loop import EvaluatorConfig
 from sia_dagster.core.errors import ConfigError, EvaluatorError
-from sia_dagster.core.models import Actions, EvalMetrics, StateActions
-from sia_dagster.core.ports import SpanQuery
-from sia_dagster.core.results import PolicyUpdate, ValidationReport
+from sia_dagster.core.evaluators import worst_unscored_share
+from sia_dagster.core.openinference import MappedSpans
+from sia_dagster.core.ports.trace_store import SpanQuery, span_query
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.traffic import build_baseline
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import When, window_between
 from sia_dagster.runners.workflow import Models, Traces, Workflow, chat_settings, check_name, open_traces
-from sia_dagster.wiring.completions import completions_file
-from sia_dagster.wiring.stages import LoopSession, eval_constants, evaluate_window, search_window, validate_window
-from sia_dagster.wiring.stores import span_query
+from sia_dagster.wiring.endpoint import completions_file
+from sia_dagster.wiring.session import LoopSession, eval_constants
+from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sia_dagster.core.openinference.samples import MappedSpans
 
 
 UNRECORDED: Final = (
@@ -95,7 +100,7 @@ class WorkflowOrchestrator:
         """Baseline, search and validation of `[start_date, end_date)`; the first evaluator named decides.
 
         With `checkpoint` each stage's document is written to `<storage>/checkpoints/<name>/<window>/` as it is found.
-        Raises as the stages do: ConfigError, TraceError, EvaluatorError, EndpointRefused, BudgetReached.
+        Raises as the stages do: ConfigError, TraceError, EvaluatorError, EndpointRefused, SpendCapReached.
         """
         baseline = self.validate_baseline(
             start_date=start_date, end_date=end_date, evaluator_names=evaluator_names, limit=limit
@@ -107,7 +112,7 @@ class WorkflowOrchestrator:
         self._keep(checkpoint, "validation_results", report)
         return WorkflowResults(
             baseline_state_actions=baseline,
-            updated_actions=update.actions,
+            updated_actions=update.candidate,
             policy_update=update,
             updated_validation_results=report,
         )
@@ -119,8 +124,6 @@ class WorkflowOrchestrator:
 
         That is the registry's, else the one that most samples show. At most `limit` calls, chosen by hash.
         """
-        from sia_dagster.core.baseline import build_baseline
-
         window = window_between(start_date, end_date)
         session = self._workflow.session(window, evaluator_names, limit)
         spans = self.spans(span_query(session.loop, window))
@@ -139,7 +142,7 @@ class WorkflowOrchestrator:
 
     def update_policy(self, *, state_actions: StateActions) -> Actions | None:
         """The policy that goes on to validation; the one in force where none is better. `search` says why."""
-        return self.search(state_actions).actions
+        return self.search(state_actions).candidate
 
     def validate_updated_policy(
         self, *, state_actions: StateActions, updated_actions: "Actions | PolicyUpdate | None"
@@ -200,14 +203,12 @@ class WorkflowOrchestrator:
 
 def _unrecorded(report: ValidationReport) -> ValidationReport:
     """The report with what it is not: no ledger knows of it, and no next window goes on with it."""
-    if not report.looks:
+    if not report.interim_analyses:
         return report
     return report.model_copy(update={"reasons": (*report.reasons, UNRECORDED), "carries_on": False})
 
 
 def _require_scores(state: StateActions, allowed: float) -> None:
-    from sia_dagster.core.evaluation import worst_unscored_share
-
     name, share = worst_unscored_share({sample.span_id: sample.evals for sample in state.samples})
     if share > allowed:
         first = next(e for sample in state.samples for e in sample.evals if e.name == name and e.score is None)
@@ -228,7 +229,7 @@ def _update(state: StateActions, actions: Actions | None) -> PolicyUpdate:
         loop=state.loop,
         window=state.window,
         baseline=state.actions,
-        actions=actions if changed else state.actions,
+        candidate=actions if changed else state.actions,
         changed=changed,
         reason="given by the caller" if changed else "the policy stays: no other policy was given",
     )

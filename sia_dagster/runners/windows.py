@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, time
 
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.models import TimeWindow
+from sia_dagster.core.records.sample import TimeWindow
 
 When = datetime | date | str
 """A moment: aware, or UTC; a date is its midnight; text is ISO 8601."""

@@ -4,34 +4,30 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from sia_dagster.adapters import environment
-from sia_dagster.adapters.config_faults import faults
-from sia_dagster.adapters.config_keys import dotted
-from sia_dagster.adapters.storage import StoragePath
-from sia_dagster.core.config import (
-    EvaluatorConfig,
-    LLMClassifyConfig,
-    LLMConfig,
-    LoopConfig,
-    PolicyConfig,
-    ValidationConfig,
-)
-from sia_dagster.core.config_traces import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
-from sia_dagster.core.config_values import Name
+from sia_dagster.adapters.config import environment
+from sia_dagster.adapters.config.faults import faults
+from sia_dagster.adapters.config.keys import dotted
+from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.config.fields import Name
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.loop import EvaluatorConfig, LLMClassifyConfig, LoopConfig, PolicyConfig
+from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
+from sia_dagster.core.config.validation import ValidationConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.models import TimeWindow, Value
-from sia_dagster.core.ports import EvaluationStore, SpanQuery, TraceSource
-from sia_dagster.core.results import PolicyVersion
-from sia_dagster.wiring.ports import ChatSettings
-from sia_dagster.wiring.stages import LoopSession
-from sia_dagster.wiring.stores import evaluation_store, trace_source
-
-if TYPE_CHECKING:
-    from sia_dagster.core.openinference.samples import MappedSpans
+from sia_dagster.core.openinference import MappedSpans, samples_from_rows
+from sia_dagster.core.ports.trace_store import EvaluationStore, SpanQuery, TraceSource
+from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES
+from sia_dagster.core.records.registry import PolicyVersion
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.value import Value
+from sia_dagster.wiring.endpoint import ChatSettings
+from sia_dagster.wiring.platforms import evaluation_store, trace_source
+from sia_dagster.wiring.session import LoopSession
 
 Checked = TypeVar("Checked")
 Traces: TypeAlias = str | Path | TracesConfig | TraceSource
@@ -81,8 +77,6 @@ class Workflow:
 
     def spans(self, query: SpanQuery) -> "MappedSpans":
         """The sampled calls as samples, and why others could not be read; see `WorkflowOrchestrator.spans`."""
-        from sia_dagster.core.openinference.samples import samples_from_rows
-
         asked = query if query.where else query.model_copy(update={"where": self.traces.where})
         rows = (row for batch in self.source.spans(asked) for row in batch.to_pylist() if row["sampled"])
         return samples_from_rows(rows)
@@ -101,13 +95,9 @@ class Workflow:
     @property
     def registry(self) -> Sequence[PolicyVersion]:
         """The registry's entries, where the loop of this name has any in this storage."""
-        from sia_dagster.adapters.policy_files import PolicyFiles
-
         return PolicyFiles(self.storage, self.name).versions()
 
     def _evaluator(self, name: str) -> EvaluatorConfig:
-        from sia_dagster.core.prompts import BUILTIN_JUDGES
-
         if name in self.evaluators:
             return self.evaluators[name]
         if name not in BUILTIN_JUDGES:

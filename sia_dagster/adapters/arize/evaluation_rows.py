@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sia_dagster.core.models import Value
+from sia_dagster.core.records.span_evaluations import NotTaken, SpanEvaluation
+from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import storable
-from sia_dagster.core.write_back import NotTaken, SpanEvaluation
 
 if TYPE_CHECKING:
     import pandas as pd

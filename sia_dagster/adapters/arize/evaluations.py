@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from sia_dagster.adapters.arize.client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.arize_faults import Fault, explain
 from sia_dagster.adapters.arize.evaluation_rows import BATCH_ROWS, Prepared, batches, frame, prepare, refused
-from sia_dagster.adapters.arize.faults import Fault, explain
 from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
 from sia_dagster.core.errors import WriteBackError
-from sia_dagster.core.models import Value
-from sia_dagster.core.write_back import NotTaken, SpanEvaluation, WriteReport
+from sia_dagster.core.records.span_evaluations import NotTaken, SpanEvaluation, WriteReport
+from sia_dagster.core.records.value import Value
 
 UPDATABLE = timedelta(days=31)
 """How old a span may be that the store still updates, as its users report; an older one is sent all the same."""

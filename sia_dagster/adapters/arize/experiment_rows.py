@@ -5,9 +5,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
-from sia_dagster.adapters.portions import portions
-from sia_dagster.core.models import Actions, EvalMetrics, JsonObject, Value, fingerprint
-from sia_dagster.core.results import ArmOutcome, ValidationReport, ValidationRow
+from sia_dagster.adapters.request_chunks import portions
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.report import ArmOutcome, ValidationReport, ValidationRow
+from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 
 Arm = Literal["baseline", "candidate"]
 RunKey = tuple[str, int]

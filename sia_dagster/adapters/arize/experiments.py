@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from sia_dagster.adapters.arize.client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.experiment_rows import (
     ExperimentRows,
     RunKey,
@@ -23,8 +23,8 @@ from sia_dagster.adapters.arize.experiment_rows import (
 from sia_dagster.adapters.arize.patience import Wait, wait_for_real
 from sia_dagster.adapters.arize.rest_calls import PAGE, RestCalls, id_of
 from sia_dagster.core.errors import PublishError
-from sia_dagster.core.models import JsonObject, Value
-from sia_dagster.core.results import ValidationReport
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.value import JsonObject, Value
 
 ROWS_PAGE: Final = 500
 """The most examples or runs that a list gives at once."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sia_dagster.adapters.arize.client import ArizeConnection
-from sia_dagster.adapters.arize.faults import Fault, fault_of
-from sia_dagster.adapters.engine.attempts import Failure, delay_before_retry
+from sia_dagster.adapters.arize.arize_client import ArizeConnection
+from sia_dagster.adapters.arize.arize_faults import Fault, fault_of
+from sia_dagster.adapters.engine.wire.failures import Failure, delay_before_retry
 
 Result = TypeVar("Result")
 Wait = Callable[[float], object]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from sia_dagster.core.errors import PublishError
-from sia_dagster.core.models import Actions, JsonObject, Value
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.value import JsonObject, Value
 
 Format = Literal["F_STRING", "MUSTACHE"]
 Role = Literal["SYSTEM", "USER", "ASSISTANT"]

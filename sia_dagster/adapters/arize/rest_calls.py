@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sia_dagster.adapters.arize.client import ArizeConnection
+from sia_dagster.adapters.arize.arize_client import ArizeConnection
 from sia_dagster.adapters.arize.patience import Wait, within
-from sia_dagster.adapters.engine.attempts import Failure, delay_before_retry, retry_after
+from sia_dagster.adapters.engine.wire.failures import Failure, delay_before_retry, retry_after
 from sia_dagster.core.errors import PublishConflict, PublishError
 
 if TYPE_CHECKING:

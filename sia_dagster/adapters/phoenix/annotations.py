@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sia_dagster.adapters.phoenix.client import PhoenixConnection, PhoenixServer, Wait, open_server
-from sia_dagster.adapters.phoenix.faults import BrokenReply
+from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
+from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
 from sia_dagster.adapters.phoenix.said import OURS
 from sia_dagster.core.errors import WriteBackError
-from sia_dagster.core.models import EvaluatorKind, Value
+from sia_dagster.core.records.evaluation import EvaluatorKind
+from sia_dagster.core.records.span_evaluations import NotTaken, SpanEvaluation, WriteReport
+from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import storable
-from sia_dagster.core.write_back import NotTaken, SpanEvaluation, WriteReport
 
 if TYPE_CHECKING:
     from phoenix.client import Client

@@ -3,7 +3,8 @@
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from sia_dagster.core.models import Actions, JsonObject
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.value import JsonObject
 
 if TYPE_CHECKING:
     from phoenix.client.types.prompts import PromptVersion

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.phoenix.client import PhoenixServer
-from sia_dagster.core.models import JsonObject
+from sia_dagster.adapters.phoenix.phoenix_client import PhoenixServer
+from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.text import storable
 
 if TYPE_CHECKING:

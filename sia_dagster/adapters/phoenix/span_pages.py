@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.phoenix.client import PhoenixServer
-from sia_dagster.adapters.phoenix.faults import BrokenReply
-from sia_dagster.core.models import JsonObject, TimeWindow
+from sia_dagster.adapters.phoenix.phoenix_client import PhoenixServer
+from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.text import storable
 
 if TYPE_CHECKING:

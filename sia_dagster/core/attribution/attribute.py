@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sia_dagster.core.attribution.kinship import same_call
-from sia_dagster.core.attribution.literals import PromptText
-from sia_dagster.core.attribution.slots import named_alike
-from sia_dagster.core.attribution.voices import Speaker, Voice, listen
-from sia_dagster.core.models import PolicyShare, Sample, Value, fingerprint
-from sia_dagster.core.results import PolicyVersion
+from sia_dagster.core.attribution.prompt_text import PromptText
+from sia_dagster.core.attribution.same_call import same_call
+from sia_dagster.core.attribution.slot_names import named_alike
+from sia_dagster.core.attribution.speakers import Speaker, Voice, listen
+from sia_dagster.core.records.policy import PolicyShare
+from sia_dagster.core.records.registry import PolicyVersion
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.value import Value, fingerprint
 
 
 class Attribution(Value):

@@ -1,59 +1,44 @@
-"""Evaluators: a judge (`llm_classify`), a function (`code`), and what the traces already say (`platform`)."""
+"""Evaluators: a judge (`llm_classify`), a function (`code`) and scores that the traces carry (`platform`).
 
-import difflib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+Watching judges for drift is `judge_watch`.
+"""
 
-from sia_dagster.core.config import CodeConfig, EvaluatorConfig, PlatformConfig
-from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.prompts import BUILTIN_JUDGES, load_prompt
+from sia_dagster.core.evaluators.build import ReadFile, build_evaluator, resolve_template
+from sia_dagster.core.evaluators.code import CodeEvaluator
+from sia_dagster.core.evaluators.evaluate import (
+    EVAL_RESULT_COLUMNS,
+    check_fingerprints,
+    eval_result_rows,
+    evals_from_rows,
+    evaluate,
+    score_row,
+    worst_unscored_share,
+)
+from sia_dagster.core.evaluators.judge_template import JudgeTemplate, parse_judge_template, parse_template, sample_texts
+from sia_dagster.core.evaluators.llm_judge import Judge, JudgeSpec, LLMClassify
+from sia_dagster.core.evaluators.result import as_number
+from sia_dagster.core.evaluators.write_back import evaluations_to_write, write_outcome
 
-if TYPE_CHECKING:
-    from sia_dagster.core.ports import ChatModel, Evaluator
-
-__all__ = ["BUILTIN_JUDGES", "build_evaluator", "resolve_template"]
-
-ReadFile = Callable[[str], str]
-"""Reads a template file by the name that the configuration gives it; raises OSError where it cannot."""
-
-
-def build_evaluator(
-    config: EvaluatorConfig, *, chat: "ChatModel | None", template: str | None, primary: bool
-) -> "Evaluator":
-    """The evaluator that `config` describes; without `chat` a judge is good for its constant alone.
-
-    `template` is the text of a judge's template, as `resolve_template` gives it, and None for other kinds. Raises
-    ConfigError for a template, rails or function that cannot be used.
-    """
-    # Each kind is imported when it is used.
-    if isinstance(config, CodeConfig):
-        from sia_dagster.core.evaluators.code import CodeEvaluator, import_function
-
-        return CodeEvaluator(config, import_function(config.function), primary=primary)
-    if isinstance(config, PlatformConfig):
-        from sia_dagster.core.evaluators.platform import PlatformEvaluator
-
-        return PlatformEvaluator(config, primary=primary)
-    from sia_dagster.core.evaluators.llm_classify import LLMClassify
-
-    return LLMClassify.of(config, config.template if template is None else template, chat, primary=primary)
-
-
-def resolve_template(value: str, read_file: ReadFile) -> str:
-    """The template's text: a built-in judge by name, the text itself, or a file.
-
-    Text is what has a brace or several lines. Raises ConfigError for a file that cannot be read.
-    """
-    if value in BUILTIN_JUDGES:
-        return load_prompt(value)
-    if "{" in value or "\n" in value.strip():
-        return value
-    try:
-        return read_file(value.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        near = difflib.get_close_matches(value, BUILTIN_JUDGES, n=1)
-        hint = f" Did you mean the built-in judge {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"the template {value!r} is neither a built-in judge ({', '.join(BUILTIN_JUDGES)}) nor a file that can be "
-            f"read: {error}.{hint} The text itself names {{output}}"
-        ) from error
+__all__ = [
+    "EVAL_RESULT_COLUMNS",
+    "CodeEvaluator",
+    "Judge",
+    "JudgeSpec",
+    "JudgeTemplate",
+    "LLMClassify",
+    "ReadFile",
+    "as_number",
+    "build_evaluator",
+    "check_fingerprints",
+    "eval_result_rows",
+    "evals_from_rows",
+    "evaluate",
+    "evaluations_to_write",
+    "parse_judge_template",
+    "parse_template",
+    "resolve_template",
+    "sample_texts",
+    "score_row",
+    "worst_unscored_share",
+    "write_outcome",
+]

@@ -8,11 +8,13 @@ from functools import cached_property
 from types import CodeType, ModuleType
 from typing import Any
 
-from sia_dagster.core.config import CodeConfig
-from sia_dagster.core.errors import BudgetReached, ConfigError, EndpointRefused
-from sia_dagster.core.evaluators.calls import Function, call_within
-from sia_dagster.core.evaluators.scores import Scale, read_result
-from sia_dagster.core.models import EvalConstant, EvalMetrics, JsonObject, Sample, fingerprint
+from sia_dagster.core.config.loop import CodeConfig
+from sia_dagster.core.errors import ConfigError, EndpointRefused, SpendCapReached
+from sia_dagster.core.evaluators.result import Scale, read_result
+from sia_dagster.core.evaluators.time_limit import Function, call_within
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.value import JsonObject, fingerprint
 
 _SHOWN = 300
 
@@ -80,7 +82,7 @@ class CodeEvaluator:
         if outcome is None:
             return self._row(error=f"{self._config.function} gave no answer within {limit:g} s")
         result, error = outcome
-        if isinstance(error, EndpointRefused | BudgetReached):
+        if isinstance(error, EndpointRefused | SpendCapReached):
             raise error
         if error is not None:
             return self._row(error=f"{self._config.function} raised {type(error).__name__}: {error}"[:_SHOWN])

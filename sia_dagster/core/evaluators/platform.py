@@ -1,8 +1,10 @@
 """An evaluator that takes the scores that the traces already carry."""
 
-from sia_dagster.core.config import PlatformConfig
-from sia_dagster.core.evaluators.scores import Scale, number
-from sia_dagster.core.models import EvalConstant, EvalMetrics, Sample, fingerprint
+from sia_dagster.core.config.loop import PlatformConfig
+from sia_dagster.core.evaluators.result import Scale, as_number
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.value import fingerprint
 
 _BY_PEOPLE = "annotated by people"
 
@@ -56,7 +58,7 @@ class PlatformEvaluator:
         found = next((e for e in said if e.name == self._name and e.source == "platform"), None)
         if found is None:
             return None
-        score = number(found.label or "") if found.score is None else found.score
+        score = as_number(found.label or "") if found.score is None else found.score
         return found.model_copy(update={"score": score, "error": found.error or self._problem(score, column)})
 
     def _problem(self, score: float | None, column: str) -> str | None:

@@ -22,7 +22,8 @@ from sia_dagster.core.guard._protected import keeps_protected, missing_passages
 from sia_dagster.core.guard._secrets import holds_no_secret
 from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.guard._variables import keeps_variables
-from sia_dagster.core.models import Actions, Sample
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Sample
 
 __all__ = ["GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
 

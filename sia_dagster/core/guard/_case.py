@@ -8,7 +8,7 @@ from functools import cached_property
 from sia_dagster.core.guard._limits import GuardLimits
 from sia_dagster.core.guard._text import plain, raw_text
 from sia_dagster.core.guard._traffic import Traffic
-from sia_dagster.core.models import Actions
+from sia_dagster.core.records.policy import Actions
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import shown
-from sia_dagster.core.models import Actions
+from sia_dagster.core.records.policy import Actions
 
 _FEW: Final = 3
 """Text of no more words between two slots looks like data: a date's dashes, the keys of a JSON value."""

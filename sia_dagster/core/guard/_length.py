@@ -1,8 +1,8 @@
 """How long a prompt may be, and what a longer one may cost at the window's traffic."""
 
 from sia_dagster.core.guard._case import Case
-from sia_dagster.core.models import Actions
-from sia_dagster.core.tokens import estimate_tokens
+from sia_dagster.core.prompting import estimate_tokens
+from sia_dagster.core.records.policy import Actions
 
 
 def keeps_length(case: Case) -> str | None:

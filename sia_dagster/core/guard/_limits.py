@@ -1,7 +1,7 @@
 """What the guard is told of a loop besides its policies and samples."""
 
-from sia_dagster.core.config import PolicyConfig
-from sia_dagster.core.models import Value
+from sia_dagster.core.config.loop import PolicyConfig
+from sia_dagster.core.records.value import Value
 
 
 class GuardLimits(Value):

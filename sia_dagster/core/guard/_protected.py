@@ -7,7 +7,7 @@ from typing import Final
 
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import shown
-from sia_dagster.core.models import Actions
+from sia_dagster.core.records.policy import Actions
 
 _MARKED: Final = re.compile(r"<!--\s*keep\s*-->.*?(?:<!--\s*/keep\s*-->|\Z)", re.DOTALL | re.IGNORECASE)
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sia_dagster.core.models import Actions
+from sia_dagster.core.records.policy import Actions
 
 SHOWN = 60
 """Characters of a culprit that a reason shows."""

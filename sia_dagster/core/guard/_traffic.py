@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from sia_dagster.core.guard._text import plain
-from sia_dagster.core.models import Message, Sample
+from sia_dagster.core.records.sample import Message, Sample
 
 USER: Final = "the user's message"
 ANSWER: Final = "the application's answer"

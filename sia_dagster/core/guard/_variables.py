@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from sia_dagster.core.guard._traffic import Traffic
-from sia_dagster.core.models import Actions
+from sia_dagster.core.records.policy import Actions
 
 _ANY = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}|\{([A-Za-z_][\w.]*)\}")
 

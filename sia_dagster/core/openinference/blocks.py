@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sia_dagster.core.models import JsonObject
+from sia_dagster.core.records.value import JsonObject
 
 
 def with_blocks(message: JsonObject) -> list[JsonObject]:

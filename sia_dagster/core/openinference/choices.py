@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.tools import lower_types
+from sia_dagster.core.records.value import JsonObject
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 

@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sia_dagster.core.models import JsonObject, Message, ToolCall
 from sia_dagster.core.openinference.attributes import load_json, nest
 from sia_dagster.core.openinference.parts import part_attributes, read_part
+from sia_dagster.core.records.sample import Message, ToolCall
+from sia_dagster.core.records.value import JsonObject
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 """LangChain's and Gemini's words for the roles of chat completions."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sia_dagster.core.models import JsonObject
+from sia_dagster.core.records.value import JsonObject
 
 _TEXT_TYPES = {"text", "input_text", "output_text", "refusal"}
 _IMAGE_TYPES = {"image", "input_image", "image_url"}

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sia_dagster.core.models import JsonObject, Message, ToolCall
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.openinference.blocks import with_blocks
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
+from sia_dagster.core.records.sample import Message, ToolCall
+from sia_dagster.core.records.value import JsonObject
 
 
 def load_request(value: Any) -> Any:

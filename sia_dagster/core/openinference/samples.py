@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sia_dagster.core.errors import SpanError
-from sia_dagster.core.models import EvalMetrics, JsonObject, Message, Sample, Value
 from sia_dagster.core.openinference.attributes import load_json, load_object
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
 from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
+from sia_dagster.core.openinference.recorded_template import trusted_text
 from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
 from sia_dagster.core.openinference.tags import read_tags
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
-from sia_dagster.core.prompt_forms import trusted_text
-from sia_dagster.core.splits import split_of
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.sample import Message, Sample, split_of
+from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.core.text import storable
 
 _SYSTEM = {"system", "developer"}

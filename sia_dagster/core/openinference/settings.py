@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.openinference.choices import read_format, read_tool_choice
+from sia_dagster.core.records.value import JsonObject
 
 _POLICY = frozenset(
     {

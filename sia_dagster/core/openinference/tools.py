@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from sia_dagster.core.models import JsonObject
 from sia_dagster.core.openinference.attributes import load_json
+from sia_dagster.core.records.value import JsonObject
 
 _SCHEMA_KEYS = ("parameters", "input_schema", "inputSchema")
 _SECRET = re.compile(r"authori[sz]ation|headers?$|api_?key|token$|secret|password|credential", re.IGNORECASE)

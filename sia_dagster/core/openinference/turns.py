@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import count
 
-from sia_dagster.core.models import Message, ToolCall
+from sia_dagster.core.records.sample import Message, ToolCall
 
 
 def as_chat(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.span_table import SampledSpans
-from sia_dagster.core.models import EvalMetrics, Sample
+from sia_dagster.adapters.files.span_table import SampledSpans
+from sia_dagster.core.evaluators import EVAL_RESULT_COLUMNS, worst_unscored_share
+from sia_dagster.core.judge_watch import agreement
+from sia_dagster.core.openinference import MappedSpans, samples_from_rows
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW
 from sia_dagster.defs.metadata import column_schema, outcome_metadata, score_metadata
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
-from sia_dagster.defs.tables import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
-from sia_dagster.wiring.stages import Evals, Outcome, eval_constants, evaluate_window
-
-if TYPE_CHECKING:
-    from sia_dagster.core.openinference.samples import MappedSpans
-
+from sia_dagster.defs.table_types import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
+from sia_dagster.reports.html.people import agreement_markdown
+from sia_dagster.reports.markdown.tables import logged_samples_table, skipped_markdown
+from sia_dagster.wiring.session import StageResult, eval_constants
+from sia_dagster.wiring.stages import Evals, evaluate_window
 
 SPEC = StageSpec(
     stage="eval_results",
@@ -41,8 +44,6 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
     @SPEC.asset(names, EVAL_RESULTS_TYPE)
     def eval_results(context: dg.AssetExecutionContext, traces: SampledSpans) -> dg.MaterializeResult[Any]:
-        from sia_dagster.core.openinference.samples import samples_from_rows
-
         with staged(names, context) as stage:
             mapped = samples_from_rows(traces.rows)
             outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
@@ -59,10 +60,7 @@ def _flat(evals: Evals) -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
-    from sia_dagster.core.evaluation import EVAL_RESULT_COLUMNS
-    from sia_dagster.reports.markdown import logged_samples_table, skipped_markdown
-
+def _metadata(outcome: StageResult[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
     judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
     rows = _flat(outcome.value)
     return {
@@ -81,9 +79,6 @@ def _metadata(outcome: Outcome[Evals], mapped: "MappedSpans", names: LoopNames) 
 
 def _beside_people(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
     """How evaluators agree with people: kappa and counts as plottable numbers; nothing where nobody annotated."""
-    from sia_dagster.core.agreement import agreement
-    from sia_dagster.reports.people import agreement_markdown
-
     found = agreement(judged, eval_constants(names.loop, names.folder))
     if not found:
         return {}
@@ -95,8 +90,6 @@ def _beside_people(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]
 
 
 def _claims(evals: Evals, mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
-    from sia_dagster.core.evaluation import worst_unscored_share
-
     rows = _flat(evals)
     worst, share = worst_unscored_share(evals)
     unscored = [row for row in rows if row.score is None and row.name == worst]

@@ -6,15 +6,25 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.span_table import SampledSpans
-from sia_dagster.core.models import Sample
-from sia_dagster.core.watch_results import JudgeReport, JudgeWatch
+from sia_dagster.adapters.files.span_table import SampledSpans
+from sia_dagster.core.evaluators import check_fingerprints, evals_from_rows
+from sia_dagster.core.judge_watch import could_be_watched, record_watch
+from sia_dagster.core.openinference import samples_from_rows
+from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.defs.claims import JUDGES_ARE_FAIR, JUDGES_ARE_STEADY
 from sia_dagster.defs.metadata import outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.wiring.stages import Outcome, eval_constants
-from sia_dagster.wiring.watching import remember, watch_window
+from sia_dagster.reports.markdown.judges import (
+    changed_table,
+    fair_sentence,
+    judges_table,
+    probes_table,
+    steady_sentence,
+)
+from sia_dagster.wiring.session import StageResult, eval_constants
+from sia_dagster.wiring.stages import watch_window
 
 SPEC = StageSpec(
     stage="judge_watch",
@@ -55,7 +65,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             outcome = asyncio.run(watch_window(stage.session, samples, log))
             found = tuple(watched.judge for watched in outcome.value)
             report = JudgeReport(loop=names.name, window=stage.window, judges=found)
-            remember(log, report, outcome.value, stage.clock.time(stage.window))
+            record_watch(log, report, outcome.value, stage.clock.time(stage.window))
             return dg.MaterializeResult(
                 value=report, metadata=_metadata(report, outcome), check_results=_claims(report)
             )
@@ -65,9 +75,6 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> tuple[Sample, ...]:
     """The window's samples with what the evaluators of today said of them. Raises EvaluatorError for others."""
-    from sia_dagster.core.evaluation import check_fingerprints, evals_from_rows
-    from sia_dagster.core.openinference.samples import samples_from_rows
-
     constants = eval_constants(stage.names.loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     evals = evals_from_rows(eval_rows)
@@ -75,9 +82,7 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
     return tuple(sample.model_copy(update={"evals": evals.get(sample.span_id, ())}) for sample in samples)
 
 
-def _metadata(report: JudgeReport, outcome: Outcome[Any]) -> dict[str, Any]:
-    from sia_dagster.reports.judges import changed_table, judges_table, probes_table
-
+def _metadata(report: JudgeReport, outcome: StageResult[Any]) -> dict[str, Any]:
     numbers = {name: value for judge in report.judges for name, value in _numbers(judge).items()}
     return {
         "judges": dg.MetadataValue.md(judges_table(report)),
@@ -104,9 +109,6 @@ def _numbers(judge: JudgeWatch) -> dict[str, float]:
 
 
 def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
-    from sia_dagster.core.judge_watch import could_be_watched
-    from sia_dagster.reports.judges import fair_sentence, steady_sentence
-
     steady = all(could_be_watched(judge) and not judge.drifted for judge in report.judges)
     biased = any(probe.biased for judge in report.judges for probe in judge.probes)
     return [

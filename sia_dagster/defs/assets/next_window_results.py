@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
-from sia_dagster.core.exam_results import EvaluatorExam, NextWindowResults
-from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import ValidationReport
-from sia_dagster.core.watch_results import JudgeReport
+from sia_dagster.adapters.files.storage import StoragePath, file_names, write_atomically
+from sia_dagster.core.next_window import NextWindowCheck
+from sia_dagster.core.records.judge_report import JudgeReport
+from sia_dagster.core.records.next_window import NextWindowComparison, NextWindowResults
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.claims import PROMISE_IS_KEPT
 from sia_dagster.defs.metadata import link, outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.wiring.exams import draw_gain, exam_window
-from sia_dagster.wiring.stages import Outcome
-
-if TYPE_CHECKING:
-    from sia_dagster.core.exam import ExamPaper
+from sia_dagster.reports.figures.gain import gain_plot, gain_points
+from sia_dagster.reports.markdown.next_window_tables import next_window_markdown
+from sia_dagster.wiring.session import StageResult
+from sia_dagster.wiring.stages import check_promise
 
 SPEC = StageSpec(
     stage="next_window_results",
@@ -52,7 +54,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
                 yield PROMISE_IS_KEPT.holds(True, told)
                 return
             paper = _paper(stage, baseline_state_actions, judge_watch, previous_validation_results)
-            outcome = asyncio.run(exam_window(stage.session, paper))
+            outcome = asyncio.run(check_promise(stage.session, paper))
             yield dg.MaterializeResult(
                 value=outcome.value, metadata=_metadata(stage, outcome), check_results=[_claim(outcome.value)]
             )
@@ -60,18 +62,16 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return next_window_results
 
 
-def _paper(stage: StageContext, state: StateActions, watch: JudgeReport, found: ValidationReport | None) -> "ExamPaper":
-    from sia_dagster.core.exam import ExamPaper
-
+def _paper(
+    stage: StageContext, state: StateActions, watch: JudgeReport, found: ValidationReport | None
+) -> "NextWindowCheck":
     versions = stage.storage.policies(stage.names.name).versions()
     known = tuple(version for version in versions if version.at < state.window.end)
     drifted = tuple(judge.evaluator for judge in watch.drifted)
-    return ExamPaper(state=state, found=found, versions=known, drifted=drifted)
+    return NextWindowCheck(state=state, found=found, versions=known, drifted=drifted)
 
 
-def _metadata(stage: StageContext, outcome: Outcome[NextWindowResults]) -> dict[str, Any]:
-    from sia_dagster.reports.exams import exam_markdown
-
+def _metadata(stage: StageContext, outcome: StageResult[NextWindowResults]) -> dict[str, Any]:
     found = outcome.value
     numbers = {
         "promised": found.promised,
@@ -86,14 +86,14 @@ def _metadata(stage: StageContext, outcome: Outcome[NextWindowResults]) -> dict[
         "falls_short": found.falls_short,
         "conversations": found.conversations,
         **{name: round(value, 6) for name, value in present(numbers).items()},
-        **_exam_numbers(found.exam),
+        **_exam_numbers(found.comparisons),
         "gain_by_window": link(draw_gain(stage.storage.path(), found)),
-        "exam": dg.MetadataValue.md(exam_markdown(found)),
+        "exam": dg.MetadataValue.md(next_window_markdown(found)),
         **outcome_metadata(outcome),
     }
 
 
-def _exam_numbers(exam: tuple[EvaluatorExam, ...]) -> dict[str, float]:
+def _exam_numbers(exam: tuple[NextWindowComparison, ...]) -> dict[str, float]:
     """What plots: `exam_difference` of the primary evaluator, and every evaluator's under its name."""
     numbers: dict[str, float | None] = {}
     for each in exam:
@@ -111,5 +111,26 @@ def _claim(found: NextWindowResults) -> dg.AssetCheckResult:
     """
     promising = found.promoted_version is not None or found.verdict == "accept"
     share = round(found.unscored_share, 6)
-    numbers = present({"promised": found.promised, "unscored_share": share, **_exam_numbers(found.exam)})
+    numbers = present({"promised": found.promised, "unscored_share": share, **_exam_numbers(found.comparisons)})
     return PROMISE_IS_KEPT.holds(not (promising and (found.falls_short or found.lost)), found.reason, **numbers)
+
+
+def draw_gain(root: StoragePath, latest: NextWindowResults) -> StoragePath:
+    """Draw the cumulative gain over all stored exams and this one; where the picture is.
+
+    It is a view, no result: it shows whatever windows have run, and is drawn anew with each.
+    """
+    others = (each for each in _stored(root, latest.loop) if each.window.key != latest.window.key)
+    path = root.joinpath("reports", latest.loop, "cumulative_gain.svg")
+    write_atomically(path, gain_plot(gain_points([*others, latest])).encode())
+    return path
+
+
+def _stored(root: StoragePath, loop: str) -> Iterator[NextWindowResults]:
+    """The exams that can be read; a damaged one is its own stage's fault, and not worth the picture."""
+    folder = root.joinpath("assets", loop, "next_window_results")
+    for name in file_names(folder):
+        try:
+            yield NextWindowResults.model_validate_json(folder.joinpath(name).read_bytes())
+        except (OSError, ValidationError):
+            continue

@@ -8,14 +8,17 @@ import dagster as dg
 from pydantic import Field
 
 from sia_dagster.core.errors import PromotionRefused
-from sia_dagster.core.gate_again import Terms
-from sia_dagster.core.promotion import Books, Ruling, promote, refused
-from sia_dagster.core.results import Promotion, ValidationReport
+from sia_dagster.core.gate import GateTerms
+from sia_dagster.core.policy import PromotionRequest, PromotionStores, not_promoted, promote
+from sia_dagster.core.records.registry import Promotion
+from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE, PUBLISHED_WHERE_ASKED
 from sia_dagster.defs.metadata import present, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.wiring.publishing import Published, faults_of, publish_in_force
+from sia_dagster.reports.wording import visible
+from sia_dagster.wiring.platforms import Published, faults_of, publish_in_force
+from sia_dagster.wiring.prices import prompt_token_price
 
 SPEC = StageSpec(
     stage="promoted_policy",
@@ -80,7 +83,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             ruling = _ruling(stage, config)
             why_not = _objection(stage, ruling) if _is_wanted(ruling, validation_results) else None
             books = _books(stage, validation_results)
-            promotion = refused(validation_results, why_not) if why_not else promote(validation_results, ruling, books)
+            promotion = (
+                not_promoted(validation_results, why_not) if why_not else promote(validation_results, ruling, books)
+            )
             published = _publish(stage) if promotion.promoted else ()
             claims = _claims(promotion, validation_results, approving=not stage.runs("validation_results"))
             return dg.MaterializeResult(
@@ -92,10 +97,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return promoted_policy
 
 
-def _ruling(stage: StageContext, config: PromotionConfig) -> Ruling:
+def _ruling(stage: StageContext, config: PromotionConfig) -> PromotionRequest:
     by_itself = stage.names.loop.promotion == "auto" and not config.approved_by
     kind: Literal["auto", "approve"] = "auto" if by_itself else "approve"
-    return Ruling(
+    return PromotionRequest(
         kind="reject" if config.decision == Decided.reject else "override" if config.override else kind,
         at=stage.clock.time(stage.window),
         by=config.approved_by,
@@ -113,25 +118,23 @@ def _check_window(stage: StageContext, report: ValidationReport) -> None:
         )
 
 
-def _books(stage: StageContext, report: ValidationReport) -> Books:
-    from sia_dagster.wiring.guarding import prompt_token_price
-
+def _books(stage: StageContext, report: ValidationReport) -> PromotionStores:
     name, storage = stage.names.name, stage.storage
     price = prompt_token_price(stage.model.settings().llm, report.baseline.model) if report.baseline else None
-    return Books(
+    return PromotionStores(
         policies=storage.policies(name),
         decisions=storage.decisions(name),
         log=storage.gate_log(name),
-        terms=Terms.of(stage.names.loop, usd_per_prompt_token=price),
+        terms=GateTerms.of(stage.names.loop, usd_per_prompt_token=price),
     )
 
 
-def _is_wanted(ruling: Ruling, report: ValidationReport) -> bool:
+def _is_wanted(ruling: PromotionRequest, report: ValidationReport) -> bool:
     """Whether the candidate is to come into force, so far as the word of the document goes."""
     return ruling.kind == "override" or (ruling.kind != "reject" and report.verdict == "accept")
 
 
-def _objection(stage: StageContext, ruling: Ruling) -> str | None:
+def _objection(stage: StageContext, ruling: PromotionRequest) -> str | None:
     """Why a wanted candidate is not put in force by this run, whatever the evidence; None where it may be.
 
     A person approves evidence that is there to be read, not what the same run just found. Automatic promotion is for
@@ -165,8 +168,6 @@ def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
 
 
 def _metadata(promotion: Promotion) -> dict[str, Any]:
-    from sia_dagster.reports.wording import visible
-
     entry, decision = promotion.promoted, promotion.decision
     decided = {"decision": decision.kind, "decided_by": decision.by, "note": decision.note} if decision else {}
     return {

@@ -1,17 +1,15 @@
 """`published_validation`: the window's comparison as experiments of the platform."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from sia_dagster.core.results import ValidationReport
+from sia_dagster.adapters.arize.experiments import PublishedValidation
+from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.metadata import table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
-from sia_dagster.wiring.stores import experiments_of
-
-if TYPE_CHECKING:
-    from sia_dagster.adapters.arize.experiments import PublishedValidation
+from sia_dagster.wiring.platforms import experiments_of
 
 SPEC = StageSpec(
     stage="published_validation",

@@ -5,14 +5,18 @@ from typing import Any, Final
 
 import dagster as dg
 
-from sia_dagster.adapters.span_table import SpanFile, read_sampled, stage_spans
+from sia_dagster.adapters.engine.money.price_table import PRICES_AS_OF
+from sia_dagster.adapters.files.span_table import SpanFile, read_sampled, stage_spans
+from sia_dagster.core.cost import estimate_sentence
 from sia_dagster.core.errors import SiaError
+from sia_dagster.core.openinference import samples_from_rows
+from sia_dagster.core.ports.trace_store import span_query
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
-from sia_dagster.defs.metadata import estimate_metadata, table
+from sia_dagster.defs.metadata import column_schema, estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.wiring.estimates import estimate_window, told
-from sia_dagster.wiring.stores import span_query
+from sia_dagster.reports.wording import trimmed
+from sia_dagster.wiring.prices import estimate_window
 
 MOST_MODELS: Final = 20
 """Named in the metadata."""
@@ -57,8 +61,6 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
     """What the rest of the window would take; where that cannot be said, why. It never stops the stage."""
-    from sia_dagster.core.openinference.samples import samples_from_rows
-
     llm, names = stage.model.settings().llm, stage.names
     try:
         in_force = stage.storage.policies(names.name).in_force(before=stage.window.end)
@@ -67,7 +69,7 @@ def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
         expected = estimate_window(names.loop, samples, llm=llm, folder=names.folder, policy=policy)
     except SiaError as error:
         return {"estimate": f"there is none: {error}"}
-    return {"estimate": told(expected, llm), **estimate_metadata(expected)}
+    return {"estimate": estimate_sentence(expected, llm, prices_as_of=PRICES_AS_OF), **estimate_metadata(expected)}
 
 
 def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
@@ -82,8 +84,6 @@ def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
 
 def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
     """The models with the most calls, and how many calls the others have: traces may name any number of them."""
-    from sia_dagster.reports.wording import trimmed
-
     ordered = sorted(calls.items(), key=lambda item: (-item[1], item[0]))
     rows: list[dict[str, Any]] = [{"model": trimmed(n, LONGEST_NAME), "calls": c} for n, c in ordered[:MOST_MODELS]]
     rest = ordered[MOST_MODELS:]
@@ -92,7 +92,6 @@ def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
     from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
-    from sia_dagster.defs.metadata import column_schema
 
     return {
         "dagster/row_count": spans.rows,

@@ -3,20 +3,22 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import PolicyUpdate
+from sia_dagster.core.guard import keeps_variables, missing_passages
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search import Undecided, carried_candidate, rejected_candidates
 from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES, SELECTION_IS_SCORED
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.wiring.stages import Outcome, search_window
-
-if TYPE_CHECKING:
-    from sia_dagster.core.carrying import Undecided
+from sia_dagster.reports.markdown.tables import candidates_markdown, change_markdown, edits_markdown
+from sia_dagster.reports.wording import visible
+from sia_dagster.wiring.session import StageResult
+from sia_dagster.wiring.stages import search_window
 
 SPEC = StageSpec(
     stage="updated_policy",
@@ -60,18 +62,13 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
     """The candidate that an earlier window left open, by what was recorded before this window's end."""
-    from sia_dagster.core.carrying import carried_candidate, rejected_candidates
-
     name, end = stage.names.name, stage.window.end
     looks = stage.storage.gate_log(name).looks(before=end)
     rejected = rejected_candidates(stage.storage.decisions(name).decisions(before=end))
     return carried_candidate(looks, state, stage.names.loop.validation, rejected)
 
 
-def _metadata(outcome: Outcome[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
-    from sia_dagster.reports.markdown import candidates_markdown, change_markdown, edits_markdown
-    from sia_dagster.reports.wording import visible
-
+def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
     update = outcome.value
     tried = Counter(candidate.status for candidate in update.candidates)
     return {
@@ -91,16 +88,12 @@ def _metadata(outcome: Outcome[PolicyUpdate], names: LoopNames) -> dict[str, Any
 
 def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:
     """The passages of `policy.protected` that the policy in force lacks: nobody can be held to keep them."""
-    from sia_dagster.core.guard import missing_passages
-
     missing = missing_passages(update.baseline, protected) if update.baseline else ()
     return {"protected_but_not_there": table({"passage": passage} for passage in missing)} if missing else {}
 
 
 def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
-    from sia_dagster.core.guard import keeps_variables
-
-    fault = keeps_variables(update.actions, update.baseline) if update.actions and update.baseline else None
+    fault = keeps_variables(update.candidate, update.baseline) if update.candidate and update.baseline else None
     stopped = [candidate for candidate in update.candidates if candidate.status == "stopped_by_guard"]
     reasons = "; ".join(f"{candidate.name}: {', '.join(candidate.reasons)}" for candidate in stopped)
     return [

@@ -7,20 +7,25 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.storage import StoragePath, write_atomically
-from sia_dagster.core.evidence import HeldOut
-from sia_dagster.core.models import StateActions
-from sia_dagster.core.results import PolicyUpdate, ValidationReport
-from sia_dagster.core.watch_results import JudgeReport
+from sia_dagster.adapters.engine.money.price_table import price_of
+from sia_dagster.adapters.files.span_table import stored_in
+from sia_dagster.adapters.files.storage import StoragePath, write_atomically
+from sia_dagster.core.cost import traffic_cost
+from sia_dagster.core.gate import EarlierWindows, Gate, held_out
+from sia_dagster.core.records.gate import HeldOut
+from sia_dagster.core.records.judge_report import JudgeReport
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
-from sia_dagster.wiring.evidence import Earlier, held_out, stored_in
-from sia_dagster.wiring.gate import Gate, gated_validation
-from sia_dagster.wiring.ports import window_ledger
-from sia_dagster.wiring.stages import Outcome
+from sia_dagster.reports.html.page import render_report
+from sia_dagster.wiring.endpoint import window_spend
+from sia_dagster.wiring.session import StageResult
+from sia_dagster.wiring.stages import gated_validation
 
 SPEC = StageSpec(
     stage="validation_results",
@@ -76,10 +81,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
-) -> Outcome[ValidationReport]:
-    from sia_dagster.adapters.engine.prices import price_of
-    from sia_dagster.core.traffic_cost import traffic_cost
-
+) -> StageResult[ValidationReport]:
     log = stage.storage.gate_log(stage.names.name)
     reads = partial(_held_out, stage, state, update)
     gate = Gate(log=log, at=stage.clock.time(stage.window), held_out=reads, watch=watch)
@@ -92,11 +94,9 @@ def _validated(
 def _write_report(
     stage: StageContext, state: StateActions, update: PolicyUpdate, report: ValidationReport
 ) -> StoragePath:
-    from sia_dagster.reports.html import render_report
-
     name, window = stage.names.name, stage.window
     path = stage.storage.path("reports", name, f"{window.key}.html")
-    spend = window_ledger(stage.session.chat, name, window)
+    spend = window_spend(stage.session.chat, name, window)
     looks = stage.storage.gate_log(name).looks(window.end)
     write_atomically(path, render_report(state, update, report, spend=spend, looks=looks).encode())
     return path
@@ -105,10 +105,10 @@ def _write_report(
 def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:
     """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
     loop, storage = stage.names.loop, stage.storage
-    earlier = Earlier(
+    earlier = EarlierWindows(
         windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),
         registry=storage.policies(loop.name).versions(),
         source=stage.traces.connect(),
         stored=stored_in(storage.path("assets", loop.name, "traces")),
     )
-    return held_out(stage.session, state, earlier, learned_in=update.carried.window if update.carried else None)
+    return held_out(loop, state, earlier, learned_in=update.carried.window if update.carried else None)

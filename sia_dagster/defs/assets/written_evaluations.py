@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.span_table import SampledSpans
-from sia_dagster.core.write_back import WriteReport, evaluations_to_write, outcome
+from sia_dagster.adapters.files.span_table import SampledSpans
+from sia_dagster.core.evaluators import evals_from_rows, evaluations_to_write, write_outcome
+from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.defs.claims import EVALUATIONS_ARE_BACK
 from sia_dagster.defs.metadata import table
 from sia_dagster.defs.names import LoopNames
@@ -40,12 +41,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
-            from sia_dagster.core.evaluation import evals_from_rows
-
             started = {row["span_id"]: row["start_time"] for row in traces.rows}
             evaluations = evaluations_to_write(evals_from_rows(eval_results.to_dict("records")), started)
             report = stage.traces.evaluations().write(evaluations, now=stage.clock.time(stage.window))
-            claim = EVALUATIONS_ARE_BACK.holds(report.complete, outcome(report))
+            claim = EVALUATIONS_ARE_BACK.holds(report.complete, write_outcome(report))
             return dg.MaterializeResult(value=report, metadata=_metadata(report), check_results=[claim])
 
     return written_evaluations

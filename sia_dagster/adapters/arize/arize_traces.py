@@ -1,0 +1,139 @@
+"""The trace source `arize`: a window's export as a Parquet file, then what reads Parquet files."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.arize_faults import Fault, explain
+from sia_dagster.adapters.arize.export_columns import export_columns
+from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
+from sia_dagster.adapters.local.local_traces import LocalTraces
+from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
+from sia_dagster.core.ports.trace_store import SpanQuery
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+PROBE_SECONDS = 30.0
+"""How long the store may keep silent when it is only asked whether it answers."""
+
+
+_LOG = logging.getLogger(__name__)
+
+
+_HOUR = timedelta(hours=1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ArizeTraces:
+    """Spans of one project; `where` is in Arize's filter language (`name = 'ChatCompletion'`)."""
+
+    def __init__(self, settings: ArizeConnection, *, wait: Wait = wait_for_real) -> None:
+        """Nothing is contacted yet; `wait` waits between attempts."""
+        self._settings, self._wait = settings, wait
+
+    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+        """Yield the window's LLM spans, oldest first, ties by span id, a span that is exported twice once.
+
+        The store filters by whole hours and `where`; then `start_time` by the exact window. The whole window is on
+        the local disk before the first batch, so a stream that breaks is asked for again and never half read. A
+        window without spans gives no batch. Raises TraceError, with what to set; TracesUnavailable where the store
+        could not be asked.
+        """
+        with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
+            file = self._exported(query, Path(folder))
+            if file is None:
+                return
+            try:
+                yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}))
+            except TraceFileError as error:
+                # The file is gone when this is read: its path helps nobody.
+                reason = str(error).removeprefix(f"{error.path}: ")
+                raise TraceError(
+                    f"the spans of the Arize project {self._settings.project!r} cannot be read: {reason}; check that "
+                    "the project holds OpenInference traces"
+                ) from error
+
+    def unreadable(self) -> dict[str, int]:
+        """None: the store gives spans alone."""
+        return {}
+
+    def probe(self, query: SpanQuery) -> None:
+        """Ask for the ids of the window's last hour, once: does the store take key, space, project and filter.
+
+        Raises TraceError that says which it does not, and what to set.
+        """
+        end = _hour_from(query.window.end)
+        seconds = min(PROBE_SECONDS, self._settings.timeout_seconds)
+        settings = self._settings.model_copy(update={"timeout_seconds": seconds, "max_attempts": 1})
+        with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
+            asked = {"start_time": end - _HOUR, "end_time": end, "where": query.where}
+            export = _Export(settings, Path(folder), asked, self._wait)
+            answer = export.run(["context.span_id", "start_time"])
+        if isinstance(answer, Fault):
+            raise TraceError(explain(answer, settings, query.where))
+
+    def _exported(self, query: SpanQuery, folder: Path) -> Path | None:
+        """The file with at least the window's spans; None where there are none."""
+        start, end = _hour_before(query.window.start), _hour_from(query.window.end)
+        asked = {"start_time": start, "end_time": end, "where": query.where}
+        export = _Export(self._settings, folder, asked, self._wait)
+        columns = export_columns(query)
+        answer = export.run(columns)
+        if columns and isinstance(answer, Fault) and answer.kind == "request":
+            # A project without sessions, say, has no such column: then all it has are asked for.
+            _LOG.debug("Arize refuses the columns or the filter (%s); asking for all columns", answer.reason)
+            answer = export.run(None)
+        if isinstance(answer, Fault):
+            kind = TracesUnavailable if answer.unanswered else TraceError
+            raise kind(explain(answer, self._settings, query.where))
+        return answer if answer.exists() and _rows(answer) else None
+
+
+class _Export:
+    """One question to the store, into files of a folder: a new one for each attempt."""
+
+    def __init__(self, settings: ArizeConnection, folder: Path, asked: dict[str, Any], wait: Wait) -> None:
+        self._client = open_client(settings)
+        self._settings, self._folder, self._wait = settings, folder, wait
+        self._asked = {"space_id": settings.space_id, "project_name": settings.project, **asked}
+        self._numbers = count()
+        self._file = folder
+
+    def run(self, columns: list[str] | None) -> Path | Fault:
+        """The last attempt's file, which is not there if the store has no spans, or why there is none."""
+
+        def call() -> Path:
+            # An attempt that was left behind may still write to its own file.
+            file = self._file = self._folder / f"spans-{next(self._numbers)}.parquet"
+            self._client.spans.export_to_parquet(path=str(file), columns=columns, **self._asked)
+            return file
+
+        return patiently(call, self._settings, wait=self._wait, progress=self._size)
+
+    def _size(self) -> int:
+        return self._file.stat().st_size if self._file.is_file() else 0
+
+
+def _rows(file: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(file).num_rows)
+
+
+def _hour_before(moment: datetime) -> datetime:
+    """The full hour at or before `moment`, in UTC."""
+    return moment.astimezone(UTC) - (moment - _EPOCH) % _HOUR
+
+
+def _hour_from(moment: datetime) -> datetime:
+    """The full hour at or after `moment`, in UTC."""
+    return moment.astimezone(UTC) + (_EPOCH - moment) % _HOUR

@@ -1,0 +1,203 @@
+"""YAML with the line of every key, `${NAME}` filled in, and problems collected instead of raised one by one."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+from sia_dagster.adapters.config.keys import Key, dotted, is_public, is_secret
+from sia_dagster.core.errors import ConfigError
+
+Variable = Callable[[str], str | None]
+"""Gives an environment variable's value; None where it is not set."""
+
+
+_EXAMPLES = {"api_key": "OPENAI_API_KEY", "completions": "SIA_COMPLETIONS", "webhook": "SIA_WEBHOOK"}
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
+
+
+class Problem(NamedTuple):
+    """One thing to mend in the file."""
+
+    line: int
+    key: Key
+    message: str
+
+
+@dataclass
+class Document:
+    """What a file says. Keys are text as written; values that were filled in stay text."""
+
+    value: Any = None
+    lines: dict[Key, int] = field(default_factory=dict)
+    """The line of each key and item, counted from 1."""
+    problems: list[Problem] = field(default_factory=list)
+    filled: dict[str, str] = field(default_factory=dict)
+    """What came from the environment -> how it is written in the file; none of it may stand in a message."""
+
+    def line(self, key: Key) -> int:
+        """The line of `key`, or of the nearest section around it."""
+        while key and key not in self.lines:
+            key = key[:-1]
+        return self.lines.get(key, 1)
+
+    def mask(self, message: str) -> str:
+        """`message` with everything that came from the environment as it is written in the file."""
+        for value in sorted(self.filled, key=len, reverse=True):
+            # A short value is looked for between quotes only: `1` stands in many a message by itself.
+            found, put = (value, self.filled[value]) if len(value) > 3 else (repr(value), repr(self.filled[value]))
+            message = message.replace(found, put)
+        return message
+
+
+def read_document(content: bytes, *, file: str, variable: Variable) -> Document:
+    """Parse one document. Raises ConfigError with the line where it is no YAML or no UTF-8; all else is collected."""
+    try:
+        loader = _Loader(content.decode("utf-8-sig"))
+        node = loader.get_single_node()
+        document = Document()
+        if node is not None:
+            document.lines[()] = node.start_mark.line + 1
+            document.value = _Reader(loader, document, variable).value(node, ())
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError("the file is not UTF-8 text; save it as UTF-8", line=line, file=file) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        sentence = " ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"no YAML: {sentence}", line=mark.line + 1 if mark else None, file=file) from error
+    except yaml.YAMLError as error:
+        raise ConfigError("no YAML: the file holds a control character; write it as plain text", file=file) from error
+    return document
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML where only `true` and `false` are booleans: a rail may be called `yes`, and dates stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+
+
+class _Reader:
+    """Turns nodes into values, and writes lines and problems into the document."""
+
+    def __init__(self, loader: _Loader, document: Document, variable: Variable) -> None:
+        self._loader, self._document, self._variable = loader, document, variable
+        self._open: list[yaml.Node] = []
+
+    def value(self, node: yaml.Node, key: Key) -> Any:
+        if any(node is outer for outer in self._open):
+            self._problem(node, key, "this alias stands inside what it names")
+            return None
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, key)
+            if isinstance(node, yaml.SequenceNode):
+                return [self._item(item, (*key, index)) for index, item in enumerate(node.value)]
+            return self._scalar(node, key)
+        finally:
+            self._open.pop()
+
+    def _item(self, node: yaml.Node, key: Key) -> Any:
+        self._document.lines[key] = node.start_mark.line + 1
+        return self.value(node, key)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        self._refuse_duplicates(node, key)
+        self._loader.flatten_mapping(node)
+        found: dict[str, Any] = {}
+        for name, value in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                self._problem(name, key, "a key must be one word; put text that holds braces or brackets in quotes")
+                continue
+            inner = (*key, name.value)
+            self._document.lines[inner] = name.start_mark.line + 1
+            found[name.value] = self.value(value, inner)
+        return found
+
+    def _refuse_duplicates(self, node: yaml.MappingNode, key: Key) -> None:
+        seen: dict[str, int] = {}
+        for name, _ in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                continue
+            if name.value in seen:
+                first = seen[name.value]
+                self._problem(name, (*key, name.value), f"this key already stands in line {first}; keep one of them")
+            seen.setdefault(name.value, name.start_mark.line + 1)
+
+    def _scalar(self, node: yaml.Node, key: Key) -> Any:
+        value = self._loader.construct_object(node)
+        if is_secret(key):
+            return self._secret(node, key, value)
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        filled = _REFERENCE.sub(lambda match: self._reference(match, node, key), value)
+        if filled != value:
+            self._document.filled.setdefault(filled, value)
+        return filled
+
+    def _secret(self, node: yaml.Node, key: Key, value: Any) -> str | None:
+        """The name of the variable, after a look whether it is set."""
+        if value is None:
+            return None
+        if is_public(key, value):
+            return str(value)
+        match = re.fullmatch(r"\$\{([^}]*)\}", str(value).strip())
+        if match is None or not _NAME.fullmatch(match[1]):
+            name = _EXAMPLES[str(key[-1])]
+            self._problem(
+                node,
+                key,
+                f"must be exactly ${{NAME}} of an environment variable: a secret in a file ends up in version control "
+                f"and in logs; export {name}=... and write `{key[-1]}: ${{{name}}}`",
+            )
+            return None
+        if self._variable(match[1]) is None:
+            self._missing(node, key, match[1])
+        return match[1]
+
+    def _reference(self, match: re.Match[str], node: yaml.Node, key: Key) -> str:
+        """What stands for one `${NAME}`."""
+        if match[1] is None:
+            return "${"
+        if not match[2] or not _NAME.fullmatch(match[1]):
+            self._problem(node, key, "`${` begins the name of an environment variable, as in ${NAME}; `$${` writes it")
+            return match[0]
+        value = self._variable(match[1])
+        if value is None:
+            self._missing(node, key, match[1])
+            return match[0]
+        self._document.filled[value] = match[0]
+        return value
+
+    def _missing(self, node: yaml.Node, key: Key, name: str) -> None:
+        self._problem(
+            node,
+            key,
+            f"the environment variable {name} is not set; export {name}=... or put it in .env beside the file",
+        )
+
+    def _problem(self, node: yaml.Node, key: Key, message: str) -> None:
+        self._document.problems.append(Problem(node.start_mark.line + 1, key, message))
+
+
+def first_problem(problems: list[Problem], *, file: str) -> ConfigError:
+    """The first of at least one problem by line as an error, saying where the others are."""
+    first, *others = sorted(set(problems), key=lambda p: (p.line, dotted(p.key), p.message))
+    places = ", ".join(f"{dotted(p.key) or 'the file'} (line {p.line})" for p in others[:5])
+    rest = f"; {len(others)} more to mend: {places}{', ...' if len(others) > 5 else ''}" if others else ""
+    return ConfigError(first.message + rest, key=dotted(first.key), line=first.line, file=file)

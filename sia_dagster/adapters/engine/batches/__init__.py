@@ -1,0 +1,1 @@
+"""The Batch API: the same requests at half the price within a day."""

@@ -1,0 +1,1 @@
+"""Direct calls: one chat request to an endpoint, retried and repaired as its answers require."""

@@ -1,0 +1,164 @@
+"""The chat model behind an OpenAI-compatible endpoint: stored answers first, then attempts within the budget."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from sia_dagster.adapters.engine.calls.routes import ApiKeys, Route, Routes
+from sia_dagster.adapters.engine.money.ledger import SpendLedger
+from sia_dagster.adapters.engine.money.price_table import cost_of
+from sia_dagster.adapters.engine.store.answers import Answers
+from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid, request_key
+from sia_dagster.adapters.engine.wire.completions import estimate_prompt
+from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.errors import CallFailed
+from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.records.spend import Spend
+
+__all__ = ["CompletionStore", "LedgerScope", "OpenAIChat", "request_key"]
+
+
+class OpenAIChat:
+    """Plays `core.ports.ChatModel`; one for a stage, inside `async with`, in one event loop.
+
+    An answer is committed to the store before `complete` returns it. Equal requests in flight are paid for once. A
+    call outlives whoever waits for it: its answer is paid for, so closing waits for the calls that are at the
+    endpoint (at most `timeout_seconds`, without retries) and stores them, unless the block is being cancelled.
+    """
+
+    def __init__(
+        self,
+        config: LLMConfig,
+        *,
+        api_key: ApiKeys,
+        store: CompletionStore,
+        scope: LedgerScope,
+        endpoint: str | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Nothing is opened yet.
+
+        `api_key` is the key itself (`config.api_key` names its variable), or one for each of `config.stages`.
+        `endpoint` is who answers, in the store's keys: by default `base_url`; a name where the same endpoint moves
+        from address to address. `sleep` waits between attempts. Raises ConfigError where an address or a key cannot
+        be one.
+        """
+        self._answers, self._scope = Answers(store), scope
+        self._sleep = sleep
+        self._routes = Routes(config, api_key=api_key, limits=store.limits, endpoint=endpoint, sleep=sleep)
+        self._ledger = SpendLedger(config, answers=self._answers, scope=scope)
+        self._running: dict[str, asyncio.Task[ChatReply]] = {}
+        self._at_endpoint: set[str] = set()
+        self._closing = False
+
+    @property
+    def spend(self) -> Mapping[str, Spend]:
+        """What this object's answers used, by `stage model`; see `SpendLedger.spend`."""
+        return self._ledger.spend
+
+    async def __aenter__(self) -> Self:
+        """Ready for calls; the client itself opens with the first one that the store cannot answer."""
+        self._closing = False
+        await self._answers.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Let the calls at the endpoint end, cancel the rest, and close the connections."""
+        self._closing = True
+        abandoned = error is not None and not isinstance(error, Exception)
+        tasks = dict(self._running)
+        try:
+            for key, task in tasks.items():
+                if abandoned or key not in self._at_endpoint:
+                    task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        finally:
+            async with AsyncExitStack() as last:
+                last.push_async_exit(self._answers.__aexit__)
+                await self._routes.close()
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """See `core.ports.ChatModel.complete`. Also raises SiaError where the store cannot be read or written."""
+        key = request_key(self._routes.of(request.stage).identity, request)
+        reply = None if key in self._running else await self._answers.get(key)
+        if reply is None:
+            reply = await self._shared(key, request)
+        self._ledger.use(request, key, reply)
+        return reply
+
+    async def _shared(self, key: str, request: ChatRequest) -> ChatReply:
+        """The answer of an equal call that is running, perhaps since the store was asked, else of a new one."""
+        if (running := self._running.get(key)) is not None:
+            return (await asyncio.shield(running)).model_copy(update={"cached": True})
+        return await asyncio.shield(self._start(key, request))
+
+    def _start(self, key: str, request: ChatRequest) -> asyncio.Task[ChatReply]:
+        task = asyncio.create_task(self._pay(key, request, estimate_prompt(request)))
+        self._running[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done))
+        return task
+
+    def _ended(self, key: str, task: asyncio.Task[ChatReply]) -> None:
+        del self._running[key]
+        if not task.cancelled():
+            task.exception()  # Looked at, so that a call nobody waits for any more does not complain.
+
+    async def _pay(self, key: str, request: ChatRequest, estimated: int) -> ChatReply:
+        """Attempt until there is an answer; raise what the last failure means."""
+        route, attempt = self._routes.of(request.stage), 0
+        while True:
+            attempt += 1
+            outcome = await self._attempt(route, key, request, attempt, estimated=estimated)
+            if isinstance(outcome, ChatReply):
+                return outcome
+            what = course(outcome)
+            if what == "stop":
+                raise route.endpoint.refused(outcome, request.model)
+            if what == "row" or self._closing or attempt >= route.max_attempts:
+                raise _failed(request, outcome, attempt)
+            await self._sleep(delay_before_retry(outcome, key=key, attempt=attempt))
+
+    async def _attempt(
+        self, route: Route, key: str, request: ChatRequest, attempt: int, *, estimated: int
+    ) -> ChatReply | Failure:
+        """One attempt in a slot of the gate, in its turn and budget; an answer is stored before this returns."""
+        async with route.gate.slot() as slot:
+            reservation = await self._ledger.reserve(request, estimated_prompt=estimated)
+            paid: ChatReply | None = None
+            time = asyncio.get_running_loop().time
+            try:
+                turn = await route.pace.turn(request, estimated_prompt=estimated)
+                self._at_endpoint.add(key)
+                began = time()
+                outcome = await route.endpoint.attempt(request, estimated_prompt=estimated)
+                route.pace.settle(turn, outcome)
+                if isinstance(outcome, Failure):
+                    slot.limited, slot.wait = outcome.status == 429, outcome.retry_after or 0.0
+                    return outcome
+                slot.seconds = time() - began
+                paid = self._priced(request, outcome, attempt, slot.seconds)
+                booked = Paid(key=key, reply=paid, scope=self._scope, stage=request.stage, model=request.model)
+                return await self._answers.put(booked)
+            finally:
+                self._at_endpoint.discard(key)
+                self._ledger.settle(reservation, paid)
+
+    def _priced(self, request: ChatRequest, reply: ChatReply, attempt: int, seconds: float) -> ChatReply:
+        cost = cost_of(reply, self._ledger.price(request))
+        return reply.model_copy(update={"cost_usd": cost, "attempts": attempt, "seconds": seconds})
+
+
+def _failed(request: ChatRequest, failure: Failure, attempts: int) -> CallFailed:
+    status = "" if failure.status is None else f" (status {failure.status})"
+    tries = "attempt" if attempts == 1 else "attempts"
+    stage = f"{request.stage} " if request.stage else ""
+    return CallFailed(
+        f"{stage}{request.model}: no answer after {attempts} {tries}{status}: {failure.message}",
+        attempts=attempts,
+        status=failure.status,
+    )

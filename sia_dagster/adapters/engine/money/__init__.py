@@ -1,0 +1,1 @@
+"""Money: prices, the spend ledger of a window, and its cap."""

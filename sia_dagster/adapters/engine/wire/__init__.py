@@ -1,0 +1,1 @@
+"""The wire form of chat completions: request bodies, answers, failures and rate-limit headers."""

@@ -1,0 +1,124 @@
+"""The window's spans as one Parquet file: written batch by batch, read back without what was not sampled."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.errors import TraceError, TracesUnavailable
+from sia_dagster.core.gate import ReadStoredWindow
+from sia_dagster.core.records.value import Value
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+_WRITING: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["name", "status", "model"]}
+"""Ids and text do not repeat: a dictionary of them would be built for nothing."""
+
+
+class SpanFile(Value):
+    """Spans staged in a local file, and what they count."""
+
+    path: Path
+    rows: int = 0
+    sampled: int = 0
+    """Calls that carry their text: what is evaluated and replayed."""
+    by_status: dict[str, int] = Field(default_factory=dict)
+    by_model: dict[str, int] = Field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class SampledSpans(Value):
+    """The sampled calls of a window as rows of `SPAN_SCHEMA`, oldest first."""
+
+    rows: tuple[dict[str, Any], ...] = ()
+    calls: int = 0
+    """All calls of the window, sampled or not."""
+
+
+def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
+    """Write all batches to a temporary file in flat memory and count them on the way; `place` takes it away."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from sia_dagster.core.openinference.schema import SPAN_SCHEMA
+
+    counts: Counter[str] = Counter()
+    status: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    with _staging_file() as path, pq.ParquetWriter(path, SPAN_SCHEMA, **_WRITING) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            counts["rows"] += batch.num_rows
+            for name in ("sampled", "prompt_tokens", "completion_tokens"):
+                counts[name] += int(pc.sum(batch.column(name)).as_py() or 0)
+            for column, counter in (("status", status), ("model", models)):
+                for entry in pc.value_counts(batch.column(column)).to_pylist():
+                    counter[str(entry["values"] or "unknown")] += entry["counts"]
+    return SpanFile(path=path, **counts, by_status=dict(sorted(status.items())), by_model=dict(sorted(models.items())))
+
+
+@contextmanager
+def _staging_file() -> Iterator[Path]:
+    """A file in a temporary folder of its own, which an error takes away."""
+    folder = Path(tempfile.mkdtemp(prefix="sia_spans_"))
+    try:
+        yield folder / "spans.parquet"
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def place(file: SpanFile, target: StoragePath) -> None:
+    """Move a staged file to its place: whole or not at all, over what was there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(target, Path):
+            # Beside the target, since a rename is atomic only within one file system.
+            draft = target.with_name(f".{target.name}.{file.path.parent.name}")
+            try:
+                shutil.copyfile(file.path, draft)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
+        else:
+            target.fs.put_file(str(file.path), target.path)
+    finally:
+        shutil.rmtree(file.path.parent, ignore_errors=True)
+
+
+def read_sampled(file: "IO[bytes] | Path") -> SampledSpans:
+    """The sampled calls of a span file, and how many calls it holds: the file's own count, nothing is read for it."""
+    import pyarrow.parquet as pq
+
+    calls = pq.read_metadata(file).num_rows
+    rows = pq.read_table(file, filters=[("sampled", "==", True)]).to_pylist()
+    return SampledSpans(rows=tuple(rows), calls=calls)
+
+
+def stored_in(folder: StoragePath) -> ReadStoredWindow:
+    """The sampled calls of a loop's `traces` assets, `<folder>/<window key>.parquet`."""
+
+    def stored(key: str) -> tuple[dict[str, Any], ...] | None:
+        path = folder / f"{key}.parquet"
+        try:
+            with path.open("rb") as file:
+                return read_sampled(file).rows
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            # What Parquet finds wrong with a file has no number, the system's own errors have.
+            if getattr(error, "errno", None) is not None:
+                raise TracesUnavailable(f"{path} cannot be read now ({reason}); check `storage`") from error
+            raise TraceError(f"{path} cannot be read ({reason}); materialise its asset again") from error
+
+    return stored

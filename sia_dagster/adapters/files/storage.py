@@ -1,0 +1,141 @@
+"""Folders of any kind: a local path or a URL of fsspec, under the same few operations.
+
+A local folder needs only the standard library; fsspec is imported when a URL asks for it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from sia_dagster.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from upath import UPath
+
+
+StoragePath: TypeAlias = "Path | UPath"
+"""A place in the storage; `/` and `name` work on both."""
+
+
+def storage_root(storage: str, folder: Path) -> StoragePath:
+    """Where `storage` is: a folder (relative to `folder`), a `file://` URL, or any URL that fsspec knows.
+
+    Raises ConfigError for a URL whose kind is unknown or whose package is not installed; nothing is contacted.
+    """
+    if storage.startswith("file://"):
+        return Path(unquote(urlsplit(storage).path))
+    if "://" in storage:
+        return _remote_root(storage)
+    return folder / Path(storage).expanduser()
+
+
+def resolve_path(text: str, folder: Path) -> str:
+    """A path or glob of the configuration as it is used: absolute from `folder`, `~` filled in; a URL stays."""
+    return text if "://" in text else str(folder / Path(text).expanduser())
+
+
+def write_atomically(path: StoragePath, content: bytes) -> None:
+    """Write the whole file or nothing, and replace what was there; folders are made.
+
+    Of two writers at once the later one stands, whole. A reader never sees a part.
+    """
+    if not isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.fs.pipe_file(path.path, content)
+        return
+    draft = _written_draft(path, content)
+    try:
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def create_exclusively(path: StoragePath, content: bytes) -> bool:
+    """Write a file that is not there yet; False if it is, and then nothing is changed. Folders are made.
+
+    Of two writers at once exactly one gets True. A reader never sees a part: the local file appears whole, by a hard
+    link. On a URL it is as exclusive as the store's own `create` mode.
+    """
+    try:
+        if isinstance(path, Path):
+            _link_into_place(path, content)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.fs.pipe_file(path.path, content, mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
+def file_names(folder: StoragePath) -> tuple[str, ...]:
+    """The names of the files in `folder`, sorted; none where there is no such folder. Hidden files are left out."""
+    try:
+        names = [entry.name for entry in folder.iterdir()] if isinstance(folder, Path) else _listing(folder)
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(name for name in names if not name.startswith(".")))
+
+
+def first_fault(error: "ValidationError") -> str:
+    """Where a stored document breaks, without its content."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)
+
+
+def _remote_root(storage: str) -> "UPath":
+    # Imported here: an application with a local folder never pays for fsspec.
+    from fsspec import get_filesystem_class
+    from upath import UPath
+
+    kind = storage.partition("://")[0]
+    try:
+        get_filesystem_class(kind)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"a URL that begins with {kind}:// cannot be opened: {error}", key="storage") from error
+    return UPath(storage)
+
+
+def _listing(folder: "UPath") -> list[str]:
+    # Stores keep listings for the process's life; another machine may have written since.
+    folder.fs.invalidate_cache(folder.path)
+    return [str(entry).rstrip("/").rpartition("/")[2] for entry in folder.fs.ls(folder.path, detail=False)]
+
+
+def _link_into_place(path: Path, content: bytes) -> None:
+    draft = _written_draft(path, content)
+    try:
+        os.link(draft, path)
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+
+
+def _written_draft(path: Path, content: bytes) -> Path:
+    """A hidden file beside `path` with all of `content` on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for the owner alone; a policy is read by applications under other users.
+        Path(name).chmod(0o644)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Traces from files: finding, querying and reading them with DuckDB."""

@@ -1,0 +1,212 @@
+"""The columns of an export as SQL expressions: every type and shape that files write them in."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+LLM = "attributes.llm."
+
+
+TEXTS = {
+    "input_messages": f"{LLM}input_messages",
+    "output_messages": f"{LLM}output_messages",
+    "input_value": "attributes.input.value",
+    "output_value": "attributes.output.value",
+    "invocation_parameters": f"{LLM}invocation_parameters",
+    "tools": f"{LLM}tools",
+    "template": f"{LLM}prompt_template.template",
+    "template_variables": f"{LLM}prompt_template.variables",
+    "tags": "attributes.tag.tags",
+}
+"""Normalised text column to the export's."""
+
+
+_SAID = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
+
+
+_NOTHING = "('', '[]', '{}', 'null')"
+
+
+class SpanExpressions:
+    """SQL expressions over the rows of files whose columns have `types` (name to DuckDB type)."""
+
+    def __init__(self, types: dict[str, str]) -> None:
+        self.types = types
+
+    @property
+    def span_id(self) -> str:
+        """The span's id; NULL where it is missing or empty."""
+        return self.text("context.span_id")
+
+    def facts(self) -> dict[str, str]:
+        """The normalised columns without text."""
+        trace = self.text("context.trace_id")
+        conversation = [self.text("attributes.session.id"), self.text("attributes.user.id"), trace, self.span_id]
+        return {
+            "span_id": self.span_id,
+            "trace_id": trace,
+            "conversation_id": f"coalesce({', '.join(conversation)})",
+            "name": self.text("name"),
+            "start_time": f"make_timestamptz({self.moment('start_time')})",
+            "latency_ms": self._latency(),
+            "status": self.status(),
+            "model": self.text(f"{LLM}model_name"),
+            "prompt_tokens": self._number(f"{LLM}token_count.prompt", "BIGINT"),
+            "completion_tokens": self._number(f"{LLM}token_count.completion", "BIGINT"),
+        }
+
+    def stored_within(self, start: int, end: int) -> str:
+        """The window (microseconds) over `start_time` as it is stored, so that row groups outside it are not read."""
+        column, kind = quoted("start_time"), self.types["start_time"]
+        if kind in _INTEGERS:
+            ranges = [(start // 10**6, -(-end // 10**6)), (start // 1000, -(-end // 1000)), (start, end)]
+            ranges.append((start * 1000, end * 1000))
+            return " OR ".join(f"({column} >= {low} AND {column} < {high})" for low, high in ranges)
+        if make := _MAKE.get(kind):
+            return f"{column} >= {make}({start})::{kind} AND {column} < {make}({end})::{kind}"
+        return "true"
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Why a record stands in no window: conditions of which it meets one at most, each over one stored column."""
+        kind, span_id, start = self.types["start_time"], quoted("context.span_id"), quoted("start_time")
+        named = span_id if self.types["context.span_id"] == "VARCHAR" else f"{span_id}::VARCHAR"
+        typed = kind in _INTEGERS or kind.startswith(("TIMESTAMP", "DATE"))
+        unknown = f"{start if typed else self.moment('start_time')} IS NULL"
+        return f"{span_id} IS NULL", f"{named} = ''", f"{named} <> '' AND {unknown}"
+
+    def moment(self, name: str) -> str:
+        """Microseconds since 1970 in UTC: numbers by their size, times without a zone as UTC; NULL if unreadable."""
+        kind, column = self.types.get(name), quoted(name)
+        if kind is None:
+            return "NULL::BIGINT"
+        if kind.startswith(("TIMESTAMP", "DATE")):
+            return f"epoch_us({column}::{'TIMESTAMPTZ' if 'Z' in kind else 'TIMESTAMP'})"
+        if kind in _INTEGERS:
+            return _from_integer(column)
+        number = _from_number(f"TRY_CAST({column} AS DOUBLE)")
+        return f"coalesce({number}, epoch_us(TRY_CAST({column}::VARCHAR AS TIMESTAMPTZ)))"
+
+    def status(self) -> str:
+        """`OK`, `ERROR` or `UNSET`, also where it is written `STATUS_CODE_OK`."""
+        status = f"upper(coalesce({self.text('status_code')}, ''))"
+        return f"CASE WHEN {status} LIKE '%ERROR' THEN 'ERROR' WHEN {status} LIKE '%OK' THEN 'OK' ELSE 'UNSET' END"
+
+    def is_llm(self) -> str:
+        """By the recorded kind; where files record none, by what only an LLM call has."""
+        kinds = [c for c in ("attributes.openinference.span.kind", "span_kind") if c in self.types]
+        if kinds:
+            return f"upper(coalesce({', '.join(self.text(c) for c in kinds)})) = 'LLM'"
+        return self._any_said(c for c in self.types if c.startswith((f"{LLM}model_name", f"{LLM}input_messages")))
+
+    def has_output(self) -> str:
+        """Whether there is an answer: messages or the raw value."""
+        messages, value = TEXTS["output_messages"], TEXTS["output_value"]
+        return self._any_said(c for c in self.types if c == value or c.startswith(messages))
+
+    def evals(self, names: Collection[str] | None = None) -> str:
+        """JSON object of what the platform's own evaluations say (`eval.<name>.*`), under all names or these."""
+        return self._said_of("eval", names)
+
+    def annotations(self, names: Collection[str] | None = None) -> str:
+        """JSON object of what people say (`annotation.<name>.*`); their `text` is an explanation."""
+        return self._said_of("annotation", names)
+
+    def _said_of(self, prefix: str, names: Collection[str] | None) -> str:
+        found: dict[str, dict[str, list[str]]] = {}
+        for column in sorted(self.types):
+            match = _SAID.fullmatch(column)
+            if match and match[1] == prefix and (names is None or match[2] in names):
+                field = "explanation" if match[3] == "text" else match[3]
+                found.setdefault(match[2], {}).setdefault(field, []).append(self.text(column))
+        if not found:
+            return "NULL::VARCHAR"
+        texts = [text for fields in found.values() for said in fields.values() for text in said]
+        # No struct, whose keys may not differ in case alone.
+        entries = [f"{literal(name)}, {_object(fields)}" for name, fields in sorted(found.items())]
+        return f"CASE WHEN {_first(texts)} IS NOT NULL THEN json_object({', '.join(entries)})::VARCHAR END"
+
+    def stored(self, column: str) -> str:
+        """A column as it is stored; flattened ones (`<column>.0.message.role`) as one JSON object."""
+        if column in self.types:
+            return quoted(column)
+        prefix = f"{column}."
+        flat = [c for c in self.types if c.startswith(prefix)]
+        pairs = ", ".join(f"{literal(c.removeprefix(prefix))}, {quoted(c)}" for c in flat)
+        return f"json_object({pairs})" if flat else "NULL::VARCHAR"
+
+    def stored_as_text(self, column: str, expression: str) -> str:
+        """The value of `expression`, which came from `stored(column)`, as text: nested values as JSON."""
+        nested = _is_nested(self.types.get(column, "VARCHAR"))
+        return f"nullif({f'to_json({expression})' if nested else expression}::VARCHAR, '')"
+
+    def text(self, column: str) -> str:
+        """A column as text; NULL where it is missing or empty."""
+        kind = self.types.get(column)
+        if kind is None:
+            return "NULL::VARCHAR"
+        return f"nullif({quoted(column) if kind == 'VARCHAR' else f'{quoted(column)}::VARCHAR'}, '')"
+
+    def _latency(self) -> str:
+        recorded = self._number("latency_ms", "DOUBLE")
+        return f"coalesce({recorded}, ({self.moment('end_time')} - {self.moment('start_time')}) / 1000.0)"
+
+    def _number(self, column: str, kind: str) -> str:
+        return f"TRY_CAST({quoted(column)} AS {kind})" if column in self.types else f"NULL::{kind}"
+
+    def _any_said(self, columns: Iterable[str]) -> str:
+        return " OR ".join(self._said(column) for column in columns) or "false"
+
+    def _said(self, column: str) -> str:
+        """Whether the column says something; of lists only the length is looked at, which is cheaper."""
+        if self.types[column].endswith("[]"):
+            return f"coalesce(len({quoted(column)}), 0) > 0"
+        return f"coalesce({quoted(column)}::VARCHAR, '') NOT IN {_NOTHING}"
+
+
+_INTEGERS = {"BIGINT", "UBIGINT"}
+
+
+_MAKE = {
+    "TIMESTAMP": "make_timestamp",
+    "TIMESTAMP_NS": "make_timestamp",
+    "TIMESTAMP WITH TIME ZONE": "make_timestamptz",
+}
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first(texts: Sequence[str]) -> str:
+    return f"coalesce({', '.join(texts)})"
+
+
+def _object(fields: dict[str, list[str]]) -> str:
+    return "{" + ", ".join(f"{literal(key)}: {_first(texts)}" for key, texts in sorted(fields.items())) + "}"
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.endswith("[]") or kind.startswith(("STRUCT", "MAP"))
+
+
+def _from_integer(column: str) -> str:
+    """Microseconds from seconds (below 1e11), milli- (1e14), micro- (1e17) or nanoseconds."""
+    return (
+        f"CASE WHEN abs({column}) >= 100000000000000000 THEN {column} // 1000 "
+        f"WHEN abs({column}) >= 100000000000000 THEN {column} "
+        f"WHEN abs({column}) >= 100000000000 THEN {column} * 1000 ELSE {column} * 1000000 END::BIGINT"
+    )
+
+
+def _from_number(number: str) -> str:
+    """As `_from_integer`, for fractions; NULL for what is no finite number."""
+    return (
+        f"CASE WHEN NOT isfinite({number}) THEN NULL WHEN abs({number}) >= 1e17 THEN {number} / 1000 "
+        f"WHEN abs({number}) >= 1e14 THEN {number} WHEN abs({number}) >= 1e11 THEN {number} * 1000 "
+        f"ELSE {number} * 1e6 END::BIGINT"
+    )

@@ -1,0 +1,225 @@
+"""Traces in files: Parquet, JSONL or JSON with the columns of Arize's export, read by DuckDB in flat memory."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from sia_dagster.adapters.local.columns import literal
+from sia_dagster.adapters.local.files import FileGroup, Seen, find_files, group_files, once_a_file
+from sia_dagster.adapters.local.query import GroupQuery, calls_query, texts_query
+from sia_dagster.adapters.local.where import condition_error, parse_condition
+from sia_dagster.core.errors import TraceError, TraceFileError
+from sia_dagster.core.ports.trace_store import SpanQuery
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+_BATCH_ROWS = 16_384
+
+
+MEMORY_LIMITS = ("256MB", "4GB")
+"""Row groups as exports write them fit the first; a file with all its spans in one row group may need the second."""
+
+
+class LocalTraces:
+    """The trace source `local`: a file, a folder (with those below it) or a glob."""
+
+    def __init__(
+        self, path: str | Path, *, memory_limits: Sequence[str] = MEMORY_LIMITS, threads: int | None = None
+    ) -> None:
+        """`memory_limits` are DuckDB's, tried in order; what does not fit is sorted on disk.
+
+        `threads`: all cores by default.
+        """
+        self.path, self.memory_limits, self.threads = str(path), tuple(memory_limits), threads
+
+    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+        """Yield the window's LLM spans, oldest first, ties by span id, a span that stands in two exports once.
+
+        Batches have `SPAN_SCHEMA`; no span, no batch. `sampled` are the `sample_limit` spans with an answer and no
+        error whose id has the smallest MD5. Two scans: one for the text of the sampled, one for the facts of all,
+        which is sorted without the text. Raises TraceFileError (a file at fault) or TraceError (a bad `where`).
+        """
+        import duckdb
+
+        *modest, last = self.memory_limits
+        for limit in modest:
+            batches = self._spans(query, limit)
+            try:
+                first = next(batches, None)
+            except duckdb.OutOfMemoryException:
+                continue
+            if first is not None:
+                yield first
+                yield from batches
+            return
+        yield from self._spans(query, last)
+
+    def _spans(self, query: SpanQuery, memory_limit: str) -> "Iterator[pa.RecordBatch]":
+        """The spans under one memory limit; the last one's failure is the user's to read."""
+        import duckdb
+
+        files = find_files(self.path)
+        groups: list[FileGroup] = []
+        with _connection(memory_limit, self.threads, files) as connection:
+            try:
+                groups = group_files(connection, files)
+                if not groups:
+                    return
+                queries = _queries(connection, groups, query.where)
+                yield from _stream(connection, queries, query)
+            except duckdb.OutOfMemoryException as error:
+                if memory_limit != self.memory_limits[-1]:
+                    raise
+                _raise(error, connection, groups, query.where)
+            except duckdb.Error as error:
+                _raise(error, connection, groups, query.where)
+
+    def unreadable(self) -> dict[str, int]:
+        """By file, how many records say neither which span they are nor when it started: broken lines and the like.
+
+        They stand in no window, so `spans` leaves them out; files without any are not named. All windows' files are
+        looked at: of Parquet the statistics, where they tell; a JSON file is read through, once a process until it
+        changes. Raises TraceFileError.
+        """
+        import duckdb
+
+        files = find_files(self.path)
+        counts: dict[str, int] = {}
+        groups: list[FileGroup] = []
+        with _connection(self.memory_limits[-1], self.threads, files) as connection:
+            try:
+                groups = group_files(connection, files)
+                for group in groups:
+                    for file in group.files:
+                        counts[file] = once_a_file(
+                            _UNREADABLE, Path(file), partial(_unreadable, connection, group, file)
+                        )
+            except duckdb.Error as error:
+                _raise(error, connection, groups, "")
+        return {file: count for file, count in sorted(counts.items()) if count}
+
+
+_UNREADABLE: Seen[int] = {}
+
+
+def _unreadable(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> int:
+    one = GroupQuery(group._replace(files=(file,)), list(group.types))
+    return int(connection.execute(one.unreadable()).fetchall()[0][0])
+
+
+@contextmanager
+def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A database in memory that can read these files and nothing else, so that a condition can't either."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="sia-spans-") as folder, duckdb.connect() as connection:
+        settings = {
+            "memory_limit": literal(memory_limit),
+            "temp_directory": literal(folder),
+            "timezone": "'UTC'",
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "allowed_paths": f"[{', '.join(literal(str(file)) for file in files)}]",
+            "enable_external_access": "false",
+        }
+        if threads is not None:
+            settings["threads"] = str(threads)
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {value}")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+
+
+def _queries(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str) -> list[GroupQuery]:
+    """One query a group, the condition checked against the columns of all. Raises TraceError."""
+    import duckdb
+
+    columns = _columns(groups)
+    condition = parse_condition(connection, where, columns)
+    queries = [GroupQuery(group, columns, condition) for group in groups]
+    for query in queries:
+        try:
+            connection.execute(f"EXPLAIN SELECT 1 FROM {query.scan()} WHERE {condition}")
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise condition_error(where, columns, str(error)) from error
+    return queries
+
+
+def _columns(groups: list[FileGroup]) -> list[str]:
+    """The columns of all groups, once whatever their case."""
+    names: dict[str, str] = {}
+    for group in groups:
+        for name in group.types:
+            names.setdefault(name.casefold(), name)
+    return list(names.values())
+
+
+def _stream(
+    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery
+) -> "Iterator[pa.RecordBatch]":
+    """Give the sorted facts of all calls their text where they are sampled."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
+
+    texts = connection.sql(texts_query(queries, query)).to_arrow_table().combine_chunks()
+    said = pa.RecordBatch.from_arrays([texts[name].combine_chunks() for name in texts.column_names], texts.column_names)
+    last: pa.RecordBatch | None = None
+    for batch in connection.sql(calls_query(queries, query.window)).to_arrow_reader(_BATCH_ROWS):
+        calls, last = _without_repeats(batch, last), batch.slice(batch.num_rows - 1)
+        rows = pc.index_in(calls["span_id"], said["span_id"])
+        added = {"sampled": rows.is_valid()} | {name: said[name].take(rows) for name in TEXT_COLUMNS}
+        columns = [added[name] if name in added else calls[name] for name in SPAN_SCHEMA.names]
+        yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
+
+
+def _without_repeats(batch: "pa.RecordBatch", last: "pa.RecordBatch | None") -> "pa.RecordBatch":
+    """The rows that are not the span right before them again; `last` is the row before the batch."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def repeats(key: str) -> pa.Array:
+        values = batch[key]
+        first = pc.equal(values[:1], last[key]) if last is not None else pa.array([False])
+        return pa.concat_arrays([first, pc.equal(values[1:], values[:-1])])
+
+    same = pc.and_(repeats("start_time"), repeats("span_id"))
+    return batch.filter(pc.invert(same)) if same.true_count else batch
+
+
+def _raise(
+    error: "duckdb.Error", connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str
+) -> NoReturn:
+    """Say which file or condition is at fault."""
+    import duckdb
+
+    reason = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        advice = "write the files again with row groups of some thousand spans, as exports have them"
+        raise TraceError(f"the traces need more memory than `memory_limit` allows ({reason}); {advice}") from error
+    if file := _file_at_fault(connection, groups):
+        raise TraceFileError(f"it cannot be read to its end ({reason}); write it again", path=file) from error
+    if where:
+        raise condition_error(where, _columns(groups), reason) from error
+    raise TraceError(f"the trace files cannot be read: {reason}") from error
+
+
+def _file_at_fault(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup]) -> str | None:
+    """The first file that cannot be read to its end, each looked at alone."""
+    import duckdb
+
+    for group in groups:
+        for file in group.files:
+            one = GroupQuery(group._replace(files=(file,)), list(group.types))
+            try:
+                connection.execute(f"SELECT max(hash(row)) FROM {one.scan()} row").fetchall()
+            except duckdb.Error:
+                return file
+    return None

@@ -1,0 +1,199 @@
+"""A Phoenix server, asked patiently: retries, timeouts and errors that say which setting to look at."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr
+
+from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.adapters.phoenix.phoenix_faults import failure_of, sentence, unanswered
+from sia_dagster.core.errors import ConfigError, SiaError
+from sia_dagster.core.records.value import JsonObject, Value
+
+if TYPE_CHECKING:
+    import httpx
+    from phoenix.client import Client
+
+
+Answer = TypeVar("Answer")
+
+
+Wait = Callable[[float], object]
+"""Waits that many seconds."""
+
+
+class PhoenixConnection(Value):
+    """Which project of which server, with whose key, and how patiently."""
+
+    base_url: str = "http://127.0.0.1:6006"
+    project: str = "default"
+    api_key: SecretStr | None = None
+    """None: what PHOENIX_API_KEY and PHOENIX_CLIENT_HEADERS say, as Phoenix's own client reads them."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    """Of one request."""
+    max_attempts: int = Field(default=4, ge=1)
+    """Of one request."""
+
+
+class PhoenixServer:
+    """One session with a server; made by `open_server`."""
+
+    def __init__(self, client: "Client", http: "httpx.Client", connection: PhoenixConnection) -> None:
+        self.client, self._http, self._connection = client, http, connection
+        self.error: type[SiaError] = SiaError
+        """What a refused request is raised as."""
+        self.unavailable: type[SiaError] = SiaError
+        """And one that the server did not answer, or not us."""
+        self.wait: Wait = threading.Event().wait
+        self.secrets: tuple[str, ...] = ()
+        """What no message may hold."""
+
+    @property
+    def timeout(self) -> int:
+        """Seconds, for the calls of Phoenix's client that bring a shorter time of their own; at least one."""
+        return max(1, round(self._connection.timeout_seconds))
+
+    @property
+    def project(self) -> str:
+        """The configured project's name."""
+        return self._connection.project
+
+    def ask(self, question: "Callable[[Client], Answer]", *, repeatable: bool = True) -> Answer:
+        """The answer to one request, asked again after failures that may pass.
+
+        With `repeatable=False` a request whose reply was lost is not sent again: it may have been carried out.
+        Raises `self.error`.
+        """
+        import httpx
+
+        attempt = 1
+        while True:
+            try:
+                return question(self.client)
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                failure = failure_of(error)
+                lost = failure.status is None and not repeatable
+                if lost or course(failure) != "retry" or attempt >= self._connection.max_attempts:
+                    raise self._refused(failure, attempt) from error
+            self.wait(delay_before_retry(failure, key=self._connection.base_url, attempt=attempt))
+            attempt += 1
+
+    def page(self, path: str, **params: Any) -> tuple[list[JsonObject], str | None]:
+        """The items at GET `path` and the cursor of the next page, for what Phoenix's client has no method.
+
+        Raises `self.error`.
+        """
+
+        def question(_: "Client") -> tuple[list[JsonObject], str | None]:
+            reply = self._http.get(path, params=params)
+            reply.raise_for_status()
+            body = reply.json()
+            return [dict(item) for item in body["data"]], body.get("next_cursor") or None
+
+        return self.ask(question)
+
+    def _refused(self, failure: Failure, attempts: int) -> SiaError:
+        """The error, without what a server repeats of our headers."""
+        has_key = self._connection.api_key is not None
+        told = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
+        for secret in self.secrets:
+            told = told.replace(secret, "***")
+        return (self.unavailable if unanswered(failure) else self.error)(told)
+
+    def project_id(self) -> str:
+        """The platform's id of the project: unlike its name it may stand in any path.
+
+        Raises `self.error` where the server has no such project, with those that it has.
+        """
+        found = self.ask(lambda client: {str(p["name"]): str(p["id"]) for p in client.projects.list()})
+        if self.project not in found:
+            raise self.error(
+                f"Phoenix at {shown(self._connection.base_url)} has no project {self.project!r}; set traces.project to "
+                f"one of {sorted(found)[:20]}, or send it a span: a project begins with its first"
+            )
+        return found[self.project]
+
+
+@contextmanager
+def open_server(
+    connection: PhoenixConnection,
+    *,
+    error: type[SiaError],
+    unavailable: type[SiaError] | None = None,
+    wait: Wait | None = None,
+) -> Iterator[PhoenixServer]:
+    """A session in which refused requests are raised as `error`, those without an answer as `unavailable` where given.
+
+    Nothing is contacted yet. Raises ConfigError where the client is not installed or the address is none.
+    """
+    try:
+        from httpx import Client as HttpClient
+        from httpx import InvalidURL
+        from phoenix.client import Client
+        from phoenix.client.utils.config import get_env_client_headers
+    except ImportError as missing:
+        raise ConfigError(
+            f"Phoenix needs a package that is not there ({missing}); pip install 'sia-dagster[phoenix]'",
+            key="traces.source",
+        ) from missing
+    headers = get_env_client_headers()
+    if connection.api_key is not None:
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        headers["Authorization"] = f"Bearer {connection.api_key.get_secret_value()}"
+    _check_headers(value.removeprefix("Bearer ") for value in headers.values())
+    address, login = _address(connection)
+    try:
+        http = HttpClient(base_url=address, auth=login, headers=headers, timeout=connection.timeout_seconds)
+    except InvalidURL as bad:
+        raise ConfigError(f"it may hold none but plain characters ({type(bad).__name__})", key=_ADDRESS) from bad
+    with http:
+        server = PhoenixServer(Client(http_client=http), http, connection)
+        server.error, server.unavailable = error, unavailable or error
+        told = (value.removeprefix("Bearer ") for value in headers.values())
+        server.secrets = tuple(value for value in told if len(value) >= _SHORTEST_SECRET)
+        if wait is not None:
+            server.wait = wait
+        yield server
+
+
+_ADDRESS = "traces.base_url"
+
+
+_SHORTEST_SECRET = 8
+"""Characters: shorter header values are words such as `eu`, which a message may need."""
+
+
+def shown(url: str) -> str:
+    """The address without a user, a password or a query, which may be secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _check_headers(values: Iterable[str]) -> None:
+    """Raise ConfigError, without the value, for what no header can hold: a client would quote it when it is sent."""
+    for value in values:
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise ConfigError(
+                "the key, or what PHOENIX_CLIENT_HEADERS says, holds a line break, a blank at an end or a letter "
+                "outside ASCII; set it again without",
+                key="traces.api_key",
+            )
+
+
+def _address(connection: PhoenixConnection) -> tuple[str, tuple[str, str] | None]:
+    """The server's address, and the user and password that stood in it: clients show addresses in their errors.
+
+    Raises ConfigError for what is no address.
+    """
+    try:
+        parts = urlsplit(connection.base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError("this is no http:// or https:// address, such as http://127.0.0.1:6006", key=_ADDRESS)
+    login = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), login

@@ -1,0 +1,75 @@
+"""What went wrong in a request to Phoenix, and which setting mends it."""
+
+import json
+from typing import TYPE_CHECKING
+
+from sia_dagster.adapters.engine.wire.failures import Failure, course, retry_after
+
+if TYPE_CHECKING:
+    import httpx
+
+
+_LONGEST = 300
+"""Characters of what a server says that a message repeats."""
+
+
+class BrokenReply(ValueError):
+    """A reply came, and it is not what was asked for."""
+
+
+def failure_of(error: Exception) -> Failure:
+    """The failed request behind an exception of Phoenix's client."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        reply = error.response
+        return Failure(message=_said(reply), status=reply.status_code, retry_after=retry_after(reply.headers))
+    if isinstance(error, httpx.HTTPError):
+        return Failure(message=f"{type(error).__name__}: {error}"[:_LONGEST])
+    if isinstance(error, BrokenReply):
+        return Failure(message=str(error))
+    # With the one status of a server that is not asked again: a web page stays a web page.
+    return Failure(message=f"its reply has another form ({type(error).__name__})", status=501, code=_NOT_PHOENIX)
+
+
+_NOT_PHOENIX = "not_phoenix"
+
+
+def unanswered(failure: Failure) -> bool:
+    """Whether it says nothing of what was asked: no reply, a server at fault, a key that is not taken, a stranger."""
+    return course(failure) == "retry" or failure.status in (401, 403) or failure.code == _NOT_PHOENIX
+
+
+def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) -> str:
+    """What happened and what to do, for a person."""
+    if failure.status is None:
+        return (
+            f"Phoenix at {address} gave no answer in {attempts} attempts ({failure.message}); check traces.base_url, "
+            "traces.timeout_seconds, and that the server runs and can be reached from here"
+        )
+    if failure.code == _NOT_PHOENIX:
+        return f"what answers at {address} is no Phoenix server: {failure.message}; check traces.base_url"
+    if failure.status in (401, 403):
+        given = "does not accept the key" if has_key else "asks for a key"
+        return (
+            f"Phoenix at {address} {given} (status {failure.status}): create one in its settings, put it into "
+            "PHOENIX_API_KEY and write `api_key: ${PHOENIX_API_KEY}` under traces"
+        )
+    if failure.status == 422 and failure.message.startswith("Invalid query"):
+        return (
+            f"traces.where cannot be used ({failure.message}): Phoenix at {address} reads it as a Python expression "
+            "over a span, such as name == 'ChatCompletion'"
+        )
+    tried = f" after {attempts} attempts" if attempts > 1 else ""
+    return f"Phoenix at {address} refused a request (status {failure.status}{tried}): {failure.message}"
+
+
+def _said(reply: "httpx.Response") -> str:
+    """What the server said, on one line: FastAPI's `detail`, else the text."""
+    text = reply.text
+    try:
+        detail = json.loads(text)["detail"]
+        text = detail if isinstance(detail, str) else "; ".join(str(item["msg"]) for item in detail)
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join(text.split())[:_LONGEST]

@@ -1,0 +1,1 @@
+"""`sia check`: configuration, credentials, traces and cost before a run."""

@@ -1,0 +1,131 @@
+"""`sia check`: whether a window would run, and what it would take."""
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sia_dagster.cli.check.calls import calls_table
+from sia_dagster.cli.check.check_results import CheckResult, project_findings
+from sia_dagster.cli.check.window import WindowCheck, check_window
+from sia_dagster.cli.open_project import open_projects
+from sia_dagster.cli.text_tables import new_table
+from sia_dagster.core.errors import ConfigError, SiaError
+from sia_dagster.core.records.spend import Spend
+from sia_dagster.reports.wording import visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+EXAMPLE = "\b\nExample: sia check\n         sia check --loop message_desk --window 2026-11-09"
+
+
+_ASSUMED = (
+    "An estimate of a window that goes all the way. One that stops early takes less, and so does one whose policies "
+    "answer alike; judges that explain at length take more. What was paid for is never paid for again."
+)
+
+
+_MARKS = {"pass": ("ok", "green"), "warn": ("warning", "yellow"), "fail": ("FAILED", "bold red")}
+
+
+@click.command(epilog=EXAMPLE)
+@click.option("--loop", "loop_name", help="Only this loop; by default all.")
+@click.option("--window", help="The window's key, its start; by default the latest that has closed.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings and estimates as JSON.")
+def command(loop_name: str | None, window: str | None, as_json: bool) -> None:
+    """Check configuration, credentials, endpoint and traces; list a window's calls and policies; estimate its cost.
+
+    Asks the endpoint for its list of models, once; no model is called and nothing is paid for. Exit code 1 where a
+    check fails.
+    """
+    findings, windows = _look(loop_name, window)
+    if as_json:
+        click.echo(json.dumps(_document(findings, windows), indent=2))
+    else:
+        _tell(findings, windows)
+    if failed := [finding.check for finding in findings if finding.result == "fail"]:
+        raise SiaError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+
+
+def _look(loop_name: str | None, window: str | None) -> "tuple[list[CheckResult], list[WindowCheck]]":
+    """All findings in order; without a configuration that can be used it is the only one."""
+    try:
+        projects = open_projects(loop_name)
+    except ConfigError as error:
+        return [CheckResult(check="configuration", result="fail", found=str(error))], []
+    windows = [check_window(project, window) for project in projects]
+    return [*project_findings(projects), *(found for each in windows for found in each.findings)], windows
+
+
+def _document(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]") -> dict[str, Any]:
+    return {
+        "ok": all(finding.result != "fail" for finding in findings),
+        "checks": [finding.model_dump() for finding in findings],
+        "windows": [
+            {
+                "loop": each.spans.loop,
+                "window": each.spans.window.key,
+                "calls": each.spans.calls,
+                "samples": len(each.spans.samples),
+                "skipped": len(each.spans.skipped),
+                "calls_found": [row.model_dump(mode="json") for row in each.speaks.rows],
+                "suggested_where": each.speaks.where,
+                "templates_refused": list(each.speaks.refused),
+                "estimate": [line.model_dump(mode="json") for line in each.estimate.lines],
+                "total": each.estimate.total.model_dump(mode="json"),
+            }
+            for each in windows
+            if each.spans
+        ],
+    }
+
+
+def _tell(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]") -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_findings_table(findings))
+    for each in windows:
+        if each.spans and each.speaks.rows:
+            title = f"{each.spans.loop} {each.spans.window.key}: calls and policies"
+            console.print(calls_table(each.speaks, title))
+    estimated = [each for each in windows if each.estimate.lines]
+    for each in estimated:
+        console.print(_estimate_table(each))
+    if estimated:
+        console.print(_ASSUMED, style="dim")
+
+
+def _findings_table(findings: "Sequence[CheckResult]") -> "Table":
+    from rich.text import Text
+
+    table = new_table("check", "result", "what was found")
+    for finding in findings:
+        word, style = _MARKS[finding.result]
+        # Text, not markup: a finding may quote a file or a trace.
+        table.add_row(finding.check, Text(word, style=style), Text(visible(finding.found)))
+    return table
+
+
+def _estimate_table(check: "WindowCheck") -> "Table":
+    from rich.text import Text
+
+    title = f"{check.spans.loop} {check.spans.window.key}: what it would take" if check.spans else ""
+    table = new_table("stage", "work", "calls", "tokens", "USD", title=title, numbers=3)
+    for stage, lines in groupby(check.estimate.lines, key=lambda line: line.stage):
+        for place, line in enumerate(lines):
+            # Text, not markup: the application's model is named by its traces.
+            work = Text(visible(f"{line.work} ({line.model})"))
+            table.add_row("" if place else stage, work, *_numbers(line.spend))
+    table.add_section()
+    table.add_row("total", "", *_numbers(check.estimate.total))
+    return table
+
+
+def _numbers(spend: "Spend") -> tuple[str, str, str]:
+    cost = "unknown" if spend.cost_usd is None else f"{spend.cost_usd:.4f}"
+    return f"{spend.calls:,}", f"{spend.prompt_tokens + spend.completion_tokens:,}", cost

@@ -1,0 +1,156 @@
+"""What `sia check` looks at in one window of a loop: its spans, its samples, and what running it would take."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from sia_dagster.adapters.engine.money.price_table import PRICES_AS_OF
+from sia_dagster.cli.check.calls import Calls, calls_finding, look_at_calls
+from sia_dagster.cli.check.check_results import CheckResult, Result, finding
+from sia_dagster.cli.open_project import CommandProject
+from sia_dagster.core.cost import Estimate, estimate_sentence
+from sia_dagster.core.errors import ConfigError, SiaError, TraceError
+from sia_dagster.core.openinference import samples_from_rows
+from sia_dagster.core.ports.trace_store import span_query
+from sia_dagster.core.records.sample import Sample, TimeWindow
+from sia_dagster.core.records.value import Value
+from sia_dagster.wiring.platforms import probe_store, trace_source
+from sia_dagster.wiring.prices import estimate_window
+
+ALLOWED_SKIPPED = 0.1
+"""The share of unreadable spans from which the check warns, as the asset's own check does."""
+
+
+class WindowSpans(Value):
+    """What a loop would read in a window."""
+
+    loop: str
+    window: TimeWindow
+    calls: int = 0
+    """The application's LLM calls in it."""
+    sampled: int = 0
+    """Those that would be evaluated and replayed."""
+    samples: tuple[Sample, ...] = ()
+    skipped: tuple[str, ...] = ()
+    counts: dict[tuple[str, str], int] = Field(default_factory=dict)
+    """The calls by span name and model."""
+
+
+class WindowCheck(Value):
+    """What was found out about one window of one loop."""
+
+    findings: tuple[CheckResult, ...]
+    spans: WindowSpans | None = None
+    """None where they could not be read."""
+    speaks: Calls = Calls()
+    """Which calls and policies these are."""
+    estimate: Estimate = Estimate()
+
+
+def check_window(project: CommandProject, key: str | None) -> WindowCheck:
+    """Read the window (by default the latest closed one) and estimate its cost; nothing is paid for."""
+    name, looked_at = project.loop.name, "spans"
+    found: list[CheckResult] = []
+    try:
+        window = project.window(key)
+        looked_at = "trace store"
+        if told := probe_store(project.loop, window):
+            found.append(CheckResult(check=f"{name}: {looked_at}", result="pass", found=told))
+        looked_at = "spans"
+        spans = read_window(project, window)
+    except SiaError as error:
+        failed = CheckResult(check=f"{name}: {looked_at}", result="fail", found=str(error))
+        return WindowCheck(findings=(*found, failed))
+    found.append(finding(f"{name}: spans", lambda: _spans(spans)))
+    if not spans.sampled:
+        return WindowCheck(findings=tuple(found), spans=spans)
+    found.append(finding(f"{name}: samples", lambda: _samples(spans)))
+    if not spans.samples:
+        return WindowCheck(findings=tuple(found), spans=spans)
+    looked_at, speaks, expected = "calls", Calls(), Estimate()
+    try:
+        speaks = find_calls(project, spans)
+        found.append(finding(f"{name}: calls", lambda: calls_finding(speaks)))
+        looked_at = "cost"
+        expected = _estimated(project, spans, speaks.samples)
+        found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
+    except SiaError as error:
+        found.append(CheckResult(check=f"{name}: {looked_at}", result="fail", found=str(error)))
+    return WindowCheck(findings=tuple(found), spans=spans, speaks=speaks, estimate=expected)
+
+
+def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
+    """The window's spans as the assets would read them. Raises TraceError."""
+    loop = project.loop
+    calls, rows, facts = 0, list[dict[str, Any]](), Counter[tuple[str, str]]()
+    for batch in trace_source(loop.traces, project.file.folder).spans(span_query(loop, window)):
+        calls += batch.num_rows
+        rows += batch.filter(batch["sampled"]).to_pylist()
+        facts.update((row["name"] or "", row["model"] or "") for row in batch.select(["name", "model"]).to_pylist())
+    mapped = samples_from_rows(rows)
+    return WindowSpans(
+        loop=loop.name,
+        window=window,
+        calls=calls,
+        sampled=len(rows),
+        samples=mapped.samples,
+        skipped=mapped.skipped,
+        counts=dict(sorted(facts.items())),
+    )
+
+
+def find_calls(project: CommandProject, spans: WindowSpans) -> Calls:
+    """Which calls and policies speak in the window, by the registry at its end. Raises PolicyError."""
+    registry = [version for version in project.policies.versions() if version.at < spans.window.end]
+    return look_at_calls(project.loop.traces, spans.samples, spans.counts, registry)
+
+
+def _estimated(project: CommandProject, spans: WindowSpans, samples: Sequence[Sample]) -> Estimate:
+    """What the window would take under the policy that was in force at its end. Raises ConfigError, PolicyError."""
+    in_force = project.policies.in_force(before=spans.window.end)
+    policy = in_force.actions if in_force else None
+    llm, folder = project.file.config.llm, project.file.folder
+    return estimate_window(project.loop, samples, llm=llm, folder=folder, policy=policy)
+
+
+def _spans(spans: WindowSpans) -> str:
+    where = f"window {spans.window.key} of {spans.loop}"
+    if not spans.calls:
+        raise TraceError(
+            f"{where} holds no call of the application: was there traffic, do the files reach this far, and does "
+            "`traces.where` fit it?"
+        )
+    if not spans.sampled:
+        raise TraceError(f"{where} holds {spans.calls} calls, and none of them has an output without an error")
+    return f"window {spans.window.key}: {spans.calls} calls, {spans.sampled} of them would be evaluated"
+
+
+def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
+    if not spans.skipped:
+        return f"all {spans.sampled} can be read"
+    told = f"{len(spans.skipped)} of {spans.sampled} cannot be read; the first: {spans.skipped[0]}"
+    if not spans.samples:
+        raise TraceError(told)
+    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", told
+
+
+def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, str]:
+    """Whether the window fits its budget. Raises ConfigError where the budget could not be kept."""
+    llm, spend = project.file.config.llm, expected.total
+    tokens, said = (
+        spend.prompt_tokens + spend.completion_tokens,
+        estimate_sentence(expected, llm, prices_as_of=PRICES_AS_OF),
+    )
+    if spend.cost_usd is None:
+        models = ", ".join(expected.unpriced)
+        if llm.budget_usd is not None:
+            advice = "add their prices (USD for a million tokens), or use llm.budget_tokens"
+            raise ConfigError(f"llm.budget_usd cannot be kept, since the price of {models} is unknown: {advice}")
+        return "warn", f"{said}: add it to llm.prices"
+    if llm.budget_usd is not None and spend.cost_usd > llm.budget_usd:
+        return "warn", f"{said}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
+    if llm.budget_tokens is not None and tokens > llm.budget_tokens:
+        return "warn", f"{said}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
+    return said

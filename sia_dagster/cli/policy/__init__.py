@@ -1,0 +1,1 @@
+"""`sia policy`: list, show, compare, promote, publish and roll back policies."""

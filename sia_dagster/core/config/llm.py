@@ -1,0 +1,139 @@
+"""The `llm` section of `sia.yaml`: endpoints, limits, budget and prices."""
+
+from typing import Final, Literal, get_args
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from sia_dagster.core.config.fields import DatabaseAddress, SecretName, Section
+
+Stage = Literal["judge", "replay", "update"]
+"""Whose model calls: the evaluators', the application's model's, the updater's."""
+
+
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+
+Provider = Literal["openai", "azure"]
+
+
+Mode = Literal["direct", "batch"]
+
+
+_OPENAI: Final = "https://api.openai.com/v1"
+
+
+_OF_AN_ADDRESS: Final = {
+    "provider": "openai",
+    "api_version": None,
+    "api_key": None,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
+}
+
+
+class Price(Section):
+    """USD for a million tokens. Reasoning tokens are output tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    """Of prompt tokens that the endpoint had in its cache; None: as `input`."""
+    batch_discount: float = Field(default=0.5, ge=0, le=1)
+    """What a call by the Batch API is cheaper, as a share of its price."""
+
+
+class StageEndpoint(Section):
+    """Where one stage's calls go, and under which limits; what is not given is as in `llm`.
+
+    An address of its own takes neither key nor provider nor rate limits from `llm`: a key goes only to the address
+    beside which it stands.
+    """
+
+    provider: Provider | None = None
+    base_url: str | None = None
+    api_version: str | None = None
+    api_key: SecretName | None = None
+    """Written `${NAME}` in the file."""
+    max_concurrency: int | None = Field(default=None, ge=1, le=1024)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    max_attempts: int | None = Field(default=None, ge=1, le=20)
+    mode: Mode | None = None
+    prices: dict[str, Price] | None = None
+    """Before those of `llm`."""
+
+
+class LLMConfig(Section):
+    """The endpoint that judges, replays and proposes."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # An address may come with a password.
+
+    provider: Provider = "openai"
+    """`openai` is every compatible endpoint; `azure` is Azure OpenAI, where a model is a deployment's name."""
+    base_url: str = _OPENAI
+    """Of Azure: `https://<resource>.openai.azure.com`."""
+    api_version: str | None = None
+    """Of Azure alone, which needs one."""
+    api_key: SecretName | None = None
+    """Written `${NAME}` in the file; None for an endpoint without keys."""
+    max_concurrency: int = Field(default=32, ge=1, le=1024)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """Of all processes of this machine that share the completion store, over all stages and models."""
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """The same in tokens, prompt and completion."""
+    budget_usd: float | None = Field(default=None, gt=0)
+    """A window's cap over judge, replay and updater."""
+    budget_tokens: int | None = Field(default=None, gt=0)
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    """Of one attempt."""
+    max_attempts: int = Field(default=5, ge=1, le=20)
+    mode: Mode = "direct"
+    """`batch` hands requests in by the Batch API: half the price, within a day."""
+    batch_tries: int = Field(default=2, ge=1, le=10)
+    """Batches that a request is sent in; one that still has no answer is called directly."""
+    batch_poll_seconds: float = Field(default=60.0, ge=1)
+    """Between two looks at the batches under way."""
+    completions: DatabaseAddress | None = None
+    """A Postgres database for the completion store; None for a file in the storage."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """By model name; goes before the built-in table."""
+    stages: dict[str, StageEndpoint] = Field(default_factory=dict)
+    """By `judge`, `replay` or `update`: what is different for that stage's calls."""
+
+    @field_validator("stages")
+    @classmethod
+    def _stages_are_there(cls, stages: dict[str, StageEndpoint]) -> dict[str, StageEndpoint]:
+        if unknown := sorted(set(stages) - set(STAGES)):
+            raise ValueError(f"there is no stage {unknown[0]!r}; write one of {', '.join(STAGES)}")
+        return stages
+
+    @model_validator(mode="after")
+    def _azure_is_complete(self) -> "LLMConfig":
+        for stage in ("", *self.stages):
+            found, where = self.at(stage), f"stages.{stage}." if stage else ""
+            if found.provider == "openai" and found.api_version is not None:
+                raise ValueError(f"{where}api_version: only `provider: azure` takes one")
+            if found.provider == "azure" and not found.api_version:
+                raise ValueError(f"{where}api_version: Azure OpenAI needs one, such as 2024-10-21")
+            if found.provider == "azure" and found.base_url == _OPENAI:
+                raise ValueError(f"{where}base_url: write the resource's address, https://NAME.openai.azure.com")
+        return self
+
+    def at(self, stage: str) -> "LLMConfig":
+        """The settings of one stage's calls, with no `stages` of their own; those of `llm` for any other name."""
+        given = self.stages.get(stage, StageEndpoint())
+        own = {name: value for name in type(given).model_fields if (value := getattr(given, name)) is not None}
+        if "base_url" in own:
+            own = _OF_AN_ADDRESS | own
+        return self.model_copy(update=own | {"prices": self.prices | (given.prices or {}), "stages": {}})
+
+    @property
+    def workers(self) -> int:
+        """Rows worth working on at a time, so that no stage's endpoint waits for rows."""
+        return max(self.at(stage).max_concurrency for stage in ("", *self.stages))
+
+    @property
+    def batches(self) -> bool:
+        """Whether any stage's requests are handed in as batches."""
+        return any(self.at(stage).mode == "batch" for stage in STAGES)

@@ -1,0 +1,214 @@
+"""The configuration as frozen values: one model for each section of `sia.yaml`."""
+
+import re
+from datetime import date
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from sia_dagster.core.config.fields import Name, Rails, SecretName, Section, Timezone, user_of
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.trace_source import TracesConfig
+from sia_dagster.core.config.validation import ValidationConfig, WatchConfig
+
+WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
+
+
+LAST_DAY_OF_EVERY_MONTH: Final = 28
+
+
+PublishTarget = Literal["file", "arize_prompt_hub", "arize_experiments", "phoenix_prompts"]
+
+
+_PLATFORM_OF: Final[dict[str, str]] = {
+    "arize_prompt_hub": "arize",
+    "arize_experiments": "arize",
+    "phoenix_prompts": "phoenix",
+}
+"""A target takes its connection from the trace store of the same platform."""
+
+
+class _EvaluatorConfig(Section):
+    name: Name
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    """How much it may be shown not to have lost as a guardrail, as a share of its range; by default
+    `validation.guardrail_margin`."""
+    safety: bool = False
+    """Whether it vetoes: a candidate under which one held-out conversation falls is rejected, whatever it gains."""
+
+
+class LLMClassifyConfig(_EvaluatorConfig):
+    """A judge: template, rails, explanation."""
+
+    kind: Literal["llm_classify"]
+    model: str
+    template: str
+    """A file beside the configuration, one of the built-in judges (`correctness`), or the text itself."""
+    rails: Rails = Field(min_length=2)
+    provide_explanation: bool = True
+
+    @model_validator(mode="after")
+    def _rails_differ(self) -> "LLMClassifyConfig":
+        if len(set(self.rails.values())) < 2:
+            raise ValueError("rails need at least two different scores")
+        return self
+
+
+class _RangeConfig(_EvaluatorConfig):
+    low: float = 0.0
+    high: float = 1.0
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "_RangeConfig":
+        if self.low >= self.high:
+            raise ValueError(f"high: {self.high:g} is not above low, {self.low:g}; write the evaluator's whole range")
+        return self
+
+
+class CodeConfig(_RangeConfig):
+    """A function of one sample."""
+
+    kind: Literal["code"]
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`package.module:function`."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+
+
+class PlatformConfig(_RangeConfig):
+    """Scores that the traces already carry: what people said (`annotation.<name>.*`), else `eval.<name>.*`."""
+
+    kind: Literal["platform"]
+
+
+EvaluatorConfig = Annotated[LLMClassifyConfig | CodeConfig | PlatformConfig, Field(discriminator="kind")]
+
+
+class PolicyConfig(Section):
+    """How a better policy is searched."""
+
+    updater: Literal["reflection"] = "reflection"
+    model: str
+    candidates: int = Field(default=3, ge=1, le=16)
+    max_prompt_tokens: int = Field(default=1500, ge=50)
+    """Of the candidate's system prompt."""
+    max_context_tokens: int = Field(default=12_000, ge=1000)
+    """Of what the updater model is shown."""
+    protected: tuple[str, ...] = ()
+    """Passages of the system prompt that every candidate keeps, letter for letter."""
+    max_extra_usd_a_week: float | None = Field(default=None, ge=0)
+    """What a candidate's longer prompt may cost more in a week of the window's traffic; by default any amount."""
+
+
+class NotifyConfig(Section):
+    """Who hears of a failed run and of a window that waits for approval."""
+
+    webhook: SecretName | None = None
+    """Written `${NAME}`: the URL may hold a token."""
+
+
+class LoopConfig(Section):
+    """One self-improving loop."""
+
+    name: Name
+    traces: TracesConfig
+    window: WindowKind = "weekly"
+    start: date
+    timezone: Timezone = "UTC"
+    sample_limit: int = Field(default=200, ge=1)
+    evaluators: tuple[EvaluatorConfig, ...] = Field(min_length=1)
+    write_back: bool = False
+    policy: PolicyConfig
+    validation: ValidationConfig
+    watch: WatchConfig = WatchConfig()
+    promotion: Literal["manual", "auto"] = "manual"
+    publish: tuple[PublishTarget, ...] = ("file",)
+    """Where a promoted policy is put besides the registry, which always has it."""
+    prompt_name: str | None = Field(default=None, min_length=1)
+    """The prompt's name on the platforms of `publish`; by default the loop's name."""
+    notify: NotifyConfig = NotifyConfig()
+
+    @model_validator(mode="after")
+    def _every_month_has_its_day(self) -> "LoopConfig":
+        if self.window == "monthly" and self.start.day > LAST_DAY_OF_EVERY_MONTH:
+            raise ValueError(
+                f"start: monthly windows begin on a day that every month has: 1 to {LAST_DAY_OF_EVERY_MONTH}, "
+                f"not {self.start.day}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "LoopConfig":
+        names = [e.name for e in self.evaluators]
+        if repeated := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"evaluators: {repeated} are named twice")
+        primary = next((e for e in self.evaluators if e.name == self.validation.primary), None)
+        if primary is None:
+            raise ValueError(f"validation.primary: {self.validation.primary!r} is none of the evaluators {names}")
+        if primary.kind == "platform":
+            raise ValueError(
+                f"validation.primary: {primary.name!r} is a platform score, which a replayed output cannot have; "
+                "choose an llm_classify or code evaluator"
+            )
+        if unable := [e.name for e in self.evaluators if e.kind == "platform" and e.safety]:
+            raise ValueError(
+                f"evaluators: {unable[0]!r} is a platform score, which a replayed output cannot have, so it cannot "
+                "veto; choose an llm_classify or code evaluator for safety"
+            )
+        if primary.safety:
+            raise ValueError(f"evaluators: {primary.name!r} cannot be both the primary evaluator and a safety one")
+        return self
+
+    @model_validator(mode="after")
+    def _platform_is_at_hand(self) -> "LoopConfig":
+        source = self.traces.source
+        if self.write_back and source == "local":
+            raise ValueError("write_back: local traces are files; set it to false")
+        for target in self.publish:
+            if _PLATFORM_OF.get(target, source) != source:
+                raise ValueError(
+                    f"publish: {target} takes its connection from traces.source: {_PLATFORM_OF[target]}, "
+                    f"and this loop's is {source}"
+                )
+        if "phoenix_prompts" in self.publish and not re.fullmatch(r"[a-z0-9]([_a-z0-9-]*[a-z0-9])?", self.prompt):
+            raise ValueError(
+                f"prompt_name: Phoenix takes no prompt named {self.prompt!r}; write small letters and digits, "
+                "with _ and - between them"
+            )
+        return self
+
+    @property
+    def prompt(self) -> str:
+        """What the policy is called on the platforms of `publish`."""
+        return self.prompt_name or self.name
+
+
+class ProjectConfig(Section):
+    """The whole of `sia.yaml`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # An address may come with a password.
+
+    storage: str = ".sia"
+    llm: LLMConfig = LLMConfig()
+    loops: tuple[LoopConfig, ...] = Field(min_length=1)
+    executor: Literal["in_process", "multiprocess"] = "in_process"
+
+    @model_validator(mode="after")
+    def _addresses_hold_no_password(self) -> "ProjectConfig":
+        """Definitions are shown in the UI, and the storage's address stands in the registry and in reports."""
+        for stage in ("", *self.llm.stages):
+            if user_of(self.llm.at(stage).base_url):
+                section = f"llm.stages.{stage}" if stage else "llm"
+                raise ValueError(f"{section}.base_url: it comes with a user, which would be shown; write it as api_key")
+        if ":" in user_of(self.storage):
+            raise ValueError(
+                "storage: it comes with a password, which would be shown; leave it out and set it as fsspec reads it, "
+                "such as FSSPEC_SFTP_PASSWORD"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _loops_differ(self) -> "ProjectConfig":
+        names = [loop.name for loop in self.loops]
+        if repeated := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"loops: {repeated} are named twice")
+        return self

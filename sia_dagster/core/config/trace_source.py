@@ -1,0 +1,60 @@
+"""Where a loop's traces are: one section for each kind of trace store."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from sia_dagster.core.config.fields import SecretName, Section
+
+
+def _without_user(address: str) -> str:
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("the address comes with a user, which would be shown; write the secret as api_key: ${NAME}")
+    return address
+
+
+class LocalTracesConfig(Section):
+    """Traces in files."""
+
+    source: Literal["local"]
+    path: str
+    """A file, a folder or a glob of Parquet, JSONL or JSON with the columns of Arize's export."""
+    where: str = ""
+    """A SQL condition over the files' columns: which call of the application this loop improves."""
+
+
+class _RemoteSection(Section):
+    where: str = ""
+    """Which call of the application this loop improves, in the store's own filter language."""
+    max_attempts: int = Field(default=4, ge=1, le=20)
+    """Attempts of one request to the store."""
+
+
+class ArizeTracesConfig(_RemoteSection):
+    """Traces in Arize AX."""
+
+    source: Literal["arize"]
+    project: str = Field(min_length=1)
+    """The project's name, `${ARIZE_MODEL_ID}` in older set-ups."""
+    space_id: str = Field(min_length=1)
+    api_key: SecretName = "ARIZE_API_KEY"
+    """Written `${NAME}`. Region, host and proxy are the SDK's own ARIZE_* variables."""
+    timeout_seconds: float = Field(default=300.0, gt=0)
+    """Of one attempt to export a window."""
+
+
+class PhoenixTracesConfig(_RemoteSection):
+    """Traces in a Phoenix server."""
+
+    source: Literal["phoenix"]
+    base_url: Annotated[str, AfterValidator(_without_user)] = "http://127.0.0.1:6006"
+    project: str = Field(default="default", min_length=1)
+    api_key: SecretName | None = None
+    """Written `${NAME}`; None for a server without authentication."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    """Of one request."""
+
+
+TracesConfig = Annotated[LocalTracesConfig | ArizeTracesConfig | PhoenixTracesConfig, Field(discriminator="source")]
+"""Where a loop's traces are."""

@@ -1,0 +1,9 @@
+"""Cost: what a window will cost before it runs, and what the traffic costs under each policy.
+
+What was really spent is counted by `adapters/engine/money`.
+"""
+
+from sia_dagster.core.cost.estimate import Estimate, estimate, estimate_sentence
+from sia_dagster.core.cost.traffic_cost import calls_a_week, traffic_cost
+
+__all__ = ["Estimate", "calls_a_week", "estimate", "estimate_sentence", "traffic_cost"]

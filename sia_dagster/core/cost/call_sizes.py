@@ -1,0 +1,142 @@
+"""How many tokens one model call of each kind takes, by the sample it is about."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
+from sia_dagster.core.errors import EvaluatorError
+from sia_dagster.core.evaluators import (
+    JudgeSpec,
+    LLMClassify,
+    ReadFile,
+    parse_judge_template,
+    resolve_template,
+    sample_texts,
+)
+from sia_dagster.core.prompting import estimate_tokens
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Sample, TimeWindow
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.search import build_prompt, find_clusters, focuses
+
+MESSAGE_TOKENS = 4
+"""What a chat's wire form adds to each message."""
+
+
+LABEL_TOKENS = 10
+"""Of a judge's answer without its explanation."""
+
+
+EXPLANATION_TOKENS = 120
+"""Of a judge's explanation: the four of the real export that the tests hold average 116."""
+
+
+FAILING_SHARE = 1 / 3
+"""Of the train samples: as many are assumed to be marked down, and so shown to the updater."""
+
+
+UPDATE_TOKENS = 600
+"""Of an updater's answer: its thoughts and a few edits."""
+
+
+GROWTH_TOKENS = 30
+"""What a candidate's prompt has more than the policy in force."""
+
+
+class Call(NamedTuple):
+    """The tokens of one call."""
+
+    prompt: int
+    completion: int
+
+
+class Work(NamedTuple):
+    """One kind of call, and what each takes, by span id."""
+
+    what: str
+    model: str
+    calls: Mapping[str, Call]
+
+
+def judge_spec(config: LLMClassifyConfig, read_file: ReadFile) -> JudgeSpec:
+    """The judge as it is configured. Raises ConfigError for its template."""
+    return JudgeSpec(
+        name=config.name,
+        model=config.model,
+        template=resolve_template(config.template, read_file),
+        rails=dict(config.rails),
+        provide_explanation=config.provide_explanation,
+    )
+
+
+def judging(spec: JudgeSpec, samples: Iterable[Sample]) -> Work:
+    """What judging one output takes; a sample that lacks what the template names is no call."""
+    template = parse_judge_template(spec.template)
+    fixed = estimate_tokens(spec.system) + estimate_tokens(json.dumps(spec.form.shape)) + 2 * MESSAGE_TOKENS
+    answer = LABEL_TOKENS + (EXPLANATION_TOKENS if spec.provide_explanation else 0)
+    calls = {}
+    for sample in samples:
+        try:
+            texts = sample_texts(sample, template.names)
+        except EvaluatorError:
+            continue
+        calls[sample.span_id] = Call(fixed + estimate_tokens(template.fill(texts)), answer)
+    return Work(f"judge {spec.name}", spec.model, calls)
+
+
+def replaying(samples: Iterable[Sample], actions: Actions) -> Work:
+    """What one new answer takes, under `actions` or a candidate."""
+    calls = {}
+    for sample in samples:
+        chat = actions.messages(sample.variables if actions.variables else None, sample.messages)
+        tools = sum(estimate_tokens(json.dumps(tool)) for tool in sample.tools)
+        calls[sample.span_id] = Call(GROWTH_TOKENS + _chat_tokens(chat) + tools, estimate_tokens(sample.output))
+    return Work("replay", actions.model, calls)
+
+
+def _chat_tokens(messages: Iterable[JsonObject]) -> int:
+    """Of the texts and tool calls; pictures count nothing."""
+    return sum(MESSAGE_TOKENS + estimate_tokens(_said(message)) for message in messages)
+
+
+def _said(message: JsonObject) -> str:
+    content = message.get("content") or ""
+    text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
+    return text + (json.dumps(message["tool_calls"]) if "tool_calls" in message else "")
+
+
+def updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]) -> Work:
+    """What one candidate takes, by the prompt that the updater builds; booked under the first train sample."""
+    constant = _primary(loop, specs)
+    state = StateActions(
+        loop=loop.name,
+        window=TimeWindow(key="estimate", start=train[0].start_time, end=train[-1].start_time),
+        actions=actions,
+        samples=tuple(_assumed(sample, place, constant) for place, sample in enumerate(train)),
+        eval_constants=(constant,),
+    )
+    clusters = find_clusters(state.samples, state.eval_constants)
+    limits = {"max_prompt_tokens": loop.policy.max_prompt_tokens, "budget": loop.policy.max_context_tokens}
+    shown = build_prompt(state, clusters, focuses(clusters, 1)[0], **limits)
+    call = Call(_chat_tokens(shown.messages), UPDATE_TOKENS)
+    return Work("update", loop.policy.model, {train[0].span_id: call})
+
+
+def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
+    """The evaluator that decides; of a function its criteria are not known here."""
+    config = next(each for each in loop.evaluators if each.name == loop.validation.primary)
+    if isinstance(config, LLMClassifyConfig):
+        spec = next(spec for spec in specs if spec.name == config.name)
+        return LLMClassify(spec, None, primary=True).constant
+    scale = {"low": config.low, "high": config.high}
+    return EvalConstant(name=config.name, kind=config.kind, fingerprint="", primary=True, **scale)
+
+
+def _assumed(sample: Sample, place: int, constant: EvalConstant) -> Sample:
+    """The sample as if it was marked down, or found good: every so many are."""
+    score = constant.low if place % round(1 / FAILING_SHARE) == 0 else constant.high
+    metric = EvalMetrics(name=constant.name, score=score, explanation="word " * EXPLANATION_TOKENS)
+    return sample.model_copy(update={"evals": (metric,)})

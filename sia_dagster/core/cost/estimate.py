@@ -1,0 +1,170 @@
+"""What a window will take before it runs: calls, tokens and USD by stage, from its samples alone."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
+from math import ceil
+
+from sia_dagster.core.config.llm import LLMConfig, Price
+from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
+from sia_dagster.core.cost.call_sizes import Work, judge_spec, judging, replaying, updating
+from sia_dagster.core.evaluators import ReadFile
+from sia_dagster.core.gate import ValidationRules
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.spend import Spend, total
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.traffic import policy_from_traces, set_near_duplicates_aside
+
+EXAMINED = 3
+"""Policies that an exam replays at most: the candidate, the policy it was to replace and the loop's first one."""
+
+
+PriceOf = Callable[[str, str], Price | None]
+"""The price of a model in a stage of the ledger (`judge`, `replay`, `update`); None where it is unknown."""
+
+
+class StageEstimate(Value):
+    """The model calls of one kind that one stage makes."""
+
+    stage: str
+    """The asset that makes them."""
+    work: str
+    """`judge <evaluator>`, `replay` or `update`."""
+    model: str
+    spend: Spend
+
+    @property
+    def caller(self) -> str:
+        """What the ledger books the calls under: `judge`, `replay` or `update`."""
+        return self.work.partition(" ")[0]
+
+
+class Estimate(Value):
+    """What a window takes if all of its stages run, in the order in which they do."""
+
+    lines: tuple[StageEstimate, ...] = ()
+
+    @property
+    def total(self) -> Spend:
+        """The sum; `cost_usd` is None as soon as one model's price is unknown."""
+        return total(line.spend for line in self.lines)
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """The models whose price is unknown."""
+        return tuple(sorted({line.model for line in self.lines if line.spend.cost_usd is None}))
+
+
+def estimate(
+    loop: LoopConfig,
+    samples: Sequence[Sample],
+    price_of: PriceOf,
+    *,
+    policy: Actions | None = None,
+    read_file: ReadFile | None = None,
+) -> Estimate:
+    """What a window with these sampled calls takes at the endpoint; empty without samples.
+
+    `policy` is the one in force, by default that of the traces; `read_file` reads judges' templates that are files.
+    Assumed is a window that goes all the way, so that the calls are its most: judges are watched, the candidate of the
+    window before sits its exam, every candidate is replayed on the selection split beside the policy in force, and one
+    of them on the holdout. That is filled from earlier windows that are taken to be like this one, no look stops it
+    early, and beside it runs the second draw that tells noise. Tokens are those of `core.tokens` plus MESSAGE_TOKENS a
+    message; logged outputs stand for the replies to come; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the
+    train split is marked down and shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is
+    GROWTH_TOKENS longer. A window that stops early takes less, and so does one whose policies answer alike, since
+    equal requests are one call. Model calls of code evaluators are not known here. Raises ConfigError for a template.
+    """
+    actions = policy or policy_from_traces(samples)
+    if actions is None:
+        return Estimate()
+    specs = [judge_spec(each, read_file or _no_file) for each in loop.evaluators if isinstance(each, LLMClassifyConfig)]
+    judges = [judging(spec, samples) for spec in specs]
+    kept, _ = set_near_duplicates_aside([sample for sample in samples if _fits(sample, actions)])
+    train, selection, holdout = (_of(kept, split) for split in ("train", "selection", "holdout"))
+    replay = replaying(kept, actions)
+    lines = _lines("eval_results", judges, samples)
+    lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
+    lines += _lines("next_window_results", [replay, *judges], holdout * (EXAMINED * (loop.validation.repeats or 1)))
+    if train:
+        lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+        lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
+    both, noise = _like(holdout, _compared(loop, holdout)) * 2, _like(holdout, _noisy(loop, holdout))
+    lines += _lines("validation_results", [replay], both + noise)
+    # The first answers are judged again, and so are the second ones.
+    lines += _lines("validation_results", judges, both + noise * 2)
+    return Estimate(lines=tuple(_priced(line, price_of(line.model, line.caller)) for line in lines))
+
+
+def _no_file(name: str) -> str:
+    raise FileNotFoundError(f"{name!r} is not looked for")
+
+
+def _of(samples: Iterable[Sample], split: str) -> list[Sample]:
+    return [sample for sample in samples if sample.split == split]
+
+
+def _fits(sample: Sample, actions: Actions) -> bool:
+    """Whether the policy can be replayed on it: a sample without its variables is left out of the search."""
+    return set(actions.variables) <= set(sample.variables)
+
+
+def _watched(loop: LoopConfig, samples: int) -> int:
+    """Judgements of one judge: its anchors once more, or twice as they are frozen, and two probes."""
+    anchors, probes = min(loop.watch.anchors, samples), min(loop.watch.probes, samples)
+    return max(loop.watch.anchors, 2 * anchors) + 2 * probes if samples else 0
+
+
+def _compared(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
+    """Answers of one policy: the most that any filling of the holdout takes, with its repeats."""
+    given, own = loop.validation, _conversations(holdout)
+    if not own:
+        return 0
+    rules = ValidationRules(repeats=given.repeats, max_conversations=given.max_conversations)
+    filled = max(own, min(given.max_conversations, own * (1 + given.pool_windows)))
+    rows = max(conversations * rules.repeats_for(conversations) for conversations in range(own, filled + 1))
+    return ceil(rows * len(holdout) / own)
+
+
+def _noisy(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
+    """Answers that the policy in force gives a second time."""
+    own = _conversations(holdout)
+    return ceil(min(loop.validation.noise_conversations, own) * len(holdout) / own) if own else 0
+
+
+def _conversations(samples: Iterable[Sample]) -> int:
+    return len({sample.conversation_id for sample in samples})
+
+
+def _like(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """As many samples, taken in turn: what others will be like."""
+    return list(islice(cycle(samples), count))
+
+
+def _lines(stage: str, work: Sequence[Work], samples: Sequence[Sample]) -> list[StageEstimate]:
+    """One line for each kind of call that is made at all, not yet priced; a sample counts as often as it is there."""
+    lines = []
+    for what, model, known in work:
+        calls = [known[sample.span_id] for sample in samples if sample.span_id in known]
+        prompt, completion = sum(call.prompt for call in calls), sum(call.completion for call in calls)
+        spend = Spend(calls=len(calls), prompt_tokens=prompt, completion_tokens=completion)
+        lines += [StageEstimate(stage=stage, work=what, model=model, spend=spend)] if calls else []
+    return lines
+
+
+def _priced(line: StageEstimate, price: Price | None) -> StageEstimate:
+    spend, cost = line.spend, None
+    if price is not None:
+        cost = round((spend.prompt_tokens * price.input + spend.completion_tokens * price.output) / 1_000_000, 9)
+    return line.model_copy(update={"spend": spend.model_copy(update={"cost_usd": cost})})
+
+
+def estimate_sentence(expected: Estimate, llm: LLMConfig, *, prices_as_of: str) -> str:
+    """`up to about 480 model calls and 210,000 tokens, 0.04 USD`, and how old the prices are where they are ours."""
+    spend = expected.total
+    said = f"up to about {spend.calls} model calls and {spend.prompt_tokens + spend.completion_tokens:,} tokens"
+    if spend.cost_usd is None:
+        return f"{said}; the price of {', '.join(expected.unpriced)} is unknown, so the cost is, too"
+    said += f", {spend.cost_usd:.2f} USD" if spend.cost_usd >= 0.1 else f", {spend.cost_usd:.4f} USD"
+    ours = any(line.model not in llm.at(line.caller).prices for line in expected.lines)
+    return f"{said} (built-in prices of {prices_as_of})" if ours else said

@@ -1,0 +1,59 @@
+"""What a week of the application's calls takes under both policies, from what their replays used."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from statistics import fmean
+from typing import Final
+
+from sia_dagster.core.config.llm import Price
+from sia_dagster.core.records.gate import TrafficCost
+from sia_dagster.core.records.report import ArmOutcome, ValidationReport
+from sia_dagster.core.records.state import StateActions
+
+WEEK: Final = timedelta(days=7)
+
+
+def traffic_cost(
+    report: ValidationReport, state: StateActions, *, price_of: Callable[[str], Price | None]
+) -> TrafficCost | None:
+    """The week's cost of the report's candidate beside that of the policy in force; None where it is not known.
+
+    Calls are the window's, as a week of them, times the share of the samples that spoke under a version of this
+    policy: other calls of the application cost what they cost. What a call takes is the mean over the rows that both
+    policies answered, so that neither seems cheaper for having failed. It is not known without such rows, nor where
+    the window's calls were not counted. Judges are no part of it. `price_of` knows the models by name. The application
+    asks one request at a time: what the replays saved by batches, and by prompts in a cache, it does not. In USD it is
+    None where a price is unknown.
+    """
+    pairs = [(row.baseline, row.candidate) for row in report.rows if _used(row.baseline) and _used(row.candidate)]
+    calls = calls_a_week(state)
+    if not pairs or not calls:
+        return None
+    old, new = zip(*pairs, strict=True)
+    return TrafficCost(
+        calls_a_week=calls,
+        baseline_prompt_tokens=fmean(arm.prompt_tokens for arm in old),
+        candidate_prompt_tokens=fmean(arm.prompt_tokens for arm in new),
+        baseline_completion_tokens=fmean(arm.completion_tokens for arm in old),
+        candidate_completion_tokens=fmean(arm.completion_tokens for arm in new),
+        baseline_usd=_a_week(old, calls, price_of(report.baseline.model) if report.baseline else None),
+        candidate_usd=_a_week(new, calls, price_of(report.candidate.model) if report.candidate else None),
+    )
+
+
+def calls_a_week(state: StateActions) -> float:
+    """This loop's calls in seven days of the window's traffic; 0 where they were not counted."""
+    ours = sum(policy.share for policy in state.policies if policy.same_call) if state.policies else 1.0
+    return state.calls * min(ours, 1.0) * (WEEK / (state.window.end - state.window.start))
+
+
+def _used(arm: ArmOutcome) -> bool:
+    """Whether it answered, and the endpoint said how many tokens that took."""
+    return arm.error is None and arm.prompt_tokens > 0
+
+
+def _a_week(arms: Sequence[ArmOutcome], calls: float, price: Price | None) -> float | None:
+    if price is None:
+        return None
+    usd = fmean(arm.prompt_tokens * price.input + arm.completion_tokens * price.output for arm in arms)
+    return usd * calls / 1_000_000

@@ -1,0 +1,51 @@
+"""Builds the evaluator that the configuration describes."""
+
+import difflib
+from collections.abc import Callable
+
+from sia_dagster.core.config.loop import CodeConfig, EvaluatorConfig, PlatformConfig
+from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.evaluators.code import CodeEvaluator, import_function
+from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.evaluators.platform import PlatformEvaluator
+from sia_dagster.core.ports.model import ChatModel
+from sia_dagster.core.ports.roles import Evaluator
+from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES, load_prompt
+
+ReadFile = Callable[[str], str]
+"""Reads a template file by the name that the configuration gives it; raises OSError where it cannot."""
+
+
+def build_evaluator(
+    config: EvaluatorConfig, *, chat: ChatModel | None, template: str | None, primary: bool
+) -> Evaluator:
+    """The evaluator that `config` describes; without `chat` a judge is good for its constant alone.
+
+    `template` is the text of a judge's template, as `resolve_template` gives it, and None for other kinds. Raises
+    ConfigError for a template, rails or function that cannot be used.
+    """
+    if isinstance(config, CodeConfig):
+        return CodeEvaluator(config, import_function(config.function), primary=primary)
+    if isinstance(config, PlatformConfig):
+        return PlatformEvaluator(config, primary=primary)
+    return LLMClassify.of(config, config.template if template is None else template, chat, primary=primary)
+
+
+def resolve_template(value: str, read_file: ReadFile) -> str:
+    """The template's text: a built-in judge by name, the text itself, or a file.
+
+    Text is what has a brace or several lines. Raises ConfigError for a file that cannot be read.
+    """
+    if value in BUILTIN_JUDGES:
+        return load_prompt(value)
+    if "{" in value or "\n" in value.strip():
+        return value
+    try:
+        return read_file(value.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        near = difflib.get_close_matches(value, BUILTIN_JUDGES, n=1)
+        hint = f" Did you mean the built-in judge {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"the template {value!r} is neither a built-in judge ({', '.join(BUILTIN_JUDGES)}) nor a file that can be "
+            f"read: {error}.{hint} The text itself names {{output}}"
+        ) from error

@@ -1,0 +1,94 @@
+"""The A/A arm: how much scores move where nothing changed, the answers' part and the judge's apart."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+from sia_dagster.core.ports.roles import Evaluator
+from sia_dagster.core.progress import Advance, Progress
+from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.gate import NoiseEstimate
+from sia_dagster.core.records.report import ArmOutcome, ValidationRow
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.replay import ReplayPlan, Replies, judge_replies, map_rows, replayable
+from sia_dagster.core.statistics import MIN_CONVERSATIONS, conversation_weights, paired_scores, plus_two
+
+
+def second_draw(plan: ReplayPlan) -> ReplayPlan:
+    """The plan that answers, and judges, a second time what `plan` answered first: once a sample, in other draws."""
+    return plan.model_copy(update={"scope": "again", "repeats": 1})
+
+
+def judges_of(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
+    """The evaluators that may say something else of the same output; a function of it says the same again."""
+    return tuple(each for each in replayable(evaluators) if each.constant.kind == "llm_classify")
+
+
+def first_conversations(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
+    """The samples of the first `most` conversations, in order."""
+    chosen = set(list(dict.fromkeys(sample.conversation_id for sample in samples))[:most])
+    return tuple(sample for sample in samples if sample.conversation_id in chosen)
+
+
+async def judge_again(
+    samples: Sequence[Sample],
+    first: Replies,
+    *,
+    evaluators: Sequence[Evaluator],
+    plan: ReplayPlan,
+    progress: Progress | None = None,
+) -> Replies:
+    """The outputs of the first repeat in `first`, judged once more under the draws of `plan`.
+
+    A sample without an answer there is left out. An answer that is drawn a second time and comes out the same is the
+    same judgement: it is paid for once. Raises EndpointRefused and SpendCapReached.
+    """
+    answered = [(s, outcome) for s in samples if (outcome := first[s.span_id, 0]).output is not None]
+    found: dict[tuple[str, int], ArmOutcome] = {}
+    failed = 0
+
+    async def work(row: tuple[Sample, ArmOutcome]) -> ArmOutcome:
+        sample, outcome = row
+        evals = await judge_replies(sample, outcome.output or "", evaluators, plan.draw(sample, 0))
+        return outcome.model_copy(update={"evals": evals})
+
+    async for index, outcome in map_rows(answered, work, workers=plan.workers):
+        found[answered[index][0].span_id, 0] = outcome
+        failed += any(metrics.error for metrics in outcome.evals)
+        if progress:
+            progress(Advance(done=len(found), of=len(answered), what="noise judging", failed=failed))
+    return found
+
+
+def noise_of(
+    kind: Literal["generation", "judge"], rows: Sequence[ValidationRow], constant: EvalConstant, alpha: float
+) -> NoiseEstimate:
+    """How the second scores (`candidate` of the rows) differ from the first (`baseline`) under one evaluator.
+
+    The mean is weighted as in a verdict, the interval is the plus-two one at one-sided level `alpha` for each end.
+    Fewer than two conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
+    """
+    pairs, _ = paired_scores(rows, constant)
+    found = NoiseEstimate(kind=kind, evaluator=constant.name, conversations=len(pairs))
+    if not pairs:
+        return found
+    import numpy as np
+
+    scale = constant.high - constant.low if constant.high > constant.low else 1.0
+    differences = np.array([p.candidate - p.baseline for p in pairs])
+    weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
+    numbers = {
+        "mean_difference": float(np.average(differences, weights=weights)),
+        "spread": statistics.stdev(differences.tolist()) if len(pairs) > 1 else None,
+        "changed_share": _changed_share(rows, constant.name),
+    }
+    if len(pairs) >= MIN_CONVERSATIONS:
+        bounds = plus_two(differences / scale, weights, alpha)
+        numbers |= {"ci_low": float(bounds.low) * scale, "ci_high": float(bounds.high) * scale}
+    return found.model_copy(update=numbers)
+
+
+def _changed_share(rows: Sequence[ValidationRow], evaluator: str) -> float:
+    both = [(row.baseline.score(evaluator), row.candidate.score(evaluator)) for row in rows]
+    scored = [(first, second) for first, second in both if first is not None and second is not None]
+    return sum(first != second for first, second in scored) / len(scored)

@@ -1,0 +1,195 @@
+"""The holdout filled from earlier windows: more conversations, of nearly the same traffic, weighted as this window's.
+
+Why post-stratified: pooling K windows alike biases the gain by about (gap between kinds of traffic) x (shift of their
+mix) x (K - 1) / K, which would have to stay under a tenth of the standard error; nobody knows the gap beforehand. So
+the pooled conversations are weighted to this window's mix of kinds (Holt and Smith, Post stratification, Journal of the
+Royal Statistical Society A 142, 1979), which takes that bias away as far as kinds are told apart, and a window whose
+mix is another altogether is left out.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import fsum, pi, sqrt
+from typing import Final, NamedTuple
+
+from sia_dagster.core.records.gate import HeldOut, PooledWindow
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.statistics import plan_looks
+from sia_dagster.core.traffic import dimensions_of, relatives_of
+
+DRIFT_LIMIT: Final = 0.25
+"""A window whose mix of traffic is farther from this window's (total variation distance) is not pooled."""
+
+
+RARE: Final = 0.05
+
+
+FEW: Final = 5
+"""Kinds below this share of the conversations, or of fewer of them, count as one: weights of a handful are noise."""
+
+
+HEAVIEST: Final = 3.0
+"""Post-stratification multiplies no weight by more, or by less than its inverse: beyond, a few conversations would
+decide alone."""
+
+
+OTHER: Final = "other"
+
+
+Mix = Mapping[str, float]
+
+
+class _Conversation(NamedTuple):
+    id: str
+    kind: str
+    samples: tuple[Sample, ...]
+
+
+def pool(
+    own: Sequence[Sample], earlier: Iterable[tuple[str, Sequence[Sample]]], seen: Sequence[Sample], *, limit: int
+) -> HeldOut:
+    """The window's `own` holdout, all of it, then conversations of `earlier` windows until there are `limit`.
+
+    `earlier` are keys with held-out samples that can be replayed under the policy in force, the newest first; it is
+    read no further than needed. Of a window come the conversations that no later window has and that are no relatives
+    of a `seen` sample of train or selection (`relatives_of`): chosen and ordered by a hash, never by time, so that half
+    of them is no half week. A window is left out where its mix is farther from the mix of `own` and `seen` than
+    `DRIFT_LIMIT` and what chance explains. `weights` make the pooled mix that of `own` and `seen`, `half_weights` that
+    of the first look's half. Scores are looked at nowhere. The same arguments give the same value.
+    """
+    kind_of = _kinds([*own, *seen])
+    target = _conversations([*own, *seen], kind_of)
+    chosen, known = _conversations(own, kind_of), _names(own)
+    windows: dict[str, str] = {}
+    pooled: list[PooledWindow] = []
+    remaining = iter(earlier)
+    while len(chosen) < limit and (window := next(remaining, None)):
+        key, samples = window
+        fresh = [sample for sample in samples if not _names([sample]) & known]
+        known |= _names(samples)
+        found = _conversations(unseen(fresh, seen), kind_of)
+        told, used = _considered(key, found, target, limit - len(chosen))
+        pooled.append(told)
+        chosen += used
+        windows |= {sample.span_id: key for conversation in used for sample in conversation.samples}
+    return HeldOut(
+        samples=tuple(sample for conversation in chosen for sample in conversation.samples),
+        windows=windows,
+        weights=_weights(chosen, target, windows),
+        half_weights=_weights(_first_half(chosen), target, windows),
+        pooled=tuple(pooled),
+    )
+
+
+def unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
+    """Without the conversations that hold a relative of what was learned from or chosen on."""
+    gone = {samples[place].conversation_id for place in relatives_of(seen, samples)}
+    return [sample for sample in samples if sample.conversation_id not in gone]
+
+
+def drift(one: Mix, other: Mix) -> float:
+    """Total variation distance between two mixes: the share of the traffic that would have to change its kind."""
+    return fsum(abs(one.get(kind, 0.0) - other.get(kind, 0.0)) for kind in {**one, **other}) / 2
+
+
+def drift_by_chance(mix: Mix, n: int, m: int) -> float:
+    """The expected distance of two samples of `n` and `m` conversations of the same mix.
+
+    Half the sum over kinds of sqrt(2 p (1 - p) (1/n + 1/m) / pi): a share differs by a normal variable of variance
+    p (1 - p) (1/n + 1/m), whose mean absolute value is sqrt(2 / pi) standard deviations.
+    """
+    return fsum(sqrt(2 * share * (1 - share) * (1 / n + 1 / m) / pi) for share in mix.values()) / 2
+
+
+def _considered(
+    key: str, found: Sequence[_Conversation], target: Sequence[_Conversation], room: int
+) -> tuple[PooledWindow, list[_Conversation]]:
+    """What becomes of a window, and the conversations of it that are used."""
+    if not found or not target:
+        why = "none of its held-out conversations can be used" if target else "this window has no traffic of its own"
+        return PooledWindow(window=key, conversations=len(found), used=0, reason=why), []
+    ours, theirs = _mixes(target, found)
+    far = drift(ours, theirs)
+    both = _mix([*target, *found], frozenset(ours) | frozenset(theirs))
+    allowed = DRIFT_LIMIT + drift_by_chance(both, len(target), len(found))
+    reason, used = "", list(found[:room])
+    if far > allowed:
+        reason, used = f"its mix of traffic is another ({far:.2f} away; up to {allowed:.2f} is pooled)", []
+    elif len(found) > room:
+        reason = "the limit of conversations is reached"
+    return PooledWindow(window=key, conversations=len(found), used=len(used), drift=far, reason=reason), used
+
+
+def _kinds(samples: Sequence[Sample]) -> Callable[[Sample], str]:
+    """How kinds are told apart: by tag where most samples have tags, else by language, tools and long or not."""
+    if 2 * sum(bool(sample.tags) for sample in samples) > len(samples):
+        return lambda sample: ", ".join(dimensions_of(sample)["tag"])
+    return _plain_kind
+
+
+def _plain_kind(sample: Sample) -> str:
+    found = dimensions_of(sample)
+    (language,), (tools,), (length,) = found["language"], found["tools"], found["length"]
+    return f"{language}, tools {tools}, {'long' if length == 'long' else 'not long'}"
+
+
+def _conversations(samples: Sequence[Sample], kind_of: Callable[[Sample], str]) -> list[_Conversation]:
+    """The conversations in the order of a hash, each of the kind of most of its samples, ties by name."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.conversation_id, []).append(sample)
+    found = []
+    for name in sorted(groups, key=_place):
+        kinds = Counter(kind_of(sample) for sample in groups[name])
+        commonest = min(kinds, key=lambda kind: (-kinds[kind], kind))
+        found.append(_Conversation(name, commonest, tuple(groups[name])))
+    return found
+
+
+def _names(samples: Sequence[Sample]) -> set[tuple[str, str]]:
+    """The conversations and spans: no window gives again what a later one has, by either name."""
+    return {name for s in samples for name in (("conversation", s.conversation_id), ("span", s.span_id))}
+
+
+def _place(conversation_id: str) -> str:
+    return hashlib.sha256(f"look/{conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _mixes(one: Sequence[_Conversation], other: Sequence[_Conversation]) -> tuple[Mix, Mix]:
+    """The shares of the kinds among both; what is rare in both is one kind."""
+    common = {
+        kind
+        for group in (one, other)
+        for kind, count in Counter(conversation.kind for conversation in group).items()
+        if count >= max(FEW, RARE * len(group))
+    }
+    return _mix(one, common), _mix(other, common)
+
+
+def _mix(conversations: Sequence[_Conversation], common: Iterable[str]) -> Mix:
+    names = frozenset(common)
+    counts = Counter(c.kind if c.kind in names else OTHER for c in conversations)
+    return {kind: count / len(conversations) for kind, count in sorted(counts.items())}
+
+
+def _first_half(chosen: Sequence[_Conversation]) -> Sequence[_Conversation]:
+    """Those of a first look; none where there is one look alone."""
+    looks = plan_looks([conversation.id for conversation in chosen], 2)
+    return chosen[: len(looks[0])] if len(looks) > 1 else ()
+
+
+def _weights(
+    chosen: Sequence[_Conversation], target: Sequence[_Conversation], windows: Mapping[str, str]
+) -> dict[str, float]:
+    """By conversation, its kind's share of the target over its share of the pool, capped, then with mean 1.
+
+    The window's own alone (none of `chosen` is in `windows`) count as they are.
+    """
+    if not any(sample.span_id in windows for conversation in chosen for sample in conversation.samples):
+        return {}
+    ours, pooled = _mixes(target, chosen)
+    capped = {k: min(max(ours.get(k, 0.0) / share, 1 / HEAVIEST), HEAVIEST) for k, share in pooled.items()}
+    mean = fsum(capped[kind] * share for kind, share in pooled.items())
+    factors = {c.id: capped[c.kind if c.kind in capped else OTHER] / mean for c in chosen}
+    return {name: factor for name, factor in factors.items() if factor != 1.0}

@@ -1,0 +1,121 @@
+"""The whole gate once more, from what is stored: nothing comes into force on a document's word `accept`.
+
+The numbers of the stored verdict are decided on again, and must be those that the ledger of the gate recorded when the
+window's holdout was looked at: a document that was edited since agrees with neither.
+"""
+
+from collections.abc import Iterator
+
+from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.gate.holdout_reuse import result_of
+from sia_dagster.core.gate.verdict import decide
+from sia_dagster.core.guard import GuardLimits, check_contract
+from sia_dagster.core.ports.stores import GateLog
+from sia_dagster.core.records.gate import WHENEVER, Look
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.statistics import ComparisonRule
+
+_NO_LOOK = (
+    "the gate's ledger has no look at this window's holdout, so this verdict was reached before there was one, or "
+    "elsewhere: materialise validation_results again"
+)
+
+
+class GateTerms(Value):
+    """What the configuration says today and the stored verdict does not."""
+
+    limits: GuardLimits = GuardLimits()
+    max_unscored_share: float = 0.2
+
+    @classmethod
+    def of(cls, loop: LoopConfig, *, usd_per_prompt_token: float | None = None) -> "GateTerms":
+        """Of a configured loop, at the price of the policy in force's model; None where it is unknown."""
+        limits = GuardLimits.of(loop.policy, usd_per_prompt_token=usd_per_prompt_token)
+        return cls(limits=limits, max_unscored_share=loop.validation.max_unscored_share)
+
+
+def recheck_gate(report: ValidationReport, log: GateLog, terms: GateTerms) -> tuple[str, ...]:
+    """Why the evidence does not put the report's candidate in force, one sentence each; empty where it does.
+
+    A verdict other than `accept` is said alone. A window that was decided before there was a ledger has no look in it,
+    and must be decided again. Raises GateLogError.
+    """
+    if report.verdict != "accept":
+        decisive = f": {report.reasons[0]}" if report.reasons else ""
+        return (f"the verdict is {report.verdict}, so the policy in force stays{decisive}",)
+    look = log.look(report.window.key)
+    if look is None:
+        return (*_decided_otherwise(report, terms), _NO_LOOK)
+    return (*_decided_otherwise(report, terms), *_unlike(report, look), *_drifted(report, look, log))
+
+
+def broken_contract(report: ValidationReport, terms: GateTerms) -> tuple[str, ...]:
+    """What the application relies on and the candidate does not keep; nobody may override it.
+
+    The samples are not at hand here, so what is copied from them was for the search to find. A longer prompt is priced
+    at the report's traffic; where that was not counted, it was for the search to bound.
+    """
+    if report.candidate is None or report.baseline is None:
+        return ()
+    counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
+    limits = terms.limits.model_copy(update=counted)
+    found = check_contract(report.candidate, report.baseline, (), limits=limits)
+    return tuple(f"the candidate breaks the contract of the policy in force: {reason}" for reason in found)
+
+
+def stored_rule(report: ValidationReport, terms: GateTerms) -> ComparisonRule:
+    """What counted as better when the report was made, at the levels of its last look."""
+    level = report.interim_analyses[-1].alpha if report.interim_analyses else report.alpha
+    rule = ComparisonRule(alpha=level, min_effect=report.min_effect, max_unscored_share=terms.max_unscored_share)
+    guardrails = next((c.alpha for c in report.comparisons if c.role != "primary" and c.alpha is not None), None)
+    known = {"guardrail_alpha": guardrails, "guardrail_margin": report.guardrail_margin}
+    margins = {c.evaluator: c.margin for c in report.comparisons if c.margin is not None}
+    safety = tuple(c.evaluator for c in report.comparisons if c.role == "safety")
+    given = {
+        "margins": margins,
+        "safety": safety,
+        **{name: value for name, value in known.items() if value is not None},
+    }
+    return rule.model_copy(update=given)
+
+
+def _decided_otherwise(report: ValidationReport, terms: GateTerms) -> Iterator[str]:
+    again = decide(
+        report.comparisons,
+        stored_rule(report, terms),
+        conversations=report.conversations,
+        candidate_changed=report.candidate is not None,
+        slices=report.slices,
+        watch=report.watch,
+    )
+    if again.verdict != "accept":
+        yield (
+            f"the stored verdict is accept, but its own numbers give {again.verdict} ({again.reasons[0]}): materialise "
+            "validation_results again"
+        )
+
+
+def _unlike(report: ValidationReport, look: Look) -> Iterator[str]:
+    """Where the stored verdict and the ledger say different things."""
+    if look.verdict != "accept":
+        yield f"the gate's ledger says that this window's holdout gave {look.verdict} {_when(look)}"
+    if (look.baseline, look.candidate) != (report.baseline, report.candidate):
+        yield f"the gate's ledger says that this window's holdout was used for other policies {_when(look)}"
+    elif look.result != result_of(report):
+        yield (
+            f"the stored numbers are not those that the gate's ledger recorded {_when(look)}: materialise "
+            "validation_results again"
+        )
+
+
+def _drifted(report: ValidationReport, look: Look, log: GateLog) -> Iterator[str]:
+    """The judges of the look that had drifted in its window, also where the report does not say so."""
+    own = [record.judge for record in log.watches(WHENEVER) if record.window == report.window]
+    known = [*report.watch, *(judge for judge in own if look.evaluators.get(judge.evaluator) == judge.fingerprint)]
+    for name in sorted({judge.evaluator for judge in known if judge.drifted}):
+        yield f"the judge {name} had drifted in this window, so its scores do not compare"
+
+
+def _when(look: Look) -> str:
+    return f"at {look.at.isoformat()}"

@@ -1,0 +1,19 @@
+"""Policy: promotion, rollback and publication of versions of the registry.
+
+Whether a candidate deserves it is decided in `gate`.
+"""
+
+from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores, not_promoted, promote, rejected_windows
+from sia_dagster.core.policy.publication import publish
+from sia_dagster.core.policy.rollback import BEFORE_ANY_PROMOTION, rollback
+
+__all__ = [
+    "BEFORE_ANY_PROMOTION",
+    "PromotionRequest",
+    "PromotionStores",
+    "not_promoted",
+    "promote",
+    "publish",
+    "rejected_windows",
+    "rollback",
+]

@@ -1,0 +1,70 @@
+"""Going back: an earlier policy in force again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sia_dagster.core.errors import PolicyNotFound, PromotionRefused
+from sia_dagster.core.ports.stores import PolicyStore
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.registry import PolicyVersion
+
+BEFORE_ANY_PROMOTION = 0
+"""The version number under which the policy that the traces showed before the first promotion is restored."""
+
+
+def rollback(
+    store: PolicyStore, to_version: int | None = None, *, at: datetime, by: str, note: str = ""
+) -> PolicyVersion:
+    """Put an earlier policy in force again, as a new entry; the history stays.
+
+    `to_version` None is the version before the one in force, 0 the policy before any promotion. Raises PolicyNotFound
+    if there is no such policy, PromotionRefused if it already is in force or the registry changed meanwhile.
+    """
+    versions = store.versions()
+    if not versions:
+        raise PolicyNotFound("no policy was ever promoted, so there is nothing to go back from")
+    current = versions[-1]
+    target = current.version - 1 if to_version is None else to_version
+    actions = _actions_of(versions, target)
+    restores = None if target == BEFORE_ANY_PROMOTION else target
+    if actions == current.actions and not (current.kind == "rollback" and current.restores == restores):
+        raise PromotionRefused(f"version {current.version}, which is in force, already is that policy")
+    return store.append(
+        PolicyVersion(
+            version=current.version + 1,
+            loop=current.loop,
+            kind="rollback",
+            actions=actions,
+            at=at,
+            parent=current.version,
+            restores=restores,
+            by=by,
+            note=note,
+        )
+    )
+
+
+def taken_back(versions: Sequence[PolicyVersion]) -> Mapping[str, PolicyVersion]:
+    """The policies that a rollback took out of force and that nothing put in force since, by fingerprint, with it.
+
+    A rollback over several versions takes all of them back.
+    """
+    found: dict[str, PolicyVersion] = {}
+    for entry in versions:
+        if entry.kind == "rollback":
+            restored = entry.restores or BEFORE_ANY_PROMOTION
+            found |= {each.actions.fingerprint: entry for each in versions if restored < each.version < entry.version}
+        found.pop(entry.actions.fingerprint, None)
+    return found
+
+
+def _actions_of(versions: Sequence[PolicyVersion], target: int) -> Actions:
+    if target == BEFORE_ANY_PROMOTION:
+        if versions[0].replaced is None:
+            raise PolicyNotFound("the first promotion does not say which policy it replaced; roll back to a version")
+        return versions[0].replaced
+    found = next((v.actions for v in versions if v.version == target), None)
+    if found is None:
+        numbers = ", ".join(str(v.version) for v in versions)
+        raise PolicyNotFound(f"there is no version {target}; there are {numbers}, and 0 for before any promotion")
+    return found

@@ -1,0 +1,63 @@
+"""The port of a language model: request, reply, and the role that answers."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pydantic import Field
+
+from sia_dagster.core.records.sample import ToolCall
+from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.value import JsonObject, Value
+
+
+class ChatRequest(Value):
+    """One chat completion to ask for. All but `stage` identifies the answer."""
+
+    model: str
+    messages: tuple[JsonObject, ...]
+    parameters: JsonObject = Field(default_factory=dict)
+    """`temperature`, `max_tokens`, `tool_choice` and the like, passed through."""
+    tools: tuple[JsonObject, ...] = ()
+    response_format: JsonObject | None = None
+    draw: str = "0"
+    """Which draw of the answer this is (`logged/0`, `holdout/1`): a repeat is a new draw, never a cache hit."""
+    stage: str = ""
+    """What the ledger books the call under: `judge`, `replay`, `update`."""
+
+
+class ChatReply(Value):
+    """A complete answer. The same fields come back, whether it was just paid for or stored earlier."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = ""
+    """`stop`, `length` (truncated), `tool_calls`, `content_filter`."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of `prompt_tokens` that the endpoint had in its cache, and bills as such."""
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Those of `completion_tokens` that went into thoughts which the answer does not show."""
+    cost_usd: float | None = None
+    attempts: int = 1
+    """Attempts it took when it was paid for; requests that only taught what the endpoint refuses do not count."""
+    seconds: float = 0.0
+    left_out: tuple[str, ...] = ()
+    """Parameters of the request that were not sent, since the endpoint refuses them for this model."""
+    cached: bool = False
+    """Whether the completion store answered."""
+
+
+class ChatModel(Protocol):
+    """A model behind an OpenAI-compatible endpoint, with the engine's policy already applied."""
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Answer once: from the completion store, else from the endpoint, within attempts and budget.
+
+        Raises CallFailed (this row only), EndpointRefused or SpendCapReached (stop the stage).
+        A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
+        """
+
+    @property
+    def spend(self) -> Mapping[str, Spend]:
+        """What was used so far, by `stage` and model (`judge gpt-4o-mini`)."""

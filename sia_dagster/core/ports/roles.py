@@ -1,0 +1,40 @@
+"""Roles that are played by several implementations: evaluator, policy updater, notifier."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.search import Candidate
+from sia_dagster.core.records.state import StateActions
+
+
+class Evaluator(Protocol):
+    """Scores one output."""
+
+    @property
+    def constant(self) -> EvalConstant:
+        """What it measures, and its fingerprint."""
+
+    async def score(self, sample: Sample, draw: str) -> EvalMetrics:
+        """Score `sample.output`. A failure of this row is a value with `error` and no score.
+
+        Raises only what must stop the stage (EndpointRefused, SpendCapReached).
+        """
+
+
+class PolicyUpdater(Protocol):
+    """Proposes policies from what went wrong on the train split."""
+
+    async def propose(self, state: StateActions) -> Sequence[Candidate]:
+        """Candidates in order of preference; `status` is `not_chosen` or `unusable`, never `chosen`.
+
+        Sees `state.of("train")` only. Raises EndpointRefused or SpendCapReached.
+        """
+
+
+class Notifier(Protocol):
+    """Tells people that something waits for them."""
+
+    def notify(self, title: str, facts: Mapping[str, Any]) -> None:
+        """Deliver, or raise SiaError with what to check."""

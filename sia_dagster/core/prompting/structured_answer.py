@@ -1,0 +1,170 @@
+"""Structured answers from any endpoint: a ladder of ways to ask, descended by what the endpoint refuses.
+
+Strict JSON schema -> a forced function call -> JSON mode -> text that is parsed. Whatever the rung, the answer is
+checked here; one that cannot be used is said to be so, never repaired and never guessed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from enum import IntEnum
+from functools import cached_property
+
+from pydantic import Field
+
+from sia_dagster.core.errors import CallFailed
+from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
+from sia_dagster.core.records.value import JsonObject, Value
+from sia_dagster.core.text import storable
+
+ReadText = Callable[[str], JsonObject | None]
+"""Reads a plain answer; None where it is not of the form that was asked for."""
+
+
+_FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
+
+
+_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
+
+
+_SHOWN = 120
+
+
+class Rung(IntEnum):
+    """Ways to ask for a structured answer, the strictest first."""
+
+    JSON_SCHEMA = 0
+    TOOLS = 1
+    JSON_MODE = 2
+    TEXT = 3
+
+
+def read_json(text: str) -> JsonObject | None:
+    """The JSON object that `text` is, or that its last code fence holds; None where there is none.
+
+    Its strings can be stored: half of a surrogate pair is U+FFFD.
+    """
+    fenced = _FENCE.findall(text)
+    for candidate in (text, *fenced[-1:]):
+        try:
+            content = storable(json.loads(candidate))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict):
+            return content
+    return None
+
+
+class Form(Value):
+    """What is asked for, in every way of asking."""
+
+    name: str
+    """Of the schema and of the function: letters, digits and underscores."""
+    shape: JsonObject
+    """A JSON schema of an object. Models write properties in this order, so reasons stand before conclusions."""
+    text_instruction: str = ""
+    """Ends the last message where the endpoint knows no structured output; empty = asks for a fenced JSON object."""
+    read_text: ReadText = read_json
+    """Reads the answer to `text_instruction`."""
+
+    @cached_property
+    def _schema_format(self) -> JsonObject:
+        described = {"name": self.name, "strict": True, "schema": self.shape}
+        return {"type": "json_schema", "json_schema": described}
+
+    @cached_property
+    def _tool(self) -> JsonObject:
+        described = {"name": self.name, "description": "Gives the answer.", "parameters": self.shape}
+        return {"type": "function", "function": described}
+
+    @cached_property
+    def _instructions(self) -> dict[Rung, str]:
+        schema = json.dumps(self.shape, ensure_ascii=False)
+        return {
+            Rung.JSON_MODE: f"Answer with one JSON object and nothing else, of this JSON schema:\n{schema}",
+            Rung.TEXT: self.text_instruction
+            or f"Answer with one JSON object in a ```json code fence, of this JSON schema:\n{schema}",
+        }
+
+    def at(self, rung: Rung, request: ChatRequest) -> ChatRequest:
+        """`request`, asked in the way of `rung`."""
+        if rung is Rung.JSON_SCHEMA:
+            return request.model_copy(update={"response_format": self._schema_format})
+        if rung is Rung.TOOLS:
+            choice = {"type": "function", "function": {"name": self.name}}
+            parameters = {**request.parameters, "tool_choice": choice}
+            return request.model_copy(update={"tools": (self._tool,), "parameters": parameters})
+        *head, last = request.messages
+        asked = {**last, "content": f"{last['content']}\n\n{self._instructions[rung]}"}
+        format_ = {"type": "json_object"} if rung is Rung.JSON_MODE else None
+        return request.model_copy(update={"messages": (*head, asked), "response_format": format_})
+
+    def read(self, rung: Rung, reply: ChatReply) -> "Answer":
+        """The object that `reply` gives, or why it gives none. Its values are for the caller to check."""
+        paid = Answer(attempts=reply.attempts, cost_usd=reply.cost_usd)
+        if reply.finish_reason == "length":
+            return paid.model_copy(update={"problem": "the answer was cut off at the token limit"})
+        if reply.finish_reason == "content_filter":
+            return paid.model_copy(update={"problem": "the endpoint's content filter withheld the answer"})
+        text = next((call.arguments for call in reply.tool_calls if call.name == self.name), reply.text)
+        content = (self.read_text if rung is Rung.TEXT else read_json)(text)
+        if content is None:
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+            return paid.model_copy(update={"problem": f"the answer is not of the form asked for: {shown!r}"})
+        return paid.model_copy(update={"content": content})
+
+
+class Answer(Value):
+    """A structured answer, or the reason that there is none."""
+
+    content: JsonObject | None = None
+    problem: str = ""
+    """Empty exactly where there is `content`."""
+    attempts: int = Field(default=0, ge=0)
+    """Of the call that was answered; refused ways of asking are not counted, so a run from the store agrees."""
+    cost_usd: float | None = None
+
+
+class StructuredCalls:
+    """Asks for one form; what the endpoint was found to refuse is remembered by all who share the instance."""
+
+    def __init__(self, chat: ChatModel, form: Form) -> None:
+        self._chat, self._form = chat, form
+        self._rung, self._proven = Rung.JSON_SCHEMA, False
+
+    async def ask(self, request: ChatRequest) -> Answer:
+        """Ask once. A failed call or unusable answer is a value with `problem`.
+
+        `request` carries neither tools nor a response format, and its last message is plain text. Raises what
+        must stop the stage: EndpointRefused, SpendCapReached.
+        """
+        try:
+            rung, reply = await self._descend(request)
+        except CallFailed as error:
+            return Answer(problem=str(error), attempts=error.attempts)
+        return self._form.read(rung, reply)
+
+    async def _descend(self, request: ChatRequest) -> tuple[Rung, ChatReply]:
+        rung = self._rung
+        while True:
+            try:
+                reply = await self._chat.complete(self._form.at(rung, request))
+            except CallFailed as error:
+                if rung is Rung.TEXT or not self._refuses_form(error, request.model):
+                    raise
+                rung = Rung(rung + 1)
+            else:
+                if not self._proven:
+                    self._rung, self._proven = rung, True
+                return rung, reply
+
+    def _refuses_form(self, error: CallFailed, model: str) -> bool:
+        """Whether the way of asking is at fault. Once one is proven, a vague 400 is that row's own (too long, say)."""
+        if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(_said(error, model)):
+            return True
+        return error.status == 400 and not self._proven
+
+
+def _said(error: CallFailed, model: str) -> str:
+    """The message without the model's name, which may hold any word (`tool-use`)."""
+    return str(error).replace(model, "")

@@ -1,0 +1,78 @@
+"""Both policies under one evaluator, as frozen values."""
+
+from typing import Literal
+
+from sia_dagster.core.records.value import Value
+
+
+class EvaluatorComparison(Value):
+    """Both policies under one evaluator, paired by conversation, in the evaluator's own units."""
+
+    evaluator: str
+    role: Literal["primary", "guardrail", "safety"] = "guardrail"
+    n: int = 0
+    """Conversations that were scored under both policies."""
+    samples: int = 0
+    unscored: int = 0
+    """Samples that could not be compared, since one of the two outputs has no score."""
+    unscored_baseline: int = 0
+    """Samples that have no score under the policy in force; one without in some of its repeats counts as that part."""
+    unscored_candidate: int = 0
+    """The same under the candidate."""
+    baseline_mean: float | None = None
+    candidate_mean: float | None = None
+    difference: float | None = None
+    """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as it was seen. The interval's
+    middle lies a little nearer to 0, since the plus-two rule adds three conversations that say "no difference"."""
+    ci_low: float | None = None
+    """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
+    ci_high: float | None = None
+    p_value: float | None = None
+    """One-sided, of the sign-flip permutation test."""
+    minimum_detectable_effect: float | None = None
+    """The smallest gain that this many conversations would have shown with 80 % power; None where they could have
+    shown no gain within the evaluator's range."""
+    conversations_needed: int | None = None
+    """How many conversations it would take to show the gain that was seen, shrunk (or `min_effect`); of a guardrail:
+    to show that nothing was lost beyond its margin. None beyond a million."""
+    alpha: float | None = None
+    """The one-sided level of the test and of each end of the interval; None where nothing was tested."""
+    margin: float | None = None
+    """Of a guardrail: the share of its range that it may have lost at most."""
+    fallen: tuple[str, ...] = ()
+    """Of a safety evaluator: the span ids of the samples that it scored lower under the candidate."""
+    scale: float = 1.0
+    """The evaluator's range: differences divided by it lie in -1..1, where the test is made."""
+    high: float | None = None
+    """The range's upper end: nothing scores better. None in reports that were stored before it was kept."""
+
+    @property
+    def unscored_share(self) -> float:
+        """Of the samples, those that could not be compared."""
+        return self.unscored / self.samples if self.samples else 0.0
+
+    @property
+    def most_gain(self) -> float | None:
+        """What could be gained at most, from the baseline's mean to the upper end; None where that is not known."""
+        return None if self.high is None or self.baseline_mean is None else self.high - self.baseline_mean
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether so few conversations would show even the largest possible gain with less than 80 % power."""
+        smallest, most = self.minimum_detectable_effect, self.most_gain
+        tested = self.role == "primary" and self.alpha is not None
+        return tested and (smallest is None or (most is not None and smallest > most))
+
+
+class SliceComparison(Value):
+    """Both policies under the primary evaluator on one part of the traffic."""
+
+    dimension: str
+    """`model`, `language`, `length`, `tag` or `tools`."""
+    value: str
+    """`de`, `long`, `used` ..."""
+    share: float
+    """Of the held-out conversations, 0..1."""
+    finding: Literal["loses", "holds", "not_shown", "too_few"]
+    """`holds`: no fall beyond the guardrails' margin; `too_few`: below `validation.slice_conversations`."""
+    comparison: EvaluatorComparison

@@ -1,0 +1,150 @@
+"""What a verdict rests on besides the comparison itself: looks, pooling, noise, budget and cost."""
+
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sia_dagster.core.records.document import Document
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Sample, TimeWindow
+from sia_dagster.core.records.value import Value
+
+
+class InterimAnalysis(Value):
+    """One analysis of the held-out conversations that were replayed by then."""
+
+    conversations: int
+    alpha: float
+    """The one-sided nominal level of this look for the primary evaluator (Lan-DeMets, O'Brien-Fleming type)."""
+    p_value: float | None = None
+    conditional_power: float | None = None
+    """The chance that all conversations would accept if the trend so far goes on; None at the last look."""
+    outcome: Literal["accept", "reject", "futile", "go_on", "undecided"]
+
+
+class PooledWindow(Value):
+    """An earlier window whose held-out conversations were considered."""
+
+    window: str
+    conversations: int
+    """That could be replayed under this policy and are none of the later windows'."""
+    used: int
+    """Of them, in the comparison."""
+    drift: float | None = None
+    """Total variation distance between its mix of traffic and this window's, 0..1."""
+    reason: str = ""
+    """Why none of it, or not all, is used."""
+
+
+class HeldOut(Value):
+    """The held-out samples of a comparison, in the order in which looks take them."""
+
+    samples: tuple[Sample, ...] = ()
+    """The window's own first, then the newest earlier window's."""
+    windows: dict[str, str] = Field(default_factory=dict)
+    """By span id, the key of the earlier window that it is from; the window's own are missing."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """By conversation id, what post-stratification multiplies its weight by; missing is 1."""
+    half_weights: dict[str, float] = Field(default_factory=dict)
+    """The same for a first look at half of the conversations, whose mix of traffic is another than that of all."""
+    pooled: tuple[PooledWindow, ...] = ()
+
+
+class NoiseEstimate(Value):
+    """How much scores move where nothing changed, over the same held-out conversations."""
+
+    kind: Literal["generation", "judge"]
+    """`generation`: the policy in force answered twice, and each answer was judged. `judge`: the same answers were
+    judged twice."""
+    evaluator: str
+    conversations: int
+    mean_difference: float | None = None
+    """In the evaluator's own units, as are the ends."""
+    ci_low: float | None = None
+    ci_high: float | None = None
+    spread: float | None = None
+    """Standard deviation of one conversation's difference."""
+    changed_share: float | None = None
+    """Of the samples, those whose score is another one."""
+
+
+class ErrorBudget(Value):
+    """The error budget of a loop after this window."""
+
+    false_promotions_a_year: float
+    """What a year may spend: an expected number, no family-wise guarantee."""
+    alpha: float
+    """What this window's verdict may spend."""
+    spent: float
+    """What it spent, once for all its runs; 0 where nothing could be tested."""
+    left: float
+    """Of the year that ends with this window, after it."""
+
+
+class Carried(Value):
+    """An undecided candidate that is tried again."""
+
+    window: str
+    """The key of the window that found it."""
+    times: int
+    """In how many windows it was tried before this one."""
+
+
+class TrafficCost(Value):
+    """What the calls of a week cost under both policies, at the window's traffic and the replays' mean usage."""
+
+    calls_a_week: float
+    baseline_prompt_tokens: float
+    """Mean of a call; so are the three below."""
+    candidate_prompt_tokens: float
+    baseline_completion_tokens: float
+    candidate_completion_tokens: float
+    baseline_usd: float | None = None
+    """A week; None where a price is unknown."""
+    candidate_usd: float | None = None
+
+
+Arm = Literal["baseline", "candidate"]
+
+
+class MissingScore(Value):
+    """A replayed answer that an evaluator gave no score, or that failed itself."""
+
+    span_id: str
+    repeat: int
+    arm: Arm
+    evaluator: str
+
+
+WHENEVER = datetime.max.replace(tzinfo=UTC)
+"""A cut-off later than any record: for a window's own, which are read whenever they were written."""
+
+
+class Look(Document):
+    """The verdict that a window's holdout was used for: the ledger of the error budget. One a window, for ever."""
+
+    renamed_in_2: ClassVar[dict[str, str]] = {"evidence": "fingerprint"}
+
+    loop: str
+    window: TimeWindow
+    at: datetime
+    """When it was taken; windows that ended before do not see it."""
+    fingerprint: str
+    """Of both policies, the evaluators' and the rules: another one is another look."""
+    result: str
+    """Fingerprint of the numbers that were found: other numbers are another draw."""
+    alpha_spent: float
+    verdict: Literal["accept", "reject", "inconclusive"]
+    baseline: Actions
+    candidate: Actions
+    evaluators: dict[str, str] = Field(default_factory=dict)
+    """Fingerprints by name."""
+    difference: float | None = None
+    p_value: float | None = None
+    conversations: int = 0
+    unscored: tuple[MissingScore, ...] = ()
+    """What was missing: it stays so when the window is run again, since what comes later was not looked at."""
+    carries_on: bool = False
+    """Whether the next window tries the candidate again."""
+    carried: Carried | None = None

@@ -1,0 +1,84 @@
+"""The policy registry: versions, people's decisions, publications and promotions."""
+
+from datetime import datetime
+from typing import Literal
+
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.document import Document
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.report import Verdict
+from sia_dagster.core.records.sample import TimeWindow
+
+
+class PolicyVersion(Document):
+    """One entry of the registry: append-only, so the highest version is the one in force."""
+
+    version: int
+    """Counts from 1."""
+    loop: str
+    kind: Literal["promote", "rollback"]
+    actions: Actions
+    at: datetime
+    """When it came into force, aware."""
+    parent: int | None = None
+    """The version that was in force before."""
+    replaced: Actions | None = None
+    """With a loop's first entry: the policy before any promotion, as the traces showed it."""
+    restores: int | None = None
+    """With `rollback`: the version whose policy this is again; None = the policy before any promotion."""
+    window: TimeWindow | None = None
+    """The window whose evidence promoted it."""
+    evidence: tuple[EvaluatorComparison, ...] = ()
+    report: str | None = None
+    """Where the window's report is."""
+    by: str = ""
+    """Who or what did it: `auto`, or a person's name."""
+    note: str = ""
+    """Why, in that person's words."""
+    override: bool = False
+    """Whether it was put in force past a gate that did not accept it."""
+
+
+class PolicyDecision(Document):
+    """What a person decided about a window's candidate; kept beside the registry, append-only."""
+
+    number: int
+    """Counts from 1."""
+    loop: str
+    window: TimeWindow
+    kind: Literal["approve", "reject", "override"]
+    """`override`: put in force although the gate did not accept it."""
+    candidate: str
+    """The candidate's fingerprint."""
+    verdict: Verdict
+    """What the gate had said."""
+    at: datetime
+    by: str
+    note: str = ""
+
+
+class Publication(Document):
+    """Where a policy stands on a platform."""
+
+    target: str
+    """`arize_prompt_hub` or `phoenix_prompts`."""
+    policy_version: int
+    """The registry's version that the label was left on."""
+    prompt: str
+    version_id: str
+    """The platform's id of the prompt version."""
+    label: str = "production"
+    reason: str = ""
+    """What was done, in a sentence."""
+
+
+class Promotion(Document):
+    """What a window did to the policy in force."""
+
+    loop: str
+    window: TimeWindow
+    promoted: PolicyVersion | None = None
+    reason: str
+    """Why it is in force, or why nothing was promoted."""
+    decision: PolicyDecision | None = None
+    """What a person said last about this window's candidate; None where nobody did."""

@@ -1,0 +1,97 @@
+"""What the search and the validation found, as frozen values."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.document import Document
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.gate import (
+    Carried,
+    ErrorBudget,
+    InterimAnalysis,
+    NoiseEstimate,
+    PooledWindow,
+    TrafficCost,
+)
+from sia_dagster.core.records.judge_report import JudgeWatch
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.value import Value
+
+Verdict = Literal["accept", "reject", "inconclusive"]
+
+
+class ArmOutcome(Value):
+    """One policy's replayed answer to one sample and what evaluators said of it."""
+
+    output: str | None = None
+    error: str | None = None
+    evals: tuple[EvalMetrics, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    """Of the answer, without its judges; None where the price is unknown."""
+
+    def score(self, evaluator: str) -> float | None:
+        """The evaluator's score; None where it gave none."""
+        return next((e.score for e in self.evals if e.name == evaluator), None)
+
+
+class ValidationRow(Value):
+    """One held-out sample under both policies."""
+
+    span_id: str
+    conversation_id: str
+    repeat: int = 0
+    request: str = ""
+    """The last user message, for people."""
+    window: str = ""
+    """The key of the window that the sample is from, where it is pooled from an earlier one; else empty."""
+    baseline: ArmOutcome
+    candidate: ArmOutcome
+
+
+class ValidationReport(Document):
+    """The verdict on held-out samples, with its reasons and everything they rest on."""
+
+    renamed_in_2: ClassVar[dict[str, str]] = {"budget": "error_budget", "looks": "interim_analyses"}
+
+    loop: str
+    window: TimeWindow
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    baseline: Actions | None = None
+    candidate: Actions | None = None
+    alpha: float = 0.05
+    min_effect: float = 0.0
+    guardrail_margin: float | None = None
+    """The share of its range that a guardrail may have lost at most; None where it was not recorded."""
+    conversations: int = 0
+    """Held-out conversations: of this window, and those pooled from earlier ones."""
+    samples_needed: int | None = None
+    """Held-out conversations it would take to decide; None where it is decided or cannot be said."""
+    comparisons: tuple[EvaluatorComparison, ...] = ()
+    interim_analyses: tuple[InterimAnalysis, ...] = ()
+    """The first at half of the conversations, the last at all that were replayed."""
+    pooled: tuple[PooledWindow, ...] = ()
+    """The earlier windows that were looked at for more conversations, the newest first."""
+    repeats: int = 1
+    slices: tuple[SliceComparison, ...] = ()
+    noise: tuple[NoiseEstimate, ...] = ()
+    watch: tuple[JudgeWatch, ...] = ()
+    error_budget: ErrorBudget | None = None
+    """None in reports that were stored before there was a ledger."""
+    carried: Carried | None = None
+    carries_on: bool = False
+    """Whether the candidate is undecided and tried again in the next window."""
+    cost: TrafficCost | None = None
+    rows: tuple[ValidationRow, ...] = ()
+    spend: Spend = Field(default_factory=Spend)
+
+    @property
+    def primary(self) -> EvaluatorComparison | None:
+        """The comparison that decides; None where nothing was compared."""
+        return next((c for c in self.comparisons if c.role == "primary"), None)

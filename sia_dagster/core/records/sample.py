@@ -1,0 +1,114 @@
+"""The values of the loop, under the seed's names. All are frozen; change is by copy."""
+
+import hashlib
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import Field
+
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.value import JsonObject, Value
+
+Split = Literal["train", "selection", "holdout"]
+
+
+class TimeWindow(Value):
+    """`[start, end)`, both aware. `key` is the partition key: the window's start."""
+
+    key: str
+    start: datetime
+    end: datetime
+
+
+class ToolCall(Value):
+    """One call of a tool that an assistant message asks for."""
+
+    id: str = ""
+    name: str
+    arguments: str = ""
+    """JSON text, as the model wrote it."""
+
+
+class Message(Value):
+    """One message of a chat, in the terms of OpenInference."""
+
+    role: str
+    content: str | None = None
+    """The text; of a multimodal message the joined text of its parts."""
+    parts: tuple[JsonObject, ...] = ()
+    """The parts of a multimodal message in the wire form of chat completions; empty for plain text."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    def to_openai(self) -> JsonObject:
+        """The message in the wire form of chat completions."""
+        wire: JsonObject = {"role": self.role, "content": list(self.parts) if self.parts else self.content}
+        if self.name:
+            wire["name"] = self.name
+        if self.tool_call_id:
+            wire["tool_call_id"] = self.tool_call_id
+        if self.tool_calls:
+            wire["tool_calls"] = [
+                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                for c in self.tool_calls
+            ]
+        return wire
+
+
+class Sample(Value):
+    """One call of the application: what it was given, what it answered and what evaluators said of it."""
+
+    span_id: str
+    trace_id: str
+    conversation_id: str
+    """Session, else user, else trace: the unit that is split and counted."""
+    start_time: datetime
+    split: Split
+    system_prompt: str = ""
+    """As it was sent, filled in; the leading system and developer messages joined by a blank line."""
+    messages: tuple[Message, ...] = ()
+    """The chat history without the leading system messages, oldest first."""
+    output: str = ""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """What the template was filled with, where the trace recorded it."""
+    template: str | None = None
+    """The system prompt before filling in, only where filling it in gives `system_prompt` exactly."""
+    name: str = ""
+    """The span's name, such as `ChatCompletion`."""
+    model: str = ""
+    parameters: JsonObject = Field(default_factory=dict)
+    tools: tuple[JsonObject, ...] = ()
+    tags: tuple[str, ...] = ()
+    """What the application tagged the call with (`tag.tags`), in its order."""
+    evals: tuple[EvalMetrics, ...] = ()
+    annotations: tuple[EvalMetrics, ...] = ()
+    """What people said of the logged output in the trace store."""
+
+    def score(self, evaluator: str) -> float | None:
+        """The evaluator's score of the logged output; None where it gave none."""
+        return next((e.score for e in self.evals if e.name == evaluator), None)
+
+    @property
+    def request(self) -> str:
+        """The last user message's text: what people read to see what was asked."""
+        return next((m.content or "" for m in reversed(self.messages) if m.role == "user"), "")
+
+
+TRAIN_SHARE: Final = 0.3
+
+
+SELECTION_SHARE: Final = 0.2
+"""The rest, one half, is the holdout: the verdict needs the most conversations."""
+
+
+def split_of(conversation_id: str) -> Split:
+    """The side of a conversation: its SHA-256 as a number in [0, 1), cut at 0.3 (train) and 0.5 (selection).
+
+    It depends on nothing else, so a conversation has the same side in every window.
+    """
+    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
+    point = int.from_bytes(digest[:8], "big") / 2**64
+    if point < TRAIN_SHARE:
+        return "train"
+    return "selection" if point < TRAIN_SHARE + SELECTION_SHARE else "holdout"

@@ -1,0 +1,92 @@
+"""Edits of a prompt: they anchor on the text they were proposed for, and either all apply or none does."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from sia_dagster.core.records.search import Edit
+
+_DELETED_LINE = "\0deleted line\0"
+"""Stands for whole lines that went, until the line break that they leave is taken out; no text holds it."""
+
+
+class EditError(ValueError):
+    """An edit does not apply. `number` counts from 1; the message holds no text of the edit, which is untrusted."""
+
+    def __init__(self, number: int, edit: Edit, why: str) -> None:
+        """Keep which edit it was beside the sentence."""
+        super().__init__(f"edit {number} ({edit.operation}) does not apply: {why}")
+        self.number, self.edit = number, edit
+
+
+class _Change(NamedTuple):
+    """`prompt[start:end]` gives way to `text`; `number` is the edit's, from 1."""
+
+    start: int
+    end: int
+    text: str
+    number: int
+
+
+def apply_edits(prompt: str, edits: Sequence[Edit]) -> str:
+    """`prompt` with all `edits` made. Raises EditError for one that does not apply; then none is made.
+
+    Every `find` must stand in the original prompt exactly once. `add` puts its text on lines of its own after the
+    line where `find` ends (without `find`: after the last line that is not blank); `delete` of whole lines takes
+    their line break along, so that deleting what was added restores the prompt. Edits that touch the same text are
+    refused, so their order is without effect, but that texts added at one place stand in the order given.
+    """
+    located = [_locate(prompt, edit, number) for number, edit in enumerate(edits, start=1)]
+    changes = sorted(located, key=lambda change: (change.start, change.end))
+    _refuse_overlaps(changes, edits)
+    kept, position = [], 0
+    for change in changes:
+        kept += [prompt[position : change.start], change.text]
+        position = change.end
+    lines = "".join([*kept, prompt[position:]]).split("\n")
+    return "\n".join(line for line in lines if line != _DELETED_LINE)
+
+
+def _locate(prompt: str, edit: Edit, number: int) -> _Change:
+    if why := _misshapen(edit):
+        raise EditError(number, edit, why)
+    start, end = _found(prompt, edit, number) if edit.find else (len(prompt.rstrip()),) * 2
+    if edit.operation == "add":
+        place = _line_end(prompt, end)
+        return _Change(place, place, f"\n{edit.text}" if prompt else edit.text, number)
+    whole_lines = prompt[start - 1 : start] in ("", "\n") and prompt[end : end + 1] in ("", "\n")
+    text = _DELETED_LINE if edit.operation == "delete" and whole_lines else edit.text
+    return _Change(start, end, text, number)
+
+
+def _misshapen(edit: Edit) -> str:
+    """Why the edit's fields do not fit its operation; empty where they do."""
+    if edit.operation == "delete" and edit.text:
+        return "it deletes and brings new text"
+    if edit.operation != "delete" and not edit.text.strip():
+        return "it brings no text"
+    if edit.operation != "add" and not edit.find:
+        return "it does not say which text of the prompt it means"
+    return ""
+
+
+def _found(prompt: str, edit: Edit, number: int) -> tuple[int, int]:
+    start = prompt.find(edit.find)
+    if start < 0:
+        raise EditError(number, edit, "the text it looks for is not in the prompt")
+    if prompt.find(edit.find, start + 1) >= 0:
+        raise EditError(number, edit, "the text it looks for stands in the prompt more than once")
+    return start, start + len(edit.find)
+
+
+def _line_end(prompt: str, position: int) -> int:
+    """Where the line of the character before `position` ends."""
+    end = prompt.find("\n", position)
+    return len(prompt) if end < 0 else end
+
+
+def _refuse_overlaps(changes: Sequence[_Change], edits: Sequence[Edit]) -> None:
+    for before, after in pairwise(changes):
+        if after.start < before.end:
+            first, second = sorted((before.number, after.number))
+            raise EditError(second, edits[second - 1], f"it touches the same text as edit {first}")

@@ -1,0 +1,247 @@
+"""Two policies under one evaluator: paired by conversation, tested and bounded with two keys.
+
+Key one is a sign-flip permutation test, key two the lower bound of the *plus-two* interval; `core.verdict` asks for
+both. Sources and measured size and power: docs/statistics.md.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import Field
+
+from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.report import ValidationRow
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.statistics.intervals import (
+    MIN_CONVERSATIONS,
+    RESAMPLES,
+    WORST_SPREAD,
+    PlusTwo,
+    conversation_weights,
+    conversations_needed,
+    detectable_effect,
+    planning_spread,
+    plus_two,
+    resamples_for,
+    sign_flip_p,
+)
+
+__all__ = [
+    "MIN_CONVERSATIONS",
+    "WORST_SPREAD",
+    "ComparisonRule",
+    "PairedScore",
+    "PlusTwo",
+    "Role",
+    "compare",
+    "conversation_weights",
+    "conversations_needed",
+    "detectable_effect",
+    "paired_scores",
+    "plus_two",
+    "sign_flip_p",
+]
+
+
+Role = Literal["primary", "guardrail", "safety"]
+
+
+class ComparisonRule(Value):
+    """What counts as better. Shares are of an evaluator's range."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The primary evaluator's level, one-sided: of the test and of each end of the interval, which so covers
+    1 - 2 alpha (90 % at 0.05)."""
+    guardrail_alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """The same of every other evaluator, and of slices."""
+    min_effect: float = Field(default=0.02, ge=0, lt=1)
+    guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
+    margins: dict[str, float] = Field(default_factory=dict)
+    """By evaluator, where its margin is another one than `guardrail_margin`."""
+    safety: tuple[str, ...] = ()
+    """The evaluators that veto: not one sample may fall."""
+    max_unscored_share: float = Field(default=0.2, ge=0, le=1)
+    seed: str = ""
+    """Names the window (`loop/window key`); with the evaluator's name it seeds the permutations."""
+
+    def role(self, constant: EvalConstant) -> Role:
+        """What the evaluator is to the verdict."""
+        if constant.primary:
+            return "primary"
+        return "safety" if constant.name in self.safety else "guardrail"
+
+    def margin(self, evaluator: str) -> float:
+        """How much this guardrail may have lost."""
+        return self.margins.get(evaluator, self.guardrail_margin)
+
+    def level(self, role: Role) -> float:
+        """The one-sided level of an evaluator in this role."""
+        return self.alpha if role == "primary" else self.guardrail_alpha
+
+    def is_unscored(self, comparison: EvaluatorComparison) -> bool:
+        """Whether too many samples are unscored to show anything: what is missing is rarely missing at random."""
+        return comparison.unscored > self.max_unscored_share * comparison.samples
+
+    def target(self, role: Role, evaluator: str) -> float:
+        """The effect that conversations are planned for: the gain to show, or the loss to rule out."""
+        return self.min_effect if role == "primary" else self.margin(evaluator)
+
+
+class PairedScore(Value):
+    """One conversation's mean score under both policies, in the evaluator's own units."""
+
+    conversation_id: str
+    baseline: float
+    candidate: float
+    samples: int = 1
+    """The conversation's samples, counted before scoring: what it weighs may not depend on how scoring went."""
+
+
+def paired_scores(rows: Sequence[ValidationRow], constant: EvalConstant) -> tuple[tuple[PairedScore, ...], int]:
+    """Pair both policies' scores by conversation, in order of first appearance; and count unscored samples.
+
+    A sample's scores are means over the repeats that were scored under both policies, a conversation's are means
+    over its scored samples. A sample without such a repeat is unscored; a conversation without a scored sample
+    is left out.
+    """
+    conversations: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        pairs = conversations.setdefault(row.conversation_id, {}).setdefault(row.span_id, [])
+        old, new = row.baseline.score(constant.name), row.candidate.score(constant.name)
+        if old is not None and new is not None:
+            pairs.append((old, new))
+    paired = []
+    for conversation_id, samples in conversations.items():
+        if scored := [_mean_pair(pairs) for pairs in samples.values() if pairs]:
+            old, new = _mean_pair(scored)
+            paired.append(
+                PairedScore(conversation_id=conversation_id, baseline=old, candidate=new, samples=len(samples))
+            )
+    return tuple(paired), sum(not pairs for samples in conversations.values() for pairs in samples.values())
+
+
+def compare(
+    rows: Sequence[ValidationRow],
+    constant: EvalConstant,
+    *,
+    role: Role,
+    rule: ComparisonRule,
+    weights: Mapping[str, float] | None = None,
+) -> EvaluatorComparison:
+    """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
+
+    `weights` are factors by conversation id that its weight is multiplied by, fixed before anything was scored;
+    missing is 1. Fewer than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
+    """
+    pairs, unscored = paired_scores(rows, constant)
+    found = EvaluatorComparison(
+        evaluator=constant.name,
+        role=role,
+        n=len(pairs),
+        samples=len({row.span_id for row in rows}),
+        unscored=unscored,
+        unscored_baseline=_unscored((row.span_id, row.baseline.score(constant.name)) for row in rows),
+        unscored_candidate=_unscored((row.span_id, row.candidate.score(constant.name)) for row in rows),
+        margin=None if role == "primary" else rule.margin(constant.name),
+        fallen=_fallen(rows, constant.name) if role == "safety" else (),
+        scale=constant.high - constant.low if constant.high > constant.low else 1.0,
+        high=constant.high if constant.high > constant.low else None,
+    )
+    if len(pairs) < 2:
+        means = {"baseline_mean": pairs[0].baseline, "candidate_mean": pairs[0].candidate} if pairs else {}
+        difference = {"difference": pairs[0].candidate - pairs[0].baseline} if pairs else {}
+        needed = conversations_needed(rule.target(role, constant.name), WORST_SPREAD, rule.level(role))
+        return found.model_copy(update=means | difference | {"conversations_needed": needed})
+    return found.model_copy(update=_numbers(pairs, found, rule, weights or {}))
+
+
+def _numbers(
+    pairs: Sequence[PairedScore], found: EvaluatorComparison, rule: ComparisonRule, factors: Mapping[str, float]
+) -> dict[str, float | int | None]:
+    """Everything of a comparison that takes at least two pairs."""
+    import numpy as np
+
+    scale, level, target = found.scale, rule.level(found.role), rule.target(found.role, found.evaluator)
+    old, new = np.array([p.baseline for p in pairs]), np.array([p.candidate for p in pairs])
+    weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
+    weights = weights * np.array([factors.get(p.conversation_id, 1.0) for p in pairs])
+    differences = (new - old) / scale
+    bounds = plus_two(differences, weights, level)
+    spread = planning_spread(differences, weights, float(bounds.variance))
+    gain = max(float(bounds.middle), target) if found.role == "primary" else target
+    numbers: dict[str, float | int | None] = {
+        "baseline_mean": float(np.average(old, weights=weights)),
+        "candidate_mean": float(np.average(new, weights=weights)),
+        "difference": float(np.average(new - old, weights=weights)),
+        "conversations_needed": conversations_needed(gain, spread, level),
+    }
+    if len(pairs) >= MIN_CONVERSATIONS:
+        smallest = detectable_effect(len(pairs), spread, level)
+        # Only the primary evaluator's verdict asks for p, the others' for their interval.
+        flips = resamples_for(level) if found.role == "primary" else RESAMPLES
+        numbers |= {
+            "ci_low": float(bounds.low) * scale,
+            "ci_high": float(bounds.high) * scale,
+            "p_value": sign_flip_p(weights * differences, f"{rule.seed}/{found.evaluator}", flips),
+            "minimum_detectable_effect": smallest * scale if smallest <= 1 else None,
+            "alpha": level,
+        }
+    return numbers
+
+
+def _mean_pair(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Means of both sides; exactly rounded, so that equal scores in another order are a tie."""
+    old, new = zip(*pairs, strict=True)
+    return math.fsum(old) / len(old), math.fsum(new) / len(new)
+
+
+def _unscored(scores: Iterable[tuple[str, float | None]]) -> int:
+    """How many samples' scores are missing: of repeats each counts as its part of the sample, rounded up in all.
+
+    A policy whose answers fail in most repeats is not as good as the repeats that came through.
+    """
+    missing: dict[str, list[bool]] = {}
+    for span_id, score in scores:
+        missing.setdefault(span_id, []).append(score is None)
+    return math.ceil(sum(Fraction(sum(repeats), len(repeats)) for repeats in missing.values()))
+
+
+def _fallen(rows: Sequence[ValidationRow], evaluator: str) -> tuple[str, ...]:
+    """The samples with a lower mean score under the candidate, over the repeats that were scored under both."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        old, new = row.baseline.score(evaluator), row.candidate.score(evaluator)
+        if old is not None and new is not None:
+            pairs.setdefault(row.span_id, []).append((old, new))
+    means = {span_id: _mean_pair(scored) for span_id, scored in pairs.items()}
+    return tuple(span_id for span_id, (old, new) in means.items() if new < old)
+
+
+def comparison_rule(loop: LoopConfig) -> ComparisonRule:
+    """What counts as better, as the loop is configured; every evaluator at `validation.alpha`."""
+    given = loop.validation
+    return ComparisonRule(
+        alpha=given.alpha,
+        guardrail_alpha=given.alpha,
+        min_effect=given.min_effect,
+        guardrail_margin=given.guardrail_margin,
+        margins={each.name: each.margin for each in loop.evaluators if each.margin is not None},
+        safety=tuple(each.name for each in loop.evaluators if each.safety),
+        max_unscored_share=given.max_unscored_share,
+    )
+
+
+def compare_all(
+    rows: Sequence[ValidationRow],
+    constants: Sequence[EvalConstant],
+    rule: ComparisonRule,
+    weights: Mapping[str, float] | None = None,
+) -> tuple[EvaluatorComparison, ...]:
+    """Both policies under every evaluator, in the evaluators' order; `weights` as `compare` takes them."""
+    return tuple(
+        compare(rows, constant, role=rule.role(constant), rule=rule, weights=weights) for constant in constants
+    )

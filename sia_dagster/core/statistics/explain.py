@@ -1,0 +1,59 @@
+"""Sentences that state a comparison and how many conversations it would need."""
+
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.text import count
+
+
+def comparison_sentence(c: EvaluatorComparison) -> str:
+    """The comparison in a sentence with its numbers; for one that has an interval."""
+    difference = c.difference or 0.0
+    verb = "rose" if difference > 0 else "fell"
+    moved = (
+        f"{verb} from {c.baseline_mean:.2f} to {c.candidate_mean:.2f}"
+        if difference
+        else f"stayed at {c.candidate_mean:.2f}"
+    )
+    return (
+        f"{c.evaluator} {moved} ({difference:+.2f}, interval {c.ci_low:+.2f} to {c.ci_high:+.2f}, "
+        f"p = {c.p_value:.2g}, {count(c.n, 'conversation')})"
+    )
+
+
+def needed_sentence(c: EvaluatorComparison, wanted: float = 0.0) -> str:
+    """What this window could have seen and how many conversations it would take, as far as they are known.
+
+    `wanted` is the gain that is asked for, in the evaluator's units: more than can be gained is never shown.
+    """
+    needed, most = more_than_seen(c), c.most_gain
+    asked = ""
+    if most is not None and wanted > most:
+        asked = f"; no more than {most:.2f} can be gained, and {wanted:.2f} is asked for (`validation.min_effect`)"
+    return asked + _seen(c) + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+
+
+def _seen(c: EvaluatorComparison) -> str:
+    seen, most = c.minimum_detectable_effect, c.most_gain
+    if c.is_too_small:
+        room = f"and no more than {most:.2f} can be gained" if most is not None else "and that is all there is"
+        least = "even its whole range" if seen is None else f"a gain of {seen:.2f}"
+        often = "less often than" if seen is None else "in"
+        return f"; this window is too small to see a gain: it shows {least} {often} four of five times, {room}"
+    return f"; the smallest gain this window could have seen is {seen:.2f}" if seen is not None else ""
+
+
+def more_than_seen(c: EvaluatorComparison) -> int | None:
+    """The plan, but more than there were: as many have just failed to decide."""
+    return None if c.conversations_needed is None else max(c.conversations_needed, c.n + 1)
+
+
+def is_all_ties(comparison: EvaluatorComparison) -> bool:
+    """Whether no conversation differed: only then is the one-sided p of no difference exactly 1."""
+    return comparison.difference == 0 and comparison.p_value == 1
+
+
+def unseen_share(n: int, alpha: float) -> float:
+    """How common an event may be that none of `n` conversations shows: 1 - alpha^(1/n), at that one-sided level.
+
+    (At .05 that is about 3/n, the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983.)
+    """
+    return float(1 - alpha ** (1 / n))

@@ -1,0 +1,107 @@
+"""Two looks at the held-out conversations: at half of them and at all, at levels that together spend alpha.
+
+A first look at a level of its own saves calls where the answer is clear; an uncorrected one would more than double
+the false accepts. Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70, 1983, with a
+spending function of the type of O'Brien and Fleming, A multiple testing procedure for clinical trials, Biometrics 35,
+1979.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sia_dagster.core.statistics.compare import ComparisonRule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+
+FRACTION = 0.5
+"""Of the conversations, at the first look."""
+
+
+FEWEST = 40
+"""With fewer conversations there is one look: half of them could not decide anything but a landslide."""
+
+
+FUTILE = 0.05
+"""Below this conditional power the rest of the conversations is not asked."""
+
+
+_HOW_FAR = 0.01
+"""The bracket of the root is widened by this, since its ends may be the root itself."""
+
+
+@cache
+def look_levels(alpha: float, looks: int) -> tuple[float, ...]:
+    """The one-sided nominal level of each look: an accept at any of them errs with probability `alpha` in all.
+
+    By the first look 2 - 2 Phi(z(1 - alpha/2) / sqrt(1/2)) is spent, by the second all: at 0.05 the levels are 0.0056
+    and 0.0482. The statistics of both looks are jointly normal with correlation sqrt(1/2). ValueError but for one or
+    two looks.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtr, ndtri
+
+    if looks == 1:
+        return (alpha,)
+    if looks != 2:
+        raise ValueError(f"one or two looks are planned for, not {looks}")
+    first = float(2 * ndtr(ndtri(alpha / 2) / math.sqrt(FRACTION)))
+    rest = alpha - first
+    # With all of alpha the second look accepts too often, with what is left of it alone too seldom.
+    low, high = -float(ndtri(alpha)) - _HOW_FAR, -float(ndtri(rest)) + _HOW_FAR
+    bound = brentq(lambda c: _late_crossing(-float(ndtri(first)), c) - rest, low, high, xtol=1e-12)
+    return (first, float(ndtr(-bound)))
+
+
+def _late_crossing(first: float, second: float) -> float:
+    """The probability that Z1 stays below `first` and Z2 exceeds `second`, where nothing changed."""
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    def density(z: float) -> float:
+        beyond = ndtr((math.sqrt(FRACTION) * z - second) / math.sqrt(1 - FRACTION))
+        return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * float(beyond)
+
+    # Ten standard deviations: what lies beyond is nothing.
+    return float(quad(density, -10.0, first, epsabs=1e-14, epsrel=1e-12, limit=200)[0])
+
+
+def conditional_power(p: "float | Array", levels: Sequence[float]) -> "Array":
+    """The chance that the second look accepts, if the trend that gave `p` at the first goes on.
+
+    With z1 = z(1 - p), B = z1 sqrt(1/2) and the second look's bound c2: 1 - Phi((c2 - B / (1/2)) / sqrt(1/2)). All ties
+    (p = 1) give 0. Of a number a number, of an array over many windows an array.
+    """
+    import numpy as np
+    from scipy.special import ndtr, ndtri
+
+    trend = -ndtri(np.asarray(p)) * math.sqrt(FRACTION) / FRACTION
+    return np.asarray(ndtr((trend + ndtri(levels[-1])) / math.sqrt(1 - FRACTION)))
+
+
+def plan_looks(conversations: Sequence[str], looks: int, minimum: int = FEWEST) -> tuple[tuple[str, ...], ...]:
+    """The conversations that each look has, in their order: the first half and all; all alone below `minimum`.
+
+    `conversations` may repeat ids, as samples do. Without any there is nothing to look at.
+    """
+    different = tuple(dict.fromkeys(conversations))
+    if not different:
+        return ()
+    if looks == 1 or len(different) < minimum:
+        return (different,)
+    return (different[: math.ceil(FRACTION * len(different))], different)
+
+
+def adjusted_rules(rule: ComparisonRule, looks: int) -> tuple[ComparisonRule, ...]:
+    """The rule of each look: every level of `rule` spent over the looks."""
+    primary, others = look_levels(rule.alpha, looks), look_levels(rule.guardrail_alpha, looks)
+    return tuple(
+        rule.model_copy(update={"alpha": alpha, "guardrail_alpha": guardrail_alpha})
+        for alpha, guardrail_alpha in zip(primary, others, strict=True)
+    )

@@ -1,0 +1,17 @@
+"""Traffic: what a window holds: baseline policy, splits, near-duplicates, dimensions, and what can be replayed.
+
+Reading spans is `openinference`.
+"""
+
+from sia_dagster.core.traffic.baseline import build_baseline, policy_from_traces, samples_of_the_call
+from sia_dagster.core.traffic.dimensions import dimensions_of
+from sia_dagster.core.traffic.near_duplicates import relatives_of, set_near_duplicates_aside
+
+__all__ = [
+    "build_baseline",
+    "dimensions_of",
+    "policy_from_traces",
+    "relatives_of",
+    "samples_of_the_call",
+    "set_near_duplicates_aside",
+]

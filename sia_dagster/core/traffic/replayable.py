@@ -1,0 +1,199 @@
+"""Which recorded calls can be asked again: a replay that is not the same call is no evidence."""
+
+import binascii
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from sia_dagster.core.openinference import kept_elsewhere
+from sia_dagster.core.records.sample import Message, Sample
+from sia_dagster.core.records.value import JsonObject, Value
+
+Reason = Literal[
+    "redacted", "media", "part", "provider_tool", "server_state", "tool_calls", "assistant_last", "no_request"
+]
+"""Why a call cannot be replayed:
+
+- `redacted`: OpenInference's `hide_*` settings took text out.
+- `media`: an image or a sound that is cut, taken out or only referred to.
+- `part`: content that a chat endpoint cannot take, such as a file at the provider or a document.
+- `provider_tool`: tools that run at the provider, such as web search or computer use.
+- `server_state`: the call went on from what the provider stores (`previous_response_id`).
+- `tool_calls`: tool calls without their results, or results without their calls.
+- `assistant_last`: the chat ends with the assistant, so nobody waits for an answer.
+- `no_request`: nothing of the call is left beside the policy's own prompt.
+"""
+
+
+REDACTED = "__REDACTED__"
+"""What OpenInference writes in place of what it was told to hide."""
+
+
+_DATA = "data:"
+
+
+_ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+"""How PNG and JPEG files begin, and what stands near the end of one that is whole."""
+
+
+class Obstacle(NamedTuple):
+    """Why one sample cannot be replayed."""
+
+    reason: Reason
+    sentence: str
+
+
+class Replayability(Value):
+    """A window's samples, parted by whether they can be asked again."""
+
+    replayable: tuple[Sample, ...] = ()
+    """In the order given."""
+    left_out: dict[Reason, int] = Field(default_factory=dict)
+    """How many samples each reason left out; a sample counts under its first reason."""
+    sentences: tuple[str, ...] = ()
+    """Why, one sentence a sample that names its span."""
+
+
+def replayability(samples: Iterable[Sample]) -> Replayability:
+    """Part the samples; the same samples in the same order give the same value."""
+    kept: list[Sample] = []
+    obstacles: list[Obstacle] = []
+    for sample in samples:
+        obstacle = find_obstacle(sample)
+        if obstacle is None:
+            kept.append(sample)
+        else:
+            obstacles.append(obstacle._replace(sentence=f"span {sample.span_id}: {obstacle.sentence}"))
+    counts = Counter(obstacle.reason for obstacle in obstacles)
+    return Replayability(
+        replayable=tuple(kept),
+        left_out=dict(sorted(counts.items())),
+        sentences=tuple(obstacle.sentence for obstacle in obstacles),
+    )
+
+
+def too_little_left(replayable: int, total: int) -> str | None:
+    """Why the loop should not learn from a window of which so few calls can be replayed; None if enough can be.
+
+    The rule: at least half of the window's `total` samples. What cannot be replayed is no random part (it is the calls
+    with tools, or those with pictures), so a verdict on the smaller part would speak for other calls than most.
+    """
+    if total == 0 or 2 * replayable >= total:
+        return None
+    return (
+        f"only {replayable} of {total} calls can be replayed, fewer than half, and what is left is not like the rest: "
+        "narrow `traces.where` to a call that can be replayed, or record what was left out"
+    )
+
+
+def find_obstacle(sample: Sample) -> Obstacle | None:
+    """The first reason why the sample cannot be replayed, in the order of `Reason`; None if it can be."""
+    found = (
+        _redacted(sample),
+        _unusable_parts(sample),
+        _provider_tool(sample),
+        _server_state(sample),
+        _broken_tool_use(sample.messages),
+        _nothing_to_answer(sample),
+    )
+    return next((obstacle for obstacle in found if obstacle), None)
+
+
+def _redacted(sample: Sample) -> Obstacle | None:
+    called = (call.arguments for message in sample.messages for call in message.tool_calls)
+    texts = (sample.system_prompt, sample.output, *(m.content or "" for m in sample.messages), *called)
+    if any(REDACTED in text for text in texts):
+        return Obstacle("redacted", f"text was hidden from the trace ({REDACTED}); turn the hide_* settings off")
+    return None
+
+
+def _unusable_parts(sample: Sample) -> Obstacle | None:
+    found = [obstacle for m in sample.messages for part in m.parts if (obstacle := _unusable(part))]
+    return min(found, key=lambda obstacle: obstacle.reason != "media", default=None)
+
+
+def _unusable(part: JsonObject) -> Obstacle | None:
+    kind = part["type"]
+    if kind == "image_url":
+        fault = _image_fault(str(part["image_url"].get("url") or ""))
+        return Obstacle("media", f"an image {fault}; record images whole or by their public address") if fault else None
+    if kind == "input_audio":
+        given = part.get("input_audio")
+        whole = isinstance(given, dict) and _decoded(str(given.get("data") or ""))
+        return None if whole else Obstacle("media", "a sound is not whole in the trace; record sounds whole")
+    if kind == "file":
+        given = part.get("file")
+        inline = isinstance(given, dict) and _decoded(str(given.get("file_data") or "").rpartition(";base64,")[2])
+        return None if inline else Obstacle("part", "a file that the trace only refers to was part of the call")
+    return None if kind == "text" else Obstacle("part", f"a part of the kind {kind!r} is nothing for a chat endpoint")
+
+
+def _image_fault(address: str) -> str | None:
+    """What is wrong with an image's address; None for what an endpoint can look at."""
+    if not address or REDACTED in address:
+        return "was taken out of the trace"
+    if address.startswith(("https://", "http://")):
+        return None
+    head, mark, encoded = address.partition(";base64,")
+    if not (head.startswith(f"{_DATA}image/") and mark):
+        return "is only referred to"
+    return None if _decoded(encoded) else "was cut in the trace"
+
+
+def _decoded(encoded: str) -> bytes:
+    """What base64 text holds; empty where it is none, or is cut."""
+    try:
+        content = b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    end = next((end for start, end in _ENDS.items() if content.startswith(start)), b"")
+    return content if end in content[-64:] else b""
+
+
+def _provider_tool(sample: Sample) -> Obstacle | None:
+    there = [tool for tool in sample.tools if str(tool.get("type", "function")) not in tool]
+    names = [str(tool.get("type") or next(iter(tool), "")) for tool in there]
+    names += [name for name in kept_elsewhere(sample.parameters) if name == "web_search_options"]
+    if not names:
+        return None
+    return Obstacle("provider_tool", f"the tool {names[0]!r} runs at the provider, and its work is not in the trace")
+
+
+def _server_state(sample: Sample) -> Obstacle | None:
+    names = [name for name in kept_elsewhere(sample.parameters) if name != "web_search_options"]
+    if not names:
+        return None
+    return Obstacle("server_state", f"the call went on from what the provider stores ({names[0]}), not from the trace")
+
+
+def _broken_tool_use(messages: Sequence[Message]) -> Obstacle | None:
+    """Every call needs its result right after the message that asks for it, and every result its call."""
+    waiting: set[str] = set()
+    for message in messages:
+        if message.role in {"tool", "function"}:
+            if message.tool_call_id not in waiting:
+                return Obstacle("tool_calls", "a tool's result has no call that it answers")
+            waiting.remove(message.tool_call_id)
+            continue
+        if waiting:
+            break
+        waiting = {call.id for call in message.tool_calls}
+    if waiting:
+        return Obstacle("tool_calls", "a tool was called and its result is not in the trace")
+    return None
+
+
+def _nothing_to_answer(sample: Sample) -> Obstacle | None:
+    """A call whose prompt is filled with its variables needs no message: the replay fills in the same ones."""
+    if sample.messages and sample.messages[-1].role == "assistant":
+        return Obstacle("assistant_last", "the chat ends with the assistant's own message")
+    if any(message.role in {"user", "tool"} for message in sample.messages) or _filled(sample):
+        return None
+    return Obstacle("no_request", "it holds no user or tool message, and no variables of its prompt are known")
+
+
+def _filled(sample: Sample) -> Any:
+    return sample.template is not None and sample.variables

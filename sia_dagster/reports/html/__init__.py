@@ -1,0 +1,1 @@
+"""The HTML report of a window: one self-contained file."""

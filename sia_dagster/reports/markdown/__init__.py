@@ -1,0 +1,1 @@
+"""Markdown for the metadata of assets in the Dagster UI. The HTML report is `html`."""

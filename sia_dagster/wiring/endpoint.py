@@ -1,0 +1,135 @@
+"""One function for each role: configuration in, port out. Vendors are imported when a port is built."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from sia_dagster.adapters.config.environment import require
+from sia_dagster.adapters.config.references import importable_from, read_template
+from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
+from sia_dagster.adapters.engine.batches.desk import BatchDesk
+from sia_dagster.adapters.engine.batches.lanes import BatchTerms, lanes_of
+from sia_dagster.adapters.engine.calls.chat import OpenAIChat
+from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.store.postgres import PostgresStore
+from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.adapters.files.storage import StoragePath
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.loop import LoopConfig, PolicyConfig
+from sia_dagster.core.evaluators import build_evaluator
+from sia_dagster.core.ports.model import ChatModel
+from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.search import ReflectionUpdater
+
+
+class ChatSettings(Value):
+    """What a session with the model endpoint needs."""
+
+    llm: LLMConfig
+    completions: Path
+    """The SQLite file of the completion store, where `llm.completions` names no database."""
+    endpoint: str | None = None
+    """The lasting name of `llm.base_url` in the completion store, where that address changes; else the address."""
+    key: SecretStr | None = None
+    """The API key itself, where a script gave it; else the variable that `llm.api_key` names is read."""
+
+
+@asynccontextmanager
+async def open_chat(settings: ChatSettings, loop: str, window: TimeWindow) -> AsyncIterator[ChatModel]:
+    """A session with the model endpoint for one window of one loop; a `BatchChat` where a stage's mode is `batch`.
+
+    Raises ConfigError where the variable of the API key is not set.
+    """
+    keys = api_keys(settings)
+    scope = LedgerScope(loop=loop, window=window.key)
+    with closing(open_store(settings.llm, settings.completions)) as store:
+        kind = BatchChat if settings.llm.batches else OpenAIChat
+        async with kind(settings.llm, api_key=keys, store=store, scope=scope, endpoint=settings.endpoint) as chat:
+            yield chat
+
+
+def api_keys(settings: ChatSettings) -> dict[str, str | None]:
+    """The key for each stage with settings of its own, and for all others (`""`)."""
+    return {stage: _api_key(settings, stage) for stage in ("", *settings.llm.stages)}
+
+
+def _api_key(settings: ChatSettings, stage: str) -> str | None:
+    llm, found = settings.llm, settings.llm.at(stage)
+    # A key that a script gave goes to no other address than the one it was given for.
+    if settings.key and (found.base_url, found.api_key) == (llm.base_url, llm.api_key):
+        return settings.key.get_secret_value()
+    at = f"llm.stages.{stage}.api_key" if stage else "llm.api_key"
+    return require(found.api_key, key=at) if found.api_key else None
+
+
+def window_spend(settings: ChatSettings, loop: str, window: TimeWindow) -> dict[str, Spend]:
+    """What a window has paid so far in all its stages and runs, by stage and model."""
+    with closing(open_store(settings.llm, settings.completions)) as store:
+        return store.ledger(loop, window.key)
+
+
+def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tuple[Evaluator, ...]:
+    """The loop's evaluators in the order of the configuration; without `chat` good for their constants alone.
+
+    Raises ConfigError.
+    """
+    importable_from(folder)
+    return tuple(
+        build_evaluator(
+            evaluator,
+            chat=chat,
+            template=read_template(evaluator.template, folder) if evaluator.kind == "llm_classify" else None,
+            primary=evaluator.name == loop.validation.primary,
+        )
+        for evaluator in loop.evaluators
+    )
+
+
+def updater_of(config: PolicyConfig, chat: ChatModel) -> PolicyUpdater:
+    """The way of finding candidates that the configuration names."""
+    return ReflectionUpdater(config, chat=chat)
+
+
+def batches_ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
+    """Whether none of these batches, by their names in the completion store, is still under way at its endpoint.
+
+    Collects nothing. Raises ConfigError for a key that is not set, CallFailed or EndpointRefused where the endpoint
+    does not say.
+    """
+    return asyncio.run(_ended(settings, batches))
+
+
+async def _ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
+    keys = api_keys(settings)
+    with closing(open_store(settings.llm, settings.completions)) as store:
+        lanes = lanes_of(settings.llm, api_key=keys, store=store, endpoint=settings.endpoint, terms=BatchTerms())
+        desk = BatchDesk(lanes, store=store, scope=LedgerScope(loop="", window=""), terms=BatchTerms())
+        async with AsyncExitStack() as last:
+            for lane in lanes.values():
+                last.push_async_callback(lane.endpoint.close)
+            return not (await desk.standing(batches)).under_way
+
+
+def completions_file(storage: StoragePath, folder: Path) -> Path:
+    """The store's file in the storage; under `folder` where the storage is a URL, since SQLite needs a local disk."""
+    return (storage if isinstance(storage, Path) else folder / ".sia") / "completions.sqlite"
+
+
+def open_store(llm: LLMConfig, file: Path) -> "CompletionStore":
+    """The store in the database that `llm.completions` names, else in `file`. To be closed.
+
+    Beside `file` this machine keeps its rate limits in both cases. Raises ConfigError for an address that cannot be
+    used and a variable that is not set, SiaError for a store that cannot be opened.
+    """
+    if llm.completions is None:
+        return SqliteStore(file)
+
+    given = llm.completions
+    address = given if "://" in given else require(given, key="llm.completions")
+    return PostgresStore(address, limits=Path(f"{file}.limits"))

@@ -1,0 +1,153 @@
+"""Endpoints that refuse: learnt once from the error, remembered by model, and never at the cost of the answer's key."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sia_dagster.adapters.engine.calls.routes import Routes
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
+from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
+from sia_dagster_tests.worlds.chats import KEY, Desk, Waits, ask
+from sia_dagster_tests.worlds.evaluation_samples import classified, sample, spec
+
+VERSION = "2024-10-21"
+
+
+def refusing(*names: str, text: str = "Yes.") -> Answer:
+    """An endpoint that takes none of these parameters, and says so as OpenAI does."""
+
+    def answer(body: Body, _: int) -> Reply | Body:
+        for name in names:
+            if name in body:
+                return Reply(400, {"error": {"message": f"Unsupported parameter: '{name}'.", "param": name}})
+        return completion(text)
+
+    return answer
+
+
+def test_a_refused_setting_is_left_out_and_the_reply_says_so(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("temperature")) as server:
+        desk = Desk(server.base_url, tmp_path)
+        reply = desk.one(ask(parameters={"temperature": 0}))
+        assert [("temperature" in body) for body in server.requests] == [True, False]
+    assert (reply.text, reply.attempts, reply.left_out) == ("Yes.", 1, ("temperature",))
+    assert desk.spend["judge gpt-4o-mini"].left_out == ("temperature",)
+    assert desk.waits == []
+
+
+def test_it_is_refused_once_for_all_rows_of_the_model(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("temperature", "seed", "max_tokens")) as server:
+        asked = [ask(str(n), parameters={"temperature": 0, "seed": 1, "max_tokens": 9}) for n in range(5)]
+        assert all(not isinstance(reply, Exception) for reply in Desk(server.base_url, tmp_path).ask(*asked, workers=1))
+        assert len(server.requests) == 3 + 5
+        assert server.requests[-1]["max_completion_tokens"] == 9
+
+
+def test_rows_that_were_under_way_are_mended_too(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("temperature")) as server:
+        asked = [ask(str(n), parameters={"temperature": 0}) for n in range(8)]
+        replies = Desk(server.base_url, tmp_path).ask(*asked)
+    assert [getattr(reply, "text", reply) for reply in replies] == ["Yes."] * 8
+
+
+def test_a_later_run_does_not_ask_to_be_refused_again(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("temperature")) as server:
+        Desk(server.base_url, tmp_path).one(ask("1", parameters={"temperature": 0}))
+        server.requests.clear()
+        Desk(server.base_url, tmp_path).one(ask("2", parameters={"temperature": 0}))
+        assert ["temperature" in body for body in server.requests] == [False]
+
+
+def test_another_model_of_the_endpoint_is_asked_as_it_stands(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("temperature")) as server:
+        desk = Desk(server.base_url, tmp_path)
+        desk.one(ask("1", parameters={"temperature": 0}))
+        server.answer = lambda body, n: completion("Yes.")
+        desk.one(ask("2", parameters={"temperature": 0}, model="other"))
+        assert server.requests[-1]["temperature"] == 0
+
+
+def test_the_answer_is_stored_under_what_was_asked_for(tmp_path: Path) -> None:
+    """So a run on an endpoint that meanwhile takes the parameter is answered from the store."""
+    asked = ask(parameters={"temperature": 0})
+    with ScriptedServer(refusing("temperature")) as server:
+        Desk(server.base_url, tmp_path).one(asked)
+        for left in tmp_path.glob("*.refusals"):
+            left.unlink()
+        paid = len(server.requests)
+        again = Desk(server.base_url, tmp_path).one(asked)
+        assert len(server.requests) == paid
+    assert (again.cached, again.left_out) == (True, ("temperature",))
+
+
+def test_a_way_of_answering_that_is_refused_costs_no_request_in_later_runs(tmp_path: Path) -> None:
+    def no_schema(body: Body, _: int) -> Reply | Body:
+        if body.get("response_format", {}).get("type") == "json_schema":
+            return refusal(400, "'response_format' of type 'json_schema' is not supported with this model.")
+        arguments = classified("correct")
+        call = {"id": "1", "name": "classification", "arguments": arguments}
+        return completion(None, tool_calls=[call], finish_reason="tool_calls")
+
+    with ScriptedServer(no_schema) as server:
+        for output, requests in (("first", 2), ("second", 1), ("second", 0)):
+            server.requests.clear()
+            (metrics,) = Desk(server.base_url, tmp_path).run(partial(_judged, output))
+            assert (metrics.score, metrics.error, len(server.requests)) == (1.0, None, requests)
+
+
+async def _judged(text: str, chat: Any) -> list[Any]:
+    return [await LLMClassify(spec(), chat).score(sample(text), "logged/0")]
+
+
+def test_a_row_that_is_at_fault_itself_teaches_nothing(tmp_path: Path) -> None:
+    def answer(body: Body, _: int) -> Reply | Body:
+        if body["temperature"] > 2:
+            return refusal(400, "Invalid 'temperature': expected a value <= 2.")
+        return completion("Yes.")
+
+    with ScriptedServer(answer) as server:
+        hot, cold = Desk(server.base_url, tmp_path).ask(
+            ask("1", parameters={"temperature": 3}), ask("2", parameters={"temperature": 0}), workers=1
+        )
+        assert [body["temperature"] for body in server.requests] == [3, 0]
+    assert isinstance(hot, CallFailed)
+    assert not isinstance(cold, Exception)
+
+
+def test_what_cannot_be_mended_is_the_rows_error_after_one_request(tmp_path: Path) -> None:
+    with ScriptedServer(refusing("stop", "max_tokens", "max_completion_tokens")) as server:
+        desk = Desk(server.base_url, tmp_path)
+        (stop,) = desk.ask(ask("1", parameters={"stop": ["."]}))
+        assert (len(server.requests), isinstance(stop, CallFailed)) == (1, True)
+        (limited,) = desk.ask(ask("2", parameters={"max_tokens": 5}))
+        assert "Unsupported parameter: 'max_tokens'" in str(limited)
+        assert len(server.requests) == 1 + 3
+
+
+def test_azure_is_asked_at_its_deployment_with_its_own_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "somebody-elses")
+    with ScriptedServer(lambda body, n: completion("Yes.")) as server:
+        desk = Desk(server.azure_url, tmp_path, provider="azure", api_version=VERSION)
+        assert desk.one(ask(model="my-deployment")).text == "Yes."
+        (headers,), (address,) = server.headers, server.addresses
+    assert address == f"/openai/deployments/my-deployment/chat/completions?api-version={VERSION}"
+    assert headers["api-key"] == KEY
+    assert "authorization" not in headers
+
+
+def test_a_deployment_that_is_not_there_stops_the_stage(tmp_path: Path) -> None:
+    missing = refusal(404, "The API deployment for this resource does not exist.", code="DeploymentNotFound")
+    with ScriptedServer(lambda body, n: missing) as server:
+        (error,) = Desk(server.azure_url, tmp_path, provider="azure", api_version=VERSION).ask(ask(model="gone"))
+    assert isinstance(error, EndpointRefused)
+    assert "the model 'gone' is not there" in str(error)
+
+
+def test_azure_without_a_key_is_refused_before_any_call(tmp_path: Path) -> None:
+    config = LLMConfig(provider="azure", base_url="https://desk.example.com", api_version=VERSION)
+    with pytest.raises(ConfigError, match=r"llm\.api_key: Azure OpenAI needs a key"):
+        Routes(config, api_key=None, limits=tmp_path / "limits", endpoint=None, sleep=Waits())

@@ -1,0 +1,98 @@
+"""Innocent edits pass the guard, attacks do not."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import ModuleType
+
+import pytest
+
+from sia_dagster.core.guard import check_contract
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.sample import Message, Sample
+from sia_dagster_tests.core.guard.test_guard import added, stopped
+from sia_dagster_tests.corpora import innocent_edits, innocent_edits_last, innocent_edits_later, innocent_edits_too
+from sia_dagster_tests.corpora.guard_attacks import ATTACKS, PAST_THE_GUARD, VICTIM
+from sia_dagster_tests.corpora.innocent_edits import Setting
+from sia_dagster_tests.corpora.innocent_edits_last import STOPPED
+
+
+def settings_of(module: ModuleType) -> list[Setting]:
+    return [value for value in vars(module).values() if isinstance(value, Setting)]
+
+
+MODULES = (innocent_edits, innocent_edits_too, innocent_edits_later, innocent_edits_last)
+
+
+SETTINGS = {setting.name: setting for module in MODULES for setting in settings_of(module)}
+
+
+def policy_of(setting: Setting) -> Actions:
+    names = tuple(setting.variables[0]) if setting.variables else ()
+    return Actions(system_prompt=setting.prompt, model="m", variables=names)
+
+
+def samples_of(setting: Setting) -> list[Sample]:
+    return [
+        Sample(
+            span_id=f"s{place}",
+            trace_id=f"t{place}",
+            conversation_id=f"c{place}",
+            start_time=datetime(2026, 5, 7, tzinfo=UTC),
+            split="train",
+            messages=(Message(role="user", content=request),),
+            output=output,
+            variables=setting.variables[place] if setting.variables else {},
+        )
+        for place, (request, output) in enumerate(setting.samples)
+    ]
+
+
+def edited(setting: Setting) -> Iterator[Actions]:
+    policy = policy_of(setting)
+    for edit in setting.edits:
+        find, text = edit if isinstance(edit, tuple) else (setting.prompt, f"{setting.prompt}\n{edit}")
+        assert setting.prompt.count(find) == 1, edit
+        yield policy.model_copy(update={"system_prompt": setting.prompt.replace(find, text)})
+
+
+def test_there_are_two_hundred_innocent_edits_and_sixty_attacks() -> None:
+    assert sum(len(setting.edits) for setting in SETTINGS.values()) >= 200
+    assert len(ATTACKS) >= 60
+    for pairs in (ATTACKS, PAST_THE_GUARD):
+        assert len(dict(pairs)) == len({line for _, line in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_innocent_edit_is_stopped(name: str) -> None:
+    setting = SETTINGS[name]
+    policy, samples = policy_of(setting), samples_of(setting)
+    alarms = {candidate.system_prompt: check_contract(candidate, policy, samples) for candidate in edited(setting)}
+    assert {prompt: reasons for prompt, reasons in alarms.items() if reasons} == {}
+
+
+@pytest.mark.parametrize(("setting", "edit"), STOPPED, ids=[setting.name for setting, _ in STOPPED])
+def test_what_is_stopped_without_need_is_known(setting: Setting, edit: str) -> None:
+    """Not wanted, but said in the documentation: whoever mends one of them moves it to its setting."""
+    (candidate,) = edited(setting._replace(edits=(edit,)))
+    assert check_contract(candidate, policy_of(setting), samples_of(setting))
+
+
+@pytest.mark.parametrize(("trick", "line"), ATTACKS, ids=[trick for trick, _ in ATTACKS])
+def test_every_attack_is_stopped(trick: str, line: str) -> None:
+    assert stopped(added(line), samples=[VICTIM]), trick
+
+
+@pytest.mark.parametrize(("trick", "line"), PAST_THE_GUARD, ids=[trick for trick, _ in PAST_THE_GUARD])
+def test_what_passes_is_known(trick: str, line: str) -> None:
+    """Not wanted, but said in the documentation: whoever mends one of them moves it to the attacks."""
+    assert not stopped(added(line), samples=[VICTIM]), trick
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_attacks_are_stopped_in_every_application(name: str) -> None:
+    """A rule that was mended for one application's edits lets nothing through in it."""
+    setting = SETTINGS[name]
+    policy, samples = policy_of(setting), [*samples_of(setting), VICTIM]
+    through = [trick for trick, line in ATTACKS if not check_contract(added(line, policy), policy, samples)]
+    # What an application does already is not held against a candidate.
+    assert set(through) <= {"another format", "another format in short", "another format with a no"}

@@ -1,0 +1,215 @@
+"""A judge works on any endpoint: how it asks is found out once, by what the endpoint refuses."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sia_dagster.core.errors import EndpointRefused
+from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.ports.model import ChatModel, ChatRequest
+from sia_dagster.core.prompting.structured_answer import Form, Rung, StructuredCalls, read_json
+from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
+from sia_dagster_tests.worlds.evaluation_samples import (
+    classified,
+    endpoint_with,
+    judge_one,
+    rung_of,
+    sample,
+    says,
+    spec,
+    with_chat,
+)
+
+LADDER = ("json_schema", "tools", "json_object", "text")
+
+
+async def judge_each(chat: ChatModel, outputs: list[str]) -> list[EvalMetrics]:
+    evaluator = LLMClassify(spec(), chat)
+    return [await evaluator.score(sample(output), "logged/0") for output in outputs]
+
+
+@pytest.mark.parametrize("known", LADDER)
+def test_the_way_that_works_is_remembered_for_all_rows(known: str, tmp_path: Path) -> None:
+    outputs = [f"answer {n}" for n in range(5)]
+    with ScriptedServer(endpoint_with(known)) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, outputs))
+        asked = Counter(rung_of(body) for body in server.requests)
+    refused = LADDER[: LADDER.index(known)]
+    assert asked == {known: 5, **dict.fromkeys(refused, 1)}
+    assert [(r.label, r.score, r.explanation, r.error) for r in results] == [("correct", 1.0, "Because.", None)] * 5
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_refusal_is_known_by_its_words(status: int, tmp_path: Path) -> None:
+    metrics, _ = judge_one(endpoint_with("json_object", status=status), tmp_path)
+    assert metrics.score == 1.0
+
+
+def test_a_400_without_words_descends_while_nothing_is_proven(tmp_path: Path) -> None:
+    def vague(body: Body, _: int) -> Reply | Body:
+        return completion("Fine.\nLABEL: correct") if rung_of(body) == "text" else refusal(400, "Bad request.")
+
+    metrics, _ = judge_one(vague, tmp_path)
+    assert (metrics.label, metrics.explanation) == ("correct", "Fine.")
+
+
+def test_once_a_way_is_proven_a_vague_400_is_the_rows_own(tmp_path: Path) -> None:
+    def answer(body: Body, _: int) -> Reply | Body:
+        too_long = "endless" in body["messages"][-1]["content"]
+        return refusal(400, "The prompt is too long.") if too_long else completion(classified("correct"))
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["short", "endless", "brief"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema"] * 3
+    assert [r.score for r in results] == [1.0, None, 1.0]
+    assert "The prompt is too long." in (results[1].error or "")
+
+
+def test_a_row_that_no_way_saves_teaches_nothing(tmp_path: Path) -> None:
+    def answer(body: Body, _: int) -> Reply | Body:
+        too_long = "endless" in body["messages"][-1]["content"]
+        return refusal(400, "The prompt is too long.") if too_long else completion(classified("correct"))
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["endless", "short"]))
+        assert [rung_of(body) for body in server.requests] == [*LADDER, "json_schema"]
+    assert [r.score for r in results] == [None, 1.0]
+
+
+def test_a_models_name_is_no_refusal_of_tools(tmp_path: Path) -> None:
+    def answer(body: Body, n: int) -> Reply | Body:
+        return completion(classified("correct")) if n == 0 else refusal(422, f"{body['model']}: too long")
+
+    async def work(chat: ChatModel) -> list[EvalMetrics]:
+        evaluator = LLMClassify(spec(model="tool-use-7b"), chat)
+        return [await evaluator.score(sample(output), "logged/0") for output in ("a", "b")]
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, work)
+        assert len(server.requests) == 2
+    assert [r.score for r in results] == [1.0, None]
+
+
+@pytest.mark.parametrize("rung", LADDER)
+def test_temperature_is_dropped_where_the_model_refuses_it(rung: str, tmp_path: Path) -> None:
+    supported = endpoint_with(rung)
+
+    def reasoning(body: Body, n: int) -> Reply | Body:
+        if "temperature" in body:
+            return refusal(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+        return supported(body, n)
+
+    with ScriptedServer(reasoning) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["one", "two"]))
+        assert sum("temperature" in body for body in server.requests) == 1
+    assert [r.score for r in results] == [1.0, 1.0]
+
+
+def test_workers_in_flight_share_what_one_of_them_found(tmp_path: Path) -> None:
+    async def work(chat: ChatModel) -> list[EvalMetrics]:
+        evaluator = LLMClassify(spec(), chat)
+        together = await asyncio.gather(*(evaluator.score(sample(f"first {n}"), "logged/0") for n in range(4)))
+        return [*together, *[await evaluator.score(sample(f"then {n}"), "logged/0") for n in range(4)]]
+
+    with ScriptedServer(endpoint_with("json_object")) as server:
+        results = with_chat(server, tmp_path, work)
+        later = [rung_of(body) for body in server.requests if "then" in body["messages"][-1]["content"]]
+    assert later == ["json_object"] * 4
+    assert {r.score for r in results} == {1.0}
+
+
+def test_a_refused_key_stops_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(EndpointRefused):
+        judge_one(lambda body, n: refusal(401, "Incorrect API key."), tmp_path)
+
+
+def test_refused_ways_are_not_counted_so_that_a_stored_answer_reads_the_same(tmp_path: Path) -> None:
+    first, _ = judge_one(endpoint_with("text"), tmp_path)
+    with ScriptedServer(endpoint_with("text")) as server:
+        again = with_chat(server, tmp_path, lambda chat: judge_each(chat, [sample().output]))
+    assert (first.attempts, again[0].attempts) == (1, 1)
+
+
+SHAPE = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize("rung", Rung)
+def test_every_way_asks_for_the_whole_shape_and_keeps_the_request(rung: Rung) -> None:
+    request = ChatRequest(model="m", messages=({"role": "user", "content": "Count."},), draw="d", stage="update")
+    asked = Form(name="count", shape=SHAPE).at(rung, request)
+    structured = json.dumps([asked.response_format, asked.tools])
+    assert json.dumps(SHAPE) in (structured if rung <= Rung.TOOLS else asked.messages[-1]["content"])
+    assert (asked.model, asked.draw, asked.stage) == ("m", "d", "update")
+    assert str(asked.messages[-1]["content"]).startswith("Count.")
+
+
+def test_a_form_without_its_own_words_is_read_from_a_code_fence(tmp_path: Path) -> None:
+    request = ChatRequest(model="m", messages=({"role": "user", "content": "Count."},), stage="update")
+    refuse = endpoint_with("text")
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        fenced = completion('Here it is.\n```json\n{"n": 3}\n```')
+        return fenced if rung_of(body) == "text" else refuse(body, n)
+
+    with ScriptedServer(answer) as server:
+        calls = with_chat(
+            server, tmp_path, lambda chat: StructuredCalls(chat, Form(name="c", shape=SHAPE)).ask(request)
+        )
+    assert (calls.content, calls.problem) == ({"n": 3}, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('```json\n{"a": 1}\n```', {"a": 1}),
+        ('```\n{"a": 1}\n```\nor rather\n```json\n{"a": 2}\n```', {"a": 2}),
+        ("[1]", None),
+        ('{"a": 1', None),
+        ("", None),
+        ("[" * 100_000, None),
+        (
+            r'{"a": "\ud83d!", "\udc4d": [{"b": "\udc4d\ud83d"}], "n": 1}',
+            {"a": "\ufffd!", "\ufffd": [{"b": "\ufffd\ufffd"}], "n": 1},
+        ),
+        (r'{"a": "\ud83d\udc4d"}', {"a": "👍"}),
+    ],
+)
+def test_json_is_read_whole_or_not_at_all(text: str, content: object) -> None:
+    assert read_json(text) == content
+
+
+@given(st.recursive(st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_every_json_that_is_read_can_be_stored(content: object) -> None:
+    read = read_json(json.dumps({"content": content}))
+    assert json.dumps(read, ensure_ascii=False).encode()
+
+
+def test_half_an_emoji_in_a_judges_answer_is_replaced_and_the_row_stands(tmp_path: Path) -> None:
+    metrics, _ = judge_one(says(r'{"explanation": "Cut off: \ud83d", "label": "correct"}'), tmp_path)
+    assert (metrics.label, metrics.explanation, metrics.error) == ("correct", "Cut off: \ufffd", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (says('{"explanation": "cut', finish_reason="length"), "cut off at the token limit"),
+        (says(classified("correct"), finish_reason="length"), "cut off at the token limit"),
+        (says("", finish_reason="content_filter"), "content filter"),
+        (says("correct"), "not of the form asked for: 'correct'"),
+        (says(""), "not of the form asked for: ''"),
+        (says("x" * 500), "xxx..."),
+        (lambda body, n: refusal(500, "Out of order."), "Out of order."),
+    ],
+)
+def test_an_unusable_answer_is_an_error_of_its_row(answer: Answer, problem: str, tmp_path: Path) -> None:
+    metrics, _ = judge_one(answer, tmp_path)
+    assert (metrics.label, metrics.score) == (None, None)
+    assert problem in (metrics.error or "")
+    assert metrics.attempts == 1

@@ -1,0 +1,119 @@
+"""Exams through the loop's own job and `sia run`: what looked good, whatever the order of the windows."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+
+from sia_dagster.core.records.next_window import NextWindowResults
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.demo.server import SimulatedProvider
+from sia_dagster_tests.fakes.servers import Body, Reply
+from sia_dagster_tests.worlds.cli_world import FIRST as FIRST_WEEK
+from sia_dagster_tests.worlds.cli_world import SECOND as SECOND_WEEK
+from sia_dagster_tests.worlds.cli_world import Sia, configure, write_week
+from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, simulated
+from sia_dagster_tests.worlds.next_window_world import STAGE, exam, spoilt
+
+KEY = dg.AssetKey([NAME, STAGE])
+
+
+CONVERSATIONS = 90
+
+
+def test_a_policy_that_looks_good_and_fails_a_week_later_is_found_out(tmp_path: Path) -> None:
+    changed = False
+
+    def answer(body: Body, n: int) -> Body | Reply:
+        return spoilt(body, n) if changed else simulated(body, n)
+
+    with desk(tmp_path, answer) as (found, _):
+        found.write(0, conversations=CONVERSATIONS)
+        assert found.run(FIRST).success
+        assert found.document("validation_results", ValidationReport).verdict == "accept"
+        (version,) = found.versions
+        changed = True
+        found.write(1, version.actions, conversations=CONVERSATIONS)
+        result = found.run(SECOND)
+        assert result.success
+    seen = exam(found)
+    assert (seen.promoted_version, seen.falls_short, seen.rollback_to) == (1, True, 0)
+    assert not checks(result)["promise_is_kept"].passed
+    assert seen.promised is not None
+    assert seen.promised > 0
+    assert seen.cumulative_high is not None
+    assert seen.cumulative_high < 0
+
+
+def test_a_policy_that_stays_good_is_left_in_force(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, server):
+        found.write(0, conversations=CONVERSATIONS)
+        assert found.run(FIRST).success
+        found.write(1, found.versions[0].actions, conversations=CONVERSATIONS)
+        result = found.run(SECOND)
+        assert result.success
+        paid = len(server.requests)
+        before = found.file(STAGE, SECOND).read_bytes()
+        assert found.run(SECOND).success
+    assert (exam(found).promoted_version, exam(found).falls_short) == (1, False)
+    assert checks(result)["promise_is_kept"].passed
+    assert len(server.requests) == paid
+    assert found.file(STAGE, SECOND).read_bytes() == before
+
+
+def test_from_the_newest_to_the_oldest_gives_the_bytes_of_the_usual_order(tmp_path: Path) -> None:
+    def requested(found: Desk) -> set[str | None]:
+        return set(dg.evaluate_automation_conditions(found.definitions, found.instance).get_requested_partitions(KEY))
+
+    weeks, stored = (FIRST, SECOND, THIRD), []
+    for order in (weeks, weeks[::-1]):
+        folder = tmp_path / "-".join(order)
+        with desk(folder, clock="now", promotion="manual") as (found, _):
+            for number in range(len(weeks)):
+                found.write(number)
+            assert all(found.run(window).success for window in order)
+            missing = requested(found)
+            assert missing == (set() if order == weeks else {SECOND, THIRD})
+            assert all(found.run(str(window), STAGE).success for window in missing)
+            assert requested(found) == set()
+            stored.append([found.file(STAGE, window).read_bytes() for window in weeks])
+    assert stored[0] == stored[1]
+    assert [NextWindowResults.model_validate_json(each).window for each in stored[0]] == list(WEEKS[:3])
+
+
+def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia: Sia) -> None:
+    exams = folder / ".sia" / "assets" / "desk" / STAGE
+    with SimulatedProvider() as provider:
+        configure(folder, provider.base_url)
+        write_week(folder, 30)
+        write_week(folder, 30, SECOND_WEEK)
+        later = sia("run", "--window", SECOND_WEEK.key)
+        assert later.code == 0, later.err
+        assert "held the exam" not in later.out
+        assert not (exams / f"{SECOND_WEEK.key}.json").exists()
+        first = json.loads(sia("run", "--window", FIRST_WEEK.key, "--json").out)
+        held = (exams / f"{SECOND_WEEK.key}.json").read_bytes()
+        again = sia("run", "--window", FIRST_WEEK.key)
+        (exams / f"{SECOND_WEEK.key}.json").unlink()
+        anew = sia("run", "--window", FIRST_WEEK.key)
+    assert first["examined_in"] == SECOND_WEEK.key
+    assert NextWindowResults.model_validate_json(held).found_in == FIRST_WEEK
+    assert "held the exam" not in again.out
+    assert f"  held the exam that waited for this window: {SECOND_WEEK.key}\n" in anew.out
+    assert (exams / f"{SECOND_WEEK.key}.json").read_bytes() == held
+
+
+def test_an_exam_that_cannot_be_held_does_not_hide_the_verdict(folder: Path, sia: Sia) -> None:
+    with SimulatedProvider() as provider:
+        configure(folder, provider.base_url)
+        write_week(folder, 30)
+        write_week(folder, 30, SECOND_WEEK)
+        assert sia("run", "--window", SECOND_WEEK.key).code == 0
+        assert sia("run", "--window", FIRST_WEEK.key).code == 0
+        state = folder / ".sia" / "assets" / "desk" / "baseline_state_actions" / f"{SECOND_WEEK.key}.json"
+        (folder / ".sia" / "assets" / "desk" / STAGE / f"{SECOND_WEEK.key}.json").unlink()
+        state.write_text("{", encoding="utf-8")
+        failed = sia("run", "--window", FIRST_WEEK.key)
+    assert failed.code == 1
+    assert failed.out.startswith(f"desk {FIRST_WEEK.key}: ")
+    assert "this window has run, but not its candidate's exam in the window after it: " in failed.err

@@ -1,0 +1,134 @@
+"""The same window again: the same bytes and nothing paid; two at once: one promotion; the past knows no future."""
+
+from pathlib import Path
+
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.registry import Promotion
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.core.records.state import StateActions
+from sia_dagster.defs.names import STAGES
+from sia_dagster.demo.application import BASE_POLICY
+from sia_dagster_tests.fakes.servers import Reply
+from sia_dagster_tests.worlds.loops import (
+    FIRST,
+    NAME,
+    SECOND,
+    THIRD,
+    WEEKS,
+    Desk,
+    desk,
+    let_go,
+    materialized,
+    metadata,
+    simulated,
+    start,
+)
+
+PAYING = ("eval_results", "updated_policy", "validation_results")
+
+
+def report(found: Desk) -> str:
+    return (found.folder / ".sia" / "reports" / NAME / f"{FIRST}.html").read_text(encoding="utf-8")
+
+
+def test_a_window_run_twice_gives_the_same_bytes_and_pays_for_nothing(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, server):
+        found.write(errors=1)
+        assert found.run().success
+        first, page, promotion = found.contents(), report(found), found.file("promoted_policy").read_bytes()
+        paid = len(server.requests)
+        again = found.run()
+    assert again.success
+    assert found.contents() == first
+    assert report(found) == page
+    assert len(server.requests) == paid
+    assert {metadata(again, stage)["model_calls_paid_in_this_run"] for stage in PAYING} == {0}
+    assert all(metadata(again, stage)["cost_usd"] > 0 for stage in PAYING)
+    assert len(found.versions) == 1
+    assert found.file("promoted_policy").read_bytes() == promotion
+
+
+def test_a_fresh_folder_gives_the_same_result(tmp_path: Path) -> None:
+    """All but what was timed: answers come in another order, and from another store."""
+    results = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        with desk(folder) as (found, _):
+            found.write()
+            assert found.with_llm(max_concurrency=1 if folder.name == "one" else 16).run().success
+            results.append(found.contents())
+    assert results[0] == results[1]
+
+
+def test_one_stage_materialised_alone_reads_what_the_others_stored(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, server):
+        found.write()
+        assert found.run().success
+        first, paid = found.contents(), len(server.requests)
+        for stage in STAGES:
+            result = found.run(FIRST, stage)
+            assert result.success
+            assert materialized(result) == {stage}
+    assert found.contents() == first
+    assert len(server.requests) == paid
+
+
+def test_a_later_promotion_does_not_change_an_earlier_window(tmp_path: Path) -> None:
+    better = "Name the order number. Say by when. Close with the signature."
+    with desk(tmp_path, promotion="manual") as (found, _):
+        found.write(0)
+        found.write(1, BASE_POLICY.model_copy(update={"system_prompt": better}))
+        assert found.run(FIRST).success
+        before = found.contents(FIRST)
+        found.put_in_force(better, WEEKS[0].end)
+        assert found.run(FIRST).success
+        assert found.contents(FIRST) == before
+        assert found.run(SECOND).success
+    state = found.document("baseline_state_actions", StateActions, SECOND)
+    assert (state.policy_version, state.policy_share) == (1, 1.0)
+    assert state.actions
+    assert state.actions.system_prompt == better
+
+
+def test_a_backfill_in_any_order_gives_the_same_documents(tmp_path: Path) -> None:
+    found_in: list[dict[str, object]] = []
+    for folder, order in ((tmp_path / "forth", (FIRST, SECOND, THIRD)), (tmp_path / "back", (THIRD, SECOND, FIRST))):
+        with desk(folder, promotion="manual", clock="now") as (found, _):
+            for number in range(3):
+                found.write(number, conversations=8)
+            assert all(found.run(window).success for window in order)
+            assert all(found.run(window, "next_window_results").success for window in order)
+            found_in.append({window: found.contents(window) for window in sorted(order)})
+    assert found_in[0] == found_in[1]
+
+
+def test_only_what_was_in_force_at_the_window_s_end_counts(tmp_path: Path) -> None:
+    with desk(tmp_path) as (found, _):
+        found.write(0)
+        found.put_in_force("Be brief.", WEEKS[1].start)
+        assert found.run(FIRST).success
+    state = found.document("baseline_state_actions", StateActions)
+    assert (state.policy_version, state.actions) == (None, Actions.model_validate(BASE_POLICY))
+    assert found.document("validation_results", ValidationReport).verdict == "accept"
+    promotion = found.document("promoted_policy", Promotion)
+    assert promotion.promoted is None
+    assert "after this window's end" in promotion.reason
+    assert [version.actions.system_prompt for version in found.versions] == ["Be brief."]
+
+
+def test_two_runs_at_once_spoil_nothing_and_promote_once(tmp_path: Path) -> None:
+    with desk(tmp_path / "alone") as (alone, _):
+        alone.write()
+        assert alone.run().success
+    with desk(tmp_path / "both", lambda body, n: Reply(body=simulated(body), delay=0.005)) as (found, server):
+        found.write()
+        children = [start(found), start(found)]
+        assert [let_go(child) for child in children] == ["ready\n"] * 2
+        assert [(child.communicate()[1], child.returncode) for child in children] == [("", 0)] * 2
+        paid = len(server.requests)
+        assert found.run().success
+        assert len(server.requests) == paid
+    assert found.contents() == alone.contents()
+    (version,) = found.versions
+    assert version.window == WEEKS[0]
+    assert found.document("promoted_policy", Promotion).promoted == version
+    assert [path.name for path in (found.folder / ".sia" / "assets").rglob(".*")] == []

@@ -1,0 +1,81 @@
+"""Two windows of the small loop: a verdict in the first, its exam in the second."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.next_window import NextWindowResults
+from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.registry import PolicyVersion
+from sia_dagster.core.records.report import ValidationReport
+from sia_dagster.defs.assets.next_window_results import SPEC
+from sia_dagster.demo.application import BASE_POLICY
+from sia_dagster.demo.simulation_rules import ELEMENTS
+from sia_dagster.demo.wire import texts
+from sia_dagster_tests.fakes.servers import Body, ScriptedServer, completion
+from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, WEEKS, Desk, desk, simulated
+
+STAGE = "next_window_results"
+
+
+PREPARED = ("traces", "eval_results", *SPEC.upstream)
+"""What checking the window before takes, but for the verdict of the window before."""
+
+
+FIRM = "\n".join([BASE_POLICY.system_prompt, *(element.firm for element in ELEMENTS)])
+
+
+BETTER = BASE_POLICY.model_copy(update={"system_prompt": FIRM})
+"""Gains on the demo's traffic."""
+
+
+def spoilt(body: Body, n: int = 0) -> Body:
+    """The demo's models after a change of the application's: a prompt that asks for anything is answered briefly."""
+    prompt = "\n".join(texts(body["messages"], "system"))
+    if body["model"] == BASE_POLICY.model and ELEMENTS[0].firm in prompt:
+        return completion("Thank you.")
+    return simulated(body, n)
+
+
+def verdict(found: Desk, word: str = "accept", candidate: Actions | None = BETTER, **fields: Any) -> ValidationReport:
+    """Store a verdict of the first window."""
+    numbers = {"difference": 0.4, "ci_low": 0.2, "ci_high": 0.6, "p_value": 0.001, "n": 40, "samples": 40}
+    primary = EvaluatorComparison.model_validate({"evaluator": "correctness", "role": "primary", **numbers})
+    known = {"loop": NAME, "window": WEEKS[0], "reasons": (), "baseline": BASE_POLICY, "comparisons": (primary,)}
+    report = ValidationReport.model_validate({**known, "verdict": word, "candidate": candidate, **fields})
+    path = found.file("validation_results", FIRST)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report.model_dump_json(), encoding="utf-8")
+    return report
+
+
+def promote(found: Desk, **fields: Any) -> PolicyVersion:
+    """Put the first window's candidate in force as it closed."""
+    from sia_dagster.adapters.files.policy_files import PolicyFiles
+
+    known = {"version": 1, "loop": NAME, "kind": "promote", "actions": BETTER, "at": WEEKS[0].end, "window": WEEKS[0]}
+    entry = PolicyVersion.model_validate({**known, "replaced": BASE_POLICY, **fields})
+    return PolicyFiles(found.folder / ".sia", NAME).append(entry)
+
+
+def check_next_window(found: Desk, window: str = SECOND) -> dg.ExecuteInProcessResult:
+    """The exam with what it reads of its own window."""
+    result = found.run(window, *PREPARED, STAGE)
+    assert result.success
+    return result
+
+
+def exam(found: Desk, window: str = SECOND) -> NextWindowResults:
+    return found.document(STAGE, NextWindowResults, window)
+
+
+@contextmanager
+def second_week(folder: Path, *, fails: bool = False, **changes: Any) -> Iterator[tuple[Desk, ScriptedServer]]:
+    """The second week's traffic; with `fails` the application treats the new prompt worse than the old."""
+    with desk(folder, spoilt if fails else simulated, **changes) as (found, server):
+        found.write(1)
+        yield found, server
