@@ -13,10 +13,7 @@ from sia_dagster.core.records.value import Value
 if TYPE_CHECKING:
     from arize import ArizeClient
 
-
 _LOG = logging.getLogger(__name__)
-
-
 _VENDOR_LOG = logging.getLogger("arize")
 
 

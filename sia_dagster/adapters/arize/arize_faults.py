@@ -7,39 +7,18 @@ from sia_dagster.adapters.arize.arize_client import ArizeConnection
 from sia_dagster.core.records.value import Value
 
 FaultKind = Literal["key", "space", "project", "request", "network", "tls", "silent", "broken", "disk"]
-
-
 _TRANSIENT = {"network", "silent", "broken"}
-
-
 _OF_THE_SPANS = {"project", "request"}
-
-
 _TLS = re.compile(r"\bssl\b|\btls\b|certificate|handshake|no client transport", re.IGNORECASE)
-
-
 _PROJECT = re.compile(
     r"model does not exist|(project|model)\b.*(not found|does not exist|unknown|denied)", re.IGNORECASE
 )
-
-
 _SPACE = re.compile(r"\bspace\b.*(not found|does not exist|unknown|invalid|denied|not authorized)", re.IGNORECASE)
-
-
 _REQUEST = re.compile(r"\bfilter|\bsyntax|\bpars(e|ing)|\bcolumn", re.IGNORECASE)
-
-
 _UNREACHABLE = re.compile(r"failed to connect|resolving|lookup|unreachable|refused|no route", re.IGNORECASE)
-
-
 _TRAILERS = re.compile(r"\.? (Detail:|gRPC client debug context:|Client context:).*", re.DOTALL)
-
-
 _LEADERS = re.compile(r"^(Flight returned [\w ]+, with message: |failed to connect to all addresses; last error: )+")
-
-
 _LONGEST = 300
-
 
 _ADVICE: dict[FaultKind, str] = {
     "key": (

@@ -19,17 +19,10 @@ from sia_dagster.core.ports.trace_store import SpanQuery
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 PROBE_SECONDS = 30.0
 """How long the store may keep silent when it is only asked whether it answers."""
-
-
 _LOG = logging.getLogger(__name__)
-
-
 _HOUR = timedelta(hours=1)
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

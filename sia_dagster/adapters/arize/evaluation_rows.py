@@ -17,7 +17,6 @@ LONGEST_EXPLANATION = 10_000
 BATCH_ROWS = 10_000
 MARK = " [cut]"
 """Ends an explanation of which a part is missing; a label ends in an ellipsis then."""
-
 _NAME = re.compile(r"[A-Za-z0-9_ ]+")
 
 

@@ -16,7 +16,6 @@ from sia_dagster.core.records.value import Value
 
 UPDATABLE = timedelta(days=31)
 """How old a span may be that the store still updates, as its users report; an older one is sent all the same."""
-
 _ALL_ALIKE = {"key", "space", "project", "network", "tls", "silent", "broken", "disk"}
 """Faults after which another batch would end no better."""
 

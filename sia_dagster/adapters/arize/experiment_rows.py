@@ -15,7 +15,6 @@ Arm = Literal["baseline", "candidate"]
 RunKey = tuple[str, int]
 """Span id and repeat: what tells the runs of one experiment apart."""
 Item = TypeVar("Item", bound=Mapping[str, object])
-
 MOST_ITEMS: Final = 1000
 """Examples or runs that one request may carry."""
 MOST_BYTES: Final = 4_000_000

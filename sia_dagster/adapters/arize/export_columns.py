@@ -19,7 +19,6 @@ _FACTS = (
     "attributes.llm.token_count.completion",
 )
 
-
 _SAID = {"eval": ("label", "score", "explanation"), "annotation": ("label", "score", "text")}
 
 

@@ -16,7 +16,6 @@ from sia_dagster.core.records.value import JsonObject, Value
 
 Format = Literal["F_STRING", "MUSTACHE"]
 Role = Literal["SYSTEM", "USER", "ASSISTANT"]
-
 _NAME: Final = re.compile(r"[^\W\d][\w-]*")
 """Variable names that both formats look up as they stand: a dot, a bracket or a colon means something in one."""
 _PROVIDERS: Final[tuple[tuple[str, str], ...]] = (

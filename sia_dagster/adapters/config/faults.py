@@ -62,7 +62,6 @@ def _tag(fault: Fault) -> str:
 
 _TAGGED = {"kind": "llm_classify, code or platform", "source": "arize, phoenix or local"}
 
-
 _SENTENCES: Mapping[str, Callable[[Fault], str]] = {
     "extra_forbidden": _unknown,
     "missing": lambda _: "this key is missing; add it",

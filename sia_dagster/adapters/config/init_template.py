@@ -35,13 +35,11 @@ _SOURCES = {
     "local": ("source: local", "path: traces/"),
 }
 
-
 _TOLD = {
     "arize": "Arize AX; the key is taken from ARIZE_API_KEY",
     "phoenix": "a Phoenix server, such as http://127.0.0.1:6006",
     "local": "a file, a folder or a glob: Parquet, JSONL or JSON as Arize exports them",
 }
-
 
 _PLATFORM = {
     "arize": """\

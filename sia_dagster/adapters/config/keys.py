@@ -10,11 +10,7 @@ from sia_dagster.core.config.fields import holds_no_password
 from sia_dagster.core.config.loop import ProjectConfig
 
 Key = tuple[str | int, ...]
-
-
 _DATABASE = ("llm", "completions")
-
-
 TAGS = ("kind", "source")
 """Keys that say which of several kinds a section is."""
 

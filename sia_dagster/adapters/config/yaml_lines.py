@@ -12,14 +12,8 @@ from sia_dagster.core.errors import ConfigError
 
 Variable = Callable[[str], str | None]
 """Gives an environment variable's value; None where it is not set."""
-
-
 _EXAMPLES = {"api_key": "OPENAI_API_KEY", "completions": "SIA_COMPLETIONS", "webhook": "SIA_WEBHOOK"}
-
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
 

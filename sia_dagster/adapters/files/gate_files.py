@@ -14,8 +14,6 @@ from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.judge_report import Anchors, WatchRecord
 
 Record = TypeVar("Record", Look, Anchors, WatchRecord)
-
-
 _FINGERPRINT_DIGITS = 16
 
 

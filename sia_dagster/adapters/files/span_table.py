@@ -18,7 +18,6 @@ from sia_dagster.core.records.value import Value
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 _WRITING: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["name", "status", "model"]}
 """Ids and text do not repeat: a dictionary of them would be built for nothing."""
 

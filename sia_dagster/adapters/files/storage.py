@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from upath import UPath
 
-
 StoragePath: TypeAlias = "Path | UPath"
 """A place in the storage; `/` and `name` work on both."""
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 LLM = "attributes.llm."
 
-
 TEXTS = {
     "input_messages": f"{LLM}input_messages",
     "output_messages": f"{LLM}output_messages",
@@ -19,10 +18,7 @@ TEXTS = {
 }
 """Normalised text column to the export's."""
 
-
 _SAID = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
-
-
 _NOTHING = "('', '[]', '{}', 'null')"
 
 
@@ -163,7 +159,6 @@ class SpanExpressions:
 
 
 _INTEGERS = {"BIGINT", "UBIGINT"}
-
 
 _MAKE = {
     "TIMESTAMP": "make_timestamp",

@@ -12,12 +12,8 @@ from sia_dagster.core.errors import TraceFileError
 if TYPE_CHECKING:
     import duckdb
 
-
 FileKind = Literal["parquet", "lines", "array", "objects"]
-
-
 Found = TypeVar("Found")
-
 
 _SUFFIXES: Mapping[str, FileKind] = {
     ".parquet": "parquet",
@@ -29,9 +25,7 @@ _SUFFIXES: Mapping[str, FileKind] = {
     ".json.gz": "array",
 }
 
-
 REQUIRED = ("context.span_id", "start_time")
-
 
 JSON_FORMATS: Mapping[FileKind, str] = {
     "lines": "format = 'newline_delimited', ignore_errors = true",
@@ -39,7 +33,6 @@ JSON_FORMATS: Mapping[FileKind, str] = {
     "objects": "format = 'unstructured'",
 }
 """How DuckDB is told to read each kind of JSON file."""
-
 
 _NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"}
 
@@ -62,8 +55,6 @@ class _Look(NamedTuple):
 
 Seen = dict[tuple[str, int, int], Found]
 """What was found in files, by path, size and time of change: a window reads the same history as the one before."""
-
-
 _LOOKS: Seen[_Look] = {}
 
 

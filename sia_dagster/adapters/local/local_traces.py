@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-
 _BATCH_ROWS = 16_384
-
-
 MEMORY_LIMITS = ("256MB", "4GB")
 """Row groups as exports write them fit the first; a file with all its spans in one row group may need the second."""
 

@@ -10,8 +10,6 @@ from sia_dagster.core.records.sample import TimeWindow
 
 _SAID = ("annotations", "evals")
 """What was said of a span. Of two exports the one with people's word is taken: it is the later one."""
-
-
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
 
 

@@ -22,7 +22,6 @@ BATCH = 500
 """Annotations a request; the server stores all of them or none."""
 LONGEST_LABEL, LONGEST_EXPLANATION = 100, 10_000
 """Characters, as in other trace stores: what is longer is a mistake of a judge and slows the pages that show it."""
-
 _KINDS: Mapping[EvaluatorKind, Literal["LLM", "CODE"]] = {"llm_classify": "LLM", "code": "CODE", "platform": "CODE"}
 _RESERVED = "note"
 _MARK = " …"

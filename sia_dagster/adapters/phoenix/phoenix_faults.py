@@ -8,7 +8,6 @@ from sia_dagster.adapters.engine.wire.failures import Failure, course, retry_aft
 if TYPE_CHECKING:
     import httpx
 
-
 _LONGEST = 300
 """Characters of what a server says that a message repeats."""
 

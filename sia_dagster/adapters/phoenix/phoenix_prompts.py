@@ -12,7 +12,6 @@ from sia_dagster.core.records.policy import Actions
 if TYPE_CHECKING:
     from phoenix.client import Client
 
-
 _PAGE = 100
 
 

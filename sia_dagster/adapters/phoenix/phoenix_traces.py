@@ -19,11 +19,8 @@ from sia_dagster.core.records.value import JsonObject
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 _BATCH = 100
 """Calls whose text and annotations are asked for at a time; Phoenix's own limit for annotations."""
-
-
 _OUTPUTS = ("attributes.llm.output_messages", "attributes.output.value")
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 OURS = "sia_dagster"
 """Identifies our annotations: an evaluator's next one takes the place of its last, and nobody else's is touched."""
-
 _ODD = re.compile(r"[^A-Za-z0-9_\s]")
 _FIELDS = ("label", "score", "explanation")
 

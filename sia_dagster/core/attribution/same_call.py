@@ -10,8 +10,6 @@ from sia_dagster.core.template_recovery import shared_share
 
 SAME_CALL_SHARE: Final = 0.3
 """From this share of common three-word runs on, two prompts are versions of one call."""
-
-
 TELLING_WORDS: Final = 8
 """Two prompts that both have fewer fixed words share too little to tell calls apart by, and count as one call's."""
 

@@ -49,7 +49,6 @@ _TYPES: Mapping[str, Any] = {
     "sampled": pa.bool_(),
 }
 _REQUIRED = {"span_id", "start_time", "status", "sampled"}
-
 SPAN_SCHEMA: pa.Schema = pa.schema(
     [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _REQUIRED) for name in SPAN_COLUMNS]
 )

@@ -11,21 +11,11 @@ from typing import Final, NamedTuple
 from sia_dagster.core.template_recovery.tokenizing import is_word
 
 Row = Sequence[str]
-
-
 Piece = str | None
 """A fixed text, or None for a slot."""
-
-
 _SIZES: Final = (16, 9, 5, 3, 2, 1)
-
-
 _CHANCE: Final = 1e-4
-
-
 _MOST_REPEATS: Final = 8
-
-
 _MOST_RUNS: Final = 60
 """Of one size, longest first: what is left out is found in the parts."""
 

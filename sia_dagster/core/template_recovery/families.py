@@ -8,18 +8,10 @@ from sia_dagster.core.template_recovery.tokenizing import Shingle, shingles, wor
 
 FEWEST: Final = 5
 """Fewer different prompts show no template."""
-
-
 _SIZES: Final = (5, 3)
 """Words of a run; prompts of which long runs tell nothing are tried with short ones."""
-
-
 _CORE: Final = 0.9
-
-
 _OVERLAP: Final = 0.6
-
-
 Mask = int
 """A set of prompts: bit i is prompt i."""
 

@@ -12,23 +12,13 @@ from sia_dagster.core.template_recovery.tokenizing import is_word, tokenize, tou
 
 _GLUE: Final = frozenset("-_/.@:+%#&~'\u2019")
 """Signs within dates, amounts, addresses and names."""
-
-
 _FEW: Final = 8
 """Below so many prompts, letters glued to a slot are the value's."""
-
-
 _SIGNS: Final = frozenset(".!?…。-*•$€£¥")
-
-
 _SOME: Final = 120
 """Below so many prompts, signs that values often begin or end with are the value's."""
-
-
 _JSON_VALUE: Final = 40
 """Characters of a JSON text beside a slot that are looked through for its quotes."""
-
-
 _KEY: Final = '": "'
 
 

@@ -13,33 +13,15 @@ from sia_dagster.core.template_recovery.variants import Division, Period, divide
 from sia_dagster.core.template_recovery.wordings import NEGLIGIBLE
 
 Fixed = tuple[str, ...]
-
-
 FEWEST_WORDS: Final = 6
-
-
 _LEARNED_FROM: Final = 40
-
-
 _ROUNDS: Final = 4
-
-
 _COUNTEREXAMPLES: Final = 8
-
-
 _COSTLY: Final = 5
 """Fixed words that a counterexample may cost; one that costs more is of another variant."""
-
-
 _MISSES: Final = 0.1
-
-
 _DEEPEST: Final = 8
-
-
 _QUOTES: Final = "values quote the template's own words in too many of few prompts"
-
-
 _UNDECIDED: Final = "a text recurs in a part of the values of few prompts: a version or a value, they do not tell"
 
 

@@ -23,32 +23,14 @@ from sia_dagster.core.template_recovery.variants import Period
 
 CONSTANT: Final = 20
 """So many equal prompts are a template without slots."""
-
-
 _LOOKED_AT: Final = 600
-
-
 _ROUNDS: Final = 6
-
-
 _LINKED: Final = 0.6
-
-
 _MISSES: Final = 0.1
-
-
 _SHORT: Final = 3
-
-
 _EXAMPLE: Final = 80
-
-
 _PASSAGES: Final = "they differ in one passage alone: a text that is looked up or calls of their own, they do not tell"
-
-
 _BESIDE: Final = "too many prompts that share half of their text were refused"
-
-
 _ALONE: Final = "it shares too little text with other prompts of the window"
 
 

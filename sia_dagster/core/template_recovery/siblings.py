@@ -11,17 +11,9 @@ from sia_dagster.core.template_recovery.tokenizing import shingles, words
 
 _MOST: Final = 4
 """So many alternatives are variants; more of them may be a store of texts of which others come tomorrow."""
-
-
 _RUN: Final = 3
-
-
 _KIN: Final = 0.5
-
-
 _DOUBT: Final = 0.1
-
-
 _SAMPLED: Final = 100
 
 

@@ -6,11 +6,7 @@ from typing import Final
 
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 """Scripts that set no space between words (or glue particles to them): each letter is a token."""
-
-
 _TOKEN: Final = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+|.", re.DOTALL)
-
-
 Shingle = tuple[str, ...]
 
 

@@ -16,38 +16,18 @@ from sia_dagster.core.template_recovery.tokenizing import Shingle, shingles, wor
 from sia_dagster.core.template_recovery.wordings import alternatives, edge_wordings, has_odd_edge, is_few
 
 _RUN: Final = 3
-
-
 _FEWEST_SPEAKERS: Final = 10
-
-
 _EDGE_WORDS: Final = 4
-
-
 _BLOCK_WORDS: Final = 8
-
-
 _RIVALS: Final = 4
-
-
 _SENTENCE: Final = 5
-
-
 _USUAL: Final = 0.8
-
-
 _DECIDABLE: Final = 40
 """From so many prompts on, what `divide` leaves whole is a slot."""
-
-
 _TELLING: Final = 80
 """Below so many prompts, lists that begin or end with one of few words leave them undecided."""
-
-
 _CLEAN: Final = 1e6
 """A cut in time counts where this many orders of the prompts are possible."""
-
-
 Period = tuple[datetime, datetime]
 """From the first to the last time that a prompt was seen."""
 

@@ -12,31 +12,15 @@ from sia_dagster.core.template_recovery.tokenizing import words
 
 _MOST_WORDINGS: Final = 4
 """From five on they are the words of a list, and a slot."""
-
-
 _SHORT: Final = 20
 """Words of values that are no passages."""
-
-
 NEGLIGIBLE: Final = 0.02
 """The share of prompts that may be left out with a wording that is said fewer than five times."""
-
-
 _OUTSTANDING: Final = 10
-
-
 _RIVAL: Final = 3
-
-
 _BESIDE: Final = 4
-
-
 _SIGNS: Final = ".,:;!?"
-
-
 _DIFFERENT: Final = 8
-
-
 _ODD: Final = 4
 
 

@@ -119,7 +119,6 @@ _ANOTHER_CALL = (
     "`traces.where` to this loop's call (`sia check` lists the calls of a window)"
 )
 
-
 _GUESSED = (
     "its prompt can be read in several ways, so what its variables were is a guess; record "
     "llm.prompt_template.variables to use such calls"

@@ -11,15 +11,9 @@ from sia_dagster.core.traffic.languages import UNKNOWN, language_of
 
 SHORT: Final = 100
 """A request of fewer characters is short: a sentence or two."""
-
-
 LONG: Final = 1000
 """One of so many is long: a text that the user pasted."""
-
-
 UNTAGGED: Final = "untagged"
-
-
 _CALL_KEYS: Final = {"name", "arguments"}
 
 

@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-
 UNKNOWN: Final = "unknown"
 """Where no language is sure enough: a greeting, a number, code."""
-
-
 SURE: Final = 0.5
 """The smallest probability of a language that is taken for the text's."""
-
-
 MOST_CHARACTERS: Final = 2000
 """So much of a text is looked at: more makes it no surer, and slower."""
-
-
 _NO_LANGUAGE: Final = "zxx"
 
 

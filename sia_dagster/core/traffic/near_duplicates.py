@@ -14,8 +14,6 @@ from sia_dagster.core.records.value import fingerprint
 
 PROMPT_SHARE: Final = 0.1
 """A system prompt that this share of the conversations has is a version of the policy; a rarer one was filled in."""
-
-
 _STRENGTH: Final[dict[Split, int]] = {"train": 0, "selection": 1, "holdout": 2}
 
 

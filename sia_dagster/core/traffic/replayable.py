@@ -26,15 +26,9 @@ Reason = Literal[
 - `assistant_last`: the chat ends with the assistant, so nobody waits for an answer.
 - `no_request`: nothing of the call is left beside the policy's own prompt.
 """
-
-
 REDACTED = "__REDACTED__"
 """What OpenInference writes in place of what it was told to hide."""
-
-
 _DATA = "data:"
-
-
 _ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
 """How PNG and JPEG files begin, and what stands near the end of one that is whole."""
 
