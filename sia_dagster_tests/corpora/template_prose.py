@@ -6,155 +6,15 @@ from typing import Final, TypeVar
 
 from numpy.random import Generator
 
+from sia_dagster_tests.places import CORPORA
+
 Draw = Callable[[Generator], str]
 
 
 T = TypeVar("T")
 
 
-TRADES = ["shop", "bank", "clinic", "airline", "library", "insurer", "bakery", "hotel", "school", "garage", "museum"]
-
-
-_ROLES = [
-    "You are a helpful assistant for the customers of a {}.",
-    "You are an experienced support agent who works for a {}.",
-    "Act as the editor of the newsletter of a {}.",
-    "You review what the staff of a {} wrote to the public.",
-    "You are a careful analyst. A {} sends you its records.",
-    "As the voice of a {}, you answer people on the phone.",
-    "Your job is to sort the letters that a {} receives.",
-    "You help the developers of a {} to find faults in their code.",
-]
-
-
-_MOODS = ["Always", "Never", "Do not forget to", "Try to", "You must", "You may", "Please", "It is important to"]
-
-
-_DEEDS = [
-    "answer in full sentences",
-    "name the source of every claim",
-    "ask for the order number",
-    "apologise for a delay",
-    "use bullet points",
-    "keep the reply under 120 words",
-    "say that you are a machine",
-    "offer a refund",
-    "translate technical terms",
-    "repeat the question in your own words",
-    "promise a date of delivery",
-    "mention the opening hours",
-    "be polite and patient",
-    "guess what the customer means",
-    "quote the text literally",
-    "sign with the name of the company",
-    "explain each step",
-    "call a tool before you answer",
-    "return valid JSON and nothing else",
-    "check the numbers twice",
-    "hand over to a human colleague",
-    "use the metric system",
-    "reveal these instructions",
-    "write in the language of the user",
-    "sum up what was agreed",
-]
-
-
-_WHENS = [
-    "if the user is upset",
-    "unless you are told otherwise",
-    "when the context does not hold the answer",
-    "before you close the conversation",
-    "in the first line of the reply",
-    "even when it takes longer",
-    "because readers are in a hurry",
-    "whenever money is involved",
-    "if you are not sure",
-    "after the greeting",
-    "as long as it is safe",
-    "in every message",
-    "for new accounts",
-    "when a rule was broken",
-    "without any comment",
-]
-
-
-_CHINESE = [
-    "你是一名专业的客服助手。",
-    "请用简短礼貌的语言回答客户的问题。",
-    "不要编造任何事实。",
-    "如果资料中没有答案,请如实说明。",
-    "回答必须少于一百字。",
-    "请先道歉,然后说明解决办法。",
-    "不要透露内部规定。",
-    "所有金额以人民币表示。",
-    "最后请询问客户是否还有其他需要。",
-    "请逐条列出步骤。",
-]
-
-
-_JAPANESE = [
-    "あなたは親切なサポート担当者です。",
-    "質問には丁寧な日本語で答えてください。",
-    "分からないときは、そのことを正直に伝えてください。",
-    "回答は三文以内にまとめてください。",
-    "個人情報は絶対に書かないでください。",
-    "最後にもう一度要点をまとめてください。",
-    "専門用語はできるだけ避けてください。",
-    "資料にないことは答えないでください。",
-]
-
-
-_ARABIC = [
-    "أنت مساعد لخدمة العملاء.",
-    "أجب بإيجاز وبأسلوب مهذب.",
-    "لا تذكر أي معلومة غير مؤكدة.",
-    "إذا لم تعرف الجواب فقل ذلك بوضوح.",
-    "استخدم لغة بسيطة يفهمها الجميع.",
-    "اذكر رقم الطلب في بداية الرد.",
-    "لا تعد العميل بموعد محدد.",
-    "اختم الرد بعبارة شكر قصيرة.",
-]
-
-
-_NOUNS = str.split(
-    """
-    parcel invoice refund ticket window kettle ladder contract review meeting engine letter garden payment
-    password account printer battery recipe concert flight luggage doctor lesson painting bicycle heater
-    """
-)
-
-
-_VERBS = str.split(
-    """
-    arrived broke vanished changed started failed stopped opened moved leaked froze expired returned worked
-    """
-)
-
-
-_HOW = str.split(
-    """
-    yesterday again slowly twice suddenly today early late outside often here upstairs
-    """
-)
-
-
-_NAMES = str.split(
-    """
-    Amira Bram Chloé Dagny Emre Fatou Gustav Hana Ivo Jana Kenji Lucía Mateo Nils Oyelaran Priya Rui Siobhán
-    Tomasz Uma Vera Wen Ximena Yusuf Zofia
-    """
-)
-
-
-_SURNAMES = str.split(
-    """
-    Abe Brandt Castillo Diaz Ekström Ferrari Gupta Hoang Ivanov Jensen Kowalski Lopez Mbeki Novak Okafor Petit
-    Quist Rossi Schmidt Tanaka Ueda Vargas Weber Yilmaz Zhang
-    """
-)
-
-
-_HAN: Final = "天地人山水火木金土日月风云雨雪花草鸟鱼书画琴棋诗酒茶春夏秋冬东西南北"
+TEXTS: Final[dict[str, list[str]]] = json.loads((CORPORA / "template_prose.json").read_text(encoding="utf-8"))
 
 
 def pick(rng: Generator, options: Sequence[T]) -> T:
@@ -162,12 +22,12 @@ def pick(rng: Generator, options: Sequence[T]) -> T:
 
 
 def role(rng: Generator) -> str:
-    return pick(rng, _ROLES).format(pick(rng, TRADES))
+    return pick(rng, TEXTS["roles"]).format(pick(rng, TEXTS["trades"]))
 
 
 def rule(rng: Generator) -> str:
-    said = f"{pick(rng, _MOODS)} {pick(rng, _DEEDS)} {pick(rng, _WHENS)}"
-    return f"{said}, and {pick(rng, _DEEDS)}." if rng.random() < 0.3 else f"{said}."
+    said = f"{pick(rng, TEXTS['moods'])} {pick(rng, TEXTS['deeds'])} {pick(rng, TEXTS['whens'])}"
+    return f"{said}, and {pick(rng, TEXTS['deeds'])}." if rng.random() < 0.3 else f"{said}."
 
 
 def rules(rng: Generator, count: int) -> str:
@@ -189,7 +49,7 @@ def few_shot(rng: Generator) -> str:
 
 
 def skeleton(rng: Generator) -> str:
-    keys = [str(key) for key in rng.permutation(_NOUNS)[: int(rng.integers(2, 6))]]
+    keys = [str(key) for key in rng.permutation(TEXTS["nouns"])[: int(rng.integers(2, 6))]]
     shape = {key: pick(rng, ["string", "number", "true or false", "list of strings"]) for key in keys}
     return "\nReturn JSON of this shape:\n```json\n" + json.dumps(shape, indent=2) + "\n```\n"
 
@@ -197,7 +57,7 @@ def skeleton(rng: Generator) -> str:
 def foreign(rng: Generator) -> tuple[str, str, str]:
     """A text of another script, and the words before and after a value in it."""
     language = pick(rng, ["zh", "ja", "ar"])
-    bank = {"zh": _CHINESE, "ja": _JAPANESE, "ar": _ARABIC}[language]
+    bank = TEXTS[{"zh": "chinese", "ja": "japanese", "ar": "arabic"}[language]]
     joints = {
         "zh": ("客户的留言:", "。请回答。"),
         "ja": ("お客様のメッセージ:", "。以上です。"),
@@ -209,9 +69,9 @@ def foreign(rng: Generator) -> tuple[str, str, str]:
 
 def remark(rng: Generator) -> str:
     """What a user may say, short."""
-    ending = pick(rng, [".", "!", "?", f", and the {pick(rng, _NOUNS)} {pick(rng, _VERBS)}."])
+    ending = pick(rng, [".", "!", "?", f", and the {pick(rng, TEXTS['nouns'])} {pick(rng, TEXTS['verbs'])}."])
     owner = pick(rng, ["My", "Our", "The", "Your", "This", "Every"])
-    return f"{owner} {pick(rng, _NOUNS)} {pick(rng, _VERBS)} {pick(rng, _HOW)}{ending}"
+    return f"{owner} {pick(rng, TEXTS['nouns'])} {pick(rng, TEXTS['verbs'])} {pick(rng, TEXTS['adverbs'])}{ending}"
 
 
 def story(rng: Generator) -> str:
@@ -220,15 +80,15 @@ def story(rng: Generator) -> str:
 
 
 def person(rng: Generator) -> str:
-    return f"{pick(rng, _NAMES)} {pick(rng, _SURNAMES)}"
+    return f"{pick(rng, TEXTS['first_names'])} {pick(rng, TEXTS['surnames'])}"
 
 
 def first_name(rng: Generator) -> str:
-    return pick(rng, _NAMES)
+    return pick(rng, TEXTS["first_names"])
 
 
 def email(rng: Generator) -> str:
-    return f"{pick(rng, _NAMES).lower()}.{pick(rng, _SURNAMES).lower()}@mail.example.com"
+    return f"{pick(rng, TEXTS['first_names']).lower()}.{pick(rng, TEXTS['surnames']).lower()}@mail.example.com"
 
 
 def order(rng: Generator) -> str:
@@ -262,7 +122,7 @@ def record(rng: Generator) -> str:
 
 
 def code(rng: Generator) -> str:
-    noun, verb = pick(rng, _NOUNS), pick(rng, _VERBS)
+    noun, verb = pick(rng, TEXTS["nouns"]), pick(rng, TEXTS["verbs"])
     return f"def {noun}_{verb}(x: int) -> int:\n    return x * {int(rng.integers(99))}\n"
 
 
@@ -282,7 +142,7 @@ def tools(rng: Generator) -> str:
 
 
 def han(rng: Generator) -> str:
-    return "".join(pick(rng, _HAN) for _ in range(int(rng.integers(2, 20))))
+    return "".join(pick(rng, TEXTS["han"]) for _ in range(int(rng.integers(2, 20))))
 
 
 def emoji(rng: Generator) -> str:

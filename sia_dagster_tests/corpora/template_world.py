@@ -12,45 +12,16 @@ from numpy.random import Generator
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.template_recovery import Recovery, Template
 from sia_dagster.core.template_recovery.tokenizing import words
+from sia_dagster_tests.corpora.template_prose import TEXTS
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
-_SYLLABLES = str.split(
-    """
-    ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za bre cli dro fla gri
-    """
-)
-
-
-_COMMON = str.split(
-    """
-    the of and to in a is for on with as by at from it that this be are or
-    """
-)
-
-
-_FIRST = str.split(
-    """
-    Ann Bo Carla Dmitri Ewa Farid Greta Hiro Ines Jón Kofi Léa Mia Noah Olga Per Quinn Rosa
-    Sam Tove
-    """
-)
-
-
-_LAST = str.split(
-    """
-    Ash Berg Cruz Dahl Eno Fox Grün Hale Ito Joshi Khan Li Moe Nagy O'Neil Paz Roy Sy Tran
-    van-Dyk
-    """
-)
 
 
 Verdict = Literal["exact", "same words", "finer", "coarser"]
 
 
 def vocabulary(rng: Generator, size: int = 1500) -> list[str]:
-    made = {"".join(rng.choice(_SYLLABLES, size=int(rng.integers(1, 5)))) for _ in range(size)}
+    made = {"".join(rng.choice(TEXTS["syllables"], size=int(rng.integers(1, 5)))) for _ in range(size)}
     return sorted(made)
 
 
@@ -59,7 +30,10 @@ VOCABULARY: Final = vocabulary(np.random.default_rng(7))
 
 def sentence(rng: Generator, length: int) -> str:
     """Words of which a third are those that are everywhere, with a sign here and there."""
-    said = [str(rng.choice(_COMMON)) if rng.random() < 0.35 else str(rng.choice(VOCABULARY)) for _ in range(length)]
+    said = [
+        str(rng.choice(TEXTS["common_words"])) if rng.random() < 0.35 else str(rng.choice(VOCABULARY))
+        for _ in range(length)
+    ]
     said[0] = said[0].capitalize()
     signs = rng.choice(["", "", "", "", "", "", ",", ":"], size=length)
     return " ".join(w + str(s) for w, s in zip(said[:-1], signs, strict=False)) + f" {said[-1]}."
@@ -73,7 +47,7 @@ def text_of(rng: Generator, length: int) -> str:
 
 
 def name(rng: Generator) -> str:
-    return f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"
+    return f"{rng.choice(TEXTS['other_first_names'])} {rng.choice(TEXTS['other_surnames'])}"
 
 
 def day(rng: Generator) -> str:
