@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sia_dagster.adapters.engine.money.price_table import price_of
-from sia_dagster.core.config.llm import LLMConfig, Price
+from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.cost import Estimate, calls_a_week, estimate
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.wiring.session import LoopSession
 
@@ -33,7 +34,7 @@ def guard_limits(session: LoopSession, state: StateActions) -> GuardLimits:
 def prompt_token_price(llm: LLMConfig, model: str) -> float | None:
     """What the application pays for one prompt token of its model, in USD; None where the price is unknown."""
     price = price_of(model, llm.at("replay").prices)
-    return price.input / 1_000_000 if price else None
+    return price.cost(1, 0) if price else None
 
 
 def _price(session: LoopSession, model: str) -> float | None:
@@ -52,19 +53,16 @@ def _price(session: LoopSession, model: str) -> float | None:
 def estimate_window(
     loop: LoopConfig, samples: Sequence[Sample], *, llm: LLMConfig, folder: Path, policy: Actions | None
 ) -> Estimate:
-    """See `core.estimate.estimate`; `policy` is the one in force. Nothing is paid for. Raises ConfigError."""
+    """See `core.cost.estimate`; `policy` is the one in force. Nothing is paid for. Raises ConfigError."""
     return estimate(
         loop,
         samples,
-        lambda model, stage: _discounted(model, llm.at(stage)),
+        lambda model, stage, spend: _cost(model, spend, llm.at(stage)),
         policy=policy,
         read_file=lambda name: (folder / name).expanduser().read_text(encoding="utf-8"),
     )
 
 
-def _discounted(model: str, llm: LLMConfig) -> Price | None:
+def _cost(model: str, spend: Spend, llm: LLMConfig) -> float | None:
     price = price_of(model, llm.prices)
-    if price is None or llm.mode == "direct":
-        return price
-    share = 1 - price.batch_discount
-    return Price(input=share * price.input, output=share * price.output)
+    return price.cost(spend.prompt_tokens, spend.completion_tokens, batch=llm.mode == "batch") if price else None

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sia_dagster.adapters.engine.money.price_table import PRICES_AS_OF
+from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster_tests.fakes.servers import ScriptedServer
 from sia_dagster_tests.worlds.cli_world import (
@@ -308,15 +308,15 @@ def test_the_variable_of_a_stages_key_is_looked_for(
     assert checked(sia)["credentials"] == ("pass", "SIA_TEST_KEY is set")
 
 
-def test_an_estimate_says_how_old_the_prices_are_where_they_are_built_in(
+def test_an_estimate_names_the_source_of_list_prices(
     sia: Sia, folder: Path, provider: SimulatedProvider
 ) -> None:
     write_week(folder, 20)
     configure(folder, provider.base_url)
-    assert "built-in" not in checked(sia)["desk: cost"][1]
+    assert "list prices" not in checked(sia)["desk: cost"][1]
     lists = "prices: {simulated-application: {input: 1, output: 1}, simulated-optimizer: {input: 1, output: 1}}"
     configure(folder, provider.base_url, llm=[lists], loops=[loop_entry().replace("simulated-judge", "gpt-4o-mini")])
-    assert f"(built-in prices of {PRICES_AS_OF})" in checked(sia)["desk: cost"][1]
+    assert f"(list prices of {prices_source()})" in checked(sia)["desk: cost"][1]
 
 
 def test_a_stage_in_batches_is_estimated_at_half_its_price(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:

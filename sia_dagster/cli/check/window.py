@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sia_dagster.adapters.engine.money.price_table import PRICES_AS_OF
+from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.cli.check.calls import Calls, calls_finding, look_at_calls
 from sia_dagster.cli.check.check_results import CheckResult, Result, finding
 from sia_dagster.cli.open_project import CommandProject
@@ -141,7 +141,7 @@ def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, st
     llm, spend = project.file.config.llm, expected.total
     tokens, said = (
         spend.prompt_tokens + spend.completion_tokens,
-        estimate_sentence(expected, llm, prices_as_of=PRICES_AS_OF),
+        estimate_sentence(expected, llm, prices_source=prices_source()),
     )
     if spend.cost_usd is None:
         models = ", ".join(expected.unpriced)

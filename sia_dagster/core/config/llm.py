@@ -41,6 +41,22 @@ class Price(Section):
     batch_discount: float = Field(default=0.5, ge=0, le=1)
     """What a call by the Batch API is cheaper, as a share of its price."""
 
+    def micro_usd(self, prompt_tokens: float, completion_tokens: float, cached_tokens: float = 0) -> float:
+        """What the tokens cost in millionths of a USD, without a batch discount.
+
+        `cached_tokens` are those of `prompt_tokens` that the endpoint had in its cache; completion tokens include those
+        of reasoning.
+        """
+        cached = self.input if self.cached_input is None else self.cached_input
+        return (prompt_tokens - cached_tokens) * self.input + cached_tokens * cached + completion_tokens * self.output
+
+    def cost(
+        self, prompt_tokens: float, completion_tokens: float, *, cached_tokens: float = 0, batch: bool = False
+    ) -> float:
+        """What the tokens cost in USD, directly or by the Batch API; see `micro_usd`."""
+        full = self.micro_usd(prompt_tokens, completion_tokens, cached_tokens)
+        return full * (1 - self.batch_discount if batch else 1) / 1_000_000
+
 
 class StageEndpoint(Section):
     """Where one stage's calls go, and under which limits; what is not given is as in `llm`.
@@ -97,7 +113,7 @@ class LLMConfig(Section):
     completions: DatabaseAddress | None = None
     """A Postgres database for the completion store; None for a file in the storage."""
     prices: dict[str, Price] = Field(default_factory=dict)
-    """By model name; goes before the built-in table."""
+    """By model name; goes before the list prices of genai-prices."""
     stages: dict[str, StageEndpoint] = Field(default_factory=dict)
     """By `judge`, `replay` or `update`: what is different for that stage's calls."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from math import ceil
 
-from sia_dagster.core.config.llm import LLMConfig, Price
+from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.cost.call_sizes import Work, judge_spec, judging, replaying, updating
 from sia_dagster.core.evaluators import ReadFile
@@ -19,8 +19,8 @@ EXAMINED = 3
 """Policies that an exam replays at most: the candidate, the policy it was to replace and the loop's first one."""
 
 
-PriceOf = Callable[[str, str], Price | None]
-"""The price of a model in a stage of the ledger (`judge`, `replay`, `update`); None where it is unknown."""
+CostOf = Callable[[str, str, Spend], float | None]
+"""The USD of so many tokens of a model in a stage of the ledger (`judge`, `replay`, `update`); None: not known."""
 
 
 class StageEstimate(Value):
@@ -58,7 +58,7 @@ class Estimate(Value):
 def estimate(
     loop: LoopConfig,
     samples: Sequence[Sample],
-    price_of: PriceOf,
+    cost_of: CostOf,
     *,
     policy: Actions | None = None,
     read_file: ReadFile | None = None,
@@ -93,7 +93,7 @@ def estimate(
     lines += _lines("validation_results", [replay], both + noise)
     # The first answers are judged again, and so are the second ones.
     lines += _lines("validation_results", judges, both + noise * 2)
-    return Estimate(lines=tuple(_priced(line, price_of(line.model, line.caller)) for line in lines))
+    return Estimate(lines=tuple(_priced(line, cost_of) for line in lines))
 
 
 def _no_file(name: str) -> str:
@@ -152,19 +152,18 @@ def _lines(stage: str, work: Sequence[Work], samples: Sequence[Sample]) -> list[
     return lines
 
 
-def _priced(line: StageEstimate, price: Price | None) -> StageEstimate:
-    spend, cost = line.spend, None
-    if price is not None:
-        cost = round((spend.prompt_tokens * price.input + spend.completion_tokens * price.output) / 1_000_000, 9)
-    return line.model_copy(update={"spend": spend.model_copy(update={"cost_usd": cost})})
+def _priced(line: StageEstimate, cost_of: CostOf) -> StageEstimate:
+    cost = cost_of(line.model, line.caller, line.spend)
+    spend = line.spend.model_copy(update={"cost_usd": None if cost is None else round(cost, 9)})
+    return line.model_copy(update={"spend": spend})
 
 
-def estimate_sentence(expected: Estimate, llm: LLMConfig, *, prices_as_of: str) -> str:
-    """`up to about 480 model calls and 210,000 tokens, 0.04 USD`, and how old the prices are where they are ours."""
+def estimate_sentence(expected: Estimate, llm: LLMConfig, *, prices_source: str) -> str:
+    """`up to about 480 model calls and 210,000 tokens, 0.04 USD`, and `prices_source` where it gave a list price."""
     spend = expected.total
     said = f"up to about {spend.calls} model calls and {spend.prompt_tokens + spend.completion_tokens:,} tokens"
     if spend.cost_usd is None:
         return f"{said}; the price of {', '.join(expected.unpriced)} is unknown, so the cost is, too"
     said += f", {spend.cost_usd:.2f} USD" if spend.cost_usd >= 0.1 else f", {spend.cost_usd:.4f} USD"
-    ours = any(line.model not in llm.at(line.caller).prices for line in expected.lines)
-    return f"{said} (built-in prices of {prices_as_of})" if ours else said
+    listed = any(line.model not in llm.at(line.caller).prices for line in expected.lines)
+    return f"{said} (list prices of {prices_source})" if listed else said

@@ -55,5 +55,4 @@ def _used(arm: ArmOutcome) -> bool:
 def _a_week(arms: Sequence[ArmOutcome], calls: float, price: Price | None) -> float | None:
     if price is None:
         return None
-    usd = fmean(arm.prompt_tokens * price.input + arm.completion_tokens * price.output for arm in arms)
-    return usd * calls / 1_000_000
+    return fmean(price.micro_usd(arm.prompt_tokens, arm.completion_tokens) for arm in arms) * calls / 1_000_000

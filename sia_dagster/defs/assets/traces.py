@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from sia_dagster.adapters.engine.money.price_table import PRICES_AS_OF
+from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.adapters.files.span_table import SpanFile, read_sampled, stage_spans
 from sia_dagster.core.cost import estimate_sentence
 from sia_dagster.core.errors import SiaError
@@ -69,7 +69,7 @@ def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
         expected = estimate_window(names.loop, samples, llm=llm, folder=names.folder, policy=policy)
     except SiaError as error:
         return {"estimate": f"there is none: {error}"}
-    return {"estimate": estimate_sentence(expected, llm, prices_as_of=PRICES_AS_OF), **estimate_metadata(expected)}
+    return {"estimate": estimate_sentence(expected, llm, prices_source=prices_source()), **estimate_metadata(expected)}
 
 
 def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:

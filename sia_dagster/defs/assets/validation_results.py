@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.engine.money.price_table import price_of
+from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.files.span_table import stored_in
 from sia_dagster.adapters.files.storage import StoragePath, write_atomically
 from sia_dagster.core.cost import traffic_cost

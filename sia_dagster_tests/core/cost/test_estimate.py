@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.money.price_table import price_of
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.config.loop import LoopConfig, ProjectConfig
 from sia_dagster.core.cost.call_sizes import (
@@ -98,8 +97,8 @@ def window(train: int = 6, selection: int = 4, holdout: int = 10) -> list[Sample
     return [sample(number, split) for number, split in enumerate(splits)]
 
 
-def at_one_dollar(_: str, __: str) -> Price:
-    return Price(input=1.0, output=1.0)
+def at_one_dollar(_: str, __: str, spend: Spend) -> float:
+    return (spend.prompt_tokens + spend.completion_tokens) / 1e6
 
 
 def calls(found: Estimate) -> dict[tuple[str, str], int]:
@@ -328,7 +327,7 @@ def test_the_updater_is_shown_no_more_than_its_budget() -> None:
 
 
 def test_an_unknown_price_makes_the_total_unknown_and_is_named() -> None:
-    found = estimate(loop(), window(), lambda model, _: None if model == "judge" else Price(input=1, output=1))
+    found = estimate(loop(), window(), lambda model, *_: None if model == "judge" else 0.5)
     assert found.unpriced == ("judge",)
     assert found.total.cost_usd is None
     assert found.total.calls > 0
@@ -336,7 +335,8 @@ def test_an_unknown_price_makes_the_total_unknown_and_is_named() -> None:
 
 
 def test_cost_is_tokens_at_their_price() -> None:
-    found = estimate(loop(), window(), lambda _, __: Price(input=2.0, output=10.0))
+    price = Price(input=2.0, output=10.0)
+    found = estimate(loop(), window(), lambda _, __, of: price.cost(of.prompt_tokens, of.completion_tokens))
     for each in found.lines:
         told = (each.spend.prompt_tokens * 2 + each.spend.completion_tokens * 10) / 1e6
         assert each.spend.cost_usd == pytest.approx(told)
@@ -387,7 +387,7 @@ def test_the_demos_first_window_asks_what_was_estimated(tmp_path: Path) -> None:
     query = SpanQuery(window=first, where=entry.traces.where, sample_limit=entry.sample_limit)
     batches = trace_source(entry.traces, tmp_path).spans(query)
     samples = samples_from_rows(row for b in batches for row in b.filter(b["sampled"]).to_pylist()).samples
-    whole = estimate(entry, samples, lambda model, _: price_of(model, config.llm.prices))
+    whole = estimate(entry, samples, lambda *_: None)
     stages = {"eval_results", "updated_policy", "validation_results"}
     found = Estimate(lines=tuple(each for each in whole.lines if each.stage in stages))
     with SimulatedProvider() as provider:

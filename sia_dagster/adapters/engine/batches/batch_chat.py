@@ -15,7 +15,7 @@ from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
 from sia_dagster.adapters.engine.money.cap import budget_reached
 from sia_dagster.adapters.engine.money.ledger import line_of
-from sia_dagster.adapters.engine.money.price_table import price_of
+from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.batch_records import Asked
 from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, request_key

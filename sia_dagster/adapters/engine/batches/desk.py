@@ -14,7 +14,7 @@ from sia_dagster.adapters.engine.batches.lanes import BatchTerms, Lane
 from sia_dagster.adapters.engine.batches.lines import MOST_BYTES, read_line
 from sia_dagster.adapters.engine.batches.wants import Handing, Want, Wants, affordable
 from sia_dagster.adapters.engine.money.cap import Amount
-from sia_dagster.adapters.engine.money.price_table import cost_of, price_of
+from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.store.batch_records import Asked, BatchRecords, Handed
 from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid
 from sia_dagster.adapters.engine.wire.failures import Failure, course
@@ -211,10 +211,12 @@ class BatchDesk:
         entries = dict(found for line in lines if (found := read_line(line)))
         asked = {key: each for key, each in self.records.find(entries).items() if each.token == handed.token}
         replies, failed = dict[str, ChatReply](), dict[str, Failure]()
+        price = price_of(handed.model, lane.config.prices)
         for key, each in asked.items():
             outcome = lane.endpoint.outcome(entries[key], estimated_prompt=each.estimated_prompt)
             if isinstance(outcome, ChatReply):
-                cost = cost_of(outcome, price_of(handed.model, lane.config.prices), batch=True)
+                tokens = outcome.prompt_tokens, outcome.completion_tokens
+                cost = price.cost(*tokens, cached_tokens=outcome.cached_tokens, batch=True) if price else None
                 replies[key] = outcome.model_copy(
                     update={"cost_usd": cost, "attempts": each.tries, "left_out": each.left_out}
                 )

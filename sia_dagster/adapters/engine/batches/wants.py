@@ -8,7 +8,6 @@ from pathlib import Path
 from sia_dagster.adapters.engine.batches.lines import Line
 from sia_dagster.adapters.engine.money.cap import Amount, over
 from sia_dagster.adapters.engine.money.ledger import line_of
-from sia_dagster.adapters.engine.money.price_table import cost_usd
 from sia_dagster.adapters.engine.wire.completions import answer_limit
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
@@ -108,8 +107,7 @@ class Sizes:
         ratio, completion = self._most.get(line_of(request), (1.0, 0))
         completion = min(completion, answer_limit(request) or completion)
         prompt = estimated_prompt * ratio
-        usd = cost_usd(price, prompt_tokens=prompt, completion_tokens=completion, batch=True)
-        return Amount(usd or 0.0, prompt + completion)
+        return Amount(price.cost(prompt, completion, batch=True) if price else 0.0, prompt + completion)
 
 
 def affordable(wants: Iterable[Want], spent: Amount, config: LLMConfig) -> list[Want]:

@@ -8,7 +8,6 @@ from typing import Self
 
 from sia_dagster.adapters.engine.calls.routes import ApiKeys, Route, Routes
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
-from sia_dagster.adapters.engine.money.price_table import cost_of
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid, request_key
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
@@ -149,7 +148,8 @@ class OpenAIChat:
                 self._ledger.settle(reservation, paid)
 
     def _priced(self, request: ChatRequest, reply: ChatReply, attempt: int, seconds: float) -> ChatReply:
-        cost = cost_of(reply, self._ledger.price(request))
+        price, tokens = self._ledger.price(request), (reply.prompt_tokens, reply.completion_tokens)
+        cost = price.cost(*tokens, cached_tokens=reply.cached_tokens) if price else None
         return reply.model_copy(update={"cost_usd": cost, "attempts": attempt, "seconds": seconds})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sia_dagster.adapters.engine.money.cap import Amount, budget_reached, over
-from sia_dagster.adapters.engine.money.price_table import cost_usd, price_of
+from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.wire.completions import answer_limit
@@ -154,8 +154,8 @@ class SpendLedger:
         return self._amount(request, estimated_prompt * line.most_prompt_ratio, completion)
 
     def _amount(self, request: ChatRequest, prompt: float, completion: float) -> Amount:
-        usd = cost_usd(self.price(request), prompt_tokens=prompt, completion_tokens=completion)
-        return Amount(usd or 0.0, prompt + completion)
+        price = self.price(request)
+        return Amount(price.cost(prompt, completion) if price else 0.0, prompt + completion)
 
     def _predicted(self, request: ChatRequest, expected: Amount, taken: Amount) -> Amount:
         """`expected`, or all that is left where nothing is known of such calls."""

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
-from sia_dagster.adapters.engine.money.price_table import DEFAULT_PRICES, cost_usd, price_of
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
@@ -238,24 +237,3 @@ def test_calls_in_flight_never_pass_the_cap_by_more_than_they_surprise(sizes: li
         assert all(paid) or spent + first > cap or sizes[0][0] > cap
     else:
         assert spent <= cap + sum(completion for _, completion in sizes)
-
-
-@pytest.mark.parametrize(
-    ("model", "same_as"),
-    [("gpt-4o-mini", "gpt-4o-mini"), ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"), ("gpt-4.1-2025-04-14", "gpt-4.1")],
-)
-def test_a_snapshot_has_the_price_of_its_model(model: str, same_as: str) -> None:
-    assert price_of(model, {}) == DEFAULT_PRICES[same_as]
-
-
-def test_the_configured_price_goes_first() -> None:
-    mine = {"gpt-4o": Price(input=1, output=2)}
-    assert price_of("gpt-4o", mine) == price_of("gpt-4o-2024-08-06", mine) == mine["gpt-4o"]
-    assert price_of("gpt-4o-mini", mine) == DEFAULT_PRICES["gpt-4o-mini"]
-    assert price_of("gpt-4o-2024-05-13", {}) == Price(input=5, output=15)
-
-
-def test_an_unknown_model_has_no_price_and_no_cost() -> None:
-    assert price_of("local-7b", {}) is None
-    assert cost_usd(None, prompt_tokens=1, completion_tokens=1) is None
-    assert cost_usd(Price(input=2, output=8), prompt_tokens=500_000, completion_tokens=250_000) == 3.0

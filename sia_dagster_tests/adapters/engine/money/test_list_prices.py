@@ -1,7 +1,9 @@
-"""What tokens cost: dated defaults that a table overrides, cached and batch tokens at their own price."""
+"""What tokens cost: list prices that a table overrides, cached and batch tokens at their own price."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.money.price_table import DEFAULT_PRICES, PRICES_AS_OF, cost_of, cost_usd, price_of
+from sia_dagster.adapters.engine.money.list_prices import price_of, prices_source
 from sia_dagster.adapters.engine.wire.completions import parse_completion
 from sia_dagster.core.config.llm import Price
-from sia_dagster.core.ports.model import ChatReply
 from sia_dagster_tests.fakes.servers import Body, ScriptedServer, completion
 from sia_dagster_tests.worlds.chats import Desk, ask
 
@@ -23,38 +24,65 @@ def with_usage(**usage: Any) -> Body:
     return {**completion("Yes."), "usage": usage}
 
 
-def test_the_defaults_say_when_they_were_written_down() -> None:
-    assert re.fullmatch(r"20\d\d-\d\d", PRICES_AS_OF)
-    for price in DEFAULT_PRICES.values():
-        assert 0 < (price.cached_input or price.input) <= price.input < price.output
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [
+        ("gpt-3.5-turbo", (0.50, 1.50, None)),
+        ("gpt-4.1", (2.00, 8.00, 0.50)),
+        ("gpt-4.1-2025-04-14", (2.00, 8.00, 0.50)),
+        ("gpt-4o", (2.50, 10.00, 1.25)),
+        ("gpt-4o-2031-01-01", (2.50, 10.00, 1.25)),
+        ("gpt-4o-2024-05-13", (5.00, 15.00, None)),
+        ("gpt-4o-mini", (0.15, 0.60, 0.075)),
+        ("gpt-5", (1.25, 10.00, 0.125)),
+        ("gpt-5-nano", (0.05, 0.40, 0.005)),
+        ("o1", (15.00, 60.00, 7.50)),
+        ("o3", (2.00, 8.00, 0.50)),
+        ("o4-mini", (1.10, 4.40, 0.275)),
+        ("claude-sonnet-4-5", (3.00, 15.00, 0.30)),
+    ],
+)
+def test_a_well_known_model_has_its_list_price(model: str, price: tuple[float, float, float | None]) -> None:
+    usd_in, usd_out, cached = price
+    assert price_of(model, {}) == Price(input=usd_in, output=usd_out, cached_input=cached)
+
+
+@pytest.mark.parametrize(
+    "model", ["local-7b", "simulated-judge", "gpt-4o-of-ours", "Qwen/Qwen2.5-7B-Instruct", "text-embedding-3-small", ""]
+)
+def test_an_unknown_model_has_no_price(model: str) -> None:
+    assert price_of(model, {}) is None
+
+
+def test_the_configured_price_goes_first() -> None:
+    mine = {"gpt-4o": Price(input=1, output=2)}
+    assert price_of("gpt-4o", mine) == price_of("gpt-4o-2024-08-06", mine) == mine["gpt-4o"]
+    assert price_of("gpt-4o-mini", mine) == price_of("gpt-4o-mini", {})
+
+
+def test_list_prices_are_loaded_when_they_are_asked_for_and_name_their_version() -> None:
+    code = "import sys, sia_dagster.adapters.engine.money.list_prices; sys.exit('genai_prices' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert re.fullmatch(r"genai-prices \d+\.\d+\.\d+", prices_source())
 
 
 def test_cached_tokens_cost_what_the_table_says_else_as_any() -> None:
     price = Price(input=10, output=100, cached_input=1)
-    assert cost_usd(price, prompt_tokens=1e6, cached_tokens=4e5, completion_tokens=0) == pytest.approx(6.4)
-    full = price.model_copy(update={"cached_input": None})
-    assert cost_usd(full, prompt_tokens=1e6, cached_tokens=4e5, completion_tokens=0) == pytest.approx(10)
+    assert price.cost(1e6, 0, cached_tokens=4e5) == pytest.approx(6.4)
+    assert price.model_copy(update={"cached_input": None}).cost(1e6, 0, cached_tokens=4e5) == pytest.approx(10)
 
 
 def test_a_batch_costs_half_unless_the_table_says_otherwise() -> None:
-    counted = {"prompt_tokens": 3, "completion_tokens": 5}
-    assert cost_usd(DOLLAR, **counted, batch=True) == pytest.approx(4)
-    assert cost_usd(Price(input=1e6, output=1e6, batch_discount=0.25), **counted, batch=True) == pytest.approx(6)
-    assert cost_of(ChatReply(**counted), DOLLAR, batch=True) == pytest.approx(4)
-
-
-def test_without_a_price_there_is_no_cost() -> None:
-    assert cost_of(ChatReply(prompt_tokens=5), None) is None
-    assert price_of("local-7b", {}) is None
+    assert DOLLAR.cost(3, 5) == pytest.approx(8)
+    assert DOLLAR.cost(3, 5, batch=True) == pytest.approx(4)
+    assert DOLLAR.model_copy(update={"batch_discount": 0.25}).cost(3, 5, batch=True) == pytest.approx(6)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1), st.integers(0, 10**6))
 def test_a_cache_never_makes_a_call_dearer(prompt: int, share: float, completion_tokens: int) -> None:
-    price = DEFAULT_PRICES["gpt-4o"]
-    reply = ChatReply(prompt_tokens=prompt, cached_tokens=int(prompt * share), completion_tokens=completion_tokens)
-    cost = cost_of(reply, price)
-    assert cost is not None
-    assert 0 <= cost <= (cost_of(reply.model_copy(update={"cached_tokens": 0}), price) or 0) + 1e-12
+    price = Price(input=2.50, output=10.00, cached_input=1.25)
+    cost = price.cost(prompt, completion_tokens, cached_tokens=int(prompt * share))
+    assert 0 <= cost <= price.cost(prompt, completion_tokens) + 1e-12
 
 
 @pytest.mark.parametrize(
