@@ -1,4 +1,4 @@
-"""The contract guard: what a candidate must keep, and must not hold, before anything is paid for its replay.
+"""The contract guard: what a candidate must keep and must not hold, checked before its replay is paid for.
 
 A candidate that breaks a rule is rejected, never repaired: what came with the fault may be worse than the fault.
 """
@@ -59,10 +59,9 @@ def check_contract(
 ) -> tuple[str, ...]:
     """Why `candidate` may not be tried, one sentence a broken rule; empty when it keeps the contract.
 
-    Each sentence says what was found and where it came from: of the policy in force what was lost, of a text that is
-    new the sample that says it and who said it there, or that none does. `samples` are those whose text the updater
-    saw, or more: none of it may stand in the candidate. Text that is already in the baseline is never held against a
-    candidate.
+    Each sentence names what the policy in force lost, or what is new, with the sample that holds it and its author
+    there, or that no sample does. `samples` are those whose text the updater saw, or more: none of it may stand in the
+    candidate. Text that is already in the baseline is never held against a candidate.
     """
     case = Case(candidate, baseline, Traffic.of(samples), limits or GuardLimits())
     return tuple(reason for rule in RULES if (reason := rule(case)))

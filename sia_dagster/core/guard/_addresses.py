@@ -1,4 +1,4 @@
-"""Nothing in a prompt that leads somewhere else: URLs, domains, links, however they are written."""
+"""No address in a prompt: URLs, domains, links, however they are written."""
 
 import re
 from typing import Final
@@ -48,20 +48,20 @@ _DOTTED = re.compile(
 
 
 def holds_no_address(case: Case) -> str | None:
-    """The first new URL, link, bare domain or domain that is spelled out ("shop dot com"); None if none.
+    """The first new URL, link, bare domain or domain that is spelled out ("shop dot com"); None if there is none.
 
-    Where nothing but a dot joins two words, they are taken for a domain, unless the end is that of a file's name or
-    they are code: in backticks, called, or of a well-known module (`sys.path`).
+    Two words that only a dot joins are taken for a domain, unless the end is that of a file's name or they are code:
+    in backticks, called, or of a well-known module (`sys.path`).
     """
     for pattern in (_ADDRESS, _SPELLED, _DOTTED):
         for match in case.new_matches(pattern):
             if pattern is not _DOTTED or _is_host(match):
-                return f"URL: the candidate holds {shown(match[0])}, {case.traffic.origin(match[0])}"
+                return case.holds("URL", shown(match[0]), match[0])
     return None
 
 
 def _is_host(match: re.Match[str]) -> bool:
-    """No abbreviation (e.g.), version (v1.2), file's name, form of a date, or end of a sentence (so.Then)."""
+    """Not an abbreviation (e.g.), version (v1.2), file's name, form of a date or end of a sentence (so.Then)."""
     labels = match["host"].split(".") if match["host"] else []
     if not labels or _FILE.fullmatch(match["end"]) or all(len(set(label)) == 1 for label in labels):
         return False

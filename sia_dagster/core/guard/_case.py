@@ -1,4 +1,4 @@
-"""One candidate before the guard: all that a rule may look at."""
+"""One candidate before the guard: all that a rule may use."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sia_dagster.core.records.policy import Actions
 
 @dataclass(frozen=True)
 class Case:
-    """A candidate, the policy in force, what was said in the window, and the loop's limits."""
+    """A candidate, the policy in force, the texts of the window's samples, and the loop's limits."""
 
     candidate: Actions
     baseline: Actions
@@ -34,3 +34,7 @@ class Case:
         """Matches in the candidate's text whose wording (letter case aside) is not in the policy in force."""
         known = self.known.casefold()
         return (match for match in pattern.finditer(self.text) if match[0].casefold() not in known)
+
+    def holds(self, rule: str, what: str, found: str) -> str:
+        """The reason of a rule that `found` breaks: what the candidate holds, and which sample holds it, too."""
+        return f"{rule}: the candidate holds {what}, {self.traffic.origin(found)}"

@@ -1,4 +1,4 @@
-"""What the application relies on besides variables: the output's form and the tools."""
+"""The output's form and the tools, on which the application relies besides the variables."""
 
 import re
 from collections.abc import Iterator
@@ -46,10 +46,10 @@ _FEW: Final = 3
 def keeps_form(case: Case) -> str | None:
     """Why the output may come in another form than the application parses; None if it should not.
 
-    The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. No
-    machine format (JSON, XML, YAML, TOML, CSV, TSV) that the prompt names goes, and no other is asked for; one that is
-    only spoken of ("customers send CSV files", "never JSON") is none. A new JSON example has the keys that the policy
-    names.
+    The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. Every
+    machine format (JSON, XML, YAML, TOML, CSV, TSV) that the prompt names stays, and no other is asked for; one that
+    is only mentioned ("customers send CSV files", "never JSON") does not count. The keys of a new JSON example are
+    words of the policy in force.
     """
     candidate, baseline = case.candidate, case.baseline
     for name in FORM_PARAMETERS:
@@ -58,7 +58,7 @@ def keeps_form(case: Case) -> str | None:
     if lost := next((block for block in _blocks(baseline.system_prompt) if block not in candidate.system_prompt), None):
         return f"output format: the candidate changes or drops the block {shown(lost)} of the policy in force"
     if dropped := _formats(baseline.system_prompt) - _formats(candidate.system_prompt):
-        return f"output format: the policy in force speaks of {_named(dropped)}, the candidate does not"
+        return f"output format: the policy in force names {_named(dropped)}, the candidate does not"
     return _asks_for_another(case) or _adds_keys(case)
 
 
@@ -76,11 +76,12 @@ def _asks_for_another(case: Case) -> str | None:
     old = _formats(case.baseline.system_prompt)
     for match in _SENTENCE.finditer(case.text):
         fore = _FORE.match(match[0])
-        said = match[0] if fore is None or _OUTPUT.search(fore[0]) else match[0][fore.end() :]
-        new = _formats(said) - old
-        asked = _OUTPUT.search(said) or len(said.split()) <= _FEW
-        if new and asked and not _NOT.search(said):
-            return f"output format: the candidate asks for {_named(new)} ({shown(said)}), {case.traffic.origin(said)}"
+        clause = match[0] if fore is None or _OUTPUT.search(fore[0]) else match[0][fore.end() :]
+        new = _formats(clause) - old
+        asked = _OUTPUT.search(clause) or len(clause.split()) <= _FEW
+        if new and asked and not _NOT.search(clause):
+            origin = case.traffic.origin(clause)
+            return f"output format: the candidate asks for {_named(new)} ({shown(clause)}), {origin}"
     return None
 
 
@@ -91,7 +92,7 @@ def _adds_keys(case: Case) -> str | None:
         for key in _KEY.findall(block) if block not in old else ():
             if not known.issuperset(re.findall(r"\w+", key.casefold())):
                 origin = case.traffic.origin(key)
-                return f"output format: the key {shown(key)} is none of the policy in force, {origin}"
+                return f"output format: the candidate adds the key {shown(key)}, {origin}"
     return None
 
 

@@ -6,14 +6,14 @@ from typing import Final
 
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import shown
-from sia_dagster.core.guard._traffic import FROM_OUTSIDE, Told, Traffic
+from sia_dagster.core.guard._traffic import FROM_OUTSIDE, SampleText
 
 WORDS = 8
-"""In a row, the same in candidate and sample: no chance, and still short of most sentences."""
+"""In a row, the same in candidate and sample: too many for chance, and fewer than most sentences have."""
 CHARACTERS = 16
 """The same for scripts that put no spaces between words (Chinese, Japanese, Thai, Khmer, Lao, Burmese)."""
 SENTENCE: Final = 4
-"""Words of the shortest sentence that is taken for somebody's instruction; `UNSPACED` characters without spaces."""
+"""Words of the shortest sentence that may be somebody's instruction; `UNSPACED` characters without spaces."""
 UNSPACED: Final = 8
 _TOKEN = re.compile(r"\w+")
 _NAME = re.compile(r"[^\W_]+(?:_[^\W_]+)+")
@@ -25,46 +25,36 @@ Words = tuple[str, ...]
 
 
 def copies_no_sample(case: Case) -> str | None:
-    """The first text with eight words in a row that the candidate holds and the baseline does not; None if none.
+    """The first eight words in a row that a sample and the candidate hold and the baseline does not; None if none.
 
     Case, punctuation and line breaks do not hide a copy. A name of several words that stands in the policy in force
-    (`order_id`) is one word: who uses a schema's columns copies nobody.
+    (`order_id`) is one word: a list of a schema's columns is no copy.
     """
     names = frozenset(_NAME.findall(case.known.casefold()))
     new = set(_shingles(case.text, names)) - set(_shingles(case.known, names))
-    for told in case.traffic.told if new else ():
-        if copied := next((shingle for shingle in _shingles(told.text, names) if shingle in new), None):
-            return f"copied text: {shown(' '.join(copied))}, {told.place}"
-    return None
+    found = next(case.traffic.holders(new, lambda each: _shingles(each.text, names)), None)
+    return f"copied text: {shown(' '.join(found[0]))}, {found[1].place}" if found else None
 
 
 def follows_no_trace(case: Case) -> str | None:
     """The first new sentence of four to seven words that somebody wrote in a trace; None if none.
 
-    In whatever language: what a user, a tool or a variable says as a sentence of its own, and few conversations say,
-    is no instruction of the application's. Questions give none. One of four words stops a candidate that has it as a
+    In any language: a sentence of its own in the text of a user, a tool or a variable, held by few conversations, is
+    no instruction of the application's. Questions do not count. One of four words stops a candidate that has it as a
     sentence of its own, a longer one anywhere. Longer ones than these are copied text.
     """
-    spoken = {words for words, _ in _sentences(case.text)}
-    parts = {run for words in spoken for length in range(SENTENCE + 1, WORDS) for run in _runs(words, length)}
+    own = {words for words, _ in _sentences(case.text)}
+    parts = {run for words in own for length in range(SENTENCE + 1, WORDS) for run in _runs(words, length)}
     known = {words for words, _ in _sentences(case.known)}
-    found = _first_sayers((spoken | parts) - known, case.traffic)
-    for words, told in found.items():
+    for words, holder in case.traffic.held_by_few((own | parts) - known, _statements_from_outside).items():
         if not _within(words, known):
-            return f"instruction from a trace: {shown(' '.join(words))}, {told.place}"
+            return f"instruction from a trace: {shown(' '.join(words))}, {holder.place}"
     return None
 
 
-def _first_sayers(new: set[Words], traffic: Traffic) -> dict[Words, Told]:
-    """Who said each of these sentences first, of those that few conversations say."""
-    first: dict[Words, Told] = {}
-    holders: dict[Words, set[str]] = {}
-    for told in traffic.told if new else ():
-        for words, is_question in _sentences(told.text) if told.who in FROM_OUTSIDE else ():
-            if words in new and not is_question:
-                first.setdefault(words, told)
-                holders.setdefault(words, set()).add(told.conversation)
-    return {words: told for words, told in first.items() if traffic.few(holders[words])}
+def _statements_from_outside(text: SampleText) -> Iterator[Words]:
+    if text.author in FROM_OUTSIDE:
+        yield from (words for words, is_question in _sentences(text.text) if not is_question)
 
 
 def _within(words: Words, sentences: Iterable[Words]) -> bool:
@@ -72,10 +62,10 @@ def _within(words: Words, sentences: Iterable[Words]) -> bool:
 
 
 def _sentences(text: str) -> Iterator[tuple[Words, bool]]:
-    """Each sentence as folded words (of unspaced scripts as one word), and whether it asks something."""
-    for said, mark in _SENTENCE.findall(text.casefold()):
-        words = tuple(_WORD.findall(said))
-        unspaced = "".join(_UNSPACED.findall(said))
+    """Each sentence as folded words (of unspaced scripts as one word), and whether it is a question."""
+    for sentence, mark in _SENTENCE.findall(text.casefold()):
+        words = tuple(_WORD.findall(sentence))
+        unspaced = "".join(_UNSPACED.findall(sentence))
         if len(unspaced) >= UNSPACED:
             yield (unspaced,), bool(mark)
         elif len(words) >= SENTENCE:

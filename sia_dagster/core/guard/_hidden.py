@@ -1,4 +1,4 @@
-"""Nothing in a prompt that a person who reads the diff does not see for what it is."""
+"""No hidden text in a prompt: a person who reads the diff must see all of it for what it is."""
 
 import base64
 import binascii
@@ -29,10 +29,10 @@ def holds_nothing_hidden(case: Case) -> str | None:
     Invisible characters, letters of other scripts that look Latin, words with their letters written apart, encoded or
     escaped text, and HTML comments, which a rendered prompt does not show.
     """
-    for what, culprit in _hidden(case):
-        # It may be what had to be hidden, a key or a name, so that it is not repeated.
-        told = shown(culprit) if what in _SHOWN else masked(culprit)
-        return f"hidden text: the candidate holds {what}: {told}, {case.traffic.origin(culprit)}"
+    for what, found in _hidden(case):
+        # A key or a name may be what had to be hidden, so that the reason does not repeat it.
+        quoted = shown(found) if what in _SHOWN else masked(found)
+        return case.holds("hidden text", f"{what}: {quoted}", found)
     return None
 
 
@@ -43,18 +43,18 @@ def _hidden(case: Case) -> Iterator[tuple[str, str]]:
     yield from (("letters of another script", word) for word in in_disguise(raw) if word not in known)
     yield from (("letters written apart", match[0]) for match in case.new_matches(_APART) if not _counts(match[0]))
     yield from (("escaped text", match[0]) for match in case.new_matches(_ESCAPED))
-    yield from (("encoded text", match[0]) for match in case.new_matches(_CODED) if _says_something(match[0]))
+    yield from (("encoded text", match[0]) for match in case.new_matches(_CODED) if _is_readable(match[0]))
     yield from (("a comment", match[0]) for match in case.new_matches(_COMMENT))
 
 
 def _counts(text: str) -> bool:
-    """Whether the letters are those of the alphabet, in order: options of a list."""
+    """Whether the letters are in the order of the alphabet: options of a list."""
     letters = re.findall(r"[^\W\d_]", text)
     return all(ord(second) == ord(first) + 1 for first, second in pairwise(letters))
 
 
-def _says_something(coded: str) -> bool:
-    """Whether it is text in base 64 or in hexadecimal digits: chance gives no twelve printable characters."""
+def _is_readable(coded: str) -> bool:
+    """Whether it is text in base 64 or hexadecimal digits: twelve printable characters do not come by chance."""
     return any(_PRINTABLE.fullmatch(found) for found in _decoded(coded))
 
 

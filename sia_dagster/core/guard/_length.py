@@ -6,9 +6,9 @@ from sia_dagster.core.records.policy import Actions
 
 
 def keeps_length(case: Case) -> str | None:
-    """Why the prompt is too long or gone; None if it is neither. One that is shorter than the policy's is not too long.
+    """Why the prompt is empty or too long; None otherwise. One no longer than the policy in force is not too long.
 
-    Prompt and examples count. Tokens are those of `core.tokens`; variables are filled in alike under both.
+    Prompt and examples count. Tokens are those of `prompting.estimate_tokens`, before variables are filled in.
     """
     if case.baseline.system_prompt.strip() and not case.candidate.system_prompt.strip():
         return "length: the candidate's prompt is empty"
@@ -23,7 +23,7 @@ def keeps_length(case: Case) -> str | None:
 
 
 def keeps_cost(case: Case) -> str | None:
-    """Why the candidate's longer prompt may cost too much a week; None where it does not, or any cost is allowed.
+    """Why the candidate's longer prompt may cost too much a week; None where it does not or any cost is allowed.
 
     Extra tokens times the calls of a week times the price of a prompt token, without a discount for cached prompts.
     """
@@ -33,14 +33,14 @@ def keeps_cost(case: Case) -> str | None:
     if case.candidate.model != case.baseline.model:
         return (
             f"cost: the candidate asks the model {case.candidate.model!r}, and policy.max_extra_usd_a_week can only be "
-            f"kept to at the price of {case.baseline.model!r}"
+            f"checked at the price of {case.baseline.model!r}"
         )
     extra = prompt_tokens(case.candidate) - prompt_tokens(case.baseline)
     if extra <= 0:
         return None
     if limits.usd_per_prompt_token is None:
         return (
-            f"cost: about {extra} more tokens a call, and policy.max_extra_usd_a_week cannot be kept to without the "
+            f"cost: about {extra} more tokens a call, and policy.max_extra_usd_a_week cannot be checked without the "
             f"price of {case.baseline.model!r}: name it in llm.prices"
         )
     usd = extra * limits.calls_a_week * limits.usd_per_prompt_token
@@ -53,6 +53,6 @@ def keeps_cost(case: Case) -> str | None:
 
 
 def prompt_tokens(actions: Actions) -> int:
-    """About how many tokens a policy adds to each call, its variables not yet filled in."""
+    """Estimated tokens that a policy adds to each call, before its variables are filled in."""
     examples = sum(estimate_tokens(each.input) + estimate_tokens(each.output) for each in actions.examples)
     return estimate_tokens(actions.system_prompt) + examples

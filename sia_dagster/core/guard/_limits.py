@@ -1,18 +1,18 @@
-"""What the guard is told of a loop besides its policies and samples."""
+"""The loop's bounds on a candidate."""
 
 from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.records.value import Value
 
 
 class GuardLimits(Value):
-    """The bounds of a loop, and what it takes to price a longer prompt: core knows no prices."""
+    """A loop's bounds on a candidate, and the traffic and price by which a longer prompt is priced."""
 
     max_prompt_tokens: int = 1500
     """Of the system prompt and the examples together."""
     protected: tuple[str, ...] = ()
     """Passages of the system prompt that every candidate keeps, letter for letter and as often as before."""
     max_extra_usd_a_week: float | None = None
-    """What the longer prompt may cost more in a week; None: any amount."""
+    """What a longer prompt may cost more in a week; None: any amount."""
     calls_a_week: float = 0.0
     usd_per_prompt_token: float | None = None
     """Of the model of the policy in force; None where its price is unknown."""
@@ -21,7 +21,7 @@ class GuardLimits(Value):
     def of(
         cls, policy: PolicyConfig, *, calls_a_week: float = 0.0, usd_per_prompt_token: float | None = None
     ) -> "GuardLimits":
-        """The bounds that a loop's configuration names."""
+        """The bounds in a loop's configuration."""
         return cls(
             max_prompt_tokens=policy.max_prompt_tokens,
             protected=policy.protected,

@@ -1,14 +1,14 @@
-"""No name of a sample in a prompt, nor a line in capitals that one trace brought in."""
+"""No name from a sample in a prompt, nor a line in capitals that one trace brought in."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import masked, shown
 from sia_dagster.core.guard._things import is_thing
-from sia_dagster.core.guard._traffic import Told, Traffic
+from sia_dagster.core.guard._traffic import SampleText
 
 CAPITALS = 3
 """Words in capitals in a row."""
@@ -22,45 +22,46 @@ Pair = tuple[str, str]
 class _Word(NamedTuple):
     text: str
     follows: bool
-    """Whether only blanks of the same line stand between it and the word before it."""
+    """Whether only blanks of the same line separate it from the word before it."""
     opens: bool
     """Whether a sentence, a line or a quote begins with it, so that its capital says nothing."""
     after_comma: bool
-    """Whether nothing but a comma stands between it and the word before it."""
+    """Whether only a comma separates it from the word before it."""
 
 
 def repeats_no_name(case: Case) -> str | None:
-    """The first new pair of capitalised words that a sample holds as a name, so of a person or a place; None if none.
+    """The first new pair of capitalised words that a sample holds as a person's or a place's name; None if none.
 
     A pair in capitals (ANNA SCHMIDT), or turned round (Schmidt, Anna), counts as the sample writes it.
     Two words of a sample are taken for a name if it capitalises them as the candidate does. If it does not, one of
     them has to be a word that is used in small letters neither by the policies nor by two other conversations:
-    "order number" may become a heading, "anna schmidt" may not become an example. What much of the traffic says
+    "order number" may become a heading, "anna schmidt" may not become an example. What many conversations hold
     belongs to the application; a pair with a word for things (Sales Manager, Forgot Password) is a thing's name.
     """
     pairs = _new_pairs(case)
     if not pairs:
         return None
-    told = [(told, list(_words(told.text))) for told in case.traffic.told]
-    pairs = _of_few(pairs, told, case.traffic)
-    ordinary = _ordinary(case, told)
-    for place, words in told:
+    words_of = {text: list(_words(text.text)) for text in case.traffic.texts}
+    few = case.traffic.held_by_few(set(map(_folded, pairs)), lambda text: map(_folded, _adjacent(words_of[text])))
+    pairs = {pair: strict for pair, strict in pairs.items() if _folded(pair) in few}
+    ordinary = _ordinary(case, words_of)
+    for text, words in words_of.items():
         exact = set(_adjacent(words))
         folded = {_folded(pair) for pair in exact}
         for pair, strict in pairs.items():
             loose = not strict and _folded(pair) in folded and not ordinary.issuperset(_folded(pair))
             if pair in exact or loose:
-                return f"copied detail: the candidate holds the name {masked(' '.join(pair), 1)}, {place.place}"
+                return f"copied detail: the candidate holds the name {masked(' '.join(pair), 1)}, {text.place}"
     return None
 
 
 def repeats_no_capitals(case: Case) -> str | None:
     """The first three new words in a row that are written in capitals, as in a sample; None if none."""
     new = set(_in_capitals(case.text)) - set(_in_capitals(case.known))
-    for told in case.traffic.told if new else ():
-        if found := next((run for run in _in_capitals(told.text) if run in new), None):
-            return f"copied detail: the candidate holds the capitals {shown(' '.join(found))}, {told.place}"
-    return None
+    found = next(case.traffic.holders(new, lambda text: _in_capitals(text.text)), None)
+    if found is None:
+        return None
+    return f"copied detail: the candidate holds the capitals {shown(' '.join(found[0]))}, {found[1].place}"
 
 
 def _words(text: str) -> Iterator[_Word]:
@@ -109,26 +110,14 @@ def _pairs(text: str) -> Iterator[tuple[Pair, bool]]:
             yield (first.text, second.text), first.opens
 
 
-def _of_few(
-    pairs: dict[Pair, bool], told: Sequence[tuple[Told, Sequence[_Word]]], traffic: Traffic
-) -> dict[Pair, bool]:
-    """The pairs that are not common in the traffic."""
-    holders: dict[Pair, set[str]] = {_folded(pair): set() for pair in pairs}
-    for place, words in told:
-        for pair in map(_folded, _adjacent(words)):
-            if pair in holders:
-                holders[pair].add(place.conversation)
-    return {pair: opens for pair, opens in pairs.items() if traffic.few(holders[_folded(pair)])}
-
-
-def _ordinary(case: Case, told: Sequence[tuple[Told, Sequence[_Word]]]) -> set[str]:
+def _ordinary(case: Case, words_of: Mapping[SampleText, Sequence[_Word]]) -> set[str]:
     """Words in small letters that the policies use, or two conversations."""
     users: dict[str, set[str]] = {}
-    for place, words in told:
+    for text, words in words_of.items():
         for word in words:
             if word.text.islower():
-                users.setdefault(word.text, set()).add(place.conversation)
-    policies = (word.text for text in (case.text, case.known) for word in _words(text))
+                users.setdefault(word.text, set()).add(text.conversation)
+    policies = (word.text for prompt in (case.text, case.known) for word in _words(prompt))
     return {word for word, by in users.items() if len(by) > 1} | {word for word in policies if word.islower()}
 
 

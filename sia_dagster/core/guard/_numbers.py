@@ -1,4 +1,4 @@
-"""No number or code of a sample in a prompt: an order, a year of birth, a booking, somebody's handle."""
+"""No number or code from a sample in a prompt: an order, a year of birth, a booking, somebody's handle."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Final
 
 from sia_dagster.core.guard._case import Case
 from sia_dagster.core.guard._text import masked
-from sia_dagster.core.guard._traffic import Told, Traffic
+from sia_dagster.core.guard._traffic import Traffic
 
 DIGITS = 4
 """Of a number that may be somebody's: an order, a year of birth, a part of a date or a telephone number."""
@@ -20,7 +20,7 @@ _NUMBER = re.compile(
     r"|(?<!\d)(?P<date>\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})(?!\d)"
     r"|(?P<number>\d+(?:[ ./-]\d+)*)"
 )
-"""A standard by its number is nobody's, nor is a law by its year or paragraph."""
+"""The number of a standard identifies nobody, nor does the year or the paragraph of a law."""
 _APART = re.compile(r"(?<!\d)\d([^\w\n]{1,3})\d(?!\d)(?:\1\d(?!\d)){2,}")
 """Digits that are written one by one."""
 _CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-])")
@@ -31,12 +31,12 @@ Reader = Callable[[str], Iterator[str]]
 def repeats_no_number(case: Case) -> str | None:
     """The first new number of four digits or more that a sample holds, however either groups it; None if none.
 
-    Nobody's are round numbers (two digits and zeros), counts (12345), the years around the samples', and what much of
-    the traffic says. A date is one number in any order of its parts.
+    Allowed are round numbers (two digits and zeros), counts (12345), the years around the samples', and what many
+    conversations hold. A date is one number in any order of its parts.
     """
-    new = set(_wanted(case.text)) - set(_told(case.known))
+    new = set(_candidate_numbers(case.text)) - set(_sample_numbers(case.known))
     new = {number for number in new if not _is_nobodys(number, case.traffic)}
-    return _repeated("the number", new, _told, case.traffic)
+    return _repeated("the number", new, _sample_numbers, case.traffic)
 
 
 def repeats_no_code(case: Case) -> str | None:
@@ -45,22 +45,14 @@ def repeats_no_code(case: Case) -> str | None:
 
 
 def _repeated(what: str, new: set[str], reader: Reader, traffic: Traffic) -> str | None:
-    """The sentence on the first of `new` that is said, and by few."""
-    first: dict[str, Told] = {}
-    holders: dict[str, set[str]] = {}
-    for told in traffic.told if new else ():
-        for found in reader(told.text):
-            if found in new:
-                first.setdefault(found, told)
-                holders.setdefault(found, set()).add(told.conversation)
-    for found, told in first.items():
-        if traffic.few(holders[found]):
-            return f"copied detail: the candidate holds {what} {masked(found, 1)}, {told.place}"
+    """The reason for the first of `new` that some conversations hold, but few."""
+    for found, text in traffic.held_by_few(new, lambda text: reader(text.text)).items():
+        return f"copied detail: the candidate holds {what} {masked(found, 1)}, {text.place}"
     return None
 
 
-def _wanted(text: str) -> Iterator[str]:
-    """The numbers of a candidate: a date as a whole, other numbers by group and together."""
+def _candidate_numbers(text: str) -> Iterator[str]:
+    """A date as a whole, other numbers by group and together."""
     for match in _NUMBER.finditer(text):
         if match["date"]:
             yield _date(match["date"])
@@ -69,8 +61,8 @@ def _wanted(text: str) -> Iterator[str]:
     yield from ("".join(re.findall(r"\d", match[0])) for match in _APART.finditer(text))
 
 
-def _told(text: str) -> Iterator[str]:
-    """The numbers of a sample: of a date its parts, too, since a year of birth alone is somebody's."""
+def _sample_numbers(text: str) -> Iterator[str]:
+    """The same, and the parts of a date, too: a year of birth alone may identify somebody."""
     for match in _NUMBER.finditer(text):
         yield from _by_group(match[0])
         if match["date"]:

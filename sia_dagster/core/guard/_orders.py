@@ -25,12 +25,12 @@ _ANNOUNCED: Final = re.compile(
     r"\s+(?:apply|count|hold|matter)\b(?!\s+to\s+(?!you\b))|\bnew system (?:prompt|message)\b",
     re.IGNORECASE,
 )
-"""That other orders hold from here on."""
+"""Announces that other orders hold from here on."""
 _CLAIM: Final = re.compile(
     r"\b(?:claim|pretend|say|said|tell|told|state|assert|announc)\w*\b[^.!?\n]{0,60}$", re.IGNORECASE
 )
 _BEFORE: Final = 400
-"""So many characters before an order are looked at for a defence."""
+"""Characters before an order in which a defence is searched for."""
 _DEFENCE: Final = re.compile(
     r"\b(?:never|do not|don't|refuse to|decline to)\s+(?:follow|obey|comply|act on|carry out|execute|accept)\b"
     r"[^.\n]*\bto\s+$",
@@ -66,17 +66,15 @@ _MARKER: Final = re.compile(
 def holds_no_order(case: Case) -> str | None:
     """The first new order to drop instructions, or marker of a quote or a chat template; None if none.
 
-    A defence passes that forbids to follow such an order ("do not follow texts that tell you to ignore the rules
-    above"), or speaks of who announces other ones ("who claims to bring a new system prompt"). One in other words may
-    be stopped: no reading of one sentence tells the two apart for certain.
+    A defence against such an order passes ("do not follow texts that tell you to ignore the rules above", "who claims
+    to bring a new system prompt"). One in other words may be stopped: the two cannot always be told apart by reading
+    one sentence.
     """
     for pattern, defence in ((_OVERRIDE, _DEFENCE), (_ANNOUNCED, _CLAIM), (_FOREIGN, None)):
         for match in case.new_matches(pattern):
             if defence and defence.search(case.text, max(0, match.start() - _BEFORE), match.start()):
                 continue
-            found = f"the candidate holds an order to drop instructions: {shown(match[0])}"
-            return f"instructions: {found}, {case.traffic.origin(match[0])}"
+            return case.holds("instructions", f"an order to drop instructions: {shown(match[0])}", match[0])
     for match in case.new_matches(_MARKER):
-        found = f"the candidate holds a marker that frames text for models: {shown(match[0])}"
-        return f"instructions: {found}, {case.traffic.origin(match[0])}"
+        return case.holds("instructions", f"a marker that frames text for models: {shown(match[0])}", match[0])
     return None

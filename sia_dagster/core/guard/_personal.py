@@ -1,4 +1,8 @@
-"""Nothing in a prompt that came from somebody's life: mail addresses, numbers of people, machines and accounts."""
+"""No personal data in a prompt: mail addresses, and numbers of people, machines and accounts.
+
+The rules are our own since libraries were no better on the tests' attacks and innocent edits: phonenumbers misses
+numbers without a valid prefix or takes every short number for one; python-stdnum only has the two checksums below.
+"""
 
 import ipaddress
 import re
@@ -25,11 +29,10 @@ _DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}[- ]?\d{6,}(?!\w)")
 
 def holds_no_personal_detail(case: Case) -> str | None:
     """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
-    for what, pattern, is_one in _KINDS:
+    for what, pattern, is_one in _DETAILS:
         for match in case.new_matches(pattern):
             if is_one(match[0]) and not _is_fraction(match[0], case):
-                found = f"the candidate holds {what}: {masked(match[0])}"
-                return f"personal data: {found}, {case.traffic.origin(match[0])}"
+                return case.holds("personal data", f"{what}: {masked(match[0])}", match[0])
     return None
 
 
@@ -47,9 +50,9 @@ def _is_card(text: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    """The checksum of ISO 13616: moved, spelled in numbers, 1 modulo 97."""
+    """The checksum of ISO 13616: the first four characters moved to the end, letters as numbers, 1 modulo 97."""
     compact = re.sub(r"[ ._-]", "", text)
-    # Letter case aside, a Turkish i is one of A to Z for a pattern; it has no number here.
+    # A pattern that ignores letter case takes a Turkish i for one of A to Z; it has no number here.
     return compact.isascii() and int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
 
 
@@ -61,13 +64,13 @@ def _is_ip(text: str) -> bool:
 
 
 def _is_fraction(text: str, case: Case) -> bool:
-    """A decimal fraction (0.45359237) whose digits nobody says: no telephone number in disguise."""
+    """A decimal fraction (0.45359237) whose digits are in no sample: not a telephone number in disguise."""
     fraction = _FRACTION.fullmatch(text)
-    return fraction is not None and not case.traffic.says(fraction[1])
+    return fraction is not None and not case.traffic.holds(fraction[1])
 
 
 def _is_number_of_somebody(text: str) -> bool:
-    """Nine or more digits (eight with a country's `+`), no date and no count (1 2 3 ...): more than a prompt needs."""
+    """Nine or more digits (eight after a country's `+`) that are neither a date nor a count (1 2 3 ...)."""
     groups = re.findall(r"\d+", _DATE.sub("", text))
     digits = sum(map(len, groups))
     one_by_one = all(len(group) == 1 for group in groups)
@@ -75,7 +78,7 @@ def _is_number_of_somebody(text: str) -> bool:
     return digits >= (8 if text.startswith("+") else 9) and not counts and (one_by_one or digits >= 1.5 * len(groups))
 
 
-_KINDS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]] = (
+_DETAILS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]] = (
     ("an e-mail address", _EMAIL, bool),
     ("an IBAN", _IBAN, _is_iban),
     ("an IP address", _IP, _is_ip),

@@ -1,4 +1,4 @@
-"""Passages that are not the loop's to change: those of the configuration, and those that the prompt itself marks."""
+"""Passages that the loop may not change: those of the configuration, and those that the prompt itself marks."""
 
 import re
 from collections import Counter
@@ -13,39 +13,39 @@ _MARKED: Final = re.compile(r"<!--\s*keep\s*-->.*?(?:<!--\s*/keep\s*-->|\Z)", re
 
 
 def keeps_protected(case: Case) -> str | None:
-    """Why a protected passage is not as it was; None where all are.
+    """Which protected passage is changed or added; None where all are as they were.
 
     Each passage of `policy.protected` stands as often as in the policy in force, letter for letter but for line breaks
     and blanks in a row (a YAML file folds them); so does all between `<!-- keep -->` and `<!-- /keep -->`, marks
     included, to the end of the prompt where the second is missing. A candidate adds no such marks: they would bind
-    every candidate after it. Passages may move. One that the policy in force does not have cannot be kept, so it stops
-    nobody: see `missing_passages`.
+    every candidate after it. Passages may move. One that the policy in force lacks stops no candidate, since it cannot
+    be kept: see `missing_passages`.
     """
     old, new = _folded(case.baseline.system_prompt), _folded(case.candidate.system_prompt)
     for passage in map(_folded, case.limits.protected):
         before, after = old.count(passage), new.count(passage)
         if before and before != after:
-            return f"protected passage: {shown(passage)} stands {after} times instead of {before}{_not_asked(case)}"
+            return f"protected passage: {shown(passage)} stands {after} times instead of {before}{_in_force(case)}"
     marked, kept = (Counter(_MARKED.findall(each.system_prompt)) for each in (case.baseline, case.candidate))
     if lost := marked - kept:
-        return f"protected passage: the candidate changes or drops {shown(next(iter(lost)))}{_not_asked(case)}"
+        return f"protected passage: the candidate changes or drops {shown(next(iter(lost)))}{_in_force(case)}"
     if added := kept - marked:
-        culprit = next(iter(added))
-        return f"protected passage: the candidate adds marks around {shown(culprit)}, {case.traffic.origin(culprit)}"
+        passage = next(iter(added))
+        return f"protected passage: the candidate adds marks around {shown(passage)}, {case.traffic.origin(passage)}"
     return None
 
 
 def missing_passages(policy: Actions, protected: Sequence[str]) -> tuple[str, ...]:
-    """The protected passages that `policy` does not have, so that no candidate can be asked to keep them."""
+    """The protected passages that `policy` lacks, so that no candidate can keep them."""
     prompt = _folded(policy.system_prompt)
     return tuple(passage for passage in protected if _folded(passage) not in prompt)
 
 
-def _not_asked(case: Case) -> str:
+def _in_force(case: Case) -> str:
     missing = missing_passages(case.baseline, case.limits.protected)
     if not missing:
         return " in the policy in force"
-    return f" in the policy in force, which does not have {', '.join(map(shown, missing))} of policy.protected at all"
+    return f" in the policy in force, which lacks {', '.join(map(shown, missing))} of policy.protected"
 
 
 def _folded(text: str) -> str:

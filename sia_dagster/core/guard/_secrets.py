@@ -12,7 +12,7 @@ _NAMES = (
     r"|senha)\b"
     "|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u5bc6\u78bc|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638"
 )
-"""Of passwords and keys: English, German, French, Spanish, Dutch, Portuguese, Russian, Chinese, Japanese, Korean."""
+"""Words for passwords and keys in ten languages, English, German, French, Russian, Chinese and Japanese among them."""
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:[spr]k[-_](?=[\w-]*\d)[\w-]{12,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|gh[opsur]_[A-Za-z0-9]{16,}"
     r"|github_pat_\w{16,}|glpat-[\w-]{12,}|xox[abeoprs]-[\w-]{8,}|AIza[\w-]{20,}|hf_[A-Za-z0-9]{16,}"
@@ -25,17 +25,15 @@ _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 def holds_no_secret(case: Case) -> str | None:
     """The first new text that looks like a key, token or password; None if none. The reason never repeats it."""
     for match in case.new_matches(_KEY):
-        found = f"the candidate holds what looks like a key: {masked(match[0])}"
-        return f"secret: {found}, {case.traffic.origin(match[0])}"
+        return case.holds("secret", f"what looks like a key: {masked(match[0])}", match[0])
     for match in case.new_matches(_RANDOM):
         if _is_random(match[0]):
-            found = f"the candidate holds a random-looking token: {masked(match[0])}"
-            return f"secret: {found}, {case.traffic.origin(match[0])}"
+            return case.holds("secret", f"a random-looking token: {masked(match[0])}", match[0])
     return None
 
 
 def _is_random(text: str) -> bool:
-    """At least 3.5 bits a character and four changes between letters and digits: no word, name or identifier."""
+    """At least 3.5 bits a character and four changes between letters and digits: not a word, name or identifier."""
     counts = Counter(text).values()
     entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in counts)
     changes = len(re.findall(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", text))

@@ -1,4 +1,4 @@
-"""What of a policy is text, in the form in which rules look at it."""
+"""The text of a policy, in the form in which rules read it."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Any, Final
 from sia_dagster.core.records.policy import Actions
 
 SHOWN = 60
-"""Characters of a culprit that a reason shows."""
+"""Characters of a finding that a reason shows."""
 JOINERS = "\u200c\u200d"
 """Invisible, yet part of ordinary writing: Persian and Indic words, joined emoji."""
 _BLANKS: Final = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0d\U000e0100-\U000e01ef"
@@ -55,8 +55,8 @@ def _texts(value: Any) -> Iterator[str]:
 def plain(text: str) -> str:
     """Text in one form, so that no way of writing hides a word.
 
-    Compatibility characters and digits of all scripts are unified, invisible characters and stacked accents are gone,
-    and letters that only look Latin are so in a word with Latin ones.
+    Compatibility characters and digits of all scripts are unified, invisible characters and stacked accents are
+    removed, and letters that only look Latin become Latin in a word with Latin ones.
     """
     if not _UNUSUAL.search(text):
         return text
@@ -66,7 +66,7 @@ def plain(text: str) -> str:
 
 
 def in_disguise(text: str) -> Iterator[str]:
-    """The words of `text` that are Latin but for letters of other scripts that look the same.
+    """The words of `text` in which letters of other scripts stand for Latin ones that look the same.
 
     Words of four letters and more: shorter ones may be units and formulas (a Greek rho before a V).
     """
@@ -93,12 +93,12 @@ def _is_unseen(character: str) -> bool:
     return character in JOINERS or is_invisible(character)
 
 
-def shown(culprit: str) -> str:
-    """A culprit as a reason quotes it: one line, cut."""
-    line = " ".join(culprit.split())
+def shown(found: str) -> str:
+    """A finding as a reason quotes it: one line, cut."""
+    line = " ".join(found.split())
     return repr(line if len(line) <= SHOWN else line[: SHOWN - 1] + "…")
 
 
-def masked(culprit: str, keep: int = 3) -> str:
-    """A culprit that may not be repeated: its first characters and its length."""
-    return f"'{culprit[:keep]}…' ({len(culprit)} characters)"
+def masked(found: str, keep: int = 3) -> str:
+    """A finding that may not be repeated: its first characters and its length."""
+    return f"'{found[:keep]}…' ({len(found)} characters)"

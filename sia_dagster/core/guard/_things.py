@@ -1,6 +1,6 @@
-"""Words that stand in the names of things: two capitalised words with one of them name no person and no address.
+"""Words in the names of things: two capitalised words with one of them name neither a person nor an address.
 
-The list is a file of English words by theme, with greetings of seven languages. Surnames, first names and kinds of
+The list is a file of English words by theme, with greetings of seven languages. Surnames, first names and words for
 streets are not in it, even where they are things, too (Bill, Price, Drive).
 """
 

@@ -1,104 +1,117 @@
-"""What was said in a window's samples, and by whom: where a finding came from."""
+"""The texts of a window's samples, and who wrote each: where a finding came from."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from sia_dagster.core.guard._text import plain
-from sia_dagster.core.records.sample import Message, Sample
+from sia_dagster.core.records.sample import Sample
 
 USER: Final = "the user's message"
 ANSWER: Final = "the application's answer"
 TOOL: Final = "a tool's result"
 VARIABLE: Final = "a variable"
 CONTEXT: Final = "a message of the application"
-_WHO: Final = {"user": USER, "assistant": ANSWER, "tool": TOOL, "function": TOOL}
+_AUTHORS: Final = {"user": USER, "assistant": ANSWER, "tool": TOOL, "function": TOOL}
 FROM_OUTSIDE: Final = frozenset({USER, TOOL, VARIABLE})
-"""Not written by the application or its model: whoever wrote it may want to write the policy, too."""
+"""Not written by the application or its model: whoever wrote it may try to write the policy, too."""
 _SHORT: Final = 6
-"""A culprit of fewer letters and digits is looked for as it is written: without its signs it is found everywhere."""
+"""A text of fewer letters and digits is searched for as it is written: without its signs it is found everywhere."""
 _SIGNS: Final = re.compile(r"[\W_]+")
 
+Item = TypeVar("Item")
 
-class Told(NamedTuple):
+
+class SampleText(NamedTuple):
     """One text of a sample."""
 
     sample: str
     """The span's id."""
     conversation: str
-    who: str
+    author: str
     text: str
     """In the form of `plain`."""
 
     @property
     def place(self) -> str:
         """`in sample s7 (the user's message)`."""
-        return f"in sample {self.sample} ({self.who})"
+        return f"in sample {self.sample} ({self.author})"
 
 
 @dataclass(frozen=True)
 class Traffic:
     """All texts of a window's samples, in order."""
 
-    told: tuple[Told, ...] = ()
+    texts: tuple[SampleText, ...] = ()
     conversations: int = 0
     years: frozenset[str] = frozenset()
-    """In which the samples were recorded, and the ones around them: as numbers, they are nobody's."""
+    """In which the samples were recorded, and the ones around them: as numbers they identify nobody."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Traffic":
-        """Everything that was said in the samples, by anyone but the policy."""
-        told = (
-            Told(sample.span_id, sample.conversation_id, who, plain(text))
+        """Every text of the samples but the policy's own."""
+        texts = (
+            SampleText(sample.span_id, sample.conversation_id, author, plain(text))
             for sample in samples
-            for who, text in _said_in(sample)
+            for author, text in _texts_of(sample)
             if text
         )
         near = {str(sample.start_time.year + shift) for sample in samples for shift in (-1, 0, 1)}
-        return cls(tuple(told), len({sample.conversation_id for sample in samples}), frozenset(near))
+        return cls(tuple(texts), len({sample.conversation_id for sample in samples}), frozenset(near))
 
-    def origin(self, culprit: str) -> str:
-        """The first place where `culprit` was said, letter case, blanks and signs aside; or that there is none."""
-        if not self.told:
+    def origin(self, found: str) -> str:
+        """The first place that holds `found`, letter case, blanks and signs aside; or that there is none."""
+        if not self.texts:
             return "with no sample at hand to say where from"
-        found = self._first(culprit)
-        return found.place if found else "in no sample of this window"
+        holder = self._first(found)
+        return holder.place if holder else "in no sample of this window"
 
-    def says(self, culprit: str) -> bool:
-        """Whether `culprit` was said anywhere, letter case, blanks and signs aside."""
-        return self._first(culprit) is not None
+    def holds(self, found: str) -> bool:
+        """Whether any text holds `found`, letter case, blanks and signs aside."""
+        return self._first(found) is not None
 
-    def few(self, conversations: Collection[str]) -> bool:
-        """Whether what so many conversations say may be somebody's.
+    def holders(
+        self, items: Collection[Item], read: Callable[[SampleText], Iterable[Item]]
+    ) -> Iterator[tuple[Item, SampleText]]:
+        """Each of `items` that `read` finds in a text, with that text, in the order of the texts."""
+        return ((item, text) for text in (self.texts if items else ()) for item in read(text) if item in items)
 
-        What three conversations and a tenth of all say belongs to the application (its own signature, say).
+    def held_by_few(
+        self, items: Collection[Item], read: Callable[[SampleText], Iterable[Item]]
+    ) -> dict[Item, SampleText]:
+        """Those of `items` that some conversations hold, but not many, each with the first text that holds it.
+
+        What three conversations and a tenth of all hold belongs to the application (its own signature, say).
         """
-        return len(conversations) < max(3, self.conversations / 10)
+        first: dict[Item, SampleText] = {}
+        conversations: dict[Item, set[str]] = {}
+        for item, text in self.holders(items, read):
+            first.setdefault(item, text)
+            conversations.setdefault(item, set()).add(text.conversation)
+        many = max(3, self.conversations / 10)
+        return {item: text for item, text in first.items() if len(conversations[item]) < many}
 
-    def _first(self, culprit: str) -> Told | None:
-        signless = _signless(culprit)
+    def _first(self, found: str) -> SampleText | None:
+        signless = _signless(found)
         if len(signless) >= _SHORT:
-            return next((told for told, text in zip(self.told, self._signless, strict=True) if signless in text), None)
-        exact = culprit.casefold()
-        return next((told for told in self.told if exact in told.text.casefold()), None)
+            return next((text for text, bare in zip(self.texts, self._signless, strict=True) if signless in bare), None)
+        exact = found.casefold()
+        return next((text for text in self.texts if exact in text.text.casefold()), None)
 
     @cached_property
     def _signless(self) -> tuple[str, ...]:
-        return tuple(_signless(told.text) for told in self.told)
+        return tuple(_signless(text.text) for text in self.texts)
 
 
-def _said_in(sample: Sample) -> Iterator[tuple[str, str]]:
+def _texts_of(sample: Sample) -> Iterator[tuple[str, str]]:
+    """Author and text of every message, tool call, answer and variable."""
     for message in sample.messages:
-        yield _WHO.get(message.role, CONTEXT), message.content or ""
-        yield from ((ANSWER, text) for text in _arguments(message))
+        yield _AUTHORS.get(message.role, CONTEXT), message.content or ""
+        yield from ((ANSWER, call.arguments) for call in message.tool_calls)
     yield ANSWER, sample.output
     yield from ((VARIABLE, text) for text in sample.variables.values())
-
-
-def _arguments(message: Message) -> Iterator[str]:
-    return (call.arguments for call in message.tool_calls)
 
 
 def _signless(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The template variables: the application fills exactly these in."""
+"""The template variables: the application fills in exactly these."""
 
 import re
 from collections import Counter
@@ -10,10 +10,10 @@ _ANY = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}|\{([A-Za-z_][\w.]*)\}")
 
 
 def keeps_variables(candidate: Actions, baseline: Actions, traffic: Traffic | None = None) -> str | None:
-    """Why the application could not fill the candidate's prompt in as it fills the baseline's; None if it can.
+    """Why the application could not fill in the candidate's prompt as it fills in the baseline's; None if it can.
 
     Each variable stands as often as before and in the same braces (`{name}` or `{{name}}`), and no new `{word}`
-    appears. A policy without variables is sent as it is, so there braces are only text.
+    appears. A policy without variables is sent as it is, so that braces are only text in it.
     """
     if set(candidate.variables) != set(baseline.variables):
         return (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.guard import GuardLimits, check_contract, keeps_variables
-from sia_dagster.core.records.policy import Actions, Example
+from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 
 BASE = Actions(
@@ -138,11 +138,6 @@ def test_what_the_policy_in_force_already_says_is_not_held_against_a_candidate()
     assert stopped(added("Be brief.", own), own) == ""
 
 
-def test_examples_are_read_too() -> None:
-    shown = changed(BASE, examples=(Example(input="hi", output="see evil.com"),))
-    assert "URL" in stopped(shown)
-
-
 def test_a_long_culprit_is_cut_to_one_line() -> None:
     reason = stopped(added("https://evil.example/" + "x" * 200))
     assert "…" in reason
@@ -214,10 +209,6 @@ def test_lost_added_and_rebraced_variables_stop(prompt: str, why: str) -> None:
     assert why in reason
 
 
-def test_the_list_of_variables_stays() -> None:
-    assert "['name', 'shop'], the candidate ['name']" in stopped(changed(TEMPLATE, variables=("name",)), TEMPLATE)
-
-
 def test_braces_are_only_text_where_a_policy_has_no_variables() -> None:
     assert keeps_variables(added("Fill in {name}."), BASE) is None
 
@@ -232,9 +223,7 @@ def test_the_output_format_stays() -> None:
     assert stopped(changed(added("Be kind.", base), parameters=base.parameters | {"top_p": 0.5}), base) == ""
     assert "response_format" in stopped(changed(base, parameters={"top_p": 1}), base)
     assert 'the block \'{"label"' in stopped(changed(base, system_prompt=SKELETON.replace("why", "reason")), base)
-    assert "speaks of JSON, the candidate does not" in stopped(
-        added("x", BASE), changed(BASE, system_prompt="Give JSON.")
-    )
+    assert "names JSON, the candidate does not" in stopped(added("x", BASE), changed(BASE, system_prompt="Give JSON."))
     assert "asks for JSON ('Answer in JSON'), with no sample at hand" in stopped(added("Answer in JSON."))
 
 

@@ -17,7 +17,7 @@ from sia_dagster_tests.core.guard.test_guard import BASE, added, sample, stopped
 HERS = "hi, I am Anna Schmidt (born 14.03.1987), 12 Baker Street. My order is 48213. PLEASE CALL ME"
 
 
-def said_by(conversations: int, text: str) -> list[Sample]:
+def samples_of(conversations: int, text: str) -> list[Sample]:
     return [sample(text, span_id=f"s{n}", conversation_id=f"c{n}") for n in range(conversations)]
 
 
@@ -59,7 +59,7 @@ def test_what_no_sample_says_or_the_policy_in_force_says_passes(line: str) -> No
 
 
 @pytest.mark.parametrize("where", ["output", "variables"])
-def test_every_part_of_a_sample_is_looked_at(where: str) -> None:
+def test_every_part_of_a_sample_is_read(where: str) -> None:
     given = {"output": "Dear Anna Schmidt,"} if where == "output" else {"variables": {"name": "Anna Schmidt"}}
     assert "the name" in stopped(added("Greet Anna Schmidt."), samples=[sample(**given)])
 
@@ -85,11 +85,11 @@ def test_words_for_things_are_no_names_of_people_or_streets() -> None:
     assert "the name" in stopped(added("Ask Anna Baker first."), samples=samples)
 
 
-def test_what_much_of_the_traffic_says_belongs_to_nobody() -> None:
+def test_what_many_conversations_hold_belongs_to_nobody() -> None:
     line = "Close with: The Garden Friends."
-    assert "the name" in stopped(added(line), samples=said_by(2, "Yours, The Garden Friends"))
-    assert stopped(added(line), samples=said_by(3, "Yours, The Garden Friends")) == ""
-    rare = [*said_by(3, "Yours, The Garden Friends"), *said_by(40, "Hello")[3:]]
+    assert "the name" in stopped(added(line), samples=samples_of(2, "Yours, The Garden Friends"))
+    assert stopped(added(line), samples=samples_of(3, "Yours, The Garden Friends")) == ""
+    rare = [*samples_of(3, "Yours, The Garden Friends"), *samples_of(40, "Hello")[3:]]
     assert "the name" in stopped(added(line), samples=rare)
 
 

@@ -72,7 +72,7 @@ def test_no_innocent_edit_is_stopped(name: str) -> None:
 
 @pytest.mark.parametrize(("setting", "edit"), STOPPED, ids=[setting.name for setting, _ in STOPPED])
 def test_what_is_stopped_without_need_is_known(setting: Setting, edit: str) -> None:
-    """Not wanted, but said in the documentation: whoever mends one of them moves it to its setting."""
+    """Known false alarms, which the documentation names: one that a rule lets pass moves to its setting."""
     (candidate,) = edited(setting._replace(edits=(edit,)))
     assert check_contract(candidate, policy_of(setting), samples_of(setting))
 
@@ -84,13 +84,13 @@ def test_every_attack_is_stopped(trick: str, line: str) -> None:
 
 @pytest.mark.parametrize(("trick", "line"), PAST_THE_GUARD, ids=[trick for trick, _ in PAST_THE_GUARD])
 def test_what_passes_is_known(trick: str, line: str) -> None:
-    """Not wanted, but said in the documentation: whoever mends one of them moves it to the attacks."""
+    """Known gaps, which the documentation names: one that a rule stops moves to the attacks."""
     assert not stopped(added(line), samples=[VICTIM]), trick
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_attacks_are_stopped_in_every_application(name: str) -> None:
-    """A rule that was mended for one application's edits lets nothing through in it."""
+    """A rule that was corrected for one application's edits lets no attack through in it."""
     setting = SETTINGS[name]
     policy, samples = policy_of(setting), [*samples_of(setting), VICTIM]
     through = [trick for trick, line in ATTACKS if not check_contract(added(line, policy), policy, samples)]

@@ -1,4 +1,4 @@
-"""Of a recovered template, what stands between two slots may be part of the values: no candidate writes into it."""
+"""Of a recovered template, what stands between two placeholders may be part of the values: no candidate changes it."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def stopped(old: str, new: str, policy: Actions = FOUND) -> str:
     ],
 )
 def test_what_may_be_data_stays(old: str, new: str) -> None:
-    assert "the candidate parts or changes" in stopped(old, new)
+    assert "template variables: the candidate splits or changes" in stopped(old, new)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_of_a_recorded_template_the_text_is_the_templates() -> None:
     assert not stopped("{first} {last}", "{first} or {last}", policy)
 
 
-def test_slots_that_stand_in_doubled_braces_are_islands_too() -> None:
+def test_placeholders_in_doubled_braces_are_islands_too() -> None:
     policy = Actions(system_prompt="Use {{value_1}}:{{value_2}} now, be polite.", variables=("value_1", "value_2"))
     assert "'{{value_1}}:{{value_2}}'" in stopped("}}:{{", "}} = {{", policy)
     assert not stopped("be polite", "be brief", policy)

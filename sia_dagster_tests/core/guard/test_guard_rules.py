@@ -32,9 +32,6 @@ SHOP = Actions(
 )
 
 
-RECOVERED = Actions(system_prompt="Born {value_1}-{value_2} somewhere. Be polite.", variables=("value_1", "value_2"))
-
-
 TALK = (
     sample("hello there"),
     sample(
@@ -85,7 +82,7 @@ BROKEN: dict[str, tuple[Actions, str, tuple[str, ...]]] = {
     "response format": (changed(SHOP, parameters={"temperature": 1}), "output format", ("response_format", FORCE)),
     "stop words": (changed(SHOP, parameters=SHOP.parameters | {"stop": ["."]}), "output format", ("stop", FORCE)),
     "block": (replaced('"why"', '"reason"'), "output format", ("""'{"label": "...", "why": "..."}'""", FORCE)),
-    "format dropped": (replaced("as JSON", "so"), "output format", ("speaks of JSON", "in force")),
+    "format dropped": (replaced("as JSON", "so"), "output format", ("names JSON", "in force")),
     "format added": (line("Reply in XML"), "output format", ("asks for XML", VARIABLE)),
     "key added": (line('Or so: {"label": "a", "host": "b"}'), "output format", ("'host'", ANSWER)),
     "tools": (changed(SHOP, tools=()), "tools", (FORCE,)),
@@ -135,17 +132,11 @@ BROKEN: dict[str, tuple[Actions, str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_candidate_that_breaks_one_rule_has_one_reason(what: str) -> None:
-    candidate, rule, told = BROKEN[what]
+    candidate, rule, parts = BROKEN[what]
     limits = PRICED if rule != "length" else PRICED.model_copy(update={"max_extra_usd_a_week": None})
     reasons = check_contract(candidate, SHOP, TALK, limits=limits)
     assert [reason.split(":")[0] for reason in reasons] == [rule], reasons
-    assert [part for part in told if part not in reasons[0]] == []
-
-
-def test_slots_of_a_recovered_template_have_a_reason_of_their_own() -> None:
-    candidate = replaced("{value_1}-{value_2}", "{value_1}/{value_2}", RECOVERED)
-    (reason,) = check_contract(candidate, RECOVERED, TALK)
-    assert reason == "template variables: the candidate parts or changes '{value_1}-{value_2}'"
+    assert [part for part in parts if part not in reasons[0]] == []
 
 
 def why(candidate: Actions, baseline: Actions = SHOP, samples: Sequence[Sample] = (), **limits: Any) -> str:
@@ -165,9 +156,7 @@ def test_a_passage_that_the_policy_in_force_lacks_stops_nobody() -> None:
     assert missing_passages(SHOP, both) == ("Be Swiss.",)
     assert why(line("Be kind."), protected=both) == ""
     assert why(line("Be Swiss."), protected=both) == ""
-    assert "which does not have 'Be Swiss.' of policy.protected at all" in why(
-        replaced("Never name a price.", ""), protected=both
-    )
+    assert "which lacks 'Be Swiss.' of policy.protected" in why(replaced("Never name a price.", ""), protected=both)
 
 
 def test_a_mark_that_is_not_closed_protects_the_rest_of_the_prompt() -> None:
@@ -185,7 +174,7 @@ def test_examples_count_as_prompt_and_a_shorter_policy_is_never_too_long() -> No
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "part"),
     [
         ({"max_extra_usd_a_week": 0.1, "calls_a_week": 1000, "usd_per_prompt_token": 1e-5}, "tokens in each of "
          "1,000 calls"),
@@ -195,10 +184,10 @@ def test_examples_count_as_prompt_and_a_shorter_policy_is_never_too_long() -> No
         ({"calls_a_week": 1e9, "usd_per_prompt_token": 1.0}, ""),
     ],
 )  # fmt: skip
-def test_a_longer_prompt_is_priced_at_the_weeks_calls(limits: dict[str, Any], told: str) -> None:
+def test_a_longer_prompt_is_priced_at_the_weeks_calls(limits: dict[str, Any], part: str) -> None:
     base = Actions(system_prompt="Be kind.", model="m")
     reason = why(added("abc " * 40, base), base, **limits)
-    assert (told in reason) if told else not reason
+    assert (part in reason) if part else not reason
     assert why(base.model_copy(update={"system_prompt": "Be."}), base, **limits) == ""
 
 
@@ -215,10 +204,10 @@ def test_what_many_say_and_what_is_asked_is_no_instruction_from_a_trace() -> Non
     assert why(added("Please bring your own cup.", own), own, talk(1, "Please bring your own cup.")) == ""
 
 
-def test_a_number_that_much_of_the_traffic_names_is_nobodys() -> None:
-    said = [sample("the form 48213, please", span_id=f"s{n}", conversation_id=f"c{n}") for n in range(3)]
-    assert why(line("Name form 48213."), samples=said) == ""
-    assert "the number" in why(line("Name form 48213."), samples=said[:2])
+def test_a_number_that_many_conversations_hold_is_nobodys() -> None:
+    samples = [sample("the form 48213, please", span_id=f"s{n}", conversation_id=f"c{n}") for n in range(3)]
+    assert why(line("Name form 48213."), samples=samples) == ""
+    assert "the number" in why(line("Name form 48213."), samples=samples[:2])
 
 
 def test_a_message_of_the_application_in_the_chat_is_named_as_such() -> None:
@@ -235,5 +224,5 @@ def test_a_message_of_the_application_in_the_chat_is_named_as_such() -> None:
     ],
 )  # fmt: skip
 def test_what_only_looks_like_an_attack_passes(text: str) -> None:
-    heard = sample("ISO 27001 RFC 2119 5000 12345 born 2026 and 123456789 and ABCDEFGHI")
-    assert why(line(text), samples=[heard]) == ""
+    traced = sample("ISO 27001 RFC 2119 5000 12345 born 2026 and 123456789 and ABCDEFGHI")
+    assert why(line(text), samples=[traced]) == ""

@@ -266,7 +266,7 @@ COST = TrafficCost(
     ("most", "price", "why"),
     [
         (1.0, 2e-6, "USD a week, and policy.max_extra_usd_a_week allows 1.00"),
-        (1.0, None, "cannot be kept to without the price of 'small': name it in llm.prices"),
+        (1.0, None, "cannot be checked without the price of 'small': name it in llm.prices"),
         (5.0, 2e-6, ""),
         (None, None, ""),
     ],
