@@ -1,17 +1,11 @@
 """The process environment: the one place that reads it."""
 
 import os
-import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 from sia_dagster.core.errors import ConfigError
-
-_ASSIGNMENT = re.compile(
-    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
-        (?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>.*?))\s*(?:(?<=\s)\#.*)?""",
-    re.VERBOSE | re.ASCII,
-)
 
 
 def read(name: str) -> str | None:
@@ -20,7 +14,7 @@ def read(name: str) -> str | None:
 
 
 def require(name: str, *, key: str = "") -> str:
-    """The variable's value. Raises ConfigError with the variable's name, and `key` as the setting that asks for it."""
+    """The variable's value. Raises ConfigError with the variable's name, and `key` as the setting that needs it."""
     value = read(name)
     if value is None:
         raise ConfigError(missing(name), key=key)
@@ -28,16 +22,15 @@ def require(name: str, *, key: str = "") -> str:
 
 
 def missing(name: str) -> str:
-    """What to tell a user who did not set `name`."""
+    """The message for a user who did not set `name`."""
     return f"the environment variable {name} is not set; export {name}=... or put it in .env"
 
 
 def add_env_file(path: Path) -> None:
     """Set the variables of a `.env` file that are not set yet, as Dagster does for its own processes.
 
-    Lines are `NAME=value`, with `export` before it and quotes around the value if one likes, and `#` starts a
-    comment. A file that is not there adds nothing. Raises ConfigError with the line that is none of these, without
-    its text.
+    The syntax is that of python-dotenv, but references to other variables stay as they are written. A file that does
+    not exist adds nothing. Raises ConfigError with the number of a line that is no assignment, without its text.
     """
     if not path.is_file():
         return
@@ -46,14 +39,15 @@ def add_env_file(path: Path) -> None:
 
 
 def _assignments(path: Path) -> Mapping[str, str]:
+    from dotenv.parser import parse_stream
+
     found: dict[str, str] = {}
     # Bytes that are no UTF-8 can only stand in a comment or spoil one value; no message may show the line they are in.
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _ASSIGNMENT.fullmatch(line)
-        if match is None:
-            raise ConfigError("this line is no `NAME=value`", line=number, file=str(path))
-        found[match["name"]] = match["double"] or match["single"] or match["plain"] or ""
+    for key, value, (written, line), broken in parse_stream(StringIO(text)):
+        if broken or (key and value is None):
+            blank = written[: len(written) - len(written.lstrip())]
+            raise ConfigError("this line is no `NAME=value`", line=line + blank.count("\n"), file=str(path))
+        if key:
+            found[key] = value or ""
     return found

@@ -417,11 +417,12 @@ def test_an_env_file_beside_the_configuration_fills_in_what_is_not_set(
     assert values == ["one#1", "two # 2", "three", "four", "kept", None]
 
 
-def test_a_broken_env_file_names_the_line_without_its_text(write: Write, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("# fine\nsk-forgotten-key\n", encoding="utf-8")
+@pytest.mark.parametrize(("text", "line"), [("# fine\nsk-forgotten-key\n", 2), ('A=1\n\n\nKEY="forgotten\n', 4)])
+def test_a_broken_env_file_names_the_line_without_its_text(write: Write, tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match="no `NAME=value`") as caught:
         load_config(write(GOOD))
-    assert caught.value.line == 2
+    assert caught.value.line == line
     assert "forgotten" not in str(caught.value)
 
 
