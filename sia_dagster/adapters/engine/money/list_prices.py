@@ -28,6 +28,7 @@ def prices_source() -> str:
 def _listed(model: str) -> Price | None:
     """Today's price of the standard tier, without surcharges for long prompts; asks no network."""
     from genai_prices import Usage, calc_price
+    from genai_prices.types import TieredPrices
 
     # Some prices depend on the hour: at a fixed one, equal calls of one day have equal prices.
     noon = datetime.now(UTC).replace(hour=12)
@@ -36,5 +37,7 @@ def _listed(model: str) -> Price | None:
     except LookupError:
         return None
     given = (listed.input_mtok, listed.output_mtok, listed.cache_read_mtok)
-    usd_in, usd_out, cached = (None if usd is None else float(getattr(usd, "base", usd)) for usd in given)
-    return None if usd_in is None or usd_out is None else Price(input=usd_in, output=usd_out, cached_input=cached)
+    usd_in, usd_out, cached = (usd.base if isinstance(usd, TieredPrices) else usd for usd in given)
+    if usd_in is None or usd_out is None:
+        return None
+    return Price(input=float(usd_in), output=float(usd_out), cached_input=None if cached is None else float(cached))
