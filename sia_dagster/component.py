@@ -1,94 +1,90 @@
 """`SelfImprovingLoop`: one loop as a Dagster component, for `defs.yaml`."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, ValidationError
+from dagster_shared.yaml_utils.source_position import SourcePositionTree
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from sia_dagster.adapters.config.faults import faults
 from sia_dagster.adapters.config.file import ConfigFile
-from sia_dagster.adapters.config.keys import dotted, is_public
+from sia_dagster.adapters.config.keys import Key, dotted, is_public, is_secret
 from sia_dagster.adapters.config.references import check_references
-from sia_dagster.core.config.loop import ProjectConfig
+from sia_dagster.core.config.loop import LoopConfig, ProjectConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.defs.loop_definitions import build_loop
+from sia_dagster.defs.section_fields import with_fields_of
 
 
+@with_fields_of(ProjectConfig, "llm", "storage")
+@with_fields_of(LoopConfig)
 class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     """Improves one prompt of an LLM application from its production traces.
 
     The attributes are those of one entry of `loops` in `sia.yaml`, and the sections `llm` and `storage`.
     """
 
-    name: str = Field(description="Key prefix, group and job name of the loop.")
-    traces: dict[str, Any] = Field(description="Where the traces are: source, path, where.")
-    start: str = Field(description="First day of the first window; weekly windows begin on its weekday.")
-    evaluators: list[dict[str, Any]] = Field(description="Evaluators: name, kind and what the kind needs.")
-    policy: dict[str, Any] = Field(description="How a better policy is searched: updater, model, limits.")
-    validation: dict[str, Any] = Field(description="How a candidate is compared: primary, alpha, min_effect.")
-    watch: dict[str, Any] = Field(default_factory=dict, description="How the judges are watched: anchors, tolerance.")
-    window: str = Field(default="weekly", description="hourly, daily, weekly or monthly.")
-    timezone: str = Field(default="UTC", description="IANA time zone of the windows.")
-    sample_limit: int = Field(default=200, description="Calls a window that are evaluated and replayed.")
-    write_back: bool = Field(default=False, description="Whether evaluations go back to the trace store.")
-    promotion: str = Field(default="manual", description="manual or auto.")
-    publish: list[str] = Field(default_factory=lambda: ["file"], description="Where a promoted policy goes.")
-    prompt_name: str | None = Field(default=None, description="The prompt's name there; by default the loop's.")
-    notify: dict[str, Any] = Field(default_factory=dict, description="Who hears of failures and approvals.")
-    llm: dict[str, Any] = Field(default_factory=dict, description="The endpoint; see `llm` of sia.yaml.")
-    storage: str = Field(default=".sia", description="Folder or fsspec URL of assets, policies and reports.")
+    _source: SourcePositionTree | None = PrivateAttr(default=None)
+    """Where the attributes stand in `defs.yaml`; None for a component that was made in Python."""
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> "SelfImprovingLoop":
+        """The component for the attributes of `defs.yaml`."""
+        component: SelfImprovingLoop = super().resolve_from_model(context, model)
+        component._source = context.source_position_tree
+        return component
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The loop's definitions; relative paths start at the folder of `defs.yaml`.
 
-        Raises ConfigError that names the attribute and the mend, also for a function or template that is not there.
+        Raises ConfigError that names the attribute and what to change, also for a missing function or template.
         """
         project = self._config()
         try:
             check_references(ConfigFile(config=project, folder=context.path))
         except ConfigError as error:
-            raise ConfigError(str(error).removeprefix(_ENTRY), key="") from error
+            raise self._error(str(error).removeprefix(f"{error.key}: "), error.key) from error
         return build_loop(project.loops[0], llm=project.llm, storage=project.storage, folder=context.path)
 
     def _config(self) -> ProjectConfig:
-        entry = self.model_dump(exclude={"llm", "storage"})
-        entry["notify"] = _with_variable(entry["notify"], "webhook", key="notify.webhook")
-        entry["traces"] = _with_variable(entry["traces"], "api_key", key="traces.api_key")
-        llm = _with_variable(self.llm, "api_key", key="llm.api_key")
-        if isinstance(stages := llm.get("stages"), dict):
-            llm["stages"] = {name: _stage(name, section) for name, section in stages.items()}
-        if not is_public(("llm", "completions"), llm.get("completions")):
-            llm = _with_variable(llm, "completions", key="llm.completions")
+        loop = self.model_dump()
+        project = {"llm": loop.pop("llm"), "storage": loop.pop("storage"), "loops": [loop]}
         try:
-            return ProjectConfig.model_validate({"storage": self.storage, "llm": llm, "loops": [entry]})
+            return ProjectConfig.model_validate(self._with_variables(project, ()))
         except ValidationError as error:
-            first, *others = [(dotted(key).removeprefix(_ENTRY), sentence) for key, sentence in faults(error)]
-            rest = f"; more to mend: {', '.join(key for key, _ in others)}" if others else ""
+            (key, sentence), *others = faults(error)
+            rest = f"; other errors: {', '.join(_attribute(dotted(other)) for other, _ in others)}" if others else ""
             # Without the cause: pydantic's own text holds values that came from the environment.
-            raise ConfigError(first[1] + rest, key=first[0]) from None
+            raise self._error(sentence + rest, dotted(key)) from None
+
+    def _with_variables(self, value: Any, key: Key) -> Any:
+        """`value` with the variable's name for every secret `${NAME}`. Raises ConfigError, without the value."""
+        if isinstance(value, dict):
+            return {name: self._with_variables(inner, (*key, name)) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._with_variables(inner, (*key, position)) for position, inner in enumerate(value)]
+        if value is None or not is_secret(key) or is_public(key, value):
+            return value
+        match = re.fullmatch(r"\$\{([A-Za-z_]\w*)\}", str(value).strip(), re.ASCII)
+        if match is None:
+            raise self._error(
+                "must be exactly ${NAME} of an environment variable, also where Dagster could fill it in: a secret in "
+                "the definitions is shown in the UI",
+                dotted(key),
+            )
+        return match[1]
+
+    def _error(self, message: str, key: str) -> ConfigError:
+        """An error about a key of the project, with its line in `defs.yaml`, or the line of the section around it."""
+        attribute = _attribute(key)
+        if self._source is None:
+            return ConfigError(message, key=attribute)
+        path = ["attributes", *(int(part) if part.isdigit() else part for part in attribute.split("."))]
+        position, _ = self._source.lookup_closest_and_path(path, None)
+        return ConfigError(message, key=attribute, line=position.start.line, file=position.filename)
 
 
-_ENTRY = "loops.0."
-
-
-def _stage(name: str, section: Any) -> Any:
-    """One of `llm.stages` with the variable's name of its key; what is no section is left to the check of all."""
-    key = f"llm.stages.{name}.api_key"
-    return _with_variable(section, "api_key", key=key) if isinstance(section, dict) else section
-
-
-def _with_variable(section: Mapping[str, Any], name: str, *, key: str) -> dict[str, Any]:
-    """`section` with the variable's name for what is written `${NAME}`. Raises ConfigError, without the value."""
-    value = section.get(name)
-    if value is None:
-        return dict(section)
-    match = re.fullmatch(r"\$\{([A-Za-z_]\w*)\}", str(value).strip(), re.ASCII)
-    if match is None:
-        raise ConfigError(
-            "must be exactly ${NAME} of an environment variable, also where Dagster could fill it in: a secret in the "
-            "definitions is shown in the UI",
-            key=key,
-        )
-    return {**section, name: match[1]}
+def _attribute(key: str) -> str:
+    """What a key of the project is called among the component's attributes."""
+    return key.removeprefix("loops.0.")

@@ -1,6 +1,7 @@
 """A loop as a Dagster component: the same assets from `defs.yaml`, and errors that name the attribute."""
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -108,7 +109,7 @@ def test_a_component_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
     [
         ({"window": "yearly"}, "window: should be 'hourly', 'daily', 'weekly' or 'monthly'"),
         ({"policy": {}}, "policy.model: this key is missing; add it"),
-        ({"policy": {"modl": "m"}, "window": "yearly"}, "more to mend: policy.model, policy.modl"),
+        ({"policy": {"modl": "m"}, "window": "yearly"}, "other errors: policy.model, policy.modl"),
         ({"validation": {"primary": "beauty"}}, "validation.primary: 'beauty' is none of the evaluators"),
         ({"evaluators": [{**IS_BRIEF, "name": "is-brief"}]}, "evaluators.0.name: 'is-brief' must be letters"),
         (
@@ -118,10 +119,11 @@ def test_a_component_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
         ({"evaluators": [{**CORRECTNESS, "template": "gone.md"}]}, "evaluators.0.template: the template 'gone.md'"),
     ],
 )
-def test_an_error_names_the_attribute_and_the_mend(changes: Mapping[str, Any], said: str) -> None:
+def test_an_error_names_the_attribute_and_its_line(changes: Mapping[str, Any], said: str) -> None:
     with pytest.raises(Exception, match=r"defs\.yaml") as caught, loaded(changes):
         pass
     assert said in why(caught.value)
+    assert re.search(r"defs\.yaml:\d+\]$", why(caught.value))
     assert "loops.0" not in why(caught.value)
 
 
@@ -153,5 +155,5 @@ def test_a_secret_is_named_by_its_variable() -> None:
     stages = {"judge": {"api_key": "${JUDGE_KEY}"}}
     changes = {"llm": {"api_key": "${DESK_KEY}", "stages": stages}, "notify": {"webhook": "${DESK_HOOK}"}}
     with loaded(changes) as definitions:
-        assert (definitions.resources or {})[f"{NAME}__model"].api_key_variable == "DESK_KEY"
+        assert (definitions.resources or {})[f"{NAME}__model"].api_key == "DESK_KEY"
         assert (definitions.resources or {})[f"{NAME}__model"].stages == {"judge": {"api_key": "JUDGE_KEY"}}

@@ -122,7 +122,7 @@ def test_storage_is_one_root_for_all(tmp_path: Path, storage: str) -> None:
     root = tmp_path / storage
     assert resources["storage"].path("reports", "a.html") == root / "reports" / "a.html"
     assert resources["documents"].root == resources["tables"].root == str(root / "assets")
-    assert resources["model"].completions == str(root / "completions.sqlite")
+    assert resources["model"].completions_file == str(root / "completions.sqlite")
     assert resources["storage"].policies("desk").versions() == ()
 
 

@@ -88,6 +88,9 @@ DatabaseAddress = Annotated[str, AfterValidator(_database)]
 
 
 class Section(Value):
-    """A section of the file. Its numbers are finite: YAML has `.nan` and `.inf`, under which no rule means anything."""
+    """A section of the file. Its numbers are finite: YAML has `.nan` and `.inf`, under which no rule means anything.
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    The text below a field is its description, in the UI of Dagster as well.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)

@@ -88,34 +88,40 @@ class LLMConfig(Section):
     provider: Provider = "openai"
     """`openai` is every compatible endpoint; `azure` is Azure OpenAI, where a model is a deployment's name."""
     base_url: str = _OPENAI
-    """Of Azure: `https://<resource>.openai.azure.com`."""
+    """Address of the OpenAI-compatible API; for Azure `https://<resource>.openai.azure.com`."""
     api_version: str | None = None
-    """Of Azure alone, which needs one."""
+    """Required for Azure OpenAI, refused elsewhere."""
     api_key: SecretName | None = None
-    """Written `${NAME}` in the file; None for an endpoint without keys."""
+    """Name of the environment variable that holds the API key, written `${NAME}` in the file; its value is never
+    stored. None for an endpoint without keys."""
     max_concurrency: int = Field(default=32, ge=1, le=1024)
+    """Model calls in flight at a time."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Of all processes of this machine that share the completion store, over all stages and models."""
+    """Attempts a minute, over all stages, models and processes of this machine that share the completion store."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """The same in tokens, prompt and completion."""
+    """Prompt and completion tokens a minute, counted in the same way."""
     budget_usd: float | None = Field(default=None, gt=0)
-    """A window's cap over judge, replay and updater."""
+    """Spend cap of a window in USD, over judge, replay and updater."""
     budget_tokens: int | None = Field(default=None, gt=0)
+    """Spend cap of a window in tokens, over judge, replay and updater."""
     timeout_seconds: float = Field(default=60.0, gt=0)
-    """Of one attempt."""
+    """Seconds that one attempt may take."""
     max_attempts: int = Field(default=5, ge=1, le=20)
+    """Attempts of one call."""
     mode: Mode = "direct"
-    """`batch` hands requests in by the Batch API: half the price, within a day."""
+    """`direct`, or `batch` for the Batch API: half the price, answers within a day."""
     batch_tries: int = Field(default=2, ge=1, le=10)
-    """Batches that a request is sent in; one that still has no answer is called directly."""
+    """In how many batches a request is sent before it is called directly."""
     batch_poll_seconds: float = Field(default=60.0, ge=1)
-    """Between two looks at the batches under way."""
+    """Seconds between two checks of the batches under way."""
     completions: DatabaseAddress | None = None
-    """A Postgres database for the completion store; None for a file in the storage."""
+    """A Postgres database for the completion store: its URL without a password, or the name of the environment
+    variable that holds the URL; None for a file in the storage."""
     prices: dict[str, Price] = Field(default_factory=dict)
-    """By model name; goes before the list prices of genai-prices."""
+    """USD for a million tokens by model, {model: {input, output, cached_input, batch_discount}}; goes before the list
+    prices of genai-prices."""
     stages: dict[str, StageEndpoint] = Field(default_factory=dict)
-    """By `judge`, `replay` or `update`: what is different for that stage's calls."""
+    """By `judge`, `replay` or `update`: the settings that differ for that stage's calls."""
 
     @field_validator("stages")
     @classmethod

@@ -110,22 +110,35 @@ class LoopConfig(Section):
     """One self-improving loop."""
 
     name: Name
+    """Key prefix, group and job name of the loop."""
     traces: TracesConfig
+    """Where the traces are: `source`, and what the source needs."""
     window: WindowKind = "weekly"
+    """`hourly`, `daily`, `weekly` or `monthly`."""
     start: date
+    """First day of the first window; weekly windows begin on its weekday."""
     timezone: Timezone = "UTC"
+    """IANA time zone of the windows."""
     sample_limit: int = Field(default=200, ge=1)
+    """Calls a window that are evaluated and replayed."""
     evaluators: tuple[EvaluatorConfig, ...] = Field(min_length=1)
+    """Evaluators: `name`, `kind`, and what the kind needs."""
     write_back: bool = False
+    """Whether evaluations go back to the trace store."""
     policy: PolicyConfig
+    """How a better policy is searched: updater, model, limits."""
     validation: ValidationConfig
+    """How a candidate is compared with the policy in force: `primary`, `alpha`, `min_effect`, ..."""
     watch: WatchConfig = WatchConfig()
+    """How the judges are watched: `anchors`, `tolerance`, `probes`."""
     promotion: Literal["manual", "auto"] = "manual"
+    """`auto` promotes an accepted policy; `manual` waits for a person."""
     publish: tuple[PublishTarget, ...] = ("file",)
     """Where a promoted policy is put besides the registry, which always has it."""
     prompt_name: str | None = Field(default=None, min_length=1)
     """The prompt's name on the platforms of `publish`; by default the loop's name."""
     notify: NotifyConfig = NotifyConfig()
+    """Who hears of a failed run and of a window that waits for approval."""
 
     @model_validator(mode="after")
     def _every_month_has_its_day(self) -> "LoopConfig":
@@ -188,7 +201,9 @@ class ProjectConfig(Section):
     model_config = ConfigDict(hide_input_in_errors=True)  # An address may come with a password.
 
     storage: str = ".sia"
+    """Folder or fsspec URL of assets, policies and reports."""
     llm: LLMConfig = LLMConfig()
+    """The model endpoint: address, key, limits, spend caps, prices."""
     loops: tuple[LoopConfig, ...] = Field(min_length=1)
     executor: Literal["in_process", "multiprocess"] = "in_process"
 

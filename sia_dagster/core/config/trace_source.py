@@ -18,6 +18,7 @@ class LocalTracesConfig(Section):
     """Traces in files."""
 
     source: Literal["local"]
+    """`local`: traces in files."""
     path: str
     """A file, a folder or a glob of Parquet, JSONL or JSON with the columns of Arize's export."""
     where: str = ""
@@ -35,25 +36,32 @@ class ArizeTracesConfig(_RemoteSection):
     """Traces in Arize AX."""
 
     source: Literal["arize"]
+    """`arize`: traces in Arize AX."""
     project: str = Field(min_length=1)
     """The project's name, `${ARIZE_MODEL_ID}` in older set-ups."""
     space_id: str = Field(min_length=1)
+    """Id of the space."""
     api_key: SecretName = "ARIZE_API_KEY"
-    """Written `${NAME}`. Region, host and proxy are the SDK's own ARIZE_* variables."""
+    """Name of the environment variable that holds the API key, written `${NAME}` in the file; its value is never
+    stored. Region, host and proxy are the SDK's own ARIZE_* variables."""
     timeout_seconds: float = Field(default=300.0, gt=0)
-    """Of one attempt to export a window."""
+    """Seconds that one attempt to export a window may take."""
 
 
 class PhoenixTracesConfig(_RemoteSection):
     """Traces in a Phoenix server."""
 
     source: Literal["phoenix"]
+    """`phoenix`: traces in a Phoenix server."""
     base_url: Annotated[str, AfterValidator(_without_user)] = "http://127.0.0.1:6006"
+    """Address of the server."""
     project: str = Field(default="default", min_length=1)
+    """Name of the project."""
     api_key: SecretName | None = None
-    """Written `${NAME}`; None for a server without authentication."""
+    """Name of the environment variable that holds the API key, written `${NAME}` in the file; its value is never
+    stored. None for a server without authentication."""
     timeout_seconds: float = Field(default=60.0, gt=0)
-    """Of one request."""
+    """Seconds that one request may take."""
 
 
 TracesConfig = Annotated[LocalTracesConfig | ArizeTracesConfig | PhoenixTracesConfig, Field(discriminator="source")]

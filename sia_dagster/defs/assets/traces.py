@@ -44,7 +44,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def traces(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             # The resource's condition: the Launchpad may change it.
-            query = span_query(names.loop, stage.window).model_copy(update={"where": stage.traces.where})
+            query = span_query(names.loop, stage.window).model_copy(update={"where": stage.traces.config().where})
             source = stage.traces.connect()
             unreadable = source.unreadable()
             spans = stage_spans(source.spans(query))
