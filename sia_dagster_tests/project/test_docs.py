@@ -2,8 +2,10 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,24 +23,17 @@ from sia_dagster.adapters.config.references import check_references
 from sia_dagster.cli import cli
 from sia_dagster.component import SelfImprovingLoop
 from sia_dagster.core.config.trace_source import ArizeTracesConfig
+from sia_dagster.core.records.document import Document
 from sia_dagster.defs.claims import Claim
 from sia_dagster.defs.loop_definitions import build_loop
 from sia_dagster.defs.names import STAGES
 from sia_dagster.demo.demo_definitions import demo_config
-from sia_dagster_tests.places import ROOT
+from sia_dagster_tests.places import DOCS, ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-
-
-IMAGES = ROOT / "docs" / "images"
-
-
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+IMAGES = DOCS / "images"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
 PLACEHOLDER_LOOP = "<loop>"
-
-
 KNOWN_HOSTS = {
     "127.0.0.1",
     "NAME.openai.azure.com",
@@ -123,9 +118,7 @@ def test_every_asset_and_every_check_is_named() -> None:
 
 
 def test_the_page_of_the_checks_has_each_with_its_asset_and_whether_it_blocks() -> None:
-    rows = re.findall(
-        r"^\| `(\w+)` \| `(\w+)` \| (yes)? ?\|$", text_of(ROOT / "docs" / "architecture.md"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (yes)? ?\|$", text_of(DOCS / "architecture.md"), re.MULTILINE)
     keys = definitions().resolve_asset_graph().asset_check_keys
     assert {(asset, check, bool(blocks)) for asset, check, blocks in rows} == {
         (key.asset_key.path[-1], key.name, claims()[key.name].blocking) for key in keys
@@ -133,9 +126,9 @@ def test_the_page_of_the_checks_has_each_with_its_asset_and_whether_it_blocks() 
 
 
 def test_the_page_of_a_weekly_run_says_what_each_failed_check_means() -> None:
-    page = text_of(ROOT / "docs" / "run_every_week.md")
-    told = dict(re.findall(r"^\| `(\w+)`( \(stops\))? \| `\w+` \| .+ \|$", page, re.MULTILINE))
-    assert {name: bool(stops) for name, stops in told.items()} == {name: c.blocking for name, c in claims().items()}
+    page = text_of(DOCS / "run_every_week.md")
+    rows = dict(re.findall(r"^\| `(\w+)`( \(stops\))? \| `\w+` \| .+ \|$", page, re.MULTILINE))
+    assert {name: bool(stops) for name, stops in rows.items()} == {name: c.blocking for name, c in claims().items()}
 
 
 def test_every_job_schedule_and_sensor_is_named() -> None:
@@ -149,7 +142,7 @@ def test_every_job_schedule_and_sensor_is_named() -> None:
 
 
 def test_every_resource_is_named_by_its_role() -> None:
-    page = text_of(ROOT / "docs" / "architecture.md")
+    page = text_of(DOCS / "architecture.md")
     for key in definitions().resources or {}:
         assert f"`{key.split('__')[1]}`" in page
 
@@ -172,16 +165,38 @@ def test_every_exported_name_stands_on_a_page() -> None:
 
 def test_every_page_of_the_docs_is_reached_from_the_readme() -> None:
     readme = text_of(ROOT / "README.md")
-    assert [p.name for p in (ROOT / "docs").glob("*.md") if f"(docs/{p.name})" not in readme] == []
+    assert [p.name for p in DOCS.glob("*.md") if f"(docs/{p.name})" not in readme] == []
 
 
-def test_modules_of_the_term_table_are_there() -> None:
+def test_paths_of_modules_on_the_pages_are_there() -> None:
     layers = "core|adapters|reports|wiring|runners|defs|component|demo|cli|bench"
     named = set(re.findall(rf"`((?:sia_dagster/)?(?:{layers})/[\w./]+)`", all_pages()))
     assert len(named) > 20
     folders = (ROOT, ROOT / "sia_dagster")
     missing = {path for path in named if not any((folder / path).exists() for folder in folders)}
     assert {name for name in missing if not name.startswith("bench/results/")} == set(), "those `make bench` makes"
+
+
+def test_what_a_change_begins_with_stands_in_the_file_that_is_named() -> None:
+    rows = re.findall(r"^\| [^|]+ \| `([\w./]+\.py)`: `(\w+)`", text_of(DOCS / "architecture.md"), re.MULTILINE)
+    assert len(rows) >= 7
+    defined = r"^(?:def|class|async def) {0}\b|^{0}\b.* = "
+    files = {(name, path): text_of(ROOT / "sia_dagster" / path) for path, name in rows}
+    assert [key for key, text in files.items() if not re.search(defined.format(key[0]), text, re.MULTILINE)] == []
+
+
+def test_modules_with_dots_on_the_pages_can_be_imported() -> None:
+    named = set(
+        re.findall(r"\bsia_dagster(?:\.[a-z_]+)+", "\n".join(text_of(p) for p in PAGES if p.name != "CHANGELOG.md"))
+    )
+    assert "sia_dagster.core.errors" in named
+    assert [name for name in named if find_spec(name) is None] == []
+
+
+def test_the_page_of_the_architecture_has_every_key_that_was_renamed() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", text_of(DOCS / "architecture.md"), re.MULTILINE)
+    renamed = [(c.__name__, old, new) for c in Document.__subclasses__() for old, new in c.renamed_in_2.items()]
+    assert sorted(rows) == sorted(renamed)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -209,17 +224,35 @@ def test_images_are_small_and_whole() -> None:
         assert len(content) <= 200_000, path.name
 
 
-def test_the_picture_of_the_graph_has_every_asset_and_check_in_light_and_dark() -> None:
+def test_pictures_are_drawn_for_light_and_dark() -> None:
+    assert [p.name for p in IMAGES.glob("*.svg") if "prefers-color-scheme: dark" not in text_of(p)] == []
+
+
+def test_the_picture_of_the_graph_has_every_asset_and_check() -> None:
     text = text_of(IMAGES / "asset_graph.svg")
     drawn = {(element.text or "").removeprefix("\u2713 ") for element in ElementTree.fromstring(text).iter()}
     assert {*asset_names(), *claims()} <= drawn
-    assert "prefers-color-scheme: dark" in text
 
 
 def test_the_picture_says_which_asset_feeds_which() -> None:
     text = text_of(IMAGES / "asset_graph.svg")
     edges = {(dep.asset_key.path[-1], spec.key.path[-1]) for spec in asset_specs() for dep in spec.deps}
     assert text.count('class="line" d=') == len(edges) == 16
+
+
+def test_the_picture_of_the_rooms_has_every_room_on_the_floor_of_the_import_contract() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    contracts = [c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    core = next(c["layers"] for c in contracts if c.get("containers") == ["sia_dagster.core"])
+    floors: dict[float, set[str]] = {}
+    for text in ElementTree.fromstring(text_of(IMAGES / "rooms.svg")).iter("{http://www.w3.org/2000/svg}text"):
+        if text.get("class") == "room":
+            floors.setdefault(float(text.get("y", "")), set()).update((text.text or "").split(", "))
+    drawn = [rooms for _, rooms in sorted(floors.items())]
+    assert drawn[-len(core) :] == [set(layer.split(" | ")) for layer in core]
+    assert {
+        layer.removeprefix("sia_dagster.") for layer in " | ".join(contracts[0]["layers"]).split(" | ")
+    } <= set().union(*drawn)
 
 
 def sia_yaml_blocks() -> list[tuple[str, str]]:

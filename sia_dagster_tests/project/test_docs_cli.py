@@ -9,8 +9,6 @@ import pytest
 from sia_dagster_tests.regenerate_docs import PAGE, commands, help_text, rendered
 
 NAMES = sorted(commands())
-
-
 LEAVES = [name for name in NAMES if not isinstance(commands()[name], click.Group)]
 
 
@@ -34,7 +32,7 @@ def test_help_is_what_the_command_prints() -> None:
 
 
 def examples(name: str) -> list[str]:
-    """The calls in the epilog, without what is said of them."""
+    """The calls in the epilog, without the remarks in brackets."""
     epilog = commands()[name].epilog or ""
     lines = epilog.replace("\b\n", "").removeprefix("Example:").splitlines()
     return [re.sub(r"\s+\(.*\)$", "", line).strip() for line in lines]
