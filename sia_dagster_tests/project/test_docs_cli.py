@@ -22,11 +22,6 @@ def test_every_command_has_its_block() -> None:
     assert sorted(blocks) == NAMES
 
 
-def test_help_of_a_command_that_is_gone_is_an_error() -> None:
-    with pytest.raises(KeyError, match="sia gone"):
-        rendered("<!-- help: sia gone -->\n<!-- /help -->")
-
-
 def test_help_is_what_the_command_prints() -> None:
     assert help_text("sia policy list", commands()["sia policy list"]).startswith("Usage: sia policy list [OPTIONS]\n")
 
