@@ -24,7 +24,7 @@ from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.evaluators.evaluate import evaluate
-from sia_dagster.core.evaluators.llm_judge import JudgeSpec, LLMClassify
+from sia_dagster.core.evaluators.judge.llm_judge import JudgeSpec, LLMClassify
 from sia_dagster.core.records.sample import Sample
 
 ROWS, IN_FLIGHT, LATENCY = 1000, 100, 0.2

@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be kept, and counts in words."""
+"""Text from outside made storable or read as a number, and counts in words."""
 
 import re
 from typing import Any
@@ -9,6 +9,14 @@ _HALF = re.compile("[\ud800-\udfff]")
 def count(amount: int, noun: str) -> str:
     """`1 line`, `2 lines`, `no lines`, `1,204 lines`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"
+
+
+def as_number(text: str) -> float | None:
+    """The number that `text` is written as, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def storable(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from sia_dagster.core.evaluators import EVAL_RESULT_COLUMNS, eval_result_rows
+from sia_dagster.core.records.eval_rows import EVAL_RESULT_COLUMNS, eval_result_rows
 from sia_dagster.core.records.evaluation import EvalMetrics
 
 if TYPE_CHECKING:

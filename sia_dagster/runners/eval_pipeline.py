@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.config.loop import CodeConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.evaluators import CodeEvaluator, evaluate, evaluations_to_write, write_outcome
+from sia_dagster.core.evaluators import CodeEvaluator, evaluate, evaluations_to_write
 from sia_dagster.core.openinference import MappedSpans
 from sia_dagster.core.ports.trace_store import EvaluationStore, SpanQuery
 from sia_dagster.core.records.evaluation import EvalMetrics, EvaluatorKind
@@ -85,7 +85,7 @@ class EvalPipeline:
         report = self.store.write(evaluations_to_write(evals, started), now=self.clock())
         table.attrs["write_report"] = report.model_dump()
         if report.updated < report.offered or not report.complete:
-            _log.warning("%s: %s", self.name, write_outcome(report))
+            _log.warning("%s: %s", self.name, report.summary)
 
     def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
         if not samples:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.files.storage import StoragePath, write_atomically
 from sia_dagster.core.errors import EvaluatorError, TraceFileError
-from sia_dagster.core.evaluators import sample_texts
+from sia_dagster.core.evaluators.judge import sample_texts
 from sia_dagster.core.openinference import message_attributes
 from sia_dagster.core.records.sample import Message, Sample
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sia_dagster.adapters.config.environment import read
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
-from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.evaluators import Judge, JudgeSpec, JudgeTemplate, as_number, parse_template, resolve_template
+from sia_dagster.core.evaluators import resolve_template
+from sia_dagster.core.evaluators.judge import Judge, JudgeSpec, JudgeTemplate, parse_template
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.replay import map_rows
+from sia_dagster.core.text import as_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,8 @@ class _Session(NamedTuple):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OpenAIChat"]:
+        from sia_dagster.adapters.engine.store.sqlite import SqliteStore  # It loads SQLAlchemy.
+
         scope = LedgerScope(loop="llm_classify", window="")
         with closing(SqliteStore(self.completions)) as store:
             async with OpenAIChat(self.llm, api_key=self.api_key, store=store, scope=scope) as chat:
@@ -96,13 +99,13 @@ async def _classify(
     records: Sequence[Mapping[Any, Any]], spec: JudgeSpec, template: JudgeTemplate, session: _Session
 ) -> list[EvalMetrics]:
     async with session.open() as chat:
-        judge = Judge(spec, template, chat)
+        judge = Judge(spec, chat)
 
         async def work(record: Mapping[Any, Any]) -> EvalMetrics:
             empty = [name for name in template.names if _is_empty(record[name])]
             if empty:
                 return judge.failed(f"the row has nothing in {', '.join(empty)}, which the template names")
-            return await judge.classify({name: _text(record[name]) for name in template.names}, draw="0")
+            return await judge.classify(template.fill({name: _text(record[name]) for name in template.names}), draw="0")
 
         rows = [row async for row in map_rows(records, work, workers=session.llm.max_concurrency)]
     return [metrics for _, metrics in sorted(rows, key=lambda row: row[0])]

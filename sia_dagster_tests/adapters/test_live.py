@@ -17,7 +17,7 @@ from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
-from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster_tests.worlds.evaluation_samples import sample, spec
 

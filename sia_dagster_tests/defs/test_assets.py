@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from sia_dagster.adapters.files.span_table import read_sampled
-from sia_dagster.core.evaluators.evaluate import EVAL_RESULT_COLUMNS
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
+from sia_dagster.core.records.eval_rows import EVAL_RESULT_COLUMNS
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport

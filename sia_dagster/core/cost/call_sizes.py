@@ -1,19 +1,13 @@
 """How many tokens one model call of each kind takes, by the sample it is about."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.errors import EvaluatorError
-from sia_dagster.core.evaluators import (
-    JudgeSpec,
-    LLMClassify,
-    ReadFile,
-    parse_judge_template,
-    resolve_template,
-    sample_texts,
-)
+from sia_dagster.core.evaluators import resolve_template
+from sia_dagster.core.evaluators.judge import JudgeSpec, LLMClassify
 from sia_dagster.core.prompting import estimate_tokens
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.policy import Actions
@@ -61,29 +55,23 @@ class Work(NamedTuple):
     calls: Mapping[str, Call]
 
 
-def judge_spec(config: LLMClassifyConfig, read_file: ReadFile) -> JudgeSpec:
+def judge_spec(config: LLMClassifyConfig, read_file: Callable[[str], str]) -> JudgeSpec:
     """The judge as it is configured. Raises ConfigError for its template."""
-    return JudgeSpec(
-        name=config.name,
-        model=config.model,
-        template=resolve_template(config.template, read_file),
-        rails=dict(config.rails),
-        provide_explanation=config.provide_explanation,
-    )
+    return JudgeSpec.of(config, resolve_template(config.template, read_file))
 
 
 def judging(spec: JudgeSpec, samples: Iterable[Sample]) -> Work:
     """What judging one output takes; a sample that lacks what the template names is no call."""
-    template = parse_judge_template(spec.template)
+    judge = LLMClassify(spec, None)
     fixed = estimate_tokens(spec.system) + estimate_tokens(json.dumps(spec.form.shape)) + 2 * MESSAGE_TOKENS
     answer = LABEL_TOKENS + (EXPLANATION_TOKENS if spec.provide_explanation else 0)
     calls = {}
     for sample in samples:
         try:
-            texts = sample_texts(sample, template.names)
+            question = judge.question(sample)
         except EvaluatorError:
             continue
-        calls[sample.span_id] = Call(fixed + estimate_tokens(template.fill(texts)), answer)
+        calls[sample.span_id] = Call(fixed + estimate_tokens(question), answer)
     return Work(f"judge {spec.name}", spec.model, calls)
 
 

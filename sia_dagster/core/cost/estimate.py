@@ -7,7 +7,6 @@ from math import ceil
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.cost.call_sizes import Work, judge_spec, judging, replaying, updating
-from sia_dagster.core.evaluators import ReadFile
 from sia_dagster.core.gate import ValidationRules
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -61,7 +60,7 @@ def estimate(
     cost_of: CostOf,
     *,
     policy: Actions | None = None,
-    read_file: ReadFile | None = None,
+    read_file: Callable[[str], str] | None = None,
 ) -> Estimate:
     """What a window with these sampled calls takes at the endpoint; empty without samples.
 

@@ -6,35 +6,34 @@ from collections.abc import Callable
 from sia_dagster.core.config.loop import CodeConfig, EvaluatorConfig, PlatformConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.evaluators.code import CodeEvaluator, import_function
-from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.evaluators.judge import JudgeSpec, LLMClassify
 from sia_dagster.core.evaluators.platform import PlatformEvaluator
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES, load_prompt
 
-ReadFile = Callable[[str], str]
-"""Reads a template file by the name that the configuration gives it; raises OSError where it cannot."""
-
 
 def build_evaluator(
     config: EvaluatorConfig, *, chat: ChatModel | None, template: str | None, primary: bool
 ) -> Evaluator:
-    """The evaluator that `config` describes; without `chat` a judge is good for its constant alone.
+    """The evaluator that `config` describes; without `chat` a judge has its constant alone and cannot score.
 
-    `template` is the text of a judge's template, as `resolve_template` gives it, and None for other kinds. Raises
+    `template` is the text of a judge's template, as `resolve_template` gives it, and None for other evaluators. Raises
     ConfigError for a template, rails or function that cannot be used.
     """
     if isinstance(config, CodeConfig):
         return CodeEvaluator(config, import_function(config.function), primary=primary)
     if isinstance(config, PlatformConfig):
         return PlatformEvaluator(config, primary=primary)
-    return LLMClassify.of(config, config.template if template is None else template, chat, primary=primary)
+    spec = JudgeSpec.of(config, config.template if template is None else template)
+    return LLMClassify(spec, chat, primary=primary)
 
 
-def resolve_template(value: str, read_file: ReadFile) -> str:
+def resolve_template(value: str, read_file: Callable[[str], str]) -> str:
     """The template's text: a built-in judge by name, the text itself, or a file.
 
-    Text is what has a brace or several lines. Raises ConfigError for a file that cannot be read.
+    Text has a brace or several lines. `read_file` takes the name that the configuration gives and raises OSError for
+    a file that it cannot read. Raises ConfigError for such a file.
     """
     if value in BUILTIN_JUDGES:
         return load_prompt(value)

@@ -20,10 +20,10 @@ _SHOWN = 300
 
 
 def import_function(path: str) -> Function:
-    """The function at `package.module:name`. Raises ConfigError that says which part of the path fails."""
+    """The function at `package.module:name`. Raises ConfigError that names the part of the path that fails."""
     module_name, _, name = path.partition(":")
     if not module_name or not name:
-        raise ConfigError(f"{path!r} is no path to a function: write package.module:function")
+        raise ConfigError(f"{path!r} is not the path of a function: write package.module:function")
     function = getattr(_import_module(path, module_name), name, None)
     if function is None:
         near = difflib.get_close_matches(name, dir(importlib.import_module(module_name)), n=1)
@@ -38,21 +38,21 @@ def _import_module(path: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        mend = (
+        advice = (
             "is it installed, and is its folder the configuration's or on PYTHONPATH?"
             if error.name and f"{name}.".startswith(f"{error.name}.")
             else f"{name!r} needs it: install it"
         )
-        raise ConfigError(f"{path!r}: there is no module {error.name!r}; {mend}") from error
+        raise ConfigError(f"{path!r}: there is no module {error.name!r}; {advice}") from error
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{path!r}: importing {name!r} raised {type(error).__name__}: {error}"[:_SHOWN]) from error
 
 
 class CodeEvaluator:
-    """Scores with a function of a sample, sync or async. Plays the role `Evaluator`.
+    """Scores with a function of a sample, sync or async. Implements `Evaluator`.
 
-    Several samples are scored at a time. A call that hangs, waiting or computing, is left behind after the time limit
-    and cannot hold up the end of the process.
+    Several samples are scored at a time. A call that hangs, waiting or computing, is abandoned after the time limit
+    and cannot delay the end of the process.
     """
 
     def __init__(self, config: CodeConfig, function: Function, *, primary: bool = False) -> None:
@@ -76,7 +76,7 @@ class CodeEvaluator:
         )
 
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
-        """Call the function. Whatever it raises, a hang, and a result that is no score are errors of this row."""
+        """Call the function. An exception, a hang and a result that is not a score are errors of this row."""
         limit = self._config.timeout_seconds
         outcome = await call_within(limit, self._function, sample)
         if outcome is None:
@@ -88,12 +88,12 @@ class CodeEvaluator:
             return self._row(error=f"{self._config.function} raised {type(error).__name__}: {error}"[:_SHOWN])
         return self._row(**read_result(result, self._scale))
 
-    def _row(self, **said: Any) -> EvalMetrics:
-        return EvalMetrics(**{"name": self._config.name, "fingerprint": self._fingerprint, "source": "code", **said})
+    def _row(self, **fields: Any) -> EvalMetrics:
+        return EvalMetrics(**{"name": self._config.name, "fingerprint": self._fingerprint, "source": "code", **fields})
 
 
 def source_of(function: Callable[..., Any]) -> object:
-    """What a fingerprint takes of a function: its source, else its bytecode, else nothing but its path is known."""
+    """What a fingerprint takes of a function: its source, else its bytecode, else nothing."""
     target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
     try:
         return inspect.getsource(target)
@@ -103,6 +103,6 @@ def source_of(function: Callable[..., Any]) -> object:
 
 
 def _bytecode(code: CodeType) -> JsonObject:
-    """Instructions, names and constants; not file names and line numbers, which say nothing about what it does."""
+    """Instructions, names and constants; not file names and line numbers, which do not change what it does."""
     constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
     return {"code": code.co_code.hex(), "names": code.co_names, "constants": constants}

@@ -1,18 +1,19 @@
 """An evaluator that takes the scores that the traces already carry."""
 
 from sia_dagster.core.config.loop import PlatformConfig
-from sia_dagster.core.evaluators.result import Scale, as_number
+from sia_dagster.core.evaluators.result import Scale
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import fingerprint
+from sia_dagster.core.text import as_number
 
 _BY_PEOPLE = "annotated by people"
 
 
 class PlatformEvaluator:
-    """Returns what the trace store recorded of a span: people's word, else the platform's own evaluation.
+    """Returns what the trace store recorded of a span: people's annotation, else the platform's own evaluation.
 
-    Plays the role `Evaluator`; asks nobody. It knows the logged output alone, so it cannot score a replayed one.
+    Implements `Evaluator` without a call. It has scores of logged outputs only, so it cannot score a replayed one.
     """
 
     def __init__(self, config: PlatformConfig, *, primary: bool = False) -> None:
@@ -24,7 +25,7 @@ class PlatformEvaluator:
 
     @property
     def constant(self) -> EvalConstant:
-        """Its criteria say where the score comes from: the platform does not tell more."""
+        """Its criteria say where the score comes from: the platform gives no others."""
         return EvalConstant(
             name=self._name,
             kind="platform",
@@ -37,25 +38,24 @@ class PlatformEvaluator:
         )
 
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
-        """The record that gives a score, people's first; a label written as a number is one where there is none else.
+        """The first record with a score, people's before the platform's; a label that is a number can be the score.
 
-        Of people's record the explanation says so. A record without a score is an error of the row where no other has
-        one.
+        The explanation of people's record says that it is theirs. The row is an error where no record has a score.
         """
         people = self._recorded(sample.annotations, "annotation")
         platform = self._recorded(sample.evals, "eval")
-        found = [said for said in (people, platform) if said]
+        found = [record for record in (people, platform) if record]
         if not found:
             missing = f"the trace carries no annotation.{self._name} and no eval.{self._name}"
             return self._row(EvalMetrics(name=self._name, error=missing))
-        chosen = next((said for said in found if said.score is not None), found[0])
+        chosen = next((record for record in found if record.score is not None), found[0])
         if chosen is people:
             chosen = chosen.model_copy(update={"explanation": _by_people(chosen.explanation)})
         return self._row(chosen)
 
-    def _recorded(self, said: tuple[EvalMetrics, ...], column: str) -> EvalMetrics | None:
-        """The record of this name with its score; a score off the scale stays beside its error."""
-        found = next((e for e in said if e.name == self._name and e.source == "platform"), None)
+    def _recorded(self, records: tuple[EvalMetrics, ...], column: str) -> EvalMetrics | None:
+        """The record of this name with its score; a score off the scale keeps its error."""
+        found = next((e for e in records if e.name == self._name and e.source == "platform"), None)
         if found is None:
             return None
         score = as_number(found.label or "") if found.score is None else found.score
@@ -66,9 +66,9 @@ class PlatformEvaluator:
             return f"{column}.{self._name} has neither a score nor a label that is a number"
         return self._scale.problem(score)
 
-    def _row(self, said: EvalMetrics) -> EvalMetrics:
-        kept = {"score": None} if said.error else {}
-        return said.model_copy(update={"fingerprint": self._fingerprint, "source": "platform", **kept})
+    def _row(self, record: EvalMetrics) -> EvalMetrics:
+        score = None if record.error else record.score
+        return record.model_copy(update={"fingerprint": self._fingerprint, "source": "platform", "score": score})
 
 
 def _by_people(explanation: str | None) -> str:

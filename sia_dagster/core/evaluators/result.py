@@ -1,11 +1,11 @@
-"""From what an evaluator returned to label, score, explanation or error: what counts as a score is decided here."""
+"""Reads what a function returned as label, score, explanation or error: what counts as a score is decided here."""
 
 import math
 from typing import Any
 
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.value import JsonObject, Value
-from sia_dagster.core.text import storable
+from sia_dagster.core.text import as_number, storable
 
 _SHOWN = 120
 
@@ -17,7 +17,7 @@ class Scale(Value):
     high: float
 
     def problem(self, score: float) -> str | None:
-        """Why `score` cannot stand, or None."""
+        """Why `score` is not valid, or None."""
         if math.isfinite(score) and self.low <= score <= self.high:
             return None
         return f"the score {score:g} is not within {self.low:g} .. {self.high:g}, the evaluator's low and high"
@@ -29,14 +29,14 @@ def read_result(result: Any, scale: Scale) -> JsonObject:
     True is the scale's high end and False its low one, a number is the score, a text is the label and, if it is
     written as a number, the score too. Anything else, and a score off the scale, is an `error` without a score.
     """
-    said: JsonObject = storable(_said(result, scale))
-    return said
+    fields: JsonObject = storable(_fields(result, scale))
+    return fields
 
 
-def _said(result: Any, scale: Scale) -> JsonObject:
+def _fields(result: Any, scale: Scale) -> JsonObject:
     if isinstance(result, EvalMetrics):
-        said = result.model_dump(include={"label", "score", "explanation", "error", "attempts", "cost_usd"})
-        return _checked(said, scale)
+        fields = result.model_dump(include={"label", "score", "explanation", "error", "attempts", "cost_usd"})
+        return _checked(fields, scale)
     value = _plain(result)
     if isinstance(value, bool):
         return {"label": str(value).lower(), "score": scale.high if value else scale.low}
@@ -48,25 +48,17 @@ def _said(result: Any, scale: Scale) -> JsonObject:
     return {"error": f"returned {shown} ({type(result).__name__}); a score is a bool, a number, a text or EvalMetrics"}
 
 
-def as_number(label: str) -> float | None:
-    """The number that `label` is written as, or None."""
-    try:
-        return float(label)
-    except ValueError:
-        return None
-
-
-def _checked(said: JsonObject, scale: Scale) -> JsonObject:
-    score, label = said["score"], said.get("label")
+def _checked(fields: JsonObject, scale: Scale) -> JsonObject:
+    score, label, error = fields["score"], fields.get("label"), fields.get("error")
     if score is None:
         missing = f"the label {label[:_SHOWN]!r} has no score" if label else "there is no score"
-        return {**said, "error": said.get("error") or f"{missing}: return a number, a bool or EvalMetrics with a score"}
-    problem = said.get("error") or scale.problem(score)
-    return {**said, "score": None, "error": problem} if problem else said
+        return {**fields, "error": error or f"{missing}: return a number, a bool or EvalMetrics with a score"}
+    problem = error or scale.problem(score)
+    return {**fields, "score": None, "error": problem} if problem else fields
 
 
 def _plain(result: Any) -> Any:
-    """Scalars of numpy and the like as Python's own; all else as it is."""
+    """Scalars of numpy and the like as Python's own; anything else as it is."""
     item = getattr(result, "item", None)
     if not callable(item):
         return result

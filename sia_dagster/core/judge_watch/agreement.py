@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
-from sia_dagster.core.evaluators import as_number
 from sia_dagster.core.judge_watch.kappa import Kappa, label_kappa, number_kappa
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import Value
+from sia_dagster.core.text import as_number
 
 _BOOLEANS = {"true", "false"}
 

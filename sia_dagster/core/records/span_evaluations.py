@@ -45,6 +45,20 @@ class WriteReport(Value):
     """What went wrong on the way, one sentence each; empty where every batch arrived."""
 
     @property
+    def summary(self) -> str:
+        """How many evaluations are in the trace store, and why others are not, in a sentence."""
+        reason = self.not_taken[0].reason if self.not_taken else ""
+        unknown = next(iter(self.unmatched), "")
+        faults = {
+            f"{len(self.too_old)} spans are too old to be updated": self.too_old,
+            f"{len(self.unmatched)} spans are unknown to the store, the first {unknown}": self.unmatched,
+            f"{len(self.not_taken)} were not taken, the first since {reason}": self.not_taken,
+            " ".join(self.faults): self.faults,
+        }
+        why = "; ".join(sentence for sentence, rows in faults.items() if rows)
+        return f"{self.updated} of {self.offered} evaluations are in the trace store{f'; {why}' if why else ''}."
+
+    @property
     def complete(self) -> bool:
         """Whether every evaluation that the store can still take was taken."""
         return not (self.unmatched or self.not_taken or self.faults)

@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import check_fingerprints, evals_from_rows
+from sia_dagster.core.evaluators import check_fingerprints
 from sia_dagster.core.openinference import samples_from_rows
+from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.traffic import build_baseline
 from sia_dagster.defs.claims import ENOUGH_CAN_BE_REPLAYED, EVERY_SPLIT_HAS_SAMPLES, ONE_POLICY_SPOKE

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import EVAL_RESULT_COLUMNS, worst_unscored_share
+from sia_dagster.core.evaluators import worst_unscored_share
 from sia_dagster.core.judge_watch import agreement
 from sia_dagster.core.openinference import MappedSpans, samples_from_rows
+from sia_dagster.core.records.eval_rows import EVAL_RESULT_COLUMNS
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.defs.claims import SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW

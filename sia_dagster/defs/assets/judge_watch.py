@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import check_fingerprints, evals_from_rows
+from sia_dagster.core.evaluators import check_fingerprints
 from sia_dagster.core.judge_watch import could_be_watched, record_watch
 from sia_dagster.core.openinference import samples_from_rows
+from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.defs.claims import JUDGES_ARE_FAIR, JUDGES_ARE_STEADY

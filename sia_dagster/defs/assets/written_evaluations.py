@@ -5,7 +5,8 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import evals_from_rows, evaluations_to_write, write_outcome
+from sia_dagster.core.evaluators import evaluations_to_write
+from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.defs.claims import EVALUATIONS_ARE_BACK
 from sia_dagster.defs.metadata import table
@@ -44,7 +45,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             started = {row["span_id"]: row["start_time"] for row in traces.rows}
             evaluations = evaluations_to_write(evals_from_rows(eval_results.to_dict("records")), started)
             report = stage.traces.evaluations().write(evaluations, now=stage.clock.time(stage.window))
-            claim = EVALUATIONS_ARE_BACK.holds(report.complete, write_outcome(report))
+            claim = EVALUATIONS_ARE_BACK.holds(report.complete, report.summary)
             return dg.MaterializeResult(value=report, metadata=_metadata(report), check_results=[claim])
 
     return written_evaluations

@@ -1,4 +1,4 @@
-"""A user's function may return what it likes, raise, hang or exit: the row says so and the rest stands."""
+"""A user's function may return anything, raise, hang or exit: its row says so, the other rows stay."""
 
 import asyncio
 import subprocess
@@ -99,9 +99,9 @@ def test_pass_and_fail_are_the_ends_of_the_scale() -> None:
 
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.booleans(), st.none(), st.binary(), st.lists(st.floats())))
 def test_there_is_a_score_on_the_scale_or_an_error_never_both(result: Any) -> None:
-    said = read_result(result, UNIT)
-    assert (said.get("score") is None) != (said.get("error") is None)
-    assert said.get("score") is None or 0.0 <= said["score"] <= 1.0
+    fields = read_result(result, UNIT)
+    assert (fields.get("score") is None) != (fields.get("error") is None)
+    assert fields.get("score") is None or 0.0 <= fields["score"] <= 1.0
 
 
 def raising(error: BaseException) -> Function:
@@ -153,7 +153,7 @@ def never() -> Iterator[threading.Event]:
     event.set()
 
 
-def test_a_function_that_hangs_is_left_behind(never: threading.Event) -> None:
+def test_a_function_that_hangs_is_abandoned(never: threading.Event) -> None:
     def hangs(_: Sample) -> bool:
         return never.wait()
 
@@ -280,6 +280,6 @@ def test_the_process_ends_though_a_function_hangs(tmp_path: Path) -> None:
 
 
 def test_half_a_surrogate_pair_in_a_functions_label_can_be_kept() -> None:
-    said = read_result("cut \ud83d", Scale(low=0.0, high=1.0))
-    assert said["label"] == "cut \ufffd"
-    assert said["error"].encode()
+    fields = read_result("cut \ud83d", UNIT)
+    assert fields["label"] == "cut \ufffd"
+    assert fields["error"].encode()

@@ -1,27 +1,16 @@
-"""The stage: every evaluator on every sample, rows that fail beside rows that stand, and the table of it."""
+"""The stage: every evaluator on every sample; a row that fails leaves the others as they are."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sia_dagster.core.config.loop import CodeConfig, PlatformConfig
 from sia_dagster.core.errors import CallFailed, EndpointRefused, EvaluatorError
 from sia_dagster.core.evaluators.code import CodeEvaluator
-from sia_dagster.core.evaluators.evaluate import (
-    EVAL_RESULT_COLUMNS,
-    check_fingerprints,
-    eval_result_rows,
-    evals_from_rows,
-    evaluate,
-    unscored_shares,
-    worst_unscored_share,
-)
-from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.evaluators.evaluate import check_fingerprints, evaluate, worst_unscored_share
+from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.evaluators.platform import PlatformEvaluator
 from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.progress import Advance
@@ -69,7 +58,7 @@ def test_rows_keep_the_order_of_samples_and_evaluators(workers: int) -> None:
 
 def test_the_same_samples_give_the_same_rows() -> None:
     evaluators = (code("even", lambda item: item.span_id in {"s0", "s2"}),)
-    assert eval_result_rows(run(samples(4), *evaluators)) == eval_result_rows(run(samples(4)[::-1], *evaluators))
+    assert run(samples(4), *evaluators) == run(samples(4)[::-1], *evaluators)
 
 
 def test_an_evaluator_that_raises_hangs_or_leaves_its_rails_fails_its_rows_alone(tmp_path: Path) -> None:
@@ -100,7 +89,6 @@ def test_an_evaluator_that_raises_hangs_or_leaves_its_rails_fails_its_rows_alone
     assert "gave no answer within 0.05 s" in failed["s3", "hangs"]
     assert "ZeroDivisionError" in failed["s0", "raises"]
     assert worst_unscored_share(evals) == ("correctness", 0.4)
-    assert unscored_shares(evals) == {"correctness": 0.4, "hangs": 0.2, "raises": 0.2}
 
 
 @pytest.mark.parametrize("error", [EvaluatorError("odd sample"), CallFailed("odd sample", attempts=2, status=500)])
@@ -125,13 +113,12 @@ def test_progress_counts_every_row() -> None:
 def test_nothing_to_do_is_nothing_done() -> None:
     assert run([], code("one", lambda _: 1)) == {}
     assert run(samples(2)) == {"s0": (), "s1": ()}
-    assert (worst_unscored_share({}), worst_unscored_share({"s0": ()}), unscored_shares({})) == (("", 0.0),) * 2 + ({},)
+    assert worst_unscored_share({}) == worst_unscored_share({"s0": ()}) == ("", 0.0)
 
 
 def test_what_a_platform_did_not_record_is_no_failure() -> None:
     platform = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
     evals = run(samples(4), platform, code("length", lambda item: 1 if item.span_id == "s0" else None))
-    assert unscored_shares(evals)["csat"] == 1.0
     assert worst_unscored_share(evals) == ("length", 0.75)
 
 
@@ -152,38 +139,3 @@ def test_the_draw_reaches_the_judge_as_a_new_question(tmp_path: Path) -> None:
     with ScriptedServer(says(classified("correct"))) as server:
         with_chat(server, tmp_path, work)
         assert len(server.requests) == 2
-
-
-METRICS = st.builds(
-    EvalMetrics,
-    name=st.sampled_from(["correctness", "csat"]),
-    label=st.none() | st.text(),
-    score=st.none() | st.floats(allow_nan=False),
-    explanation=st.none() | st.text(),
-    error=st.none() | st.text(),
-    fingerprint=st.text(),
-    source=st.sampled_from(["llm_classify", "code", "platform"]),
-    attempts=st.integers(0, 9),
-    cost_usd=st.none() | st.floats(allow_nan=False),
-)
-
-
-EVALS = st.dictionaries(st.text(), st.lists(METRICS, min_size=1, max_size=3).map(tuple), max_size=4)
-
-
-@given(EVALS)
-def test_rows_and_back_lose_nothing(evals: dict[str, tuple[EvalMetrics, ...]]) -> None:
-    rows = eval_result_rows(evals)
-    assert all(list(row) == list(EVAL_RESULT_COLUMNS) for row in rows)
-    assert [row["span_id"] for row in rows] == sorted(row["span_id"] for row in rows)
-    assert evals_from_rows(rows) == evals
-
-
-def test_a_table_turns_nothing_into_nan_and_back() -> None:
-    evals = {"a": (EvalMetrics(name="e", error="why"),), "b": (EvalMetrics(name="e", score=1.0, cost_usd=0.5),)}
-    table = pd.DataFrame(eval_result_rows(evals), columns=list(EVAL_RESULT_COLUMNS))
-    assert evals_from_rows(table.to_dict("records")) == evals
-    nullable = table.convert_dtypes()
-    nullable["attempts"] = pd.array([None, 0], dtype="Int64")
-    assert nullable["score"].isna().tolist() == [True, False]
-    assert evals_from_rows(nullable.astype(object).to_dict("records")) == evals

@@ -35,7 +35,7 @@ def test_a_function_is_found_by_its_path(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "part"),
     [
         ("shop_checks.rules", "write package.module:function"),
         (":is_short", "write package.module:function"),
@@ -49,10 +49,10 @@ def test_a_function_is_found_by_its_path(package: Path) -> None:
         ("shop_checks.rules:LIMIT", "'LIMIT' is a int, not a function of a sample"),
     ],
 )
-def test_a_path_that_fails_says_which_part(package: Path, path: str, said: str) -> None:
+def test_a_path_that_fails_says_which_part(package: Path, path: str, part: str) -> None:
     with pytest.raises(ConfigError) as raised:
         import_function(path)
-    assert said in str(raised.value)
+    assert part in str(raised.value)
 
 
 def compiled(source: str, file: str) -> Function:
@@ -81,11 +81,11 @@ def test_without_source_the_fingerprint_is_of_the_bytecode() -> None:
     assert identity(one) != identity(compiled(nested.format(n=2), "one.py"))
 
 
-def test_of_a_builtin_its_path_is_all_that_is_known() -> None:
+def test_a_builtin_has_no_source() -> None:
     assert source_of(len) == ""
 
 
-def test_the_constant_tells_what_the_function_says_of_itself() -> None:
+def test_the_constants_criteria_are_the_docstring() -> None:
     constant = CodeEvaluator(config(low=-1, high=2), is_brief, primary=True).constant
     assert constant.criteria == "Whether the answer has at most five words."
     assert (constant.kind, constant.low, constant.high, constant.primary) == ("code", -1.0, 2.0, True)

@@ -1,4 +1,4 @@
-"""Templates say what they mean, built-in judges fit their rails, and trace text stays in its quotes."""
+"""Templates fill in what they name, built-in judges fit their rails, and trace text stays in its quotes."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.errors import ConfigError, EvaluatorError
-from sia_dagster.core.evaluators.judge_template import (
+from sia_dagster.core.evaluators.judge.judge_template import (
     SAMPLE_PLACEHOLDERS,
     parse_judge_template,
     parse_template,
@@ -101,7 +101,7 @@ def test_a_variable_that_was_not_recorded_is_named_with_the_span(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("template", "mend"),
+    ("template", "advice"),
     [
         ("{outptu}", "{outptu}, which nothing fills in. Did you mean {output}?"),
         ("{output} {attributes.llm.input_mesages}", "Did you mean {attributes.llm.input_messages}?"),
@@ -112,10 +112,10 @@ def test_a_variable_that_was_not_recorded_is_named_with_the_span(name: str) -> N
         ("Judge {{output}}.", "write {output} (single braces)"),
     ],
 )
-def test_a_template_that_cannot_work_is_refused_with_the_mend(template: str, mend: str) -> None:
+def test_a_template_that_cannot_work_is_refused_with_advice(template: str, advice: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_judge_template(template)
-    assert mend in str(raised.value)
+    assert advice in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["output", "attributes.output.value", "attributes.llm.output_messages"])
@@ -169,7 +169,7 @@ def test_any_text_is_parsed_or_refused_and_never_breaks(text: str) -> None:
 
 def test_judges_are_read_without_heavy_imports() -> None:
     code = (
-        "import sys, sia_dagster.core.evaluators.llm_judge, sia_dagster.core.evaluators.evaluate, sia_dagster.runners;"
+        "import sys, sia_dagster.core.evaluators.judge, sia_dagster.core.evaluators, sia_dagster.runners;"
         "print(sorted({'openai','pandas','numpy','scipy','pyarrow','duckdb','dagster'} & set(sys.modules)))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,12 +11,12 @@ from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster_tests.worlds.evaluation_samples import sample
 
 
-def recorded(**said: Any) -> EvalMetrics:
-    return EvalMetrics(**{"name": "csat", "source": "platform", **said})
+def recorded(**fields: Any) -> EvalMetrics:
+    return EvalMetrics(**{"name": "csat", "source": "platform", **fields})
 
 
 @pytest.mark.parametrize(
-    ("said", "score", "error"),
+    ("record", "score", "error"),
     [
         (recorded(score=0.5, label="ok", explanation="meh"), 0.5, None),
         (recorded(label="0.25"), 0.25, None),
@@ -37,9 +37,11 @@ def recorded(**said: Any) -> EvalMetrics:
         ),
     ],
 )
-def test_a_platform_score_is_what_the_trace_carries(said: EvalMetrics, score: float | None, error: str | None) -> None:
+def test_a_platform_score_is_what_the_trace_carries(
+    record: EvalMetrics, score: float | None, error: str | None
+) -> None:
     evaluator = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
-    metrics = asyncio.run(evaluator.score(sample(evals=(said,)), "logged/0"))
+    metrics = asyncio.run(evaluator.score(sample(evals=(record,)), "logged/0"))
     assert (metrics.name, metrics.score, metrics.error, metrics.source) == ("csat", score, error, "platform")
     assert metrics.fingerprint == evaluator.constant.fingerprint
 
@@ -54,7 +56,7 @@ def test_a_platform_score_is_what_the_trace_carries(said: EvalMetrics, score: fl
         (EvalMetrics(name="other", score=0.0, source="platform"), recorded(score=0.75), 0.75, None),
     ],
 )
-def test_peoples_word_goes_before_the_platforms_own(
+def test_peoples_annotation_goes_before_the_platforms_own(
     people: EvalMetrics, platform: EvalMetrics | None, score: float, explanation: str | None
 ) -> None:
     evaluator = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
@@ -70,14 +72,14 @@ def test_peoples_word_goes_before_the_platforms_own(
         (recorded(score=2.0), "the score 2 is not within 0 .. 1, the evaluator's low and high"),
     ],
 )
-def test_peoples_word_off_the_scale_is_an_error_that_names_it(people: EvalMetrics, error: str) -> None:
+def test_peoples_annotation_off_the_scale_is_an_error_that_names_it(people: EvalMetrics, error: str) -> None:
     evaluator = PlatformEvaluator(PlatformConfig(name="csat", kind="platform"))
     for evals in ((), (recorded(label="good"),)):
         metrics = asyncio.run(evaluator.score(sample(annotations=(people,), evals=evals), "logged/0"))
         assert (metrics.score, metrics.error) == (None, error)
 
 
-def test_a_platform_constant_tells_its_range() -> None:
+def test_a_platform_constant_has_its_range() -> None:
     constant = PlatformEvaluator(PlatformConfig(name="csat", kind="platform", low=1, high=5)).constant
     assert (constant.low, constant.high) == (1.0, 5.0)
     assert (

@@ -5,23 +5,21 @@ from datetime import UTC, datetime
 import pytest
 
 from sia_dagster.core.errors import WriteBackError
-from sia_dagster.core.evaluators.write_back import evaluations_to_write, write_outcome
+from sia_dagster.core.evaluators.write_back import evaluations_to_write
 from sia_dagster.core.records.evaluation import EvalMetrics, EvaluatorKind
 from sia_dagster.core.records.span_evaluations import NotTaken, WriteReport
 
 START = datetime(2026, 9, 14, tzinfo=UTC)
-
-
 STARTED = {"s1": START, "s2": START}
 
 
-def said(name: str, source: EvaluatorKind = "llm_classify", **fields: object) -> EvalMetrics:
+def metrics_of(name: str, source: EvaluatorKind = "llm_classify", **fields: object) -> EvalMetrics:
     return EvalMetrics.model_validate({"name": name, "source": source, **fields})
 
 
 def test_every_score_goes_back_to_its_span_in_one_order() -> None:
-    correct = said("correctness", label="correct", score=1.0, explanation="It is.")
-    short = said("is_short", source="code", score=0.0)
+    correct = metrics_of("correctness", label="correct", score=1.0, explanation="It is.")
+    short = metrics_of("is_short", source="code", score=0.0)
     found = evaluations_to_write({"s2": (short, correct), "s1": (correct,)}, STARTED)
     assert [(e.span_id, e.evaluator, e.kind) for e in found] == [
         ("s1", "correctness", "llm_classify"),
@@ -40,22 +38,22 @@ def test_every_score_goes_back_to_its_span_in_one_order() -> None:
 @pytest.mark.parametrize(
     "metrics",
     [
-        said("correctness", error="the judge answered off its rails"),
-        said("csat", source="platform", score=1.0, label="good"),
-        said("correctness", explanation="An explanation alone is no evaluation."),
+        metrics_of("correctness", error="the judge answered off its rails"),
+        metrics_of("csat", source="platform", score=1.0, label="good"),
+        metrics_of("correctness", explanation="An explanation alone is no evaluation."),
     ],
     ids=["failed", "the platform's own", "explanation alone"],
 )
-def test_what_says_nothing_new_stays_here(metrics: EvalMetrics) -> None:
+def test_what_adds_nothing_is_not_sent(metrics: EvalMetrics) -> None:
     assert evaluations_to_write({"s1": (metrics,)}, STARTED) == ()
 
 
 def test_a_label_alone_goes_back() -> None:
-    assert evaluations_to_write({"s1": (said("tone", label="kind"),)}, STARTED)[0].score is None
+    assert evaluations_to_write({"s1": (metrics_of("tone", label="kind"),)}, STARTED)[0].score is None
 
 
-def test_evaluations_of_spans_that_the_window_no_longer_samples_are_told() -> None:
-    evals = {"s3": (said("tone", score=1.0),), "s1": (said("tone", score=1.0),)}
+def test_evaluations_of_spans_that_the_window_no_longer_samples_are_refused() -> None:
+    evals = {"s3": (metrics_of("tone", score=1.0),), "s1": (metrics_of("tone", score=1.0),)}
     with pytest.raises(WriteBackError, match=r"1 evaluated spans .* the first s3.*`eval_results` again"):
         evaluations_to_write(evals, STARTED)
 
@@ -74,19 +72,17 @@ def test_a_report_is_complete_where_nothing_more_could_be_taken(report: WriteRep
     assert report.complete is complete
 
 
-def test_what_became_of_them_is_one_sentence() -> None:
-    assert write_outcome(WriteReport(offered=2, updated=2)) == "2 of 2 evaluations are in the trace store."
-    told = write_outcome(
-        WriteReport(
-            offered=9,
-            updated=4,
-            unmatched=("s1", "s2"),
-            too_old=("s0",),
-            not_taken=(NotTaken(span_id="s3", evaluator="tone", reason="its score is nan"),),
-            faults=("the server failed", "and again"),
-        )
+def test_a_report_is_summed_up_in_one_sentence() -> None:
+    assert WriteReport(offered=2, updated=2).summary == "2 of 2 evaluations are in the trace store."
+    report = WriteReport(
+        offered=9,
+        updated=4,
+        unmatched=("s1", "s2"),
+        too_old=("s0",),
+        not_taken=(NotTaken(span_id="s3", evaluator="tone", reason="its score is nan"),),
+        faults=("the server failed", "and again"),
     )
-    assert told == (
+    assert report.summary == (
         "4 of 9 evaluations are in the trace store; 1 spans are too old to be updated; "
         "2 spans are unknown to the store, the first s1; 1 were not taken, the first since its score is nan; "
         "the server failed and again."

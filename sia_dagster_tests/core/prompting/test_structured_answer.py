@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.errors import EndpointRefused
-from sia_dagster.core.evaluators.llm_judge import LLMClassify
+from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
 from sia_dagster.core.prompting.structured_answer import Form, Rung, StructuredCalls, read_json
 from sia_dagster.core.records.evaluation import EvalMetrics

@@ -1,4 +1,4 @@
-"""A judge's template: parsed once, filled with quoted trace text."""
+"""A judge's template: parsed once, filled in with quoted trace text."""
 
 import difflib
 import json
@@ -13,11 +13,7 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import storable
 
 _TOKEN = re.compile(r"\{\{(?P<literal>[^{}]*)\}\}|\{(?P<name>[A-Za-z_][\w.-]*)\}")
-
-
 _VARIABLE = re.compile(r"(?:attributes\.llm\.prompt_template\.)?variables\.(?P<name>[\w.-]+)")
-
-
 _LABELS = {
     "attributes.input.value": "input",
     "attributes.output.value": "output",
@@ -28,7 +24,7 @@ _LABELS = {
 
 
 class Part(NamedTuple):
-    """A stretch of a template: text as it stands, or the name of what is put in its place."""
+    """A part of a template: literal text, or the name of a placeholder."""
 
     text: str
     placeholder: bool
@@ -58,13 +54,13 @@ class JudgeTemplate(Value):
 
 
 def _joins(before: str, text: str, part: Part) -> bool:
-    """Whether `text` may follow without a line break: quotes begin and end at line ends."""
+    """Whether `text` may follow without a line break: quotes stand on lines of their own."""
     at_boundary = not before or before.endswith("\n") or text.startswith("\n")
     return at_boundary or not (part.placeholder or before.endswith(">>>"))
 
 
 def parse_template(text: str, known: Collection[str]) -> JudgeTemplate:
-    """Parse `text`, whose placeholders may be the names `known`. Names that end in `*` admit any ending.
+    """Parse `text`, whose placeholders may be the names `known`; a name that ends in `*` allows any ending.
 
     Raises ConfigError that names the unknown placeholder and those known.
     """
@@ -84,7 +80,7 @@ def parse_template(text: str, known: Collection[str]) -> JudgeTemplate:
 
 
 def parse_judge_template(text: str) -> JudgeTemplate:
-    """A template over a sample. Raises ConfigError for an unknown placeholder, or if the output is not shown."""
+    """A template over a sample. Raises ConfigError for an unknown placeholder, or without one for the output."""
     template = parse_template(text, SAMPLE_PLACEHOLDERS)
     if not any(_label(name) == "output" for name in template.names):
         raise ConfigError(
@@ -95,7 +91,7 @@ def parse_judge_template(text: str) -> JudgeTemplate:
 
 
 def sample_texts(sample: Sample, names: Collection[str]) -> dict[str, str]:
-    """What each of the placeholders `names` stands for in `sample`. Raises EvaluatorError for a missing variable."""
+    """The text of `sample` for each of the placeholders `names`. Raises EvaluatorError for a missing variable."""
     return {name: _sample_text(sample, name) for name in names}
 
 

@@ -1,7 +1,6 @@
 """The judge: a template, rails and an explanation, answered as structured output."""
 
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from sia_dagster.core.config.loop import LLMClassifyConfig
 from sia_dagster.core.errors import ConfigError, EvaluatorError
-from sia_dagster.core.evaluators.judge_template import JudgeTemplate, parse_judge_template, sample_texts
+from sia_dagster.core.evaluators.judge.judge_template import parse_judge_template, sample_texts
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
 from sia_dagster.core.prompting import NOTICE, Answer, Form, StructuredCalls
 from sia_dagster.core.prompting.prompts import load_prompt
@@ -21,15 +20,26 @@ _LABEL_LINE = "LABEL:"
 
 
 class JudgeSpec(Value):
-    """What a judge is: everything that its answer depends on, but the text that is judged."""
+    """Everything that a judge's answer depends on, but the text that is judged."""
 
     name: str
     model: str
     template: str
-    """The template's text; trace text stands in it quoted."""
+    """The template's text; trace text is quoted in it."""
     rails: dict[str, float | None] = Field(min_length=2)
     """The labels it may answer with, and the score of each; None where a label has no score."""
     provide_explanation: bool = True
+
+    @classmethod
+    def of(cls, config: LLMClassifyConfig, template: str) -> "JudgeSpec":
+        """The judge that a configuration describes; `template` is its text."""
+        return cls(
+            name=config.name,
+            model=config.model,
+            template=template,
+            rails=dict(config.rails),
+            provide_explanation=config.provide_explanation,
+        )
 
     @property
     def system(self) -> str:
@@ -42,14 +52,10 @@ class JudgeSpec(Value):
         """How it answers: the explanation before the label, so that it reasons before it decides."""
         label: JsonObject = {"label": {"type": "string", "enum": list(self.rails)}}
         properties = {"explanation": {"type": "string"}, **label} if self.provide_explanation else label
+        required = list(properties)
         return Form(
             name="classification",
-            shape={
-                "type": "object",
-                "properties": properties,
-                "required": list(properties),
-                "additionalProperties": False,
-            },
+            shape={"type": "object", "properties": properties, "required": required, "additionalProperties": False},
             text_instruction=self._text_instruction,
             read_text=read_label_line,
         )
@@ -62,7 +68,7 @@ class JudgeSpec(Value):
         return f"Answer with this line alone:\n{_LABEL_LINE} {labels}"
 
     def labels(self) -> dict[str, str]:
-        """The rails by what answers are compared with. Raises ConfigError where case or blanks alone tell two apart."""
+        """The rails by their folded form. Raises ConfigError for two rails that differ in case or blanks alone."""
         labels = {_folded(label): label for label in self.rails}
         if len(labels) < len(self.rails):
             raise ConfigError(f"two of the rails {list(self.rails)} of {self.name!r} differ in case or blanks alone")
@@ -70,7 +76,7 @@ class JudgeSpec(Value):
 
     @property
     def fingerprint(self) -> str:
-        """Of all that shapes the answer: template, rails in order, model, schema and the words around them."""
+        """Of all that shapes the answer: template, rails in order, model, schema, system message and instruction."""
         form = self.form
         return fingerprint(
             {
@@ -94,98 +100,78 @@ def read_label_line(text: str) -> JsonObject | None:
 
 
 class Judge:
-    """Asks a model to classify texts. One instance serves all workers: what it learnt of the endpoint is shared."""
+    """Asks a model to classify texts. One instance serves all workers: what the endpoint refuses is learned once."""
 
-    def __init__(self, spec: JudgeSpec, template: JudgeTemplate, chat: ChatModel) -> None:
-        """`template` is `spec.template` parsed. Raises ConfigError for rails that differ in case or blanks alone."""
-        self._spec, self._template = spec, template
-        self._labels = spec.labels()
+    def __init__(self, spec: JudgeSpec, chat: ChatModel) -> None:
+        """Raises ConfigError for rails that differ in case or blanks alone."""
+        self._spec, self._labels = spec, spec.labels()
         self._calls = StructuredCalls(chat, spec.form)
         self._system, self._fingerprint = spec.system, spec.fingerprint
 
-    async def classify(self, texts: Mapping[str, str], draw: str) -> EvalMetrics:
-        """Classify what `texts` puts in the template's places. A failure of this row is a value with `error`.
+    async def classify(self, text: str, draw: str) -> EvalMetrics:
+        """Classify by `text`, the template filled in. A failure of this row is a value with `error`.
 
         Raises what must stop the stage: EndpointRefused, SpendCapReached.
         """
+        messages = ({"role": "system", "content": self._system}, {"role": "user", "content": text})
         request = ChatRequest(
-            model=self._spec.model,
-            messages=(
-                {"role": "system", "content": self._system},
-                {"role": "user", "content": self._template.fill(texts)},
-            ),
-            parameters={"temperature": 0},
-            draw=draw,
-            stage="judge",
+            model=self._spec.model, messages=messages, parameters={"temperature": 0}, draw=draw, stage="judge"
         )
         return self._metrics(await self._calls.ask(request))
 
     def failed(self, problem: str) -> EvalMetrics:
-        """The value of a row that could not be asked about."""
+        """The value of a row about which the model cannot be asked."""
         return self._row(Answer(), error=problem)
 
-    def _row(self, answer: Answer, **said: Any) -> EvalMetrics:
+    def _row(self, answer: Answer, **fields: Any) -> EvalMetrics:
         return EvalMetrics(
             name=self._spec.name,
             fingerprint=self._fingerprint,
             source="llm_classify",
             attempts=answer.attempts,
             cost_usd=answer.cost_usd,
-            **said,
+            **fields,
         )
 
     def _metrics(self, answer: Answer) -> EvalMetrics:
         if answer.content is None:
             return self._row(answer, error=answer.problem)
-        said, explanation = answer.content.get("label"), answer.content.get("explanation")
-        label = self._labels.get(_folded(said))
+        given, explanation = answer.content.get("label"), answer.content.get("explanation")
+        label = self._labels.get(_folded(given))
         if label is None:
-            problem = f"the answer {str(said)[:80]!r} is none of the rails {list(self._spec.rails)}"
+            problem = f"the answer {str(given)[:80]!r} is none of the rails {list(self._spec.rails)}"
             return self._row(answer, error=problem)
         reason = explanation if isinstance(explanation, str) and explanation else None
         return self._row(answer, label=label, score=self._spec.rails[label], explanation=reason)
 
 
 def _folded(label: object) -> str:
-    """What is compared: a JSON number 4 is the rail "4", and case and blanks around a label do not count."""
+    """The form in which labels are compared: a JSON number 4 is the rail "4"; case and outer blanks do not count."""
     return (label if isinstance(label, str) else json.dumps(label)).strip().casefold()
 
 
 class LLMClassify:
-    """An evaluator that asks a judge. Plays the role `Evaluator`."""
+    """An evaluator that asks a judge. Implements `Evaluator`."""
 
     def __init__(self, spec: JudgeSpec, chat: ChatModel | None, *, primary: bool = False) -> None:
-        """Without `chat` it is good for its constant alone. Raises ConfigError for unusable template or rails."""
+        """Without `chat` it cannot score. Raises ConfigError for a template or rails that cannot be used."""
         self._template = parse_judge_template(spec.template)
         spec.labels()
         self._spec, self._primary = spec, primary
-        self._judge = Judge(spec, self._template, chat) if chat is not None else None
-
-    @classmethod
-    def of(cls, config: LLMClassifyConfig, template: str, chat: ChatModel | None, *, primary: bool) -> "LLMClassify":
-        """The evaluator that a configuration describes; `template` is its text. Raises ConfigError."""
-        spec = JudgeSpec(
-            name=config.name,
-            model=config.model,
-            template=template,
-            rails=dict(config.rails),
-            provide_explanation=config.provide_explanation,
-        )
-        return cls(spec, chat, primary=primary)
+        self._judge = Judge(spec, chat) if chat is not None else None
 
     @cached_property
     def constant(self) -> EvalConstant:
-        """Its criteria are the template; its range is that of the rails' scores."""
+        """Its criteria are the template, its range that of the rails' scores."""
         rails = {label: score for label, score in self._spec.rails.items() if score is not None}
-        scores = rails.values()
         return EvalConstant(
             name=self._spec.name,
             kind="llm_classify",
             fingerprint=self._spec.fingerprint,
             criteria=self._spec.template,
             rails=rails,
-            low=min(scores, default=0.0),
-            high=max(scores, default=1.0),
+            low=min(rails.values(), default=0.0),
+            high=max(rails.values(), default=1.0),
             primary=self._primary,
         )
 
@@ -194,7 +180,11 @@ class LLMClassify:
         if self._judge is None:
             raise ConfigError(f"the evaluator {self._spec.name!r} was built without a model endpoint: it cannot score")
         try:
-            texts = sample_texts(sample, self._template.names)
+            text = self.question(sample)
         except EvaluatorError as error:
             return self._judge.failed(str(error))
-        return await self._judge.classify(texts, draw)
+        return await self._judge.classify(text, draw)
+
+    def question(self, sample: Sample) -> str:
+        """The template filled in for `sample`. Raises EvaluatorError for a missing variable."""
+        return self._template.fill(sample_texts(sample, self._template.names))
