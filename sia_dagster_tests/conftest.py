@@ -1,20 +1,33 @@
-"""Settings of all tests: properties draw the same examples everywhere, and none is timed; servers that tests share."""
+"""Settings of all tests: properties draw the same examples everywhere, and none is timed; what tests share."""
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from sia_dagster_tests.fakes.phoenix_server import phoenix
 from sia_dagster_tests.fakes.postgres import PostgresServer, running_postgres
+from sia_dagster_tests.worker_scopes import OneWorkerAFile, start_rank
 from sia_dagster_tests.worlds.cli_world import folder, provider, sia
+from sia_dagster_tests.worlds.demo_run import demo_run
 from sia_dagster_tests.worlds.either_store import connect, store
 
-__all__ = ["connect", "folder", "phoenix", "provider", "sia", "store"]
+__all__ = ["connect", "demo_run", "folder", "phoenix", "provider", "sia", "store"]
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; within a file the order stays."""
+    items.sort(key=lambda item: start_rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerAFile:
+    """With `-n`: a file's tests in one worker, and what is costly to start in one worker alone."""
+    return OneWorkerAFile(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,19 +4,22 @@ import json
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.cli.in_process import failure_of
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS
 from sia_dagster_tests.fakes.servers import ScriptedServer, refusal
 from sia_dagster_tests.worlds.cli_world import FIRST, SECOND, Sia, configure, loop_entry, write_week
+from sia_dagster_tests.worlds.demo_run import DemoRun
 
 
 def test_a_window_runs_and_waits_for_a_person_who_approves(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
@@ -117,46 +120,48 @@ def test_runs_are_kept_in_the_instance_of_the_ui(
     assert (home / "history").is_dir()
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
-    """The demo as a newcomer runs it, in a process of its own."""
-    folder = tmp_path_factory.mktemp("demo")
-    call = [sys.executable, "-m", "sia_dagster", "demo", "--folder", str(folder), "--json"]
-    return folder, subprocess.run(call, capture_output=True, text=True, check=False, cwd=folder)
+def test_demo_says_simulated_and_where_to_look_next(demo_run: DemoRun) -> None:
+    assert "SIMULATED" in demo_run.printed
+    assert all(week.window in demo_run.printed for week in demo_run.weeks)
+    assert f"{demo_run.folder}/.sia/reports/message_desk/" in demo_run.printed
+    assert "sia policy show --loop message_desk" in demo_run.printed
 
 
-Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
-
-
-def test_demo_as_json_is_one_entry_a_week(demo: Demo) -> None:
-    folder, done = demo
+def test_demo_again_in_another_process_decides_the_same_and_pays_for_nothing(demo_run: DemoRun, folder: Path) -> None:
+    """As JSON: one entry a week."""
+    shutil.copytree(demo_run.folder, folder / "again")
+    completions = folder / "again" / ".sia" / "completions.sqlite"
+    answers = count(completions)
+    call = [sys.executable, "-m", "sia_dagster", "demo", "--folder", str(folder / "again"), "--json"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     weeks = json.loads(done.stdout)
     assert len(weeks) == len(WEEKS)
-    assert {"accept", "inconclusive"} <= {week["verdict"] for week in weeks}
-    assert all(Path(week["report"]).is_relative_to(folder) and Path(week["report"]).is_file() for week in weeks)
+    assert weeks == [
+        {**week.model_dump(mode="json"), "report": week.report.replace(str(demo_run.folder), f"{folder}/again")}
+        for week in demo_run.weeks
+    ]
+    assert count(completions) == answers
 
 
-def test_demo_says_simulated_and_where_to_look_next(sia: Sia, demo: Demo, folder: Path) -> None:
-    shutil.copytree(demo[0], folder / "again")
-    seen = sia("demo", "--folder", str(folder / "again"))
-    assert seen.code == 0, seen.err
-    assert "SIMULATED" in seen.out
-    assert all(week["window"] in seen.out for week in json.loads(demo[1].stdout))
-    assert f"{folder}/again/.sia/reports/message_desk/" in seen.out
-    assert "sia policy show --loop message_desk" in seen.out
+def count(completions: Path) -> int:
+    with closing(sqlite3.connect(completions)) as database:
+        (answers,) = database.execute("SELECT count(*) FROM completions").fetchone()
+    return int(answers)
 
 
-def test_after_the_demo_the_other_commands_speak_of_it(sia: Sia, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(demo[0])
-    weeks = json.loads(demo[1].stdout)
-    promoted = [week for week in weeks if week["version"]]
+def test_after_the_demo_the_other_commands_speak_of_it(
+    sia: Sia, demo_run: DemoRun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(demo_run.folder, folder / "again"))
+    promoted = [week for week in demo_run.weeks if week.version]
     listed = json.loads(sia("policy", "list", "--json").out)
-    assert [entry["window"]["key"] for entry in listed] == [week["window"] for week in promoted]
-    assert sia("policy", "show").out.startswith(f"message_desk version {promoted[-1]['version']}, in force since")
-    assert sia("report", "--window", promoted[0]["window"]).out == f"{promoted[0]['report']}\n"
-    again = sia("policy", "promote", "--window", promoted[-1]["window"])
-    assert f"put version {promoted[-1]['version']} in force" in again.out
+    assert [entry["window"]["key"] for entry in listed] == [week.window for week in promoted]
+    assert sia("policy", "show").out.startswith(f"message_desk version {promoted[-1].version}, in force since")
+    report = promoted[0].report.replace(str(demo_run.folder), f"{folder}/again")
+    assert sia("report", "--window", promoted[0].window).out == f"{report}\n"
+    again = sia("policy", "promote", "--window", promoted[-1].window)
+    assert f"put version {promoted[-1].version} in force" in again.out
 
 
 def test_a_broken_week_ends_the_demo_with_its_name(sia: Sia, folder: Path) -> None:

@@ -13,7 +13,6 @@ import click
 import dagster as dg
 import pytest
 import yaml
-from click.testing import CliRunner
 from dagster.components.testing import create_defs_folder_sandbox
 
 import sia_dagster
@@ -29,6 +28,7 @@ from sia_dagster.defs.loop_definitions import build_loop
 from sia_dagster.defs.names import STAGES
 from sia_dagster.demo.demo_definitions import demo_config
 from sia_dagster_tests.places import DOCS, ROOT
+from sia_dagster_tests.worlds.demo_run import DemoRun
 
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 IMAGES = DOCS / "images"
@@ -298,10 +298,8 @@ def test_the_changelog_has_the_version_of_the_package() -> None:
     assert latest[1] == sia_dagster.__version__
 
 
-def test_the_readme_shows_what_the_demo_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    result = CliRunner().invoke(cli, ["demo", "--folder", str(tmp_path)], catch_exceptions=False)
-    printed = [line.rstrip() for line in result.stdout.splitlines()]
+def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
+    printed = [line.rstrip() for line in demo_run.printed.splitlines()]
     (block,) = (body for body in blocks(ROOT / "README.md", "") if "live: mean" in body)
     *shown, timed = block.splitlines()
     assert printed[: len(shown)] == shown
