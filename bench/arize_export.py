@@ -49,7 +49,7 @@ def serve() -> None:
     import duckdb
 
     from bench.spans import _rows
-    from sia_dagster_tests.fakes.arize_flight import ArizeFlight
+    from simulation.arize_flight import ArizeFlight
 
     with duckdb.connect() as connection:
         table = connection.sql(f"SELECT *, {_OTHER_COLUMNS} FROM ({_rows(0, SPANS)})").to_arrow_table()
@@ -61,7 +61,7 @@ def serve() -> None:
 
 def run_bare(folder: Path) -> int:
     """The client's own export of the columns that the source asks for."""
-    from sia_dagster.adapters.arize.export_columns import export_columns
+    from sia_dagster.adapters.arize.arize_traces import export_columns
 
     return _export(folder, export_columns(_query()))
 
@@ -114,7 +114,7 @@ def _settings() -> "ArizeConnection":
     from pydantic import SecretStr
 
     from sia_dagster.adapters.arize.arize_client import ArizeConnection
-    from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, SPACE
+    from simulation.arize_flight import KEY, PROJECT, SPACE
 
     return ArizeConnection(space_id=SPACE, project=PROJECT, api_key=SecretStr(KEY))
 

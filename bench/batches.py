@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 from sia_dagster.core.replay.rows import map_rows
-from sia_dagster_tests.fakes.batch_server import BatchServer
-from sia_dagster_tests.fakes.servers import Body, Reply, completion, refusal
+from simulation.batch_server import BatchServer
+from simulation.servers import Body, Reply, completion, refusal
 
 ROWS, MODEL = 1000, "gpt-4o-mini"
 SCOPE = LedgerScope(loop="bench", window="0")

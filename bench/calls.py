@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.ports.model import ChatRequest

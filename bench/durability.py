@@ -29,12 +29,12 @@ import numpy as np
 
 from bench.calls import SERVER, WORKERS, request
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.replay.rows import map_rows
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer
-from sia_dagster_tests.worlds.loops import Desk, desk, let_go, simulated, start
+from simulation.loops import Desk, desk, let_go, simulated, start
+from simulation.servers import Body, Reply, ScriptedServer
 
 KILLS, SEED, IN_FLIGHT = 10, 20261123, 8
 LATENCY = {"kills": 0.02, "warm": 0.1}

@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.calls import request
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
@@ -58,7 +58,7 @@ def endpoint(**settings: Any) -> Iterator[FaultServer]:
     command = [
         sys.executable,
         "-m",
-        "sia_dagster_tests.fakes.fault_server",
+        "simulation.fault_server",
         json.dumps({"latency": LATENCY} | settings),
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

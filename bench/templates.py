@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from sia_dagster.core.template_recovery import recover
-from sia_dagster_tests.corpora.template_judge import CELLS, VERDICTS, conditional, judged, make, plain, together
-from sia_dagster_tests.corpora.template_world import World, judge, make_call, make_world, next_version
+from simulation.template_judge import CELLS, VERDICTS, conditional, judged, make, plain, together
+from simulation.template_world import World, judge, make_call, make_world, next_version
 
 WINDOWS = ((200, 90), (50, 40), (25, 40))
 """Spans a window, and windows."""

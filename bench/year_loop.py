@@ -17,8 +17,8 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.fakes.servers import ScriptedServer
-from sia_dagster_tests.worlds.loops import Desk, Document, checks, failure, loop_config, materialized, metadata
+from simulation.loops import Desk, Document, checks, failure, loop_config, materialized, metadata
+from simulation.servers import ScriptedServer
 
 CONVERSATIONS = 150
 PAID = ("judge_watch", "next_window_results", "updated_policy", "validation_results")

@@ -7,14 +7,14 @@ import dagster as dg
 import pytest
 from dagster import AssetCheckSeverity
 
-from sia_dagster.adapters.files.decision_files import DecisionFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles
 from sia_dagster.core.records.gate import TrafficCost
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyDecision, Promotion
 from sia_dagster.core.records.report import ValidationReport, Verdict
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests.worlds import verdicts
-from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, failure, loop_config, metadata
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, failure, loop_config, metadata
 
 NEW: Actions = BASE_POLICY.model_copy(update={"system_prompt": BASE_POLICY.system_prompt + " Name the order."})
 

@@ -10,7 +10,6 @@ import pytest
 
 from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.fakes.servers import ScriptedServer
 from sia_dagster_tests.worlds.cli_world import (
     FIRST,
     NEW,
@@ -22,6 +21,7 @@ from sia_dagster_tests.worlds.cli_world import (
     version,
     write_week,
 )
+from simulation.servers import ScriptedServer
 
 MODELS = ("judge", "optimizer", "application")
 

@@ -17,9 +17,9 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.cli.in_process import failure_of
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS
-from sia_dagster_tests.fakes.servers import ScriptedServer, refusal
 from sia_dagster_tests.worlds.cli_world import FIRST, SECOND, Sia, configure, loop_entry, write_week
 from sia_dagster_tests.worlds.demo_run import DemoRun
+from simulation.servers import ScriptedServer, refusal
 
 
 def test_a_window_runs_and_waits_for_a_person_who_approves(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:

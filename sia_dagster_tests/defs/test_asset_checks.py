@@ -12,7 +12,7 @@ from dagster import AssetCheckSeverity
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk
 
 CLAIMS = {
     "window_has_traces": "traces",

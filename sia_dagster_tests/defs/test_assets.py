@@ -18,8 +18,8 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.progress_log import listen
 from sia_dagster.defs.table_types import EVAL_RESULTS_TYPE, eval_results_frame
-from sia_dagster_tests.fakes.servers import ScriptedServer
-from sia_dagster_tests.worlds.loops import FIRST, NAME, WEEKS, Desk, desk, materialization, materialized, metadata
+from simulation.loops import FIRST, NAME, WEEKS, Desk, desk, materialization, materialized, metadata
+from simulation.servers import ScriptedServer
 
 Run = tuple[Desk, dg.ExecuteInProcessResult, ScriptedServer]
 

@@ -13,10 +13,9 @@ from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.defs.batches import BATCHES, GOES_ON, WAITS, waiting
-from sia_dagster_tests.fakes.batch_server import BatchServer
-from sia_dagster_tests.fakes.servers import refusal
 from sia_dagster_tests.worlds.chats import Waits
-from sia_dagster_tests.worlds.loops import (
+from simulation.batch_server import BatchServer
+from simulation.loops import (
     FIRST,
     NAME,
     SECOND,
@@ -27,6 +26,7 @@ from sia_dagster_tests.worlds.loops import (
     metadata,
     simulated,
 )
+from simulation.servers import refusal
 
 SENSOR = f"{NAME}_collects_batches"
 

@@ -15,7 +15,7 @@ from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.names import STAGES
-from sia_dagster_tests.worlds.loops import CORRECTNESS, FIRST, IS_BRIEF, NAME, PRICES, Desk, desk
+from simulation.loops import CORRECTNESS, FIRST, IS_BRIEF, NAME, PRICES, Desk, desk
 
 ATTRIBUTES: Mapping[str, Any] = {
     "name": NAME,

@@ -14,7 +14,7 @@ from sia_dagster.core.config.loop import ProjectConfig
 from sia_dagster.defs.jobs import QUIET
 from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.project_definitions import build_project
-from sia_dagster_tests.worlds.loops import FIRST, NAME, desk, loop_config
+from simulation.loops import FIRST, NAME, desk, loop_config
 
 HEAVY = ("pandas", "dagster_pandas", "duckdb", "openai", "scipy", "pyarrow", "aiohttp", "jinja2")
 

@@ -8,12 +8,12 @@ import dagster as dg
 from sia_dagster.core.records.next_window import NextWindowResults
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.fakes.servers import Body, Reply
 from sia_dagster_tests.worlds.cli_world import FIRST as FIRST_WEEK
 from sia_dagster_tests.worlds.cli_world import SECOND as SECOND_WEEK
 from sia_dagster_tests.worlds.cli_world import Sia, configure, write_week
-from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, simulated
 from sia_dagster_tests.worlds.next_window_world import STAGE, exam, spoilt
+from simulation.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, simulated
+from simulation.servers import Body, Reply
 
 KEY = dg.AssetKey([NAME, STAGE])
 

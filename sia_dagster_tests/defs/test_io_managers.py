@@ -20,7 +20,7 @@ from sia_dagster.defs.loop_definitions import build_loop
 from sia_dagster.defs.resources import Clock
 from sia_dagster.defs.table_types import eval_results_frame
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.worlds.loops import FIRST, NAME, WEEKS, Desk, desk, failure, loop_config, materialization
+from simulation.loops import FIRST, NAME, WEEKS, Desk, desk, failure, loop_config, materialization
 
 REPORT = ValidationReport(loop=NAME, window=WEEKS[0], verdict="inconclusive", reasons=("too few",))
 

@@ -15,10 +15,10 @@ from sia_dagster.demo.quotes import read
 from sia_dagster.demo.simulated_judge import judge
 from sia_dagster.demo.wire import texts
 from sia_dagster.wiring.session import eval_constants
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion
 from sia_dagster_tests.worlds.evaluation_samples import classified
 from sia_dagster_tests.worlds.judge_world import labels_of
-from sia_dagster_tests.worlds.loops import FIRST, SECOND, THIRD, Desk, checks, desk, metadata, simulated
+from simulation.loops import FIRST, SECOND, THIRD, Desk, checks, desk, metadata, simulated
+from simulation.servers import Body, Reply, ScriptedServer, completion
 
 STAGES = ("traces", "eval_results", "judge_watch")
 

@@ -13,8 +13,17 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.defs.assets.next_window_results import SPEC, draw_gain
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.demo.application import BASE_POLICY
-from sia_dagster_tests.fakes.servers import Body, Reply, refusal
-from sia_dagster_tests.worlds.loops import (
+from sia_dagster_tests.worlds.next_window_world import (
+    BETTER,
+    PREPARED,
+    STAGE,
+    check_next_window,
+    exam,
+    promote,
+    second_week,
+    verdict,
+)
+from simulation.loops import (
     FIRST,
     NAME,
     SECOND,
@@ -29,16 +38,7 @@ from sia_dagster_tests.worlds.loops import (
     metadata,
     simulated,
 )
-from sia_dagster_tests.worlds.next_window_world import (
-    BETTER,
-    PREPARED,
-    STAGE,
-    check_next_window,
-    exam,
-    promote,
-    second_week,
-    verdict,
-)
+from simulation.servers import Body, Reply, refusal
 
 KEY = dg.AssetKey([NAME, STAGE])
 
@@ -102,7 +102,7 @@ def test_the_first_window_examines_nothing_and_says_so(tmp_path: Path) -> None:
         assert found.run(FIRST, *PREPARED).success
         paid = len(server.requests)
         result = check_next_window(found, FIRST)
-    assert exam(found, FIRST).reason == "Nothing was examined: there is no window before this one."
+    assert exam(found, FIRST).reason == "No candidate was checked: there is no window before this one."
     assert exam(found, FIRST).found_in is None
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
@@ -118,7 +118,7 @@ def test_a_judge_that_drifted_examines_nobody(tmp_path: Path) -> None:
         report = JudgeReport(loop=NAME, window=WEEKS[1], judges=(drifted,))
         found.file("judge_watch", SECOND).write_text(report.model_dump_json(), encoding="utf-8")
         result = found.run(SECOND, STAGE)
-    assert exam(found).reason.startswith("Nothing was examined: the judge drifted (correctness)")
+    assert exam(found).reason.startswith("No candidate was checked: the judge drifted (correctness)")
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
 
@@ -266,7 +266,7 @@ def test_a_promise_that_could_not_be_examined_is_not_told_as_kept(tmp_path: Path
         again = found.run(SECOND, STAGE)
     assert (seen.unscored_share, seen.cumulative_gain) == (1.0, 0.0)
     assert (claim.passed, claim.metadata["unscored_share"].value) == (False, 1.0)
-    assert "could not be examined" in str(claim.description)
+    assert "could not be checked" in str(claim.description)
     assert "Replays or judges failed" in str(claim.description)
     assert len(server.requests) > paid
     assert exam(found).unscored_share == 0

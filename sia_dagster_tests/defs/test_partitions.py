@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.defs.partitions import partitions_of, window_of, windows_before
-from sia_dagster_tests.worlds.loops import loop_config
+from simulation.loops import loop_config
 
 
 def partitions(**changes: Any) -> dg.TimeWindowPartitionsDefinition:

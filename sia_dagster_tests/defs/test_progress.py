@@ -11,8 +11,8 @@ from sia_dagster.core.progress import LOOKED_BACK, Advance, Remaining, progress_
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.defs.progress_log import QUIET_SECONDS, Throttled
 from sia_dagster_tests.fakes.clocks import VirtualTime
-from sia_dagster_tests.fakes.servers import Body, Reply, refusal
-from sia_dagster_tests.worlds.loops import CORRECTNESS, FIRST, IS_BRIEF, NAME, desk, metadata, simulated
+from simulation.loops import CORRECTNESS, FIRST, IS_BRIEF, NAME, desk, metadata, simulated
+from simulation.servers import Body, Reply, refusal
 
 SPENT = Spend(calls=120, prompt_tokens=70_000, completion_tokens=9_000, cost_usd=0.01214)
 

@@ -22,8 +22,8 @@ from sia_dagster.defs.resources import (
     Storage,
     trace_store,
 )
-from sia_dagster_tests.fakes.servers import refusal
-from sia_dagster_tests.worlds.loops import WEEKS, desk, failure, loop_config
+from simulation.loops import WEEKS, desk, failure, loop_config
+from simulation.servers import refusal
 
 LLM = LLMConfig(
     base_url="https://llm.example.com/v1",

@@ -8,8 +8,8 @@ import pytest
 from sia_dagster.core.errors import SiaError
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests.adapters.test_webhook import hook
-from sia_dagster_tests.worlds.loops import NAME, SECOND, WEEKS, Desk
 from sia_dagster_tests.worlds.next_window_world import STAGE, check_next_window, exam, promote, second_week, verdict
+from simulation.loops import NAME, SECOND, WEEKS, Desk
 
 SENSOR = f"{NAME}_proposes_rollback"
 

@@ -14,8 +14,7 @@ from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.names import STAGES
 from sia_dagster_tests.adapters.test_webhook import hook
-from sia_dagster_tests.fakes.servers import refusal
-from sia_dagster_tests.worlds.loops import (
+from simulation.loops import (
     FIRST,
     NAME,
     SECOND,
@@ -27,6 +26,7 @@ from sia_dagster_tests.worlds.loops import (
     loop_config,
     materialized,
 )
+from simulation.servers import refusal
 
 WAITS = f"{NAME}_waits_for_approval"
 

@@ -22,7 +22,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection
-from sia_dagster_tests.fakes.servers import LoopbackServer
+from simulation.servers import LoopbackServer
 
 Json = dict[str, Any]
 

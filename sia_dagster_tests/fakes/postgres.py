@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +61,19 @@ class PostgresServer:
         with psycopg.connect(self.address(database), autocommit=True) as db:
             cursor = db.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def wait_until_unlocked(self, database: str, wait: Callable[[float], object]) -> None:
+        """Wait until the server has released the advisory locks of connections that were closed or lost."""
+        locks = f"pg_locks JOIN pg_database d ON d.oid = database WHERE datname = '{database}'"
+        self.wait_until_none(f"SELECT 1 FROM {locks} AND locktype = 'advisory'", wait)
+
+    def wait_until_none(self, query: str, wait: Callable[[float], object]) -> None:
+        """Ask the server again and again until the query has no rows. `wait` takes seconds."""
+        for _ in range(1000):
+            if not self.execute("postgres", query):
+                return
+            wait(0.01)
+        raise TimeoutError(f"there are still rows: {query}")
 
     def _run(self, program: str, *arguments: str) -> None:
         with (self.folder / "programs.log").open("ab") as log:

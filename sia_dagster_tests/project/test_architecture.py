@@ -20,7 +20,7 @@ from sia_dagster_tests.places import ROOT
 PACKAGE = sorted((ROOT / "sia_dagster").rglob("*.py"))
 
 
-TESTS = sorted((ROOT / "sia_dagster_tests").rglob("*.py"))
+TESTS = sorted(path for name in ("sia_dagster_tests", "simulation") for path in (ROOT / name).rglob("*.py"))
 
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "handler", "handlers", "manager", "data", "common"}

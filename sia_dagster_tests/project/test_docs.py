@@ -311,7 +311,7 @@ def written_files() -> Iterator[Path]:
     yield from PAGES
     yield from (ROOT / name for name in ("Makefile", "pyproject.toml", "requirements.lock", "workspace.yaml"))
     yield from (ROOT / ".ci").iterdir()
-    for folder in ("sia_dagster", "sia_dagster_tests", "examples", "bench"):
+    for folder in ("sia_dagster", "sia_dagster_tests", "simulation", "examples", "bench"):
         files = (ROOT / folder).rglob("*.*")
         yield from (f for f in files if f.suffix in {".py", ".md", ".yaml", ".template", ".j2", ".css"})
 

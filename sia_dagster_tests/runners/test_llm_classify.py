@@ -11,8 +11,8 @@ import pytest
 from sia_dagster.core.errors import ConfigError, EndpointRefused
 from sia_dagster.core.prompting.quoting import quote
 from sia_dagster.runners.llm_classify import llm_classify
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.evaluation_samples import classified, says
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 FRAME = pd.DataFrame({"question": ["2+2?", "3+3?"], "answer": ["4", "7"]}, index=["x", "y"])
 

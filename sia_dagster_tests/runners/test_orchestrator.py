@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import ConfigError, EndpointRefused, EvaluatorError, SiaError
 from sia_dagster.core.ports.trace_store import SpanQuery
@@ -26,7 +26,7 @@ from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
 from sia_dagster.runners import CodeConfig, LLMConfig, LocalTracesConfig, Models, PlatformConfig, WorkflowOrchestrator
 from sia_dagster.runners.orchestrator import UNRECORDED
 from sia_dagster.runners.windows import window_between
-from sia_dagster_tests.fakes.servers import ScriptedServer, refusal
+from simulation.servers import ScriptedServer, refusal
 
 WEEK = week_windows()[0]
 

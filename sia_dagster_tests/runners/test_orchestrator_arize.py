@@ -21,7 +21,7 @@ from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WeekPlan, week_windows, write_traffic
 from sia_dagster.runners import ArizeTracesConfig, LLMConfig, Models, WorkflowOrchestrator, llm_classify
 from sia_dagster.runners.eval_pipeline import EvalPipeline
-from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
+from simulation.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
 
 WEEK = week_windows()[0]
 

@@ -16,9 +16,9 @@ from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, ArizeFlight
 from sia_dagster_tests.fakes.arize_rest import SPACE, ArizeRest
-from sia_dagster_tests.worlds.loops import FIRST, SECOND, WEEKS, Desk, checks, desk, failure, metadata
+from simulation.arize_flight import KEY, PROJECT, ArizeFlight
+from simulation.loops import FIRST, SECOND, WEEKS, Desk, checks, desk, failure, metadata
 
 TRACES = {"source": "arize", "project": PROJECT, "space_id": SPACE, "where": "name = 'ChatCompletion'"}
 

@@ -14,9 +14,9 @@ from pyarrow import flight
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from sia_dagster_tests.adapters.arize.test_experiments import row
-from sia_dagster_tests.fakes.arize_flight import KEY, TRACES, ArizeFlight
 from sia_dagster_tests.fakes.arize_rest import ArizeRest
-from sia_dagster_tests.worlds.loops import (
+from simulation.arize_flight import KEY, TRACES, ArizeFlight
+from simulation.loops import (
     FIRST,
     WEEKS,
     Desk,

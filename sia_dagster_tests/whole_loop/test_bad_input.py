@@ -20,8 +20,7 @@ from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.run_failures import failure_reasons
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.spans import SimulatedCall, llm_span, surrounding_spans, table
-from sia_dagster_tests.fakes.servers import Body, Reply, completion, refusal
-from sia_dagster_tests.worlds.loops import (
+from simulation.loops import (
     CORRECTNESS,
     FIRST,
     IS_BRIEF,
@@ -36,6 +35,7 @@ from sia_dagster_tests.worlds.loops import (
     metadata,
     simulated,
 )
+from simulation.servers import Body, Reply, completion, refusal
 
 PAYING = ("eval_results", "judge_watch", "updated_policy", "validation_results")
 

@@ -10,8 +10,7 @@ import pytest
 
 from sia_dagster.cli import run_command
 from sia_dagster.cli.policy.policy_text import promotion_text
-from sia_dagster.core.gate.criteria import no_slice_loses
-from sia_dagster.core.gate.findings import CriteriaInput
+from sia_dagster.core.gate.criteria import CriteriaInput, no_slice_loses
 from sia_dagster.core.openinference.tools import read_tools
 from sia_dagster.core.progress import Advance
 from sia_dagster.core.records.comparison import SliceComparison
@@ -35,8 +34,8 @@ from sia_dagster_tests.worlds import gate_cases as gate
 from sia_dagster_tests.worlds import report_cases as cases
 from sia_dagster_tests.worlds import verdicts
 from sia_dagster_tests.worlds.cli_world import FIRST, Sia, caller, configure, enter
-from sia_dagster_tests.worlds.loops import NAME, WEEKS, Desk, failure, materialization
 from sia_dagster_tests.worlds.verdicts import BETTER
+from simulation.loops import NAME, WEEKS, Desk, failure, materialization
 
 TAG = "![vip](http://127.0.0.1/p.png) [/x] \x1b[2J\u202e <b>now</b>"
 """As an application may tag a call, or name its model."""

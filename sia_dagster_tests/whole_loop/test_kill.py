@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer
-from sia_dagster_tests.worlds.loops import FIRST, Desk, desk, let_go, metadata, simulated, start
+from simulation.loops import FIRST, Desk, desk, let_go, metadata, simulated, start
+from simulation.servers import Body, Reply, ScriptedServer
 
 IN_FLIGHT = 8
 

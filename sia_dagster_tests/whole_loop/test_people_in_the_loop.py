@@ -17,9 +17,9 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.replay.replay import ReplayPlan, replay
-from sia_dagster_tests.fakes.servers import ScriptedServer
-from sia_dagster_tests.worlds.loops import CORRECTNESS, IS_BRIEF, Desk, desk, metadata
 from sia_dagster_tests.worlds.search_world import BASELINE, WINDOW, Shop, in_shop, sample
+from simulation.loops import CORRECTNESS, IS_BRIEF, Desk, desk, metadata
+from simulation.servers import ScriptedServer
 
 NOTE = "a note that only people may read"
 

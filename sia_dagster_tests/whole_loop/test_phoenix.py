@@ -13,7 +13,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests.fakes.instrumented_application import application
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject
-from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, failure
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, failure
 
 CONVERSATIONS = 160
 

@@ -8,8 +8,7 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.names import STAGES
 from sia_dagster.demo.application import BASE_POLICY
-from sia_dagster_tests.fakes.servers import Reply
-from sia_dagster_tests.worlds.loops import (
+from simulation.loops import (
     FIRST,
     NAME,
     SECOND,
@@ -23,6 +22,7 @@ from sia_dagster_tests.worlds.loops import (
     simulated,
     start,
 )
+from simulation.servers import Reply
 
 PAYING = ("eval_results", "updated_policy", "validation_results")
 

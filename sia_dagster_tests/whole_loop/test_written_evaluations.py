@@ -14,8 +14,8 @@ from pyarrow import flight
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, TRACES, ArizeFlight
-from sia_dagster_tests.worlds.loops import (
+from simulation.arize_flight import KEY, PROJECT, TRACES, ArizeFlight
+from simulation.loops import (
     FIRST,
     IS_BRIEF,
     SECOND,

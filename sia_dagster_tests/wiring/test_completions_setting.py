@@ -20,7 +20,7 @@ from sia_dagster.defs.resources import ModelEndpoint
 from sia_dagster.wiring.endpoint import completions_file, open_store
 from sia_dagster_tests.fakes.postgres import PostgresServer
 from sia_dagster_tests.worlds.cli_world import configure
-from sia_dagster_tests.worlds.loops import loop_config
+from simulation.loops import loop_config
 
 NOWHERE = "http://127.0.0.1:9/v1"
 

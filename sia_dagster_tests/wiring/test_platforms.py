@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.policy.rollback import rollback
 from sia_dagster.core.records.registry import PolicyVersion, Promotion, Publication
 from sia_dagster.wiring.platforms import publish_in_force
@@ -16,7 +16,7 @@ from sia_dagster_tests.fakes.arize_rest import KEY, SPACE, ArizeRest
 from sia_dagster_tests.fakes.phoenix_server import Phoenix
 from sia_dagster_tests.worlds import cli_world, verdicts
 from sia_dagster_tests.worlds.cli_world import LAST, NEW, NOWHERE, OLD, Sia, enter, registry, version
-from sia_dagster_tests.worlds.loops import Desk, checks, loop_config, metadata
+from simulation.loops import Desk, checks, loop_config, metadata
 
 WINDOW = cli_world.FIRST.key
 

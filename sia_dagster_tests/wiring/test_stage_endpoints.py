@@ -10,9 +10,9 @@ from sia_dagster.adapters.engine.calls.routes import Routes
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError, SpendCapReached
 from sia_dagster.wiring.endpoint import ChatSettings, open_chat
-from sia_dagster_tests.fakes.servers import Body, ScriptedServer, completion
 from sia_dagster_tests.worlds.chats import Desk, Waits, ask
-from sia_dagster_tests.worlds.loops import WEEKS
+from simulation.loops import WEEKS
+from simulation.servers import Body, ScriptedServer, completion
 
 
 def echo(body: Body, _: int) -> Body:

@@ -8,6 +8,7 @@ import pytest
 
 from sia_dagster.core.errors import ConfigError, EndpointRefused, SpendCapReached
 from sia_dagster.core.gate.error_budget import window_alpha
+from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.sample import Sample
@@ -16,8 +17,8 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.wiring.endpoint import evaluators_of
 from sia_dagster.wiring.session import LoopSession, eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
-from sia_dagster_tests.fakes.servers import Reply, refusal
-from sia_dagster_tests.worlds.loops import FIRST, NAME, WEEKS, Desk, desk, loop_config, simulated
+from simulation.loops import FIRST, NAME, WEEKS, Desk, desk, loop_config, simulated
+from simulation.servers import Reply, refusal
 
 
 def session(found: Desk, progress: Any = None, **llm: Any) -> LoopSession:
@@ -43,7 +44,7 @@ def test_progress_is_told_row_by_row_in_each_stage(tmp_path: Path) -> None:
         here = session(found, lambda step: told.append((step.done, step.of, step.what)))
         asyncio.run(evaluate_window(here, state.samples))
         update = asyncio.run(search_window(here, state)).value
-        asyncio.run(validate_window(here, state, update))
+        asyncio.run(validate_window(here, Trial(state=state, update=update)))
     by_stage = {what: [(done, of) for done, of, w in told if w == what] for _, _, what in told}
     assert list(by_stage) == [
         "evaluations",
@@ -119,7 +120,7 @@ def test_the_rows_of_a_validation_are_those_of_all_that_was_asked(tmp_path: Path
     with desk(tmp_path) as (found, _):
         samples(found)
         state = found.document("baseline_state_actions", StateActions)
-        outcome = asyncio.run(validate_window(session(found), state, by_hand(state)))
+        outcome = asyncio.run(validate_window(session(found), Trial(state=state, update=by_hand(state))))
     report, held = outcome.value, len(state.of("holdout"))
     assert held > 0
     assert len(report.rows) == held * report.repeats
@@ -134,9 +135,10 @@ def test_a_pooled_holdout_stands_in_for_the_windows_own_and_a_drifted_judge_for_
         samples(found)
         state = found.document("baseline_state_actions", StateActions)
         pooled = HeldOut(samples=state.of("holdout")[:1], windows={}, pooled=())
-        one = asyncio.run(validate_window(session(found), state, by_hand(state), held_out=pooled)).value
+        trial = Trial(state=state, update=by_hand(state))
+        one = asyncio.run(validate_window(session(found), trial.model_copy(update={"held_out": pooled}))).value
         asked = len(server.requests)
-        none = asyncio.run(validate_window(session(found), state, by_hand(state), watch=(drifted,)))
+        none = asyncio.run(validate_window(session(found), trial.model_copy(update={"watch": (drifted,)})))
         assert len(server.requests) == asked
     assert (one.conversations, {row.span_id for row in one.rows}) == (1, {pooled.samples[0].span_id})
     assert (none.value.verdict, none.value.watch, none.rows.of) == ("inconclusive", (drifted,), 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 from sia_dagster.core.records.spend import Spend

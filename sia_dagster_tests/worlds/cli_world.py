@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.cli import main
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.policy import Actions

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.evaluators.judge.llm_judge import JudgeSpec, LLMClassify
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.sample import Message, Sample
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
+from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
 Result = TypeVar("Result")
 

@@ -13,8 +13,8 @@ from typing import Any
 from sia_dagster.adapters.files.gate_files import GateFiles
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig
-from sia_dagster.core.judge_watch.memory import record_watch
-from sia_dagster.core.judge_watch.watch import Watched
+from sia_dagster.core.judge_watch.history import record_watch
+from sia_dagster.core.judge_watch.watch import WatchResult
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.sample import Sample, TimeWindow
@@ -24,9 +24,9 @@ from sia_dagster.demo.wire import texts
 from sia_dagster.wiring.endpoint import ChatSettings
 from sia_dagster.wiring.session import LoopSession, StageResult, eval_constants
 from sia_dagster.wiring.stages import watch_window
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample
-from sia_dagster_tests.worlds.loops import CORRECTNESS, IS_BRIEF
+from simulation.loops import CORRECTNESS, IS_BRIEF
+from simulation.servers import Body, Reply, ScriptedServer, completion
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 
@@ -109,7 +109,7 @@ class Court:
         chat = ChatSettings(llm=llm, completions=self.folder / "completions.sqlite")
         return LoopSession(self.loop, window, chat, self.folder)
 
-    def look(self, number: int, samples: Sequence[Sample] | None = None) -> StageResult[tuple[Watched, ...]]:
+    def look(self, number: int, samples: Sequence[Sample] | None = None) -> StageResult[tuple[WatchResult, ...]]:
         """Watch week `number` without leaving anything in the log."""
         given = outputs(number) if samples is None else samples
         return asyncio.run(watch_window(self.session(week(number)), given, self.log))

@@ -16,8 +16,8 @@ from sia_dagster.defs.assets.next_window_results import SPEC
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.simulation_rules import ELEMENTS
 from sia_dagster.demo.wire import texts
-from sia_dagster_tests.fakes.servers import Body, ScriptedServer, completion
-from sia_dagster_tests.worlds.loops import FIRST, NAME, SECOND, WEEKS, Desk, desk, simulated
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, desk, simulated
+from simulation.servers import Body, ScriptedServer, completion
 
 STAGE = "next_window_results"
 
@@ -55,7 +55,7 @@ def verdict(found: Desk, word: str = "accept", candidate: Actions | None = BETTE
 
 def promote(found: Desk, **fields: Any) -> PolicyVersion:
     """Put the first window's candidate in force as it closed."""
-    from sia_dagster.adapters.files.policy_files import PolicyFiles
+    from sia_dagster.adapters.files.registry_files import PolicyFiles
 
     known = {"version": 1, "loop": NAME, "kind": "promote", "actions": BETTER, "at": WEEKS[0].end, "window": WEEKS[0]}
     entry = PolicyVersion.model_validate({**known, "replaced": BASE_POLICY, **fields})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import CodeConfig, LLMClassifyConfig, LoopConfig, PlatformConfig, PolicyConfig
@@ -24,7 +24,7 @@ from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample, Split, TimeWindow
 from sia_dagster.core.records.state import StateActions
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion
+from simulation.servers import Body, Reply, ScriptedServer, completion
 
 Result = TypeVar("Result")
 

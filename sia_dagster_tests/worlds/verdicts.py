@@ -4,9 +4,8 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from sia_dagster.adapters.files.decision_files import DecisionFiles
 from sia_dagster.adapters.files.gate_files import GateFiles
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.core.gate.holdout_reuse import look_of
 from sia_dagster.core.gate.recheck import GateTerms
 from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores
@@ -78,7 +77,7 @@ def report(
 
 def record(root: Path, found: ValidationReport) -> None:
     """Write the look of this report to the ledger under `root`, as the gate does when it decides."""
-    look = look_of(found, evidence="e", evaluators=EVALUATORS, alpha=0.0096, at=found.window.end)
+    look = look_of(found, fingerprint="e", evaluators=EVALUATORS, alpha=0.0096, at=found.window.end)
     GateFiles(root, found.loop).record_look(look)
 
 
@@ -91,7 +90,7 @@ def store(folder: Path, found: ValidationReport, *, looked_at: bool = True) -> N
         record(folder / ".sia", found)
 
 
-def books(root: Path, store: PolicyFiles | None = None, terms: GateTerms | None = None) -> PromotionStores:
+def stores(root: Path, store: PolicyFiles | None = None, terms: GateTerms | None = None) -> PromotionStores:
     """Registry, decisions and ledger under `root`."""
     return PromotionStores(
         policies=store or PolicyFiles(root, "desk"),
@@ -110,4 +109,4 @@ def promote(
         if found.candidate is not None:
             record(root, found)
         ruling = PromotionRequest(kind="approve", at=at, by=by, report=report_url)
-        return promote_by(found, ruling, books(root, store))
+        return promote_by(found, ruling, stores(root, store))

@@ -24,7 +24,7 @@ from sia_dagster.adapters.arize.patience import patiently, wait_for_real, within
 from sia_dagster.core.errors import ConfigError, TraceError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster_tests.fakes.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
+from simulation.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 

@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import flight
 
-from sia_dagster.adapters.arize.arize_traces import ArizeTraces, _hour_before, _hour_from
-from sia_dagster.adapters.arize.export_columns import export_columns
+from sia_dagster.adapters.arize.arize_traces import ArizeTraces, _hour_before, _hour_from, export_columns
 from sia_dagster.adapters.local.columns import SpanExpressions
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TracesUnavailable
@@ -26,8 +25,8 @@ from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster_tests.fakes.arize_flight import PROJECT, SPACE, ArizeFlight
 from sia_dagster_tests.places import EXPORT
+from simulation.arize_flight import PROJECT, SPACE, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 

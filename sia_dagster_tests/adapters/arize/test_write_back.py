@@ -14,13 +14,20 @@ from pyarrow import flight
 from pydantic import SecretStr
 
 from sia_dagster.adapters.arize.arize_traces import ArizeTraces
-from sia_dagster.adapters.arize.evaluation_rows import LONGEST_EXPLANATION, LONGEST_LABEL, MARK, batches, frame, prepare
-from sia_dagster.adapters.arize.evaluations import ArizeEvaluations
+from sia_dagster.adapters.arize.evaluations import (
+    LONGEST_EXPLANATION,
+    LONGEST_LABEL,
+    MARK,
+    ArizeEvaluations,
+    batches,
+    frame,
+    prepare,
+)
 from sia_dagster.core.errors import WriteBackError
 from sia_dagster.core.ports.trace_store import EvaluationStore, SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import SpanEvaluation, WriteReport
-from sia_dagster_tests.fakes.arize_flight import KEY, NOW, PROJECT, ArizeFlight
+from simulation.arize_flight import KEY, NOW, PROJECT, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 

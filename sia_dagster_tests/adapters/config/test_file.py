@@ -22,7 +22,7 @@ from sia_dagster.core.config.loop import CodeConfig, LLMClassifyConfig, Platform
 from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster_tests import places
-from sia_dagster_tests.worlds.loops import loop_config
+from simulation.loops import loop_config
 
 GOOD = """\
 storage: here

@@ -16,8 +16,8 @@ from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.progress import Advance
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample, says, spec, with_chat
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 
 def code(name: str, function: Any, **fields: Any) -> CodeEvaluator:

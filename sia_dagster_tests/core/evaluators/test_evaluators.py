@@ -17,7 +17,6 @@ from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES, load_prompt
 from sia_dagster.core.prompting.quoting import NOTICE
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.sample import Message
-from sia_dagster_tests.fakes.servers import ScriptedServer, completion
 from sia_dagster_tests.worlds.evaluation_samples import (
     RAILS,
     TEMPLATE,
@@ -29,6 +28,7 @@ from sia_dagster_tests.worlds.evaluation_samples import (
     spec,
     with_chat,
 )
+from simulation.servers import ScriptedServer, completion
 
 STARS = {str(n): float(n) for n in range(1, 6)}
 

@@ -12,7 +12,7 @@ from sia_dagster.adapters.files.gate_files import GateFiles
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.gate.admission import Gate
 from sia_dagster.core.gate.error_budget import window_alpha
-from sia_dagster.core.gate.holdout_reuse import TOO_LATE, is_holdout_reuse
+from sia_dagster.core.gate.holdout_reuse import TOO_LATE
 from sia_dagster.core.records.gate import HeldOut, Look
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.policy import Actions
@@ -22,9 +22,9 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.wiring.session import LoopSession, StageResult
 from sia_dagster.wiring.stages import gated_validation
-from sia_dagster_tests.fakes.servers import ScriptedServer, refusal
 from sia_dagster_tests.wiring.test_stages import session
-from sia_dagster_tests.worlds.loops import NAME, WEEKS, Desk, desk
+from simulation.loops import NAME, WEEKS, Desk, desk
+from simulation.servers import ScriptedServer, refusal
 
 WEEK = timedelta(weeks=1)
 
@@ -130,7 +130,7 @@ def test_another_candidate_in_the_same_window_is_not_even_replayed(court: Court)
     assert court.read == 1, "earlier windows are read only for replays"
     assert outcome.spend == {}
     assert report.verdict == "inconclusive"
-    assert is_holdout_reuse(report)
+    assert report.is_holdout_reuse
     assert "This is another candidate;" in report.reasons[0]
     assert report.candidate == court.other().candidate
     assert report.error_budget == first.error_budget
@@ -154,8 +154,8 @@ def test_answers_that_were_drawn_again_are_no_verdict(court: Court) -> None:
     court.server.answer = worse
     report = court.report(here=here)
     assert report.verdict == "inconclusive"
-    assert is_holdout_reuse(report)
-    assert "the scores are others" in report.reasons[0]
+    assert report.is_holdout_reuse
+    assert "its scores differ" in report.reasons[0]
     assert report.error_budget == first.error_budget
 
 
@@ -174,7 +174,7 @@ def test_what_had_failed_when_the_holdout_was_looked_at_is_not_looked_at_later(c
     again = court.report()
     assert first.primary is not None
     assert first.primary.unscored > 0
-    assert not is_holdout_reuse(again)
+    assert not again.is_holdout_reuse
     assert (again.verdict, again.comparisons, again.interim_analyses) == (
         first.verdict,
         first.comparisons,
@@ -269,10 +269,9 @@ def test_windows_that_are_cut_otherwise_have_no_second_look_at_the_same_calls(co
     outcome = court.outcome()
     assert not court.server.requests
     assert (court.read, outcome.spend) == (0, {})
-    assert is_holdout_reuse(outcome.value)
-    assert (
-        f"as part of window {window.key}, when `start`, `window` or `timezone` were others" in outcome.value.reasons[0]
-    )
+    assert outcome.value.is_holdout_reuse
+    cut = f"as part of window {window.key}, when `start`, `window` or `timezone` were different"
+    assert cut in outcome.value.reasons[0]
     assert court.log.look(WEEKS[0].key) is None
 
 
@@ -280,7 +279,7 @@ def test_a_window_that_shares_less_than_half_is_decided(court: Court) -> None:
     start = WEEKS[0].start - timedelta(days=4)
     window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + WEEK)
     court.log.record_look(past_look(court, 1, alpha=0.01).model_copy(update={"window": window}))
-    assert not is_holdout_reuse(court.report())
+    assert not court.report().is_holdout_reuse
     assert court.log.look(WEEKS[0].key) is not None
 
 
@@ -289,4 +288,4 @@ def test_days_that_were_decided_one_by_one_are_no_week_to_decide(court: Court) -
         start = WEEKS[0].start + timedelta(days=day + 1)
         window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(days=1))
         court.log.record_look(past_look(court, 0, alpha=0.001).model_copy(update={"window": window}))
-    assert is_holdout_reuse(court.report())
+    assert court.report().is_holdout_reuse

@@ -15,7 +15,7 @@ from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.errors import TraceError, TracesUnavailable
-from sia_dagster.core.gate.earlier_windows import EarlierWindows, held_out, holdout_of_earlier
+from sia_dagster.core.gate.earlier_windows import EarlierWindows, holdout_of_earlier
 from sia_dagster.core.openinference.samples import MappedSpans, samples_from_rows
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports.trace_store import SpanQuery, TraceSource, span_query
@@ -29,7 +29,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.traffic.baseline import build_baseline
 from sia_dagster.wiring.endpoint import ChatSettings
 from sia_dagster.wiring.session import LoopSession
-from sia_dagster_tests.worlds.loops import WEEKS, desk, failure
+from simulation.loops import WEEKS, desk, failure
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 
@@ -134,7 +134,7 @@ def filled(
     state = state_of(local, config, *registry)
     reads = local if source is None else source
     earlier = EarlierWindows(BEFORE, registry, reads, stored)
-    return held_out(config, state, earlier, learned_in=learned_in)
+    return earlier.held_out(config, state, learned_in=learned_in)
 
 
 def version(number: int, actions: Actions, at: datetime) -> PolicyVersion:
@@ -274,7 +274,7 @@ def test_a_window_that_is_neither_stored_nor_read_is_named(tmp_path: Path) -> No
     folder = write(tmp_path / "traces")
     config = loop(folder)
     state = state_of(LocalTraces(folder), config)
-    found = held_out(config, state, EarlierWindows(BEFORE[:1], (), None, nothing_stored))
+    found = EarlierWindows(BEFORE[:1], (), None, nothing_stored).held_out(config, state)
     assert found.windows == {}
     assert "there is no source to read them from" in found.pooled[0].reason
     assert len(found.samples) == len(state.of("holdout"))

@@ -17,8 +17,8 @@ from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.replay.replay import ReplayPlan, Replies, pair, replay
 from sia_dagster.core.statistics.intervals import plus_two
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.search_world import BASELINE, WINDOW, Shop, asked, evaluators, in_shop, sample
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 GRADED = EvalConstant(name="q", kind="llm_classify", fingerprint="f", low=0, high=4)
 

@@ -16,10 +16,10 @@ from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster.core.statistics.group_sequential import look_levels
-from sia_dagster.core.statistics.intervals import WORST_SPREAD, conversations_needed
-from sia_dagster_tests.worlds.loops import CORRECTNESS as JUDGE
-from sia_dagster_tests.worlds.loops import loop_config
+from sia_dagster.core.statistics.intervals import conversations_needed
 from sia_dagster_tests.worlds.search_world import BASELINE, CORRECTNESS, WINDOW, guarded_loop, sample, state_of
+from simulation.loops import CORRECTNESS as JUDGE
+from simulation.loops import loop_config
 
 NEW = BASELINE.model_copy(update={"system_prompt": "Be better."})
 
@@ -48,7 +48,7 @@ def row(held: Sample, old: float | None, new: float | None, brief: float = 1.0) 
 def looked(tried: Trial, gains: int, losses: int = 0, *, look: int, of: int, rules: ValidationRules) -> Analysis:
     """One look at the first `of` conversations, in the order of the looks: so many gain, so many lose."""
     changes = [(0.0, 1.0)] * gains + [(1.0, 0.0)] * losses + [(1.0, 1.0)] * (of - gains - losses)
-    held = tried.evidence.samples[:of]
+    held = tried.holdout.samples[:of]
     rows = [row(each, *change) for each, change in zip(held, changes, strict=True)]
     return analyse(tried, rows, [CORRECTNESS, BREVITY], rules=rules, look=look)
 
@@ -118,10 +118,10 @@ def test_nothing_is_tried_without_a_candidate_a_window_or_a_steady_judge() -> No
     stays = UPDATE.model_copy(update={"changed": False, "candidate": BASELINE, "reason": "no idea"})
     refused = state_of(sample(0, "holdout")).model_copy(update={"refusal": "too little is left"})
     assert trial(1).policies == (BASELINE, NEW)
-    assert trial(1).why_not == ""
-    assert (trial(1, update=stays).policies, trial(1, update=stays).why_not) == (None, "no idea")
-    assert (trial(1, state=refused).policies, trial(1, state=refused).why_not) == (None, "too little is left")
-    assert trial(1, state=refused, update=stays).why_not == "no idea"
+    assert trial(1).untried_reason == ""
+    assert (trial(1, update=stays).policies, trial(1, update=stays).untried_reason) == (None, "no idea")
+    assert (trial(1, state=refused).policies, trial(1, state=refused).untried_reason) == (None, "too little is left")
+    assert trial(1, state=refused, update=stays).untried_reason == "no idea"
     assert trial(1, watch=(DRIFTED,)).policies is None
     assert trial(1, watch=(DRIFTED.model_copy(update={"drifted": False}),)).policies is not None
     assert trial(1, update=UPDATE.model_copy(update={"baseline": None})).policies is None
@@ -140,7 +140,7 @@ def test_what_it_would_take_is_planned_with_all_conversations_at_the_whole_level
     rules = RULES.model_copy(update={"looks": looks})
     found = analyse(trial(60, update=stays), (), [CORRECTNESS], rules=rules)
     assert "held-out conversations in the window: 60;" in found.reasons[0]
-    assert found.decision.samples_needed == conversations_needed(0.02, WORST_SPREAD, 0.05)
+    assert found.decision.samples_needed == conversations_needed(0.02, 0.05)
     assert found.taken.alpha == 0.05
 
 
@@ -194,14 +194,14 @@ def test_one_look_is_never_futile() -> None:
 
 def test_a_first_look_whose_rows_have_no_scores_goes_on() -> None:
     tried = trial(80)
-    rows = [row(held, None, None) for held in tried.evidence.samples[:40]]
+    rows = [row(held, None, None) for held in tried.holdout.samples[:40]]
     found = analyse(tried, rows, [CORRECTNESS, BREVITY], rules=RULES, look=0)
     assert (found.taken.outcome, found.taken.p_value, found.decision.void) == ("go_on", None, True)
 
 
 def test_without_a_primary_evaluator_there_is_nothing_to_look_at() -> None:
     tried = trial(80)
-    rows = [row(held, 0.0, 1.0) for held in tried.evidence.samples[:40]]
+    rows = [row(held, 0.0, 1.0) for held in tried.holdout.samples[:40]]
     found = analyse(tried, rows, [BREVITY], rules=RULES, look=0)
     assert (found.taken.outcome, found.slices, found.decision.void) == ("go_on", (), True)
 

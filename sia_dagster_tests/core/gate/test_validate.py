@@ -14,7 +14,6 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.search_world import (
     BASELINE,
     BETTER,
@@ -29,6 +28,7 @@ from sia_dagster_tests.worlds.search_world import (
     state,
     state_of,
 )
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 STAYS = PolicyUpdate(
     loop="desk", window=WINDOW, baseline=BASELINE, candidate=BASELINE, reason="the policy stays: no idea"

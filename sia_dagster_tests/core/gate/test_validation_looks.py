@@ -23,8 +23,6 @@ from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster_tests.fakes.batch_server import BatchServer
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.chats import KEY, Waits
 from sia_dagster_tests.worlds.chats import WINDOW as SCOPE
 from sia_dagster_tests.worlds.search_world import (
@@ -41,6 +39,8 @@ from sia_dagster_tests.worlds.search_world import (
     state,
     state_of,
 )
+from simulation.batch_server import BatchServer
+from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
 LENIENT = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4), repeats=1, noise_conversations=0, workers=8)
 

@@ -9,13 +9,12 @@ import pytest
 
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.gate.verdict import decide
-from sia_dagster.core.judge_watch.memory import memory_of, reset_anchors
-from sia_dagster.core.judge_watch.watch import NO_ANSWERS, NOT_ASKED, NOTHING_FROZEN, WatchRules, could_be_watched
+from sia_dagster.core.judge_watch.history import judge_history, reset_anchors
+from sia_dagster.core.judge_watch.watch import NO_ANSWERS, NOT_ASKED, NOTHING_FROZEN, WatchRules
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import WHENEVER
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster_tests.fakes.servers import ScriptedServer, refusal
 from sia_dagster_tests.worlds.evaluation_samples import sample
 from sia_dagster_tests.worlds.judge_world import (
     Court,
@@ -30,7 +29,8 @@ from sia_dagster_tests.worlds.judge_world import (
     outputs,
     week,
 )
-from sia_dagster_tests.worlds.loops import CORRECTNESS, IS_BRIEF
+from simulation.loops import CORRECTNESS, IS_BRIEF
+from simulation.servers import ScriptedServer, refusal
 
 NOON = timedelta(hours=12)
 
@@ -201,7 +201,7 @@ def test_a_record_of_other_anchors_says_nothing_of_these(judged: Court) -> None:
     judged.watch(1)
     reset_anchors(judged.log, judged.judge, at=week(1).end + NOON, by="Ada", note="")
     judged.watch(2)
-    assert memory_of(judged.log, judged.judge, week(3)).watched == ()
+    assert judge_history(judged.log, judged.judge, week(3)).records == ()
     judged.opinion[0] = honest
     assert judged.watch(3).since == (week(3).key,)
 
@@ -218,7 +218,7 @@ def test_a_judge_that_mostly_fails_could_not_be_watched(judged: Court) -> None:
     assert (found.anchors, found.shift, found.drifted, found.since) == (30, None, False, ())
     assert "could not be watched" in found.reason
     assert "'neither' is none of the rails" in found.reason
-    assert not could_be_watched(found)
+    assert not found.is_conclusive
 
 
 def test_a_window_that_says_nothing_does_not_end_a_drift(judged: Court) -> None:
@@ -241,7 +241,7 @@ def test_a_few_failures_are_left_out(judged: Court) -> None:
     assert found.anchors == 30
     assert found.shift == 0
     assert "of 30 anchors" not in found.reason
-    assert could_be_watched(found)
+    assert found.is_conclusive
 
 
 def test_outputs_that_the_judge_fails_on_do_not_become_anchors(tmp_path: Path) -> None:

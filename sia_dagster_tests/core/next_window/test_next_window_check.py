@@ -1,4 +1,4 @@
-"""The exam: what a window's traffic says of the candidate that the window before found."""
+"""The next-window check: the candidate of the window before on the traffic that came after its verdict."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,8 +28,6 @@ from sia_dagster.core.records.report import ArmOutcome, ValidationReport, Valida
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
-from sia_dagster_tests.worlds.loops import loop_config
 from sia_dagster_tests.worlds.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
@@ -43,6 +41,8 @@ from sia_dagster_tests.worlds.search_world import (
     said,
     state,
 )
+from simulation.loops import loop_config
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 BEFORE = TimeWindow(key="2026-09-21", start=WINDOW.start - timedelta(weeks=1), end=WINDOW.start)
 
@@ -78,12 +78,12 @@ def promoted(number: int = 1, actions: Actions = BETTER, **fields: Any) -> Polic
     )
 
 
-def paper(found: ValidationReport | None, *versions: PolicyVersion, **changes: Any) -> NextWindowCheck:
+def check(previous: ValidationReport | None, *versions: PolicyVersion, **changes: Any) -> NextWindowCheck:
     """Of a window in which the policy in force is the newest of the registry, else the baseline."""
     drifted = changes.pop("drifted", ())
     now = {"actions": versions[-1].actions} if versions else {}
     examined = changes.pop("state", state(holdout=12)).model_copy(update={**now, **changes})
-    return NextWindowCheck(state=examined, found=found, versions=versions, drifted=drifted)
+    return NextWindowCheck(state=examined, previous=previous, versions=versions, drifted=drifted)
 
 
 def hold(
@@ -106,7 +106,7 @@ def alike(_: str, __: str) -> Body:
 
 
 def test_a_policy_that_keeps_its_promise_is_examined_without_complaint(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(), promoted()))
+    found, _ = hold(tmp_path, check(verdict(), promoted()))
     (exam, brief) = found.comparisons
     assert (exam.evaluator, exam.primary, exam.n, exam.difference) == ("correctness", True, 12, 1.0)
     assert (brief.evaluator, brief.primary) == ("is_brief", False)
@@ -120,7 +120,7 @@ def test_a_policy_that_keeps_its_promise_is_examined_without_complaint(tmp_path:
 
 
 def test_a_promoted_policy_that_is_worse_is_proposed_to_be_rolled_back(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(), promoted()), upside_down)
+    found, _ = hold(tmp_path, check(verdict(), promoted()), upside_down)
     assert found.falls_short
     assert found.rollback_to == 0
     assert "correctness is worse than under the policy that it replaces (correctness -1 [" in found.reason
@@ -129,7 +129,7 @@ def test_a_promoted_policy_that_is_worse_is_proposed_to_be_rolled_back(tmp_path:
 
 
 def test_a_gain_below_what_was_promised_falls_short(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(), promoted(1, BASELINE, window=None), promoted(2)), alike)
+    found, _ = hold(tmp_path, check(verdict(), promoted(1, BASELINE, window=None), promoted(2)), alike)
     assert found.falls_short
     assert (found.promoted_version, found.rollback_to) == (2, 1)
     assert "correctness gains less than was promised" in found.reason
@@ -137,7 +137,7 @@ def test_a_gain_below_what_was_promised_falls_short(tmp_path: Path) -> None:
 
 
 def test_a_guardrail_that_falls_beyond_its_margin_falls_short(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(candidate=CHATTY), promoted(actions=CHATTY)))
+    found, _ = hold(tmp_path, check(verdict(candidate=CHATTY), promoted(actions=CHATTY)))
     assert found.falls_short
     assert "is_brief falls by more than its margin of 0.05" in found.reason
 
@@ -148,7 +148,7 @@ def test_a_safety_evaluator_may_not_score_one_sample_lower(tmp_path: Path) -> No
         return completion(f"Your order number is {7 if ASK_FOR_ORDER in system else 'unknown'}.{chatter}")
 
     rules = NextWindowRules(rule=ComparisonRule(safety=("is_brief",)), workers=4)
-    found, _ = hold(tmp_path, paper(verdict(comparisons=(primary(ci_low=0.01),)), promoted()), answer, rules)
+    found, _ = hold(tmp_path, check(verdict(comparisons=(primary(ci_low=0.01),)), promoted()), answer, rules)
     assert "is_brief, which may not fall, scored 1 sample lower" in found.reason
     assert found.falls_short
 
@@ -166,17 +166,17 @@ def test_a_safety_evaluator_may_not_score_one_sample_lower(tmp_path: Path) -> No
 def test_no_rollback_is_proposed_of_what_is_not_in_force(
     tmp_path: Path, found: ValidationReport, versions: tuple[PolicyVersion, ...], told: str
 ) -> None:
-    result, _ = hold(tmp_path, paper(found, *versions), upside_down)
+    result, _ = hold(tmp_path, check(found, *versions), upside_down)
     assert (result.falls_short, result.rollback_to) == (True, None)
     assert told in result.reason
 
 
 def test_too_few_conversations_show_nothing(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(), promoted(), state=state(holdout=4)), upside_down)
+    found, _ = hold(tmp_path, check(verdict(), promoted(), state=state(holdout=4)), upside_down)
     assert (found.falls_short, found.conversations) == (False, 4)
     assert found.reason == (
-        "Version 1, promoted by window 2026-09-21, could not be examined: 4 conversations were scored under both "
-        "policies, and below 5 nothing can be said."
+        "Version 1, promoted by window 2026-09-21, could not be checked: 4 conversations were scored under both "
+        "policies, and fewer than 5 show nothing."
     )
 
 
@@ -185,15 +185,15 @@ def test_too_many_unscored_samples_show_nothing(tmp_path: Path) -> None:
         lost = ASK_FOR_ORDER in system and any(f"parcel {number}?" in user for number in range(4))
         return refusal(400, "no") if lost else upside_down(system, user)
 
-    found, _ = hold(tmp_path, paper(verdict(), promoted()), answer)
+    found, _ = hold(tmp_path, check(verdict(), promoted()), answer)
     assert (found.falls_short, found.unscored_share) == (False, 4 / 12)
-    assert "could not be examined: 4 of 12 samples have no score of correctness" in found.reason
+    assert "could not be checked: 4 of 12 samples have no score of correctness" in found.reason
     assert "materialise next_window_results of this window again" in found.reason
 
 
 def test_without_any_replayable_evaluator_s_score_the_words_still_stand(tmp_path: Path) -> None:
-    found, _ = hold(tmp_path, paper(verdict(), promoted()), lambda _, __: refusal(400, "no"))
-    assert "could not be examined: 12 of 12 samples have no score" in found.reason
+    found, _ = hold(tmp_path, check(verdict(), promoted()), lambda _, __: refusal(400, "no"))
+    assert "could not be checked: 12 of 12 samples have no score" in found.reason
     assert found.unscored_share == 1
     assert (found.comparisons[0].difference, found.cumulative_gain) == (None, None)
 
@@ -207,17 +207,17 @@ FUTILE = (InterimAnalysis(conversations=20, alpha=0.005, outcome="futile"),)
 @pytest.mark.parametrize(
     ("asked_of", "told"),
     [
-        (paper(None), "there is no window before this one"),
-        (paper(verdict("inconclusive", None)), "window 2026-09-21 found no candidate"),
-        (paper(verdict("reject")), "window 2026-09-21 rejected its candidate"),
-        (paper(verdict("inconclusive", comparisons=())), "window 2026-09-21 could not test its candidate"),
-        (paper(verdict("inconclusive", comparisons=(UNTESTED,))), "window 2026-09-21 could not test its candidate"),
-        (paper(verdict("inconclusive", looks=FUTILE)), "window 2026-09-21 gave its candidate up as futile"),
-        (paper(verdict(), refusal="half of it cannot be replayed"), "half of it cannot be replayed"),
-        (paper(verdict(), state=state(holdout=0)), "the window has no held-out samples"),
+        (check(None), "there is no window before this one"),
+        (check(verdict("inconclusive", None)), "window 2026-09-21 found no candidate"),
+        (check(verdict("reject")), "window 2026-09-21 rejected its candidate"),
+        (check(verdict("inconclusive", comparisons=())), "window 2026-09-21 could not test its candidate"),
+        (check(verdict("inconclusive", comparisons=(UNTESTED,))), "window 2026-09-21 could not test its candidate"),
+        (check(verdict("inconclusive", looks=FUTILE)), "window 2026-09-21 gave up its candidate as futile"),
+        (check(verdict(), refusal="half of it cannot be replayed"), "half of it cannot be replayed"),
+        (check(verdict(), state=state(holdout=0)), "the window has no held-out samples"),
         (
-            paper(verdict(), promoted(), drifted=("correctness", "tone")),
-            "the judge drifted (correctness, tone), so its scores do not compare with those of the verdict",
+            check(verdict(), promoted(), drifted=("correctness", "tone")),
+            "the judge drifted (correctness, tone), so its scores are not comparable with those of the verdict",
         ),
     ],
     ids=["first", "none", "rejected", "void", "untested", "futile", "refusal", "empty", "drift"],
@@ -226,33 +226,33 @@ def test_what_cannot_be_examined_costs_nothing_and_says_why(
     tmp_path: Path, asked_of: NextWindowCheck, told: str
 ) -> None:
     found, server = hold(tmp_path, asked_of)
-    assert found.reason == f"Nothing was examined: {told}."
+    assert found.reason == f"No candidate was checked: {told}."
     assert (found.comparisons, found.falls_short, found.promised, server.requests) == ((), False, None, [])
 
 
 def test_what_a_person_put_in_force_is_examined_whatever_its_verdict(tmp_path: Path) -> None:
     override = verdict("reject", comparisons=(UNTESTED,))
-    found, _ = hold(tmp_path, paper(override, promoted(override=True)), upside_down)
+    found, _ = hold(tmp_path, check(override, promoted(override=True)), upside_down)
     assert (found.verdict, found.promised) == ("reject", None)
     assert (found.falls_short, found.rollback_to) == (True, 0)
 
 
 def test_a_look_that_went_on_is_no_reason_to_leave_the_candidate_out(tmp_path: Path) -> None:
     looks = (FUTILE[0].model_copy(update={"outcome": "undecided"}),)
-    found, _ = hold(tmp_path, paper(verdict("inconclusive", interim_analyses=looks)))
+    found, _ = hold(tmp_path, check(verdict("inconclusive", interim_analyses=looks)))
     assert [exam.evaluator for exam in found.comparisons] == ["correctness", "is_brief"]
 
 
 @pytest.mark.parametrize("low", [-0.12, 0.3])
 def test_an_undecided_candidate_promised_nothing(tmp_path: Path, low: float) -> None:
-    found, _ = hold(tmp_path, paper(verdict("inconclusive", comparisons=(primary(ci_low=low),))))
+    found, _ = hold(tmp_path, check(verdict("inconclusive", comparisons=(primary(ci_low=low),))))
     assert (found.promised, found.falls_short) == (None, False)
     assert "promised" not in found.reason
 
 
 def test_an_override_without_a_gain_that_was_shown_promised_none(tmp_path: Path) -> None:
     override = verdict("inconclusive", comparisons=(primary(ci_low=-0.12),))
-    found, _ = hold(tmp_path, paper(override, promoted(override=True)))
+    found, _ = hold(tmp_path, check(override, promoted(override=True)))
     assert (found.promised, found.comparisons != ()) == (None, True)
 
 
@@ -274,20 +274,20 @@ def row_judged(fingerprint: str) -> ValidationRow:
 def test_a_promise_counts_under_the_evaluator_that_it_was_made_under(
     tmp_path: Path, report: ValidationReport, promise: float | None
 ) -> None:
-    found, _ = hold(tmp_path, paper(report, promoted()), alike)
+    found, _ = hold(tmp_path, check(report, promoted()), alike)
     assert found.promised == promise
     assert found.falls_short == (promise is not None)
 
 
 def test_before_any_promotion_nothing_was_gained(tmp_path: Path) -> None:
-    found, server = hold(tmp_path, paper(verdict("reject")))
+    found, server = hold(tmp_path, check(verdict("reject")))
     assert (found.cumulative_gain, found.cumulative_low, found.cumulative_high) == (0.0, None, None)
     assert not server.requests
 
 
 def test_the_cumulative_gain_is_of_the_policy_in_force_over_the_first(tmp_path: Path) -> None:
     versions = (promoted(1, CHATTY, replaced=FIRST, window=None), promoted(2))
-    found, server = hold(tmp_path, paper(verdict("reject", CHATTY), *versions))
+    found, server = hold(tmp_path, check(verdict("reject", CHATTY), *versions))
     assert not found.comparisons
     assert found.cumulative_gain == 1.0
     assert found.cumulative_low is not None
@@ -300,7 +300,7 @@ def test_the_cumulative_gain_is_of_the_policy_in_force_over_the_first(tmp_path: 
 
 def test_four_conversations_are_no_point_of_the_cumulative_gain(tmp_path: Path) -> None:
     versions = (promoted(1, CHATTY, replaced=FIRST, window=None), promoted(2))
-    found, _ = hold(tmp_path, paper(verdict("reject", CHATTY), *versions, state=state(holdout=4)))
+    found, _ = hold(tmp_path, check(verdict("reject", CHATTY), *versions, state=state(holdout=4)))
     assert (found.cumulative_gain, found.cumulative_low, found.cumulative_high) == (None, None, None)
 
 
@@ -315,20 +315,20 @@ def test_four_conversations_are_no_point_of_the_cumulative_gain(tmp_path: Path) 
 def test_without_two_policies_the_cumulative_gain_takes_no_replay(
     tmp_path: Path, versions: tuple[PolicyVersion, ...], gain: float | None
 ) -> None:
-    found, server = hold(tmp_path, paper(verdict("reject", CHATTY), *versions))
+    found, server = hold(tmp_path, check(verdict("reject", CHATTY), *versions))
     assert found.cumulative_gain == gain
     assert not server.requests
 
 
 def test_every_policy_is_replayed_once(tmp_path: Path) -> None:
     """The candidate is in force, and what it replaced was the first: four roles, two policies."""
-    found, server = hold(tmp_path, paper(verdict(), promoted()))
+    found, server = hold(tmp_path, check(verdict(), promoted()))
     assert len(asked(server, "app")) == 2 * 12
     assert found.cumulative_gain == found.comparisons[0].difference
 
 
 def test_what_the_window_s_own_validation_asked_is_not_paid_for_again(tmp_path: Path) -> None:
-    asked_of = paper(verdict(), promoted())
+    asked_of = check(verdict(), promoted())
     update = PolicyUpdate(
         loop="desk", window=WINDOW, baseline=BETTER, candidate=CHATTY, changed=True, reason="it may be better"
     )
@@ -349,7 +349,7 @@ def test_what_the_window_s_own_validation_asked_is_not_paid_for_again(tmp_path: 
 
 
 def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    one, two = (hold(tmp_path, paper(verdict(), promoted()))[0].model_dump_json() for _ in range(2))
+    one, two = (hold(tmp_path, check(verdict(), promoted()))[0].model_dump_json() for _ in range(2))
     assert one == two
 
 

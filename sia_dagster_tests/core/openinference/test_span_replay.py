@@ -14,8 +14,8 @@ from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.replay.replay import ReplayPlan, Replies, replay
 from sia_dagster.core.traffic.replayable import replayability, too_little_left
 from sia_dagster_tests.core.openinference.test_span_shapes import read, recordings
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.search_world import WINDOW, in_shop
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 CHAT_COMPLETIONS = [
     "openai_chat",

@@ -14,7 +14,7 @@ from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.gate.recheck import GateTerms, stored_rule
 from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores, promote
-from sia_dagster.core.policy.rollback import rollback, taken_back
+from sia_dagster.core.policy.rollback import rollback, rolled_back_policies
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.gate import TrafficCost
 from sia_dagster.core.records.judge_report import JudgeWatch, WatchRecord
@@ -22,8 +22,8 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster_tests.worlds import loops
-from sia_dagster_tests.worlds.verdicts import BETTER, EVALUATORS, KEPT, books, record, report
+from sia_dagster_tests.worlds.verdicts import BETTER, EVALUATORS, KEPT, record, report, stores
+from simulation.loops import loop_config
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def there(root: Path) -> PromotionStores:
-    return books(root)
+    return stores(root)
 
 
 def decided(found: PromotionStores) -> list[tuple[str, str, str]]:
@@ -108,7 +108,7 @@ def test_a_verdict_that_was_edited_to_accept_is_refused(tmp_path: Path) -> None:
     weak = BETTER.model_copy(update={"ci_low": -0.02, "p_value": 0.2})
     inconclusive = accepted(verdict="inconclusive", comparisons=(weak, KEPT))
     record(tmp_path, inconclusive)
-    there = books(tmp_path)
+    there = stores(tmp_path)
     done = promote(inconclusive.model_copy(update={"verdict": "accept"}), ruling(), there)
     assert done.promoted is None
     assert "its own numbers give inconclusive" in done.reason
@@ -119,7 +119,7 @@ def test_a_verdict_that_was_edited_to_accept_is_refused(tmp_path: Path) -> None:
 def test_numbers_that_were_edited_too_are_refused_by_the_ledger(tmp_path: Path) -> None:
     weak = BETTER.model_copy(update={"ci_low": -0.02, "p_value": 0.2})
     record(tmp_path, accepted(verdict="inconclusive", comparisons=(weak, KEPT)))
-    done = promote(accepted(), ruling(), books(tmp_path))
+    done = promote(accepted(), ruling(), stores(tmp_path))
     assert done.promoted is None
     assert "its own numbers" not in done.reason
     assert "the stored numbers are not those that the gate's ledger recorded" in done.reason
@@ -151,7 +151,7 @@ def test_a_verdict_from_before_there_was_a_ledger_is_asked_for_again(tmp_path: P
         for name in ("alpha", "margin", "fallen"):
             del comparison[name]
     old = ValidationReport.model_validate(kept)
-    done = promote(old, ruling(), books(tmp_path))
+    done = promote(old, ruling(), stores(tmp_path))
     assert done.promoted is None
     assert done.reason.startswith("the gate's ledger has no look at this window's holdout")
     assert "materialise validation_results again" in done.reason
@@ -196,7 +196,7 @@ def test_each_rule_of_the_gate_is_asked_again(tmp_path: Path, change: Change, wh
     """The ledger agrees with the document, so that only the rule itself stands against it."""
     found = change(accepted())
     record(tmp_path, found)
-    done = promote(found, ruling(), books(tmp_path))
+    done = promote(found, ruling(), stores(tmp_path))
     assert done.promoted is None
     assert "its own numbers give" in done.reason
     assert why in done.reason
@@ -210,7 +210,7 @@ def test_a_judge_that_drifted_blocks_also_where_the_report_does_not_say_so(
     log = GateFiles(root, "desk")
     log.record_watch(WatchRecord(loop="desk", window=WINDOW, at=WINDOW.end, judge=judge))
     log.record_watch(WatchRecord(loop="desk", window=NEXT, at=NEXT.end, judge=judge))
-    done = promote(accepted(), ruling(), books(root))
+    done = promote(accepted(), ruling(), stores(root))
     assert (done.promoted is None) == counts
     assert ("the judge correctness had drifted in this window" in done.reason) == counts
 
@@ -218,7 +218,7 @@ def test_a_judge_that_drifted_blocks_also_where_the_report_does_not_say_so(
 def test_a_drift_in_another_window_does_not_count(root: Path) -> None:
     judge = JudgeWatch(evaluator="correctness", fingerprint=EVALUATORS["correctness"], anchors=30, drifted=True)
     GateFiles(root, "desk").record_watch(WatchRecord(loop="desk", window=NEXT, at=NEXT.end, judge=judge))
-    assert promote(accepted(), ruling(), books(root)).promoted is not None
+    assert promote(accepted(), ruling(), stores(root)).promoted is not None
 
 
 BROKEN = {
@@ -234,7 +234,7 @@ BROKEN = {
 def test_nobody_puts_a_broken_contract_in_force(tmp_path: Path, rule: str, kind: str) -> None:
     found = accepted(candidate=BROKEN[rule])
     record(tmp_path, found)
-    done = promote(found, ruling(kind, note="I want it"), books(tmp_path))
+    done = promote(found, ruling(kind, note="I want it"), stores(tmp_path))
     assert done.promoted is None
     assert f"the candidate breaks the contract of the policy in force: {rule}" in done.reason
 
@@ -247,7 +247,7 @@ def test_a_passage_that_was_protected_since_counts(tmp_path: Path) -> None:
     found = accepted(candidate=NEW.model_copy(update={"system_prompt": "Be kind to {customer}. Name the order."}))
     record(tmp_path, found)
     terms = GateTerms(limits=GuardLimits(protected=("Be polite",)))
-    assert "protected" in promote(found, ruling(), books(tmp_path, terms=terms)).reason
+    assert "protected" in promote(found, ruling(), stores(tmp_path, terms=terms)).reason
 
 
 LONGER = NEW.model_copy(update={"system_prompt": NEW.system_prompt + " Give the reason." * 20})
@@ -279,7 +279,7 @@ def test_what_a_longer_prompt_may_cost_is_asked_again(
     found = accepted(candidate=LONGER, cost=COST)
     record(tmp_path, found)
     terms = GateTerms(limits=GuardLimits(max_extra_usd_a_week=most, usd_per_prompt_token=price))
-    done = promote(found, ruling(kind, note="I want it"), books(tmp_path, terms=terms))
+    done = promote(found, ruling(kind, note="I want it"), stores(tmp_path, terms=terms))
     assert (done.promoted is None) == bool(why)
     assert why in done.reason
 
@@ -288,11 +288,11 @@ def test_what_was_not_counted_is_not_priced_again(tmp_path: Path) -> None:
     found = accepted(candidate=LONGER)
     record(tmp_path, found)
     terms = GateTerms(limits=GuardLimits(max_extra_usd_a_week=0.0, usd_per_prompt_token=1.0))
-    assert promote(found, ruling(), books(tmp_path, terms=terms)).promoted is not None
+    assert promote(found, ruling(), stores(tmp_path, terms=terms)).promoted is not None
 
 
 def test_the_terms_are_those_of_the_loop() -> None:
-    loop: LoopConfig = loops.loop_config(policy={"model": "m", "max_extra_usd_a_week": 2.5})
+    loop: LoopConfig = loop_config(policy={"model": "m", "max_extra_usd_a_week": 2.5})
     terms = GateTerms.of(loop, usd_per_prompt_token=1e-6)
     assert (terms.limits.max_extra_usd_a_week, terms.limits.usd_per_prompt_token) == (2.5, 1e-6)
     assert terms.limits.max_prompt_tokens == loop.policy.max_prompt_tokens
@@ -312,7 +312,7 @@ def test_the_stored_levels_are_those_of_the_last_look() -> None:
 
 def test_an_override_puts_what_the_gate_did_not_accept_in_force_and_says_who_and_why(tmp_path: Path) -> None:
     found = accepted(verdict="inconclusive")
-    there = books(tmp_path)
+    there = stores(tmp_path)
     done = promote(found, ruling("override", note="the shop opens tomorrow"), there)
     assert done.promoted is not None
     assert (done.promoted.override, done.promoted.by, done.promoted.note) == (True, "Ada", "the shop opens tomorrow")
@@ -324,7 +324,7 @@ def test_an_override_puts_what_the_gate_did_not_accept_in_force_and_says_who_and
 
 @pytest.mark.parametrize("missing", [{"by": " "}, {"note": ""}, {"note": "  "}])
 def test_an_override_takes_a_name_and_a_note(tmp_path: Path, missing: dict[str, str]) -> None:
-    there = books(tmp_path)
+    there = stores(tmp_path)
     done = promote(accepted(verdict="reject"), ruling("override", **{"note": "why", **missing}), there)
     assert done.promoted is None
     assert done.reason.startswith("an override is recorded: give your name and a note")
@@ -340,7 +340,7 @@ def test_an_override_that_nothing_stands_against_is_an_approval(there: Promotion
 
 
 def test_a_policy_that_is_gone_is_not_improved_on_by_an_override(root: Path) -> None:
-    there = books(root)
+    there = stores(root)
     assert promote(accepted(), ruling(), there).promoted
     later = report(NEXT, OLD, OLD.model_copy(update={"model": "large"}), verdict="inconclusive")
     done = promote(later, ruling("override", at=NEXT.end, note="I want it"), there)
@@ -365,7 +365,7 @@ def test_what_a_person_rejected_comes_into_force_neither_by_the_job_nor_unsigned
 
 def test_a_rejected_candidate_comes_into_force_by_no_other_window(root: Path) -> None:
     """One that is carried on is the same candidate, whichever window accepts it."""
-    there = books(root)
+    there = stores(root)
     promote(accepted(), ruling("reject", note="too curt"), there)
     other = report(NEXT, OLD, NEW)
     record(root, other)
@@ -376,7 +376,7 @@ def test_a_rejected_candidate_comes_into_force_by_no_other_window(root: Path) ->
 
 
 def test_a_rejection_of_one_candidate_says_nothing_of_another(root: Path) -> None:
-    there = books(root)
+    there = stores(root)
     promote(accepted(), ruling("reject"), there)
     other = report(NEXT, OLD, NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."}))
     record(root, other)
@@ -386,7 +386,7 @@ def test_a_rejection_of_one_candidate_says_nothing_of_another(root: Path) -> Non
 @pytest.fixture
 def rolled_back(root: Path) -> PromotionStores:
     """The first window's candidate came into force by itself, and Bo rolled it back; the next window finds it again."""
-    there = books(root)
+    there = stores(root)
     assert promote(accepted(), ruling("auto", by=""), there).promoted
     rollback(there.policies, at=NEXT.start + timedelta(days=1), by="Bo", note="complaints doubled")
     record(root, report(NEXT, OLD, NEW))
@@ -422,14 +422,14 @@ def test_a_rollback_over_several_versions_takes_all_of_them_back_until_one_is_in
         for n, actions in enumerate([*policies, policies[0], policies[1]], start=1)
     ]
     back = versions[3].model_copy(update={"kind": "rollback", "restores": 1})
-    assert taken_back(versions[:3]) == {}
-    assert taken_back([*versions[:3], back]) == {each.fingerprint: back for each in policies[1:]}
-    assert taken_back([*versions[:3], back, versions[4]]) == {policies[2].fingerprint: back}
+    assert rolled_back_policies(versions[:3]) == {}
+    assert rolled_back_policies([*versions[:3], back]) == {each.fingerprint: back for each in policies[1:]}
+    assert rolled_back_policies([*versions[:3], back, versions[4]]) == {policies[2].fingerprint: back}
 
 
 def test_a_window_that_put_two_candidates_in_force_knows_both(tmp_path: Path) -> None:
     """The first past the gate, and the second past it too, after the first was rolled back."""
-    there, other = books(tmp_path), NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."})
+    there, other = stores(tmp_path), NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."})
     signed = {"note": "it is urgent"}
     first = promote(accepted(verdict="inconclusive"), ruling("override", **signed), there)
     rollback(there.policies, at=MONDAY, by="Bo")
@@ -479,5 +479,5 @@ def test_nothing_comes_into_force_without_two_keys(
     seen: EvaluatorComparison = BETTER.model_copy(update={"ci_low": low, "p_value": p_value})
     found = accepted(verdict=verdict, comparisons=(seen, KEPT))
     record(root, found)
-    done = promote(found, ruling(kind), books(root))
+    done = promote(found, ruling(kind), stores(root))
     assert (done.promoted is not None) == (verdict == "accept" and low > 0 and p_value <= 0.0095)

@@ -14,7 +14,6 @@ from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
 from sia_dagster.core.prompting.structured_answer import Form, Rung, StructuredCalls, read_json
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.evaluation_samples import (
     classified,
     endpoint_with,
@@ -25,6 +24,7 @@ from sia_dagster_tests.worlds.evaluation_samples import (
     spec,
     with_chat,
 )
+from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
 LADDER = ("json_schema", "tools", "json_object", "text")
 

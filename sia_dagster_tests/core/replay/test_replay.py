@@ -12,8 +12,7 @@ from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 from sia_dagster.core.replay.replay import ReplayPlan, Replies, pair, replay
-from sia_dagster.core.statistics.compare import compare_all, comparison_rule
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
+from sia_dagster.core.statistics.compare import ComparisonRule, compare_all
 from sia_dagster_tests.worlds.search_world import (
     BASELINE,
     BETTER,
@@ -26,6 +25,7 @@ from sia_dagster_tests.worlds.search_world import (
     said,
     sample,
 )
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
 
@@ -343,7 +343,7 @@ def test_pairs_are_in_order_and_need_both_arms() -> None:
 
 def test_the_rule_of_a_loop_has_its_margins_and_its_vetoes() -> None:
     loop = guarded_loop(alpha=0.03)
-    rule = comparison_rule(loop)
+    rule = ComparisonRule.of(loop)
     assert (rule.alpha, rule.guardrail_alpha, rule.margins, rule.safety) == (
         0.03,
         0.03,

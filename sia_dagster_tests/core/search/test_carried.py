@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.files.decision_files import DecisionFiles
 from sia_dagster.adapters.files.gate_files import GateFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles
 from sia_dagster.core.config.validation import ValidationConfig
 from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.policy import Actions
@@ -18,18 +18,12 @@ from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.carried import (
-    carried_candidate,
-    carry_on,
-    fingerprints_of,
-    rejected_candidates,
-    search_after_carried,
-)
+from sia_dagster.core.search.carried import carried_candidate, carry_on, search_after_carried
 from sia_dagster.core.search.search_policy import SearchRules
 from sia_dagster.wiring.stages import search_window
 from sia_dagster_tests.wiring.test_stages import session
-from sia_dagster_tests.worlds.loops import NAME, WEEKS, Desk, desk
 from sia_dagster_tests.worlds.search_world import BASELINE, BETTER, PROMPT, WINDOW, sample, state, state_of
+from simulation.loops import NAME, WEEKS, Desk, desk
 
 RULES = SearchRules()
 
@@ -57,7 +51,7 @@ def look(weeks: int = 1, **changes: Any) -> Look:
         "verdict": "inconclusive",
         "baseline": BASELINE,
         "candidate": BETTER,
-        "evaluators": fingerprints_of(state()),
+        "evaluators": state().evaluator_fingerprints,
         "carries_on": True,
     }
     return Look.model_validate({**entry, **changes})
@@ -138,11 +132,9 @@ def decision(kind: str, candidate: Actions = BETTER, number: int = 1) -> PolicyD
 
 
 def test_what_a_person_rejected_is_not_tried_again_until_somebody_approves_it() -> None:
-    rejected = rejected_candidates([decision("reject")])
-    assert carried_candidate([look()], state(), FOUR, rejected) is None
-    assert carried_candidate([look()], state(), FOUR, rejected_candidates([decision("reject", BASELINE)]))
-    after_all = rejected_candidates([decision("reject"), decision("approve", number=2)])
-    assert carried_candidate([look()], state(), FOUR, after_all)
+    assert carried_candidate([look()], state(), FOUR, [decision("reject")]) is None
+    assert carried_candidate([look()], state(), FOUR, [decision("reject", BASELINE)])
+    assert carried_candidate([look()], state(), FOUR, [decision("reject"), decision("approve", number=2)])
 
 
 def test_looks_of_this_window_and_of_later_ones_are_not_from_before() -> None:
@@ -156,7 +148,7 @@ def test_it_goes_on_with_its_evidence_so_far() -> None:
     assert (update.baseline, update.candidate) == (BASELINE, BETTER)
     assert update.carried == Carried(window="2026-09-21", times=1)
     assert update.reason == (
-        "the candidate of 2026-09-21 goes on: 1 window could not decide it, so nothing new was searched"
+        "the candidate of 2026-09-21 goes on without a new search, since 1 window could not decide it"
     )
     (only,) = update.candidates
     assert (only.name, only.status, only.reasons) == ("carried from 2026-09-21", "chosen", (update.reason,))
@@ -164,11 +156,13 @@ def test_it_goes_on_with_its_evidence_so_far() -> None:
     assert "2 windows could not decide it" in twice.reason
 
 
-def test_the_guard_looks_again_with_this_windows_samples() -> None:
-    """What no earlier sample held may stand in one of this window's: then it is no wording of ours any more."""
-    said = "Please tell Marianne Oberholzer of the Winterthur depot that the blue crate is to be left with the baker."
-    leaky = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{said}"})
-    now = state_of(sample(0, "train", request=said), *state().samples[1:])
+def test_the_guard_checks_again_with_this_windows_samples() -> None:
+    """Text that no earlier sample held may be in one of this window's: then it may be copied from it."""
+    sentence = (
+        "Please tell Marianne Oberholzer of the Winterthur depot that the blue crate is to be left with the baker."
+    )
+    leaky = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{sentence}"})
+    now = state_of(sample(0, "train", request=sentence), *state().samples[1:])
     update = carry_on(now, (look(candidate=leaky), Carried(window="2026-09-21", times=1)), RULES)
     assert not update.changed
     assert update.carried is None
@@ -213,7 +207,7 @@ def left_by(now: StateActions, prompt: str) -> Look:
     window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + WEEK)
     old = now.actions or Actions()
     candidate = old.model_copy(update={"system_prompt": f"{old.system_prompt}{prompt}"})
-    fingerprints = fingerprints_of(now)
+    fingerprints = now.evaluator_fingerprints
     return look(loop=NAME, window=window, at=window.end, baseline=old, candidate=candidate, evaluators=fingerprints)
 
 
@@ -254,8 +248,8 @@ def test_the_asset_drops_what_a_person_rejected_before_its_windows_end(
     with desk(tmp_path) as (found, _):
         undecided = left_by(first_state(found), "\nAlways name the date.")
         GateFiles(tmp_path / ".sia", NAME).record_look(undecided)
-        said = decision("reject", undecided.candidate).model_copy(update={"loop": NAME, "at": WEEKS[0].end - late})
-        DecisionFiles(tmp_path / ".sia", NAME).append(said)
+        rejection = decision("reject", undecided.candidate).model_copy(update={"loop": NAME, "at": WEEKS[0].end - late})
+        DecisionFiles(tmp_path / ".sia", NAME).append(rejection)
         assert found.run(WEEKS[0].key, "updated_policy").success
         assert (found.document("updated_policy", PolicyUpdate).carried is not None) == goes_on
 

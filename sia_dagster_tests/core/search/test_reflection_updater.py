@@ -1,4 +1,4 @@
-"""The reflection updater takes edits as a whole, or leaves the policy with the reason."""
+"""The reflection updater adopts the edits of an answer as a whole, or gives the reason why it cannot."""
 
 import json
 import re
@@ -11,9 +11,8 @@ from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.records.search import Candidate
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.reflection import ReflectionUpdater
 from sia_dagster.core.search.reflection.prompt import shown_id
-from sia_dagster.core.search.reflection.updater import ReflectionUpdater
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
@@ -29,6 +28,7 @@ from sia_dagster_tests.worlds.search_world import (
     state,
     state_of,
 )
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 RUDE = "The tone of this answer is harsh."
 
@@ -56,10 +56,7 @@ def test_half_an_emoji_in_an_edit_does_not_make_a_policy_that_nothing_can_hold(t
 
 
 def test_edits_become_a_candidate(tmp_path: Path) -> None:
-    edits = [
-        edit(samples=["train-00", "train-02"]),
-        edit("Be warm.", operation="replace", find="Be polite."),
-    ]
+    edits = [edit(samples=["train-00", "train-02"]), edit("Be warm.", operation="replace", find="Be polite.")]
     (found,) = propose(tmp_path, Shop(proposal(*edits)), state())
     assert found.status == "not_chosen"
     assert found.reasons == ()
@@ -118,10 +115,7 @@ def test_an_endpoint_without_structured_output_is_asked_for_json_text(tmp_path: 
         (completion(json.dumps({"thoughts": "t", "edits": [edit(operation="move")]})), "edits.0.operation"),
         (proposal(), "proposes no edits"),
         (proposal(edit(samples=[])), "edit 1 names no sample"),
-        (
-            proposal(edit(), edit(samples=["train-00", "holdout-00"])),
-            "edit 2 appeals to samples that were not shown (1 of 2)",
-        ),
+        (proposal(edit(), edit(samples=["train-00", "holdout-00"])), "names samples that were not shown (1 of 2)"),
         (proposal(edit(operation="replace", find="Be rude.")), "not in the prompt"),
         (proposal(edit("x", operation="replace", find="e")), "more than once"),
         (refusal(503, "out of order"), "out of order"),

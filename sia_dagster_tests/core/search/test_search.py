@@ -10,9 +10,8 @@ from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.reflection.updater import ReflectionUpdater
+from sia_dagster.core.search.reflection import ReflectionUpdater
 from sia_dagster.core.search.search_policy import SearchRules, search_policy
-from sia_dagster_tests.fakes.servers import ScriptedServer, completion
 from sia_dagster_tests.worlds.search_world import (
     ASK_FOR_ORDER,
     BASELINE,
@@ -30,6 +29,7 @@ from sia_dagster_tests.worlds.search_world import (
     state,
     state_of,
 )
+from simulation.servers import ScriptedServer, completion
 
 THREE = POLICY.model_copy(update={"candidates": 3})
 
@@ -67,7 +67,8 @@ def test_a_better_candidate_goes_on_with_the_evidence(tmp_path: Path) -> None:
     assert update.thoughts == "The order number is missing."
     assert [e.text for e in update.edits] == [ASK_FOR_ORDER]
     assert update.reason == (
-        "reflection-1 goes on: correctness rises from 0.00 to 1.00 (+1.00, 6 conversations) on the selection split"
+        "reflection-1 goes on to validation: correctness rises from 0.00 to 1.00 (+1.00, 6 conversations) on the "
+        "selection split"
     )
     (chosen,) = update.candidates
     assert (chosen.status, chosen.reasons) == ("chosen", (update.reason,))
@@ -132,7 +133,7 @@ def test_without_selection_samples_the_first_candidate_goes_on_and_says_so(tmp_p
     shop = Shop(proposal(edit("Name a date.")), proposal(edit()), completion("no"))
     update, server = search(shop, tmp_path, two_groups(selection=0), THREE)
     assert [c.status for c in update.candidates] == ["chosen", "not_chosen", "unusable"]
-    assert "first choice" in update.reason
+    assert "first candidate" in update.reason
     assert "no selection split to choose by" in update.candidates[1].reasons[0]
     assert not asked(server, "app")
 
@@ -167,7 +168,7 @@ def test_with_nothing_to_learn_from_no_call_is_made(tmp_path: Path, before: Stat
 
 
 @pytest.mark.parametrize("known", [{"policy_share": 0.5}, {"policy_share": 0.0, "policy_version": 3}])
-def test_a_policy_that_most_calls_or_the_registry_speak_for_is_improved(tmp_path: Path, known: dict[str, Any]) -> None:
+def test_a_policy_of_most_calls_or_of_the_registry_is_improved(tmp_path: Path, known: dict[str, Any]) -> None:
     update, _ = search(Shop(), tmp_path, state().model_copy(update=known))
     assert update.changed
 

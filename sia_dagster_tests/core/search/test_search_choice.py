@@ -1,4 +1,4 @@
-"""Of several candidates the largest gain on the selection split goes on, if nothing speaks against it."""
+"""Of several candidates the largest gain on the selection split goes on, if there is no objection to it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search.search_policy import SearchRules, search_policy
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.search_world import ASK_FOR_ORDER, BASELINE, PROMPT, Shop, evaluators, in_shop, state
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 
 class Proposes:
@@ -43,12 +43,7 @@ def compete(folder: Path, before: StateActions, *candidates: Candidate, shop: Sh
 
 
 def test_of_equal_gains_the_first_proposed_goes_on(tmp_path: Path) -> None:
-    update = compete(
-        tmp_path,
-        state(),
-        candidate("one", ASK_FOR_ORDER),
-        candidate("two", f"{ASK_FOR_ORDER} Please."),
-    )
+    update = compete(tmp_path, state(), candidate("one", ASK_FOR_ORDER), candidate("two", f"{ASK_FOR_ORDER} Please."))
     assert [c.status for c in update.candidates] == ["chosen", "not_chosen"]
     assert update.candidates[1].reasons == ("one gains as much or more",)
 
@@ -65,11 +60,11 @@ def test_a_gain_that_costs_a_guardrail_does_not_go_on(tmp_path: Path) -> None:
 def test_the_policy_stays_where_no_candidate_gains(tmp_path: Path) -> None:
     update = compete(tmp_path, state(), candidate("one", "Be glad."), candidate("two", "Be calm and chatty."))
     assert not update.changed
-    assert update.reason.startswith("the policy stays: no candidate is good enough to go on (one: correctness stays")
+    assert update.reason.startswith("the policy stays: no candidate is good enough for validation (one: correctness")
     assert [len(c.reasons) for c in update.candidates] == [1, 1]
 
 
-def test_a_candidate_that_only_makes_it_worse_is_said_to_fall(tmp_path: Path) -> None:
+def test_the_reason_names_the_fall_of_a_candidate_that_is_worse(tmp_path: Path) -> None:
     def answer(system: str, _: str) -> Body:
         return completion("Your order number is 7." if system == PROMPT else "Hello.")
 

@@ -9,28 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sia_dagster.core.template_recovery import Template
-from sia_dagster_tests.corpora.template_judge import CELLS, VERDICTS, Form, Slot, edited, judged, make, plain, verdict
+from simulation.template_judge import CELLS, VERDICTS, Form, Slot, edited, judged, make, plain, verdict
 
 Record = Callable[[str, object], None]
-
-
 ONE_CALL = list(CELLS)[:7]
-
-
 SEVERAL = ["conditional texts", "A/B, a sentence", "calls that share an introduction", "all mixed"]
+EDITS = {
+    "A/B, one to three words": (101, 103, 105),
+    "versions in turn, words": (109, 111, 113),
+    "a version in the last tenth": (101, 103, 105),
+}
+"""Seeds of windows of which a recovery that never divides, or never refuses what is undecided, merges one at least."""
 
 
-EDITS = ["A/B, one to three words", "versions in turn, words", "a version in the last tenth"]
-
-
-def told(found: Counter[str], windows: int) -> str:
+def summary(found: Counter[str], windows: int) -> str:
     return f"{windows} windows; spans: " + ", ".join(f"{kind} {found[kind]}" for kind in VERDICTS)
 
 
 def test_a_call_of_one_to_six_variables_comes_back_or_is_refused(record_property: Record) -> None:
     counts: Counter[str] = Counter()
 
-    @settings(max_examples=100)
+    @settings(max_examples=30)
     @given(st.sampled_from(ONE_CALL), st.integers(0, 10**6), st.sampled_from([20, 50, 200]))
     def holds(cell: str, seed: int, spans: int) -> None:
         found = judged(make(cell, seed, spans))
@@ -38,31 +37,31 @@ def test_a_call_of_one_to_six_variables_comes_back_or_is_refused(record_property
         assert found["wrong"] == 0
 
     holds()
-    record_property("template recovery, one call", told(counts, counts["windows"]))
-    assert counts["windows"] >= 100
+    record_property("template recovery, one call", summary(counts, counts["windows"]))
+    assert counts["windows"] >= 30
     assert counts["refused"] < 0.4 * counts.total()
 
 
 def test_single_calls_of_200_spans_are_rarely_refused(record_property: Record) -> None:
     found = sum((judged(make("single template", seed, 200)) for seed in range(101, 121, 2)), Counter[str]())
-    record_property("template recovery, 200 spans of one plain call", told(found, 10))
+    record_property("template recovery, 200 spans of one plain call", summary(found, 10))
     assert found["wrong"] == 0
     assert found["exact"] + found["same words"] + found["finer"] >= 0.85 * 2000
 
 
 @pytest.mark.parametrize("cell", SEVERAL)
 def test_calls_and_versions_are_not_merged(cell: str, record_property: Record) -> None:
-    found = sum((judged(make(cell, seed, 100)) for seed in range(101, 117, 2)), Counter[str]())
-    record_property(f"template recovery, {cell}", told(found, 8))
+    found = sum((judged(make(cell, seed, 100)) for seed in (101, 103, 105)), Counter[str]())
+    record_property(f"template recovery, {cell}", summary(found, 3))
     assert found["wrong"] == 0
 
 
 @pytest.mark.parametrize("cell", EDITS)
 def test_edits_of_a_few_words_are_seldom_merged(cell: str, record_property: Record) -> None:
-    found = sum((judged(make(cell, seed, 200)) for seed in range(101, 117, 2)), Counter[str]())
-    record_property(f"template recovery, {cell}", told(found, 8))
+    found = sum((judged(make(cell, seed, 200)) for seed in EDITS[cell]), Counter[str]())
+    record_property(f"template recovery, {cell}", summary(found, 3))
     assert found["lost"] == 0
-    assert found["wrong"] <= 200
+    assert found["wrong"] <= 75
 
 
 def test_a_window_is_made_of_its_seed() -> None:

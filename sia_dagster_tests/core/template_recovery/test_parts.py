@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from sia_dagster.core.template_recovery.alignment import align
 from sia_dagster.core.template_recovery.families import families, places, run_masks
 from sia_dagster.core.template_recovery.learn import learn
-from sia_dagster.core.template_recovery.siblings import doubted, undecided_siblings
+from sia_dagster.core.template_recovery.recover import doubted, undecided_siblings
 from sia_dagster.core.template_recovery.template import name_slots
 from sia_dagster.core.template_recovery.tokenizing import shingles, tokenize, touches, words
-from sia_dagster.core.template_recovery.variants import Division, Period, divide, is_undecided
-from sia_dagster.core.template_recovery.wordings import alternatives, edge_wordings, has_odd_edge
-from sia_dagster_tests.corpora.template_world import START, sentence, text_of
+from sia_dagster.core.template_recovery.variants import (
+    Division,
+    Period,
+    alternatives,
+    divide,
+    edge_wordings,
+    has_odd_edge,
+    is_undecided,
+)
+from simulation.template_world import START, sentence, text_of
 
 
 def aligned(texts: Sequence[str]) -> list[str | None]:
@@ -259,7 +266,7 @@ def test_words_that_only_the_first_prompts_share_are_not_relied_on() -> None:
     ]
     found = learn(prompts, None)
     assert found.templates == ()
-    assert "do not stand in others" in found.refusals[0][0]
+    assert "missing in others" in found.refusals[0][0]
 
 
 def test_a_rare_word_seen_late_is_a_version_or_a_value() -> None:

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sia_dagster.core.records.policy import Actions
-from sia_dagster.core.template_recovery import Fill, RecoveredTemplate, Recovery, Template, recover, shared_share
+from sia_dagster.core.template_recovery import Fill, Recovery, Template, recover, shared_share
 from sia_dagster.core.template_recovery.fixed_texts import fixed_texts
-from sia_dagster.core.template_recovery.parse import parse
 from sia_dagster.core.template_recovery.recover import count_prompts
-from sia_dagster.core.template_recovery.template import name_slots
-from sia_dagster_tests.corpora.template_world import (
+from sia_dagster.core.template_recovery.template import RecoveredTemplate, name_slots, parse
+from simulation.template_world import (
     START,
     World,
     judge,
@@ -71,7 +70,7 @@ def test_a_new_customer_fits_the_template_of_the_window() -> None:
     assert recovery.match("Another text altogether.") is None
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.integers(0, 10**6), st.sampled_from([25, 60]))
 def test_one_call_comes_back_or_is_refused(seed: int, spans: int) -> None:
     found = judged(window(seed, spans))
@@ -79,7 +78,7 @@ def test_one_call_comes_back_or_is_refused(seed: int, spans: int) -> None:
     assert not found["misfit variants"]
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(0, 10**6), st.sampled_from([60, 100]), st.booleans(), st.integers(0, 2))
 def test_calls_versions_and_conditionals_are_never_merged(seed: int, spans: int, versions: bool, optional: int) -> None:
     found = judged(window(seed, spans, calls=1 + seed % 3, versions=versions, optional=optional))
@@ -166,7 +165,7 @@ def test_a_template_needs_text_between_its_slots(fixed: tuple[str, ...], names: 
 
 
 def test_the_order_of_the_prompts_changes_nothing() -> None:
-    world = window(11, 120, calls=2, versions=True, optional=1)
+    world = window(11, 60, calls=2, versions=True, optional=1)
     order = np.random.default_rng(1).permutation(len(world.spans))
     shuffled = recover([world.prompts[i] for i in order], [world.times[i] for i in order])
     assert shuffled.model_dump_json() == recover(world.prompts, world.times).model_dump_json()
@@ -257,7 +256,7 @@ def test_a_repeated_text_in_few_prompts_is_refused() -> None:
     ]
     recovery = recover(prompts)
     assert recovery.templates == ()
-    assert "a version or a value" in recovery.refusals[0].reason
+    assert "a version of the prompt or a value" in recovery.refusals[0].reason
 
 
 @pytest.mark.parametrize(("count", "found"), [(20, True), (19, False)])
@@ -347,7 +346,7 @@ def test_scripts_without_spaces_are_read() -> None:
 
 
 def test_huge_prompts_and_words_are_read() -> None:
-    long = " ".join(f"w{n}" for n in range(15_000))
+    long = " ".join(f"w{n}" for n in range(8_000))
     prompts = [f"{long}\nThe key is {'ab' * 5_000}{n}.\nNow say what it opens: {n * n}" for n in range(8)]
     found = only(recover(prompts))
     assert all(refills(found.template, prompt) for prompt in prompts)

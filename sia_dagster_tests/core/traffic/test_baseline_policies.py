@@ -31,10 +31,10 @@ from sia_dagster_tests.corpora.spoken import (
     spoke,
     version,
 )
-from sia_dagster_tests.fakes.servers import ScriptedServer
 from sia_dagster_tests.worlds.sample_rows import sample_to_row
 from sia_dagster_tests.worlds.search_world import BETTER, Shop
 from sia_dagster_tests.worlds.search_world import state as shop_state
+from simulation.servers import ScriptedServer
 
 NAMED = Actions(system_prompt=DESK, variables=("customer", "since"), model="model-a")
 

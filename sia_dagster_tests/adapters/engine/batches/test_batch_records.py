@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.adapters.engine.store.batch_records import Asked, BatchRecords, Handed
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.ports.model import ChatReply
-from sia_dagster_tests.fakes.batch_server import BatchServer
-from sia_dagster_tests.fakes.servers import completion
 from sia_dagster_tests.worlds.chats import ask
 from sia_dagster_tests.worlds.either_store import Connect
+from simulation.batch_server import BatchServer
+from simulation.servers import completion
 
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
 
@@ -111,7 +111,8 @@ def test_one_process_at_a_time_has_its_turn(connect: Connect, store: CompletionS
         store.end_turn()
         assert other.take_turn()
         assert not store.take_turn()
-    assert store.take_turn(), "a store that is closed has let go"
+    connect.wait_until_released()
+    assert store.take_turn(), "a store that is closed has released its turn"
     store.end_turn()
 
 

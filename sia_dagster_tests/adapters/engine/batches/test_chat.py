@@ -19,9 +19,9 @@ from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 from sia_dagster.core.progress import Advance
 from sia_dagster.core.records.spend import Spend
-from sia_dagster_tests.fakes.batch_server import BatchFile, BatchServer
-from sia_dagster_tests.fakes.servers import Body, Reply, completion, refusal
 from sia_dagster_tests.worlds.chats import KEY, WINDOW, Waits, ask
+from simulation.batch_server import BatchFile, BatchServer
+from simulation.servers import Body, Reply, completion, refusal
 
 PRICED = {"gpt-4o-mini": {"input": 1.0, "output": 2.0}}
 

@@ -11,7 +11,7 @@ from sia_dagster.adapters.engine.batches.lines import outcome_of, read_line, wri
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.adapters.request_chunks import portions
 from sia_dagster.core.ports.model import ChatReply
-from sia_dagster_tests.fakes.servers import completion
+from simulation.servers import completion
 
 
 def entry(status: int | None, body: Any = None, error: Any = None) -> dict[str, Any]:

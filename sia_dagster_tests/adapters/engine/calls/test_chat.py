@@ -13,9 +13,9 @@ from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused, SiaError, SpendCapReached
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.sample import ToolCall
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.places import ROOT
 from sia_dagster_tests.worlds.chats import KEY, Desk, ask
+from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
 
 def echo(body: Body, _: int) -> Body:

@@ -10,9 +10,9 @@ import pytest
 
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatReply
-from sia_dagster_tests.fakes.fault_server import ANSWERS, FAULTS, Faulty
-from sia_dagster_tests.fakes.servers import ScriptedServer
 from sia_dagster_tests.worlds.chats import Desk, ask
+from simulation.fault_server import ANSWERS, FAULTS, Faulty
+from simulation.servers import ScriptedServer
 
 ROWS = 60
 
@@ -72,7 +72,7 @@ def test_which_request_fails_is_the_same_in_every_run(tmp_path: Path) -> None:
 
 
 def test_in_a_process_of_its_own_it_tells_what_it_saw(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sia_dagster_tests.fakes.fault_server", json.dumps({"shares": {"500": 0.2}})]
+    command = [sys.executable, "-m", "simulation.fault_server", json.dumps({"shares": {"500": 0.2}})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdin is not None

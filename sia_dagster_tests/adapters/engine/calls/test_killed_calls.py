@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from sia_dagster.adapters.engine.store.port import request_key
+from sia_dagster.adapters.engine.store import request_key
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion
 from sia_dagster_tests.places import ROOT
 from sia_dagster_tests.worlds.chats import Desk, ask
+from simulation.servers import Body, Reply, ScriptedServer, completion
 
 CALLS = 200
 

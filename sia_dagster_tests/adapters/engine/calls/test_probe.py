@@ -12,7 +12,7 @@ from sia_dagster.adapters.engine.calls.probe import list_models
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
 from sia_dagster.demo.server import SimulatedProvider
-from sia_dagster_tests.fakes.servers import ScriptedServer, completion
+from simulation.servers import ScriptedServer, completion
 
 Serve = tuple[int, str]
 

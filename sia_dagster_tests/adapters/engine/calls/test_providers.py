@@ -10,9 +10,9 @@ from sia_dagster.adapters.engine.calls.routes import Routes
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.chats import KEY, Desk, Waits, ask
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample, spec
+from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
 VERSION = "2024-10-21"
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sia_dagster.adapters.engine.money.list_prices import price_of, prices_source
 from sia_dagster.adapters.engine.wire.completions import parse_completion
 from sia_dagster.core.config.llm import Price
-from sia_dagster_tests.fakes.servers import Body, ScriptedServer, completion
 from sia_dagster_tests.worlds.chats import Desk, ask
+from simulation.servers import Body, ScriptedServer, completion
 
 DOLLAR = Price(input=1e6, output=1e6)
 

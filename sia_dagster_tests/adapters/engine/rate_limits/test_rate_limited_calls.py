@@ -6,8 +6,8 @@ import pytest
 
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
 from sia_dagster_tests.worlds.chats import KEY, Desk, ask
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 LEFT = "x-ratelimit-remaining-requests"
 

@@ -1,7 +1,7 @@
 """An OpenAI-compatible server on loopback that fails in the ways of real ones, by the shares that it is told.
 
 Which request fails, and how, is a hash of its prompt and of how often that was asked: the same in every run. In a
-process of its own: `python -m sia_dagster_tests.fakes.fault_server '{"shares": {"hang": 0.01}, "latency": 0.5}'` prints
+process of its own: `python -m simulation.fault_server '{"shares": {"hang": 0.01}, "latency": 0.5}'` prints
 the base URL; for each line that it reads it prints what it has seen.
 """
 
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sia_dagster_tests.fakes.servers import Body, Reply, ScriptedServer, completion, refusal
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 HANG = 3600.0
 

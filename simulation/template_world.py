@@ -12,7 +12,7 @@ from numpy.random import Generator
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.template_recovery import Recovery, Template
 from sia_dagster.core.template_recovery.tokenizing import words
-from sia_dagster_tests.corpora.template_prose import TEXTS
+from simulation.template_prose import TEXTS
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sia_dagster_tests.fakes.servers import Answer, Body, Reply, ScriptedServer
+from simulation.servers import Answer, Body, Reply, ScriptedServer
 
 STEPS = ("validating", "in_progress", "finalizing")
 

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 from numpy.random import Generator
-
-from sia_dagster_tests.places import CORPORA
 
 Draw = Callable[[Generator], str]
 
@@ -14,7 +13,7 @@ Draw = Callable[[Generator], str]
 T = TypeVar("T")
 
 
-TEXTS: Final[dict[str, list[str]]] = json.loads((CORPORA / "template_prose.json").read_text(encoding="utf-8"))
+TEXTS: Final[dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def pick(rng: Generator, options: Sequence[T]) -> T:

@@ -1,6 +1,6 @@
 """Small loops for the tests of the Dagster layer: some tens of conversations, the demo's models, the real job.
 
-`python -m sia_dagster_tests.worlds.loops FOLDER BASE_URL WINDOW LOOP` runs one window of the loop in FOLDER in a
+`python -m simulation.loops FOLDER BASE_URL WINDOW LOOP` runs one window of the loop in FOLDER in a
 process of its own: it says `ready`, waits for a line, and runs.
 """
 
@@ -18,7 +18,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.config.loop import LoopConfig, ProjectConfig
 from sia_dagster.core.records.policy import Actions
@@ -33,10 +33,12 @@ from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import MODELS
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from sia_dagster.demo.wire import completion
-from sia_dagster_tests.fakes.servers import Answer, Body, ScriptedServer
-from sia_dagster_tests.places import ROOT
+from simulation.servers import Answer, Body, ScriptedServer
 
 Document = TypeVar("Document", bound=BaseModel)
+
+
+ROOT = Path(__file__).parents[1]
 
 
 NAME = "desk"

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.template_recovery import Recovery, Template, recover
-from sia_dagster_tests.corpora.template_prose import (
+from simulation.template_prose import (
     VALUES,
     Draw,
     few_shot,

@@ -1,0 +1,1 @@
+"""Simulated endpoints, platforms, loops and prompts with known truth, which the tests and the benchmarks share."""
