@@ -55,8 +55,11 @@ check: install ## Lint, types, layers, lock, definitions
 	$(BIN)/python -m pip check
 	$(BIN)/dagster definitions validate --workspace workspace.yaml --load-with-grpc
 
-bench: install ## Benchmarks: print ratios, write bench/results/*.json
+bench: install ## Benchmarks: print ratios, write bench/results/*.json (five minutes)
 	@$(BIN)/python -m bench
+
+bench-templates: install ## Template recovery on prompts with known truth: shares, CPU (five to ten minutes)
+	@$(BIN)/python -m bench templates
 
 bench-gate: install ## How often the gate errs, and what it finds: simulated windows and years, no model
 	@$(BIN)/python -m bench.gate
@@ -83,4 +86,4 @@ lock: install ## Compile requirements.lock from pyproject.toml, and those of the
 clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test coverage check bench bench-gate bench-year bench-peers lock clean
+.PHONY: help install phoenix demo dev test coverage check bench bench-templates bench-gate bench-year bench-peers lock clean

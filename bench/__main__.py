@@ -1,31 +1,26 @@
-"""`make bench`: every benchmark, or those named. Each prints its ratios and writes bench/results/<name>.json."""
+"""`make bench`: the benchmarks, or those named. Each prints its ratios and writes bench/results/<name>.json."""
 
 import runpy
 import sys
+import time
 
-NAMES = (
-    "imports",
-    "job",
-    "spans",
-    "arize_export",
-    "templates",
-    "calls",
-    "limits",
-    "faults",
-    "durability",
-    "batches",
-    "calibration",
-)
+NAMES = ("imports", "job", "spans", "arize_export", "calls", "limits", "faults", "durability", "batches", "calibration")
+BY_NAME_ONLY = ("templates",)
+"""Those that take minutes of CPU, each with a target of its own in the Makefile."""
 
 
 def main() -> None:
-    asked = sys.argv[1:] or list(NAMES)
-    if unknown := [name for name in asked if name not in NAMES]:
-        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    for name in asked:
+    asked = sys.argv[1:]
+    if unknown := [name for name in asked if name not in (*NAMES, *BY_NAME_ONLY)]:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join((*NAMES, *BY_NAME_ONLY))}")
+    if not asked:
+        print(f"{len(NAMES)} benchmarks, four to five minutes on two quiet cores.", flush=True)
+    for name in asked or NAMES:
         print(f"\n== {name}", flush=True)
         sys.argv = [f"bench/{name}.py"]
+        began = time.perf_counter()
         runpy.run_module(f"bench.{name}", run_name="__main__")
+        print(f"({name}: {time.perf_counter() - began:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

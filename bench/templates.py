@@ -1,8 +1,8 @@
 """Template recovery on windows with known truth: shares recovered exactly, refused and wrong, and the CPU it takes.
 
-Run: python bench/templates.py. Windows of 1 to 3 calls with versions, conditional sentences and values of all kinds;
-a template is wrong if it took spans of two calls or versions, does not give its spans back, or a fresh fill misfits.
-An independent generator judges kinds of windows one by one, with seeds on which no rule was tuned.
+Run: `make bench-templates` (five to ten minutes). Windows of 1 to 3 calls with versions, conditional sentences and
+values of all kinds; a template is wrong if it took spans of two calls or versions, does not give its spans back, or a
+fresh fill misfits. An independent generator judges kinds of windows one by one, with seeds on which no rule was tuned.
 """
 
 import json
