@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection
 from sia_dagster.adapters.arize.arize_faults import Fault, fault_of
-from sia_dagster.adapters.engine.wire.failures import Failure, delay_before_retry
+from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying
 
 Result = TypeVar("Result")
 Wait = Callable[[float], object]
@@ -28,17 +28,10 @@ def patiently(
     An attempt in which `progress()` did not change for `timeout_seconds` is left behind. What is no fault of the
     exchange is raised.
     """
-    for attempt in range(1, settings.max_attempts + 1):
-        answer = _attempt(call, settings, progress)
-        if not isinstance(answer, Fault):
-            return answer
-        fault = answer.model_copy(update={"attempts": attempt})
-        if not fault.transient:
-            break
-        if attempt < settings.max_attempts:
-            failure = Failure(message=fault.reason)
-            wait(delay_before_retry(failure, key=f"{settings.space_id}/{settings.project}", attempt=attempt))
-    return fault
+    key = f"{settings.space_id}/{settings.project}"
+    loop = retrying(key, settings.max_attempts, wait, lambda answer: isinstance(answer, Fault) and answer.transient)
+    answer: Result | Fault = loop(_attempt, call, settings, progress)
+    return answer.model_copy(update={"attempts": attempts_of(loop)}) if isinstance(answer, Fault) else answer
 
 
 def _attempt(call: Callable[[], Result], settings: ArizeConnection, progress: Callable[[], object]) -> Result | Fault:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection
 from sia_dagster.adapters.arize.patience import Wait, within
-from sia_dagster.adapters.engine.wire.failures import Failure, delay_before_retry, retry_after
+from sia_dagster.adapters.engine.wire.failures import Failure, retry_after
+from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying
 from sia_dagster.core.errors import PublishConflict, PublishError
 
 if TYPE_CHECKING:
@@ -47,17 +48,20 @@ class RestCalls:
         What it finds is the answer: an attempt whose answer was lost had made it. Raises PublishConflict where the
         name is taken and `find` finds nothing, PublishError otherwise.
         """
-        attempt = 1
-        while True:
+
+        def once() -> Result | Failure:
             outcome = self._attempt(call)
             if not isinstance(outcome, Failure):
                 return outcome
-            if (attempt > 1 or _is_lost(outcome) or outcome.status == 409) and (made := find()) is not None:
-                return made
-            if not _is_lost(outcome) or attempt >= self._connection.max_attempts:
-                raise self._refused(what, outcome, attempt)
-            self._wait(delay_before_retry(outcome, key=what, attempt=attempt))
-            attempt += 1
+            may_be_made = attempts_of(loop) > 1 or _is_lost(outcome) or outcome.status == 409
+            made = find() if may_be_made else None
+            return outcome if made is None else made
+
+        loop = retrying(what, self._connection.max_attempts, self._wait, _is_lost)
+        outcome = loop(once)
+        if isinstance(outcome, Failure):
+            raise self._refused(what, outcome, attempts_of(loop))
+        return outcome
 
     def pages(self, what: str, field: str, page: Callable[[str | None], Any]) -> Iterator[Any]:
         """All items of a list, page by page; `page` takes the cursor, `field` names the items in its answer."""
@@ -135,9 +139,11 @@ _ADVICE: Final[dict[int, str]] = {
 """What a final status means and what to do."""
 
 
-def _is_lost(failure: Failure) -> bool:
-    """Whether the request may have been carried out, or may be if it is made again."""
-    status = failure.status
+def _is_lost(outcome: object) -> bool:
+    """Whether it is a failure after which the request may have been carried out, or may be if it is made again."""
+    if not isinstance(outcome, Failure):
+        return False
+    status = outcome.status
     return status is None or status in (200, 408, 425, 429) or (status >= 500 and status != 501)
 
 

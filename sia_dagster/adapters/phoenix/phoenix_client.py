@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 
-from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.wire.failures import Failure
+from sia_dagster.adapters.engine.wire.retries import is_transient, retrying
 from sia_dagster.adapters.phoenix.phoenix_faults import failure_of, sentence, unanswered
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.records.value import JsonObject, Value
@@ -69,17 +70,23 @@ class PhoenixServer:
         """
         import httpx
 
-        attempt = 1
-        while True:
+        errors = list[Exception]()
+
+        def once() -> Answer | Failure:
             try:
                 return question(self.client)
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-                failure = failure_of(error)
-                lost = failure.status is None and not repeatable
-                if lost or course(failure) != "retry" or attempt >= self._connection.max_attempts:
-                    raise self._refused(failure, attempt) from error
-            self.wait(delay_before_retry(failure, key=self._connection.base_url, attempt=attempt))
-            attempt += 1
+                errors.append(error)
+                return failure_of(error)
+
+        def again(outcome: Answer | Failure) -> bool:
+            lost = isinstance(outcome, Failure) and outcome.status is None
+            return is_transient(outcome) and (repeatable or not lost)
+
+        outcome = retrying(self._connection.base_url, self._connection.max_attempts, self.wait, again)(once)
+        if isinstance(outcome, Failure):
+            raise self._refused(outcome, len(errors)) from errors[-1]
+        return outcome
 
     def page(self, path: str, **params: Any) -> tuple[list[JsonObject], str | None]:
         """The items at GET `path` and the cursor of the next page, for what Phoenix's client has no method.

@@ -10,7 +10,8 @@ from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _root, _sh
 from sia_dagster.adapters.engine.calls.mends import forms_of, mended, refused_by
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.wire.completions import body_of
-from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying_async
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, EndpointRefused
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
@@ -145,24 +146,22 @@ class BatchEndpoint(Endpoint):
         With `may_miss` the step is about what may be handed in already: a 404 is such a failure, and what else says
         nothing about it is no answer. Without, a 404 means that the endpoint has no Batch API.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            outcome = await self._outcome(step)
-            if not isinstance(outcome, Failure):
-                return outcome
-            what = course(outcome)
-            if may_miss and outcome.status == 404:
-                return outcome
-            if (what == "stop" or outcome.status in (405, 501)) and not (may_miss and what == "row"):
-                raise self._no_batches(outcome)
-            if what == "row" and not may_miss:
-                return outcome
-            if what == "row" or attempt >= self._config.max_attempts:
-                raise self._unanswered(outcome, attempt)
-            await self._sleep(delay_before_retry(outcome, key="batch", attempt=attempt))
-            if before_again is not None and (found := await before_again()) is not None:
+
+        async def once() -> Result | Failure:
+            if before_again and attempts_of(loop) > 1 and (found := await before_again()) is not None:
                 return found
+            return await self._outcome(step)
+
+        loop = retrying_async("batch", self._config.max_attempts, self._sleep)
+        outcome: Result | Failure = await loop(once)
+        if not isinstance(outcome, Failure) or (may_miss and outcome.status == 404):
+            return outcome
+        what = course(outcome)
+        if (what == "stop" or outcome.status in (405, 501)) and not (may_miss and what == "row"):
+            raise self._no_batches(outcome)
+        if what == "row" and not may_miss:
+            return outcome
+        raise self._unanswered(outcome, attempts_of(loop))
 
     async def _outcome(self, step: Callable[[], Awaitable[Result]]) -> Result | Failure:
         import aiohttp

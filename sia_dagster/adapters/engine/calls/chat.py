@@ -8,10 +8,11 @@ from typing import Self
 
 from sia_dagster.adapters.engine.calls.routes import ApiKeys, Route, Routes
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
-from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid, request_key
+from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
-from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.retries import attempts_of, is_transient, retrying_async
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
@@ -109,18 +110,20 @@ class OpenAIChat:
 
     async def _pay(self, key: str, request: ChatRequest, estimated: int) -> ChatReply:
         """Attempt until there is an answer; raise what the last failure means."""
-        route, attempt = self._routes.of(request.stage), 0
-        while True:
-            attempt += 1
-            outcome = await self._attempt(route, key, request, attempt, estimated=estimated)
-            if isinstance(outcome, ChatReply):
-                return outcome
-            what = course(outcome)
-            if what == "stop":
-                raise route.endpoint.refused(outcome, request.model)
-            if what == "row" or self._closing or attempt >= route.max_attempts:
-                raise _failed(request, outcome, attempt)
-            await self._sleep(delay_before_retry(outcome, key=key, attempt=attempt))
+        route = self._routes.of(request.stage)
+
+        async def once() -> ChatReply | Failure:
+            return await self._attempt(route, key, request, attempts_of(loop), estimated=estimated)
+
+        loop = retrying_async(
+            key, route.max_attempts, self._sleep, lambda outcome: is_transient(outcome) and not self._closing
+        )
+        outcome: ChatReply | Failure = await loop(once)
+        if isinstance(outcome, ChatReply):
+            return outcome
+        if course(outcome) == "stop":
+            raise route.endpoint.refused(outcome, request.model)
+        raise _failed(request, outcome, attempts_of(loop))
 
     async def _attempt(
         self, route: Route, key: str, request: ChatRequest, attempt: int, *, estimated: int

@@ -77,14 +77,15 @@ def course(failure: Failure) -> Course:
     return "stop" if failure.bad_key else "row"
 
 
-def delay_before_retry(failure: Failure, *, key: str, attempt: int) -> float:
+def delay_before_retry(requested: float | None, *, key: str, attempt: int) -> float:
     """Seconds to wait after the `attempt`-th attempt (from 1) of the request `key`.
 
-    What the endpoint asks for, up to LONGEST_RETRY_AFTER; else 1, 2, 4, ... seconds times 0.5 to 1.5, the factor
-    taken from a hash, so that rows that failed together do not come back together, yet always after the same time.
+    The seconds that the endpoint requested, up to LONGEST_RETRY_AFTER; else 1, 2, 4, ... seconds times 0.5 to 1.5. The
+    factor is taken from a hash, so that rows that failed together are not repeated together, yet each always after the
+    same time.
     """
-    if failure.retry_after is not None:
-        return min(failure.retry_after, LONGEST_RETRY_AFTER)
+    if requested is not None:
+        return min(requested, LONGEST_RETRY_AFTER)
     digest = hashlib.sha256(f"{key}:{attempt}".encode()).digest()
     factor = 0.5 + int.from_bytes(digest[:4], "big") / 2**32
     return min(FIRST_DELAY * 2.0 ** (attempt - 1) * factor, LONGEST_DELAY)

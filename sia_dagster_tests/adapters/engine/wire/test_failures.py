@@ -79,18 +79,17 @@ def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: 
 
 
 def test_an_endpoint_that_asks_for_an_hour_is_asked_again_after_two_minutes() -> None:
-    patient = Failure(message="later", status=429, retry_after=3600.0)
-    assert delay_before_retry(patient, key="k", attempt=1) == LONGEST_RETRY_AFTER
+    assert delay_before_retry(3600.0, key="k", attempt=1) == LONGEST_RETRY_AFTER
 
 
 @given(st.text(), st.integers(1, 20))
 def test_delays_double_with_a_factor_that_is_always_the_same(key: str, attempt: int) -> None:
-    delay = delay_before_retry(failed(500), key=key, attempt=attempt)
+    delay = delay_before_retry(None, key=key, attempt=attempt)
     middle = FIRST_DELAY * 2.0 ** (attempt - 1)
     assert min(LONGEST_DELAY, middle * 0.5) <= delay <= min(LONGEST_DELAY, middle * 1.5)
-    assert delay == delay_before_retry(failed(503), key=key, attempt=attempt)
+    assert delay == delay_before_retry(None, key=key, attempt=attempt)
 
 
 def test_rows_that_failed_together_do_not_come_back_together() -> None:
-    delays = {delay_before_retry(failed(500), key=str(row), attempt=1) for row in range(100)}
+    delays = {delay_before_retry(None, key=str(row), attempt=1) for row in range(100)}
     assert len(delays) == 100
