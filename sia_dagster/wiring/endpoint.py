@@ -25,7 +25,7 @@ from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.search import ReflectionUpdater
+from sia_dagster.core.search.reflection import ReflectionUpdater
 
 
 class ChatSettings(Value):

@@ -14,7 +14,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.search import build_prompt, find_clusters, focuses
+from sia_dagster.core.search.reflection import first_prompt
 
 MESSAGE_TOKENS = 4
 """What a chat's wire form adds to each message."""
@@ -106,10 +106,7 @@ def updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs:
         samples=tuple(_assumed(sample, place, constant) for place, sample in enumerate(train)),
         eval_constants=(constant,),
     )
-    clusters = find_clusters(state.samples, state.eval_constants)
-    limits = {"max_prompt_tokens": loop.policy.max_prompt_tokens, "budget": loop.policy.max_context_tokens}
-    shown = build_prompt(state, clusters, focuses(clusters, 1)[0], **limits)
-    call = Call(_chat_tokens(shown.messages), UPDATE_TOKENS)
+    call = Call(_chat_tokens(first_prompt(state, loop.policy)), UPDATE_TOKENS)
     return Work("update", loop.policy.model, {train[0].span_id: call})
 
 

@@ -23,7 +23,6 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import fingerprints_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Admission:
     @classmethod
     def of(cls, loop: LoopConfig, state: StateActions, update: PolicyUpdate, gate: Gate) -> "Admission":
         """The case of `update` in the window of `state`, with what the log knows of that window."""
-        evaluators = fingerprints_of(state)
+        evaluators = state.evaluator_fingerprints
         standing, known = gate.log.look(state.window.key), gate.log.looks(WHENEVER)
         return cls(
             loop=loop,

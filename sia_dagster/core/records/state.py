@@ -42,3 +42,8 @@ class StateActions(Document):
     def primary(self) -> EvalConstant | None:
         """The evaluator that decides."""
         return next((e for e in self.eval_constants if e.primary), None)
+
+    @property
+    def evaluator_fingerprints(self) -> dict[str, str]:
+        """The evaluators' fingerprints by name."""
+        return {constant.name: constant.fingerprint for constant in self.eval_constants}

@@ -14,16 +14,18 @@ from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.replay import ReplayPlan, constants_of, pair, replay
-from sia_dagster.core.search.reflection.clusters import FAILURE_SHORTFALL, find_failed_samples
+from sia_dagster.core.search.failed_samples import FAILURE_SHORTFALL, find_failed_samples
 from sia_dagster.core.statistics import ComparisonRule, compare_all, comparison_rule
 from sia_dagster.core.text import count
 
 COMMON_PROMPT_SHARE: Final = 0.5
 """Below this share of a window's samples, the commonest prompt of the traces is not taken for a policy to improve."""
+STAYS: Final = "the policy stays: "
+"""How the reason begins where no candidate goes on to validation."""
 
 
 class SearchRules(Value):
-    """What a candidate must keep to, and how candidates are compared."""
+    """The limits of a candidate, and how candidates are compared."""
 
     limits: GuardLimits = GuardLimits()
     rule: ComparisonRule = ComparisonRule()
@@ -32,8 +34,8 @@ class SearchRules(Value):
     @classmethod
     def of(cls, loop: LoopConfig, *, workers: int, limits: GuardLimits | None = None) -> "SearchRules":
         """The rules of a configured loop; without `limits` a longer prompt is not priced."""
-        bounds = {name: getattr(loop.policy, name) for name in ("max_prompt_tokens", "protected")}
-        return cls(limits=limits or GuardLimits(**bounds), rule=comparison_rule(loop), workers=workers)
+        unpriced = GuardLimits(max_prompt_tokens=loop.policy.max_prompt_tokens, protected=loop.policy.protected)
+        return cls(limits=limits or unpriced, rule=comparison_rule(loop), workers=workers)
 
 
 class _TriedCandidate(NamedTuple):
@@ -43,7 +45,7 @@ class _TriedCandidate(NamedTuple):
     gain: float
     """Of the primary evaluator, in its own units; 0 where nothing was scored under both policies."""
     objection: str
-    """Why it cannot be chosen; empty where it can."""
+    """Why it cannot be chosen; empty if it can."""
 
 
 async def search_policy(
@@ -57,11 +59,11 @@ async def search_policy(
 ) -> PolicyUpdate:
     """The candidate that goes on to validation, or the policy in force with the reason why it stays.
 
-    Chosen is the largest gain of the primary evaluator on the selection split that is above 0, of the candidates
-    under which no other evaluator was seen to fall beyond its margin; ties go to the one proposed first. That is a
-    choice, not evidence: the verdict is taken on the held-out split. Only where the window has no selection samples
-    at all, the first candidate that passes the guard goes on. Without a policy, samples or failures to learn from,
-    no call is made. `spend` is left to the caller. Raises EndpointRefused and SpendCapReached.
+    Of the candidates under which no other evaluator falls beyond its margin on the selection split, the one with the
+    largest gain of the primary evaluator above 0 is chosen, the one proposed first of equals. That is a choice, not
+    evidence: the verdict is taken on the held-out split. Only in a window without selection samples does the first
+    candidate that passes the guard go on. Without a policy, samples or failures to learn from, no call is made.
+    `spend` is left to the caller. Raises EndpointRefused and SpendCapReached.
     """
     baseline = state.actions
     if baseline is None:
@@ -87,7 +89,7 @@ async def search_policy(
 
 
 def nothing_to_learn(state: StateActions) -> str:
-    """Why no better policy can be looked for in these samples; empty where one can."""
+    """Why these samples do not allow a search for a better policy; empty if they do."""
     train, primary = state.of("train"), state.primary
     if primary is None:
         return "no evaluator is the primary one, so nothing says which policy is better"
@@ -101,13 +103,13 @@ def nothing_to_learn(state: StateActions) -> str:
     if not find_failed_samples(scored, primary):
         return (
             f"{primary.name} marks down none of the {count(len(scored), 'scored sample')} of the train split "
-            f"by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to mend"
+            f"by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to improve"
         )
     return ""
 
 
 def _nothing_to_start_from(state: StateActions) -> str:
-    """What is amiss with the samples as a whole, or with the policy that they start from; empty where nothing is."""
+    """Why the samples as a whole, or the policy that the search starts from, do not allow one; empty if they do."""
     if state.refusal:
         return state.refusal
     if not state.samples:
@@ -139,7 +141,7 @@ def _set_aside_of(state: StateActions) -> str:
 def screen(
     proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules
 ) -> tuple[Candidate, ...]:
-    """The candidates, with reasons on those that go no further: they change nothing, repeat one, or break a rule."""
+    """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule."""
     screened: list[Candidate] = []
     for candidate in proposed:
         twin = next((c.name for c in screened if c.status != "unusable" and c.actions == candidate.actions), None)
@@ -157,13 +159,13 @@ def screen(
 
 
 def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule: ComparisonRule) -> _TriedCandidate:
-    """The candidate with its comparisons, its gain and what stands against it."""
+    """The candidate with its comparisons, its gain and the objection to it."""
     tried = candidate.model_copy(update={"selection": tuple(comparisons)})
     primary = next((c for c in comparisons if c.role == "primary"), None)
     if primary is None or primary.difference is None:
         return _TriedCandidate(tried, 0.0, "no sample of the selection split was scored under both policies")
     objections = [
-        f"{_told(c)}, beyond its margin of {rule.margin(c.evaluator) * c.scale:.2f}"
+        f"{_moves(c)}, beyond its margin of {rule.margin(c.evaluator) * c.scale:.2f}"
         for c in comparisons
         if c.role != "primary" and (c.difference or 0.0) < -rule.margin(c.evaluator) * c.scale
     ]
@@ -171,7 +173,7 @@ def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule:
         f"{c.evaluator} falls in {count(len(c.fallen), 'sample')}, and it vetoes" for c in comparisons if c.fallen
     ]
     if primary.difference <= 0:
-        objections.insert(0, f"{_told(primary)}, which is no gain")
+        objections.insert(0, f"{_moves(primary)}, which is no gain")
     return _TriedCandidate(tried, primary.difference, "; ".join(objections))
 
 
@@ -186,18 +188,19 @@ def _choose(
         lost = f"{trials[best].candidate.name} gains as much or more" if best is not None else ""
         seen[place] = _set_aside(trial.candidate, trial.objection or lost)
     if best is None:
-        told = "; ".join(f"{trial.candidate.name}: {trial.objection}" for trial in trials.values())
-        return _stays(state, f"no candidate is good enough to go on ({told})", seen)
+        objections = "; ".join(f"{trial.candidate.name}: {trial.objection}" for trial in trials.values())
+        return _stays(state, f"no candidate is good enough for validation ({objections})", seen)
     seen[best] = trials[best].candidate
     primary = next(c for c in seen[best].selection if c.role == "primary")
-    return _goes_on(state, seen, best, f"{seen[best].name} goes on: {_told(primary)} on the selection split")
+    reason = f"{seen[best].name} goes on to validation: {_moves(primary)} on the selection split"
+    return _goes_on(state, seen, best, reason)
 
 
-def _told(c: EvaluatorComparison) -> str:
+def _moves(c: EvaluatorComparison) -> str:
     difference = c.difference or 0.0
     old, new = f"{c.baseline_mean or 0.0:.2f}", f"{c.candidate_mean or 0.0:.2f}"
-    moves = f"{'rises' if difference > 0 else 'falls'} from {old} to {new}" if difference else f"stays at {new}"
-    return f"{c.evaluator} {moves} ({difference:+.2f}, {count(c.n, 'conversation')})"
+    change = f"{'rises' if difference > 0 else 'falls'} from {old} to {new}" if difference else f"stays at {new}"
+    return f"{c.evaluator} {change} ({difference:+.2f}, {count(c.n, 'conversation')})"
 
 
 def _set_aside(candidate: Candidate, why: str) -> Candidate:
@@ -207,8 +210,8 @@ def _set_aside(candidate: Candidate, why: str) -> Candidate:
 def _none_left(candidates: Sequence[Candidate]) -> str:
     if not candidates:
         return "the updater proposed no candidate"
-    told = "; ".join(f"{c.name}, {c.status.replace('_', ' ')}: {', '.join(c.reasons)}" for c in candidates)
-    return f"no proposed candidate can be tried ({told})"
+    reasons = "; ".join(f"{c.name}, {c.status.replace('_', ' ')}: {', '.join(c.reasons)}" for c in candidates)
+    return f"no proposed candidate can be tried ({reasons})"
 
 
 def _without_selection(state: StateActions, candidates: Sequence[Candidate], place: int) -> PolicyUpdate:
@@ -220,7 +223,10 @@ def _without_selection(state: StateActions, candidates: Sequence[Candidate], pla
         for c in candidates
     ]
     seen[place] = candidates[place]
-    why = f"{name} goes on as the updater's first choice: no sample is in the selection split, so none was compared"
+    why = (
+        f"{name} goes on to validation as the updater's first candidate: no sample is in the selection split, so "
+        "none was compared"
+    )
     return _goes_on(state, seen, place, why)
 
 
@@ -246,6 +252,6 @@ def _stays(state: StateActions, reason: str, candidates: Sequence[Candidate] = (
         window=state.window,
         baseline=state.actions,
         candidate=state.actions,
-        reason=f"the policy stays: {reason}",
+        reason=f"{STAYS}{reason}",
         candidates=tuple(candidates),
     )

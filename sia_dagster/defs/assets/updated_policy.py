@@ -10,7 +10,7 @@ import dagster as dg
 from sia_dagster.core.guard import keeps_variables, missing_passages
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import Undecided, carried_candidate, rejected_candidates
+from sia_dagster.core.search import Undecided, carried_candidate
 from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES, SELECTION_IS_SCORED
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
@@ -60,12 +60,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return updated_policy
 
 
-def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
-    """The candidate that an earlier window left open, by what was recorded before this window's end."""
+def _carried(stage: StageContext, state: StateActions) -> Undecided | None:
+    """The candidate that an earlier window left undecided, by what was recorded before this window's end."""
     name, end = stage.names.name, stage.window.end
     looks = stage.storage.gate_log(name).looks(before=end)
-    rejected = rejected_candidates(stage.storage.decisions(name).decisions(before=end))
-    return carried_candidate(looks, state, stage.names.loop.validation, rejected)
+    decisions = stage.storage.decisions(name).decisions(before=end)
+    return carried_candidate(looks, state, stage.names.loop.validation, decisions)
 
 
 def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:

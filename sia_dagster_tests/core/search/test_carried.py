@@ -158,11 +158,9 @@ def test_it_goes_on_with_its_evidence_so_far() -> None:
 
 def test_the_guard_checks_again_with_this_windows_samples() -> None:
     """Text that no earlier sample held may be in one of this window's: then it may be copied from it."""
-    sentence = (
-        "Please tell Marianne Oberholzer of the Winterthur depot that the blue crate is to be left with the baker."
-    )
-    leaky = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{sentence}"})
-    now = state_of(sample(0, "train", request=sentence), *state().samples[1:])
+    text = "Please tell Marianne Oberholzer of the Winterthur depot that the blue crate is to be left with the baker."
+    leaky = BASELINE.model_copy(update={"system_prompt": f"{PROMPT}\n{text}"})
+    now = state_of(sample(0, "train", request=text), *state().samples[1:])
     update = carry_on(now, (look(candidate=leaky), Carried(window="2026-09-21", times=1)), RULES)
     assert not update.changed
     assert update.carried is None

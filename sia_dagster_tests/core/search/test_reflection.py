@@ -1,4 +1,4 @@
-"""The reflection updater groups failures, quotes them within a budget, and takes edits or leaves the policy."""
+"""The reflection updater groups failures and quotes them in its prompt within a budget of tokens."""
 
 import re
 from itertools import permutations
@@ -11,25 +11,30 @@ from sia_dagster.core.prompting.quoting import NOTICE, quote
 from sia_dagster.core.prompting.tokens import estimate_tokens
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.reflection.clusters import (
-    find_clusters,
-    find_failed_samples,
-    shortfall,
-    similarity,
-    words_of,
-)
+from sia_dagster.core.search.failed_samples import find_failed_samples, shortfall
+from sia_dagster.core.search.reflection.clusters import find_clusters, similarity, words_of
 from sia_dagster.core.search.reflection.prompt import (
     MAX_GROUPS,
-    Shown,
+    UpdatePrompt,
     build_prompt,
     check_template,
-    focuses,
+    edit_tasks,
     reflection_template,
     shown_id,
     trim_middle,
     verdict_of,
 )
-from sia_dagster_tests.worlds.search_world import BREVITY, CORRECTNESS, NO_ORDER, PROMPT, said, sample, state, state_of
+from sia_dagster_tests.worlds.search_world import (
+    BREVITY,
+    CORRECTNESS,
+    NO_ORDER,
+    POLICY,
+    PROMPT,
+    said,
+    sample,
+    state,
+    state_of,
+)
 
 RUDE = "The tone of this answer is harsh."
 
@@ -39,18 +44,18 @@ STARS = EvalConstant(
 )
 
 
-def shown(before: StateActions, budget: int = 12_000, focus: int = 0) -> Shown:
+def shown(before: StateActions, budget: int = 12_000, task: int = 0) -> UpdatePrompt:
     clusters = find_clusters(before.of("train"), before.eval_constants)
-    task = focuses(clusters, focus + 1)[focus]
-    return build_prompt(before, clusters, task, max_prompt_tokens=1500, budget=budget)
+    config = POLICY.model_copy(update={"max_prompt_tokens": 1500, "max_context_tokens": budget})
+    return build_prompt(before, clusters, edit_tasks(clusters, task + 1)[task], config)
 
 
-def user_text(prompt: Shown) -> str:
+def user_text(prompt: UpdatePrompt) -> str:
     return str(prompt.messages[1]["content"])
 
 
 class TestClusters:
-    def test_failures_with_like_explanations_are_one_group_and_the_biggest_is_first(self) -> None:
+    def test_failures_with_similar_explanations_are_one_group_and_the_biggest_is_first(self) -> None:
         train = [
             sample(0, "train", said("incorrect", RUDE)),
             sample(1, "train", said("incorrect", "The answer does not name order number 17.")),
@@ -136,11 +141,11 @@ class TestPrompt:
         assert sorted(in_text) == sorted(prompt.span_ids)
         assert len(in_text) == 20
 
-    def test_a_focus_on_one_group_shows_that_group_alone(self) -> None:
+    def test_a_task_of_one_group_shows_that_group_alone(self) -> None:
         train = [sample(n, "train") for n in range(2)] + [sample(2, "train", said("incorrect", RUDE))]
-        assert set(shown(state_of(*train), focus=1).span_ids) == {"train-00", "train-01"}
-        assert set(shown(state_of(*train), focus=2).span_ids) == {"train-02"}
-        assert "Propose edits for group 2 alone" in user_text(shown(state_of(*train), focus=2))
+        assert set(shown(state_of(*train), task=1).span_ids) == {"train-00", "train-01"}
+        assert set(shown(state_of(*train), task=2).span_ids) == {"train-02"}
+        assert "Propose edits for group 2 alone" in user_text(shown(state_of(*train), task=2))
 
     def test_a_sample_that_fails_twice_is_quoted_once(self) -> None:
         both = sample(0, "train", said("incorrect"), EvalMetrics(name="is_brief", score=0.0))

@@ -1,1 +1,5 @@
-"""The updater that reads what evaluators said of failures and asks a model for edits of the prompt."""
+"""The strategy `reflection`: a model reads what evaluators found wrong and proposes edits of the prompt."""
+
+from sia_dagster.core.search.reflection.updater import ReflectionUpdater, first_prompt
+
+__all__ = ["ReflectionUpdater", "first_prompt"]

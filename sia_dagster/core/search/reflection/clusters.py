@@ -1,25 +1,15 @@
-"""Failures grouped by what evaluators said of them: what the updater is to mend, biggest group first."""
+"""Failures grouped by their label and explanation, the biggest group first."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
+from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import Value
-
-FAILURE_SHORTFALL = 0.25
-"""A score this share of its range below the best is a failure: one step of rails `1..5`."""
-
+from sia_dagster.core.search.failed_samples import FailedSample, find_failed_samples
 
 SAME_WORDS = 0.5
-"""The Jaccard similarity of two explanations' words from which they say the same."""
-
-
-class FailedSample(Value):
-    """One sample that one evaluator marked down."""
-
-    sample: Sample
-    metric: EvalMetrics
+"""Explanations whose words have at least this Jaccard similarity are of one group."""
 
 
 class Cluster(Value):
@@ -28,29 +18,7 @@ class Cluster(Value):
     evaluator: str
     label: str | None
     failures: tuple[FailedSample, ...]
-    """By span id; the first one's explanation is the one the others were compared with."""
-
-
-def shortfall(metric: EvalMetrics, constant: EvalConstant) -> float | None:
-    """How far below the best the score is, as a share of the evaluator's range; None without a score."""
-    if metric.score is None:
-        return None
-    worst, best = (
-        min(constant.rails.values(), default=constant.low),
-        max(constant.rails.values(), default=constant.high),
-    )
-    return (best - metric.score) / (best - worst) if best > worst else 0.0
-
-
-def find_failed_samples(samples: Iterable[Sample], constant: EvalConstant) -> tuple[FailedSample, ...]:
-    """The samples that this evaluator marked down by FAILURE_SHORTFALL or more, by span id."""
-    found = (
-        FailedSample(sample=sample, metric=metric)
-        for sample in samples
-        for metric in sample.evals
-        if metric.name == constant.name and (shortfall(metric, constant) or 0.0) >= FAILURE_SHORTFALL
-    )
-    return tuple(sorted(found, key=lambda failure: failure.sample.span_id))
+    """By span id; the others were compared with the explanation of the first."""
 
 
 def find_clusters(samples: Sequence[Sample], constants: Sequence[EvalConstant]) -> tuple[Cluster, ...]:
@@ -67,7 +35,7 @@ def find_clusters(samples: Sequence[Sample], constants: Sequence[EvalConstant]) 
 
 
 def _clusters_of(failures: Sequence[FailedSample]) -> list[Cluster]:
-    """Each failure joins the group whose first explanation is most like its own, or opens a new one."""
+    """Each failure joins the group whose first explanation is most similar to its own, or opens a new one."""
     groups: list[tuple[str | None, frozenset[str], list[FailedSample]]] = []
     for failure in failures:
         label, words = failure.metric.label, words_of(failure.metric.explanation or "")
@@ -81,10 +49,10 @@ def _clusters_of(failures: Sequence[FailedSample]) -> list[Cluster]:
 
 
 def words_of(explanation: str) -> frozenset[str]:
-    """The words of three letters or more, casefolded: numbers and names of units tell samples apart, not failures."""
+    """The words of three letters or more, casefolded: numbers and units differ by sample, not by failure."""
     return frozenset(re.findall(r"[^\W\d_]{3,}", explanation.casefold()))
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard: shared words by all words; two texts without words are alike."""
+    """Jaccard: shared words by all words; 1 for two texts without words."""
     return len(one & other) / len(one | other) if one or other else 1.0

@@ -1,4 +1,4 @@
-"""Edits of a prompt: they anchor on the text they were proposed for, and either all apply or none does."""
+"""Edits of a prompt: they are anchored in the text they were proposed for, and either all apply or none does."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,20 +7,20 @@ from typing import NamedTuple
 from sia_dagster.core.records.search import Edit
 
 _DELETED_LINE = "\0deleted line\0"
-"""Stands for whole lines that went, until the line break that they leave is taken out; no text holds it."""
+"""Marks deleted whole lines until their line break is removed, too; no text holds it."""
 
 
 class EditError(ValueError):
     """An edit does not apply. `number` counts from 1; the message holds no text of the edit, which is untrusted."""
 
     def __init__(self, number: int, edit: Edit, why: str) -> None:
-        """Keep which edit it was beside the sentence."""
+        """Keep the edit and its number beside the sentence."""
         super().__init__(f"edit {number} ({edit.operation}) does not apply: {why}")
         self.number, self.edit = number, edit
 
 
 class _Change(NamedTuple):
-    """`prompt[start:end]` gives way to `text`; `number` is the edit's, from 1."""
+    """`prompt[start:end]` is replaced by `text`; `number` is the edit's, from 1."""
 
     start: int
     end: int
@@ -31,10 +31,10 @@ class _Change(NamedTuple):
 def apply_edits(prompt: str, edits: Sequence[Edit]) -> str:
     """`prompt` with all `edits` made. Raises EditError for one that does not apply; then none is made.
 
-    Every `find` must stand in the original prompt exactly once. `add` puts its text on lines of its own after the
-    line where `find` ends (without `find`: after the last line that is not blank); `delete` of whole lines takes
-    their line break along, so that deleting what was added restores the prompt. Edits that touch the same text are
-    refused, so their order is without effect, but that texts added at one place stand in the order given.
+    Every `find` must be in the original prompt exactly once. `add` puts its text on lines of its own after the line
+    where `find` ends (without `find`: after the last line that is not blank); `delete` of whole lines removes their
+    line break, too, so that deleting what was added restores the prompt. Edits that touch the same text are refused,
+    so their order matters only for texts that are added at one place: these keep it.
     """
     located = [_locate(prompt, edit, number) for number, edit in enumerate(edits, start=1)]
     changes = sorted(located, key=lambda change: (change.start, change.end))

@@ -1,35 +1,29 @@
-"""What the updater's model is shown: the policy, the criteria and quoted samples, within a budget of tokens."""
+"""The prompt of the updater's model: the policy, the criteria and quoted samples, within a budget of tokens."""
 
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.prompting import NOTICE, estimate_tokens, quote
 from sia_dagster.core.prompting.prompts import load_prompt
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
-from sia_dagster.core.search.reflection.clusters import Cluster, shortfall
+from sia_dagster.core.search.failed_samples import shortfall
+from sia_dagster.core.search.reflection.clusters import Cluster
 
 PLACEHOLDERS = frozenset({"notice", "max_prompt_tokens", "policy", "criteria", "groups", "focus", "samples"})
-
-
 MAX_GROUPS, WENT_WELL = 8, 3
-
-
 LEAST_FIELD_TOKENS = 40
-"""A request, output or explanation is shown at least this far, however small the budget."""
-
-
+"""A request, output or explanation is shown up to this length at least, however small the budget."""
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-
-
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-class Shown(Value):
+class UpdatePrompt(Value):
     """A prompt for the updater's model."""
 
     messages: tuple[JsonObject, ...]
@@ -37,14 +31,14 @@ class Shown(Value):
     """The span id of each sample shown, by the id it was shown under; empty where none had room."""
 
 
-class Focus(Value):
-    """Which groups one candidate is to mend."""
+class EditTask(Value):
+    """The groups of failures that one candidate addresses."""
 
     instruction: str
     clusters: tuple[Cluster, ...]
 
 
-class _Shelf(Value):
+class _SampleGroup(Value):
     """One group's samples, in the order in which they are shown while there is room."""
 
     title: str
@@ -68,12 +62,12 @@ def check_template(text: str) -> tuple[str, str]:
     return system, user
 
 
-def focuses(clusters: Sequence[Cluster], count: int) -> tuple[Focus, ...]:
-    """`count` different tasks: all groups, then the first alone, then the next; round again when they are used up."""
+def edit_tasks(clusters: Sequence[Cluster], count: int) -> tuple[EditTask, ...]:
+    """`count` tasks: all groups, then the first alone, then the next; from the start again after the last."""
     shown = clusters[:MAX_GROUPS]
-    every = Focus(instruction="Propose edits for all groups, the first ones first.", clusters=tuple(shown))
+    every = EditTask(instruction="Propose edits for all groups, the first ones first.", clusters=tuple(shown))
     single = [
-        Focus(instruction=f"Propose edits for group {number} alone; others see to the rest.", clusters=(cluster,))
+        EditTask(instruction=f"Propose edits for group {number} alone; others see to the rest.", clusters=(cluster,))
         for number, cluster in enumerate(shown, start=1)
     ]
     tasks = [every, *single] if len(single) > 1 else [every]
@@ -81,25 +75,26 @@ def focuses(clusters: Sequence[Cluster], count: int) -> tuple[Focus, ...]:
 
 
 def build_prompt(
-    state: StateActions, clusters: Sequence[Cluster], focus: Focus, *, max_prompt_tokens: int, budget: int
-) -> Shown:
-    """The chat that asks for edits of the policy's prompt, of at most `budget` tokens by estimate.
+    state: StateActions, clusters: Sequence[Cluster], task: EditTask, config: PolicyConfig
+) -> UpdatePrompt:
+    """The chat that asks for edits of the policy's prompt, of at most `config.max_context_tokens` by estimate.
 
     The policy is never cut, since edits quote it; criteria and samples are cut in the middle, and samples are taken
     from the groups in turn while there is room. Only the train split is read.
     """
+    budget = config.max_context_tokens
     texts = {
         "notice": NOTICE,
-        "max_prompt_tokens": str(max_prompt_tokens),
+        "max_prompt_tokens": str(config.max_prompt_tokens),
         "policy": quote(state.actions.system_prompt if state.actions else "", "policy"),
         "criteria": _criteria(state.eval_constants, budget // 16),
         "groups": _overview(clusters, state.eval_constants),
-        "focus": focus.instruction,
+        "focus": task.instruction,
     }
     room = budget - _tokens(_fill({**texts, "samples": ""}))
-    shelves = [*_failing(focus, clusters, state.eval_constants), _went_well(state)]
-    samples, span_ids = _samples(shelves, state.eval_constants, room)
-    return Shown(messages=_fill({**texts, "samples": samples}), span_ids=span_ids)
+    groups = [*_failing(task, clusters, state.eval_constants), _went_well(state)]
+    samples, span_ids = _samples(groups, state.eval_constants, room)
+    return UpdatePrompt(messages=_fill({**texts, "samples": samples}), span_ids=span_ids)
 
 
 def shown_id(span_id: str) -> str:
@@ -115,7 +110,7 @@ def verdict_of(metric: EvalMetrics, constant: EvalConstant) -> str:
 
 
 def trim_middle(text: str, tokens: int) -> str:
-    """`text`, or its beginning and end with a note of how much was left out, so that about `tokens` are shown."""
+    """`text`, or its beginning and end with a note of how much was left out, in about `tokens`."""
     estimate = estimate_tokens(text)
     if estimate <= tokens:
         return text
@@ -126,7 +121,7 @@ def trim_middle(text: str, tokens: int) -> str:
 
 
 def _fill(texts: Mapping[str, str]) -> tuple[JsonObject, ...]:
-    """Both parts filled in at one pass: a text that holds a placeholder is not filled again."""
+    """Both parts filled in at one pass: a placeholder within a text that was filled in stays as it is."""
     system, user = (_PLACEHOLDER.sub(lambda m: texts[m[1]], part) for part in reflection_template())
     return ({"role": "system", "content": system}, {"role": "user", "content": user})
 
@@ -161,17 +156,17 @@ def _overview(clusters: Sequence[Cluster], constants: Sequence[EvalConstant]) ->
     return "\n".join(lines)
 
 
-def _failing(focus: Focus, clusters: Sequence[Cluster], constants: Sequence[EvalConstant]) -> list[_Shelf]:
+def _failing(task: EditTask, clusters: Sequence[Cluster], constants: Sequence[EvalConstant]) -> list[_SampleGroup]:
     return [
-        _Shelf(
+        _SampleGroup(
             title=_title(cluster, clusters.index(cluster) + 1, constants),
             pairs=tuple((failure.sample, failure.metric) for failure in cluster.failures),
         )
-        for cluster in focus.clusters
+        for cluster in task.clusters
     ]
 
 
-def _went_well(state: StateActions) -> _Shelf:
+def _went_well(state: StateActions) -> _SampleGroup:
     """Samples that the primary evaluator gave its best score, by span id."""
     best = [
         (sample, metric)
@@ -179,16 +174,18 @@ def _went_well(state: StateActions) -> _Shelf:
         for metric in sample.evals
         if state.primary and metric.name == state.primary.name and shortfall(metric, state.primary) == 0
     ]
-    return _Shelf(title="Answers that went well", pairs=tuple(best[:WENT_WELL]))
+    return _SampleGroup(title="Answers that went well", pairs=tuple(best[:WENT_WELL]))
 
 
-def _samples(shelves: Sequence[_Shelf], constants: Sequence[EvalConstant], room: int) -> tuple[str, dict[str, str]]:
-    """The shelves with what had room: one sample of each in turn, none twice, one that is too long passed over."""
+def _samples(
+    groups: Sequence[_SampleGroup], constants: Sequence[EvalConstant], room: int
+) -> tuple[str, dict[str, str]]:
+    """The groups with the samples that had room: one of each in turn, none twice, those that are too long left out."""
     by_name = {constant.name: constant for constant in constants}
-    blocks: list[list[str]] = [[] for _ in shelves]
+    blocks: list[list[str]] = [[] for _ in groups]
     span_ids: dict[str, str] = {}
-    queues = [deque(shelf.pairs) for shelf in shelves]
-    room -= sum(estimate_tokens(shelf.title) + 2 for shelf in shelves)
+    queues = [deque(group.pairs) for group in groups]
+    room -= sum(estimate_tokens(group.title) + 2 for group in groups)
     limit = max(LEAST_FIELD_TOKENS, room // 24)
     while any(queues):
         for queue, shown in zip(queues, blocks, strict=True):
@@ -200,15 +197,15 @@ def _samples(shelves: Sequence[_Shelf], constants: Sequence[EvalConstant], room:
                 room -= cost
                 shown.append(block)
                 span_ids[shown_id(sample.span_id)] = sample.span_id
-    parts = ["\n\n".join([f"{shelf.title}:", *shown]) for shelf, shown in zip(shelves, blocks, strict=True) if shown]
+    parts = ["\n\n".join([f"{group.title}:", *shown]) for group, shown in zip(groups, blocks, strict=True) if shown]
     return "\n\n".join(parts), span_ids
 
 
 def _block(sample: Sample, metric: EvalMetrics, constant: EvalConstant, limit: int) -> str:
     verdict = verdict_of(metric, constant)
-    said = metric.explanation or ""
+    explanation = metric.explanation or ""
     if metric.label is not None and metric.label != verdict:
-        said = f"{metric.label}: {said}"
-    quotes = [("request", sample.request), ("output", sample.output), ("explanation", said)]
+        explanation = f"{metric.label}: {explanation}"
+    quotes = [("request", sample.request), ("output", sample.output), ("explanation", explanation)]
     header = f"Sample {shown_id(sample.span_id)} ({metric.name}: {verdict})"
     return "\n".join([header, *(quote(trim_middle(text, limit), name) for name, text in quotes)])
