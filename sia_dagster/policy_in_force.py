@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sia_dagster.adapters.config import environment
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath, storage_root
 from sia_dagster.core.errors import PolicyNotFound
 from sia_dagster.core.records.policy import Actions

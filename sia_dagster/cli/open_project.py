@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.config.file import ConfigFile, find_config, load_config
 from sia_dagster.adapters.config.references import check_references
-from sia_dagster.adapters.files.decision_files import DecisionFiles
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath, file_names
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.errors import ConfigError

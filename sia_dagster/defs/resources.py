@@ -6,9 +6,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, TypeAdapter
 
-from sia_dagster.adapters.files.decision_files import DecisionFiles
 from sia_dagster.adapters.files.gate_files import GateFiles
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath, resolve_path, storage_root
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath, storage_root
 from sia_dagster.core.config.trace_source import LocalTracesConfig
 from sia_dagster.core.records.registry import Promotion

@@ -11,7 +11,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from sia_dagster.adapters.config import environment
 from sia_dagster.adapters.config.faults import faults
 from sia_dagster.adapters.config.keys import dotted
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.config.fields import Name
 from sia_dagster.core.config.llm import LLMConfig

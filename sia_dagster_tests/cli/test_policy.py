@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import Verdict
 from sia_dagster_tests.worlds import verdicts
@@ -194,7 +194,7 @@ def test_promote_tells_what_went_wrong_in_the_asset(sia: Sia, folder: Path) -> N
     broken.write_text("{}", encoding="utf-8")
     refused = sia("policy", "promote", "--window", FIRST.key)
     assert refused.code == 1
-    assert f"{broken}: this file is no entry of the registry" in refused.err
+    assert f"{broken}: this file is not a valid entry of the registry" in refused.err
 
 
 def test_promote_needs_a_window_that_has_run(sia: Sia, folder: Path) -> None:

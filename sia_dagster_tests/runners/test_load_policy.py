@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sia_dagster import load_policy
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import storage_root
 from sia_dagster.core.errors import ConfigError, PolicyError, PolicyNotFound
 from sia_dagster.core.records.policy import Actions

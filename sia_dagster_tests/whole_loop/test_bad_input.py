@@ -144,9 +144,9 @@ def test_a_window_without_traffic_keeps_the_policy_in_force(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("traces.parquet", b"no parquet at all", "it is no Parquet file that can be read"),
-        ("traces.json", b"<html></html>", "it is no JSON"),
-        ("traces.jsonl", b'{"name": "ChatCompletion"}\n', "it misses the column"),
+        ("traces.parquet", b"no parquet at all", "the file cannot be read as Parquet"),
+        ("traces.json", b"<html></html>", "the file is not JSON"),
+        ("traces.jsonl", b'{"name": "ChatCompletion"}\n', "the column 'context.span_id' is missing"),
     ],
 )
 def test_a_bad_file_fails_the_window_by_its_name(tmp_path: Path, name: str, content: bytes, said: str) -> None:

@@ -217,7 +217,7 @@ def test_a_broken_record_is_named_and_nothing_is_changed(
     record.write_text("{}")
     refused = sia("policy", "publish")
     assert refused.code == 1
-    assert f"{record}: this file is no record of a publication" in refused.err
+    assert f"{record}: this file is not a valid record of a publication" in refused.err
     assert rest.changes == []
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.arize_faults import Fault, explain
-from sia_dagster.adapters.arize.export_columns import export_columns
 from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
+from sia_dagster.adapters.local.columns import TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
@@ -24,6 +24,23 @@ PROBE_SECONDS = 30.0
 _LOG = logging.getLogger(__name__)
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FACTS = (
+    "context.span_id",
+    "context.trace_id",
+    "name",
+    "start_time",
+    "end_time",
+    "latency_ms",
+    "status_code",
+    "attributes.openinference.span.kind",
+    "attributes.session.id",
+    "attributes.user.id",
+    "attributes.llm.model_name",
+    "attributes.llm.token_count.prompt",
+    "attributes.llm.token_count.completion",
+)
+
+_SAID = {"eval": ("label", "score", "explanation"), "annotation": ("label", "score", "text")}
 
 
 class ArizeTraces:
@@ -130,3 +147,22 @@ def _hour_before(moment: datetime) -> datetime:
 def _hour_from(moment: datetime) -> datetime:
     """The full hour at or after `moment`, in UTC."""
     return moment.astimezone(UTC) + (_EPOCH - moment) % _HOUR
+
+
+def export_columns(query: SpanQuery) -> list[str] | None:
+    """What the mapping reads, and what was said of spans under the query's names; None asks for all columns.
+
+    A request names columns one by one and knows no pattern, so that only evaluations of known names can be asked for.
+    Where the names are not known, all columns come: slower, for events and metadata weigh as much as the messages,
+    but no score is missed.
+    """
+    if query.recorded is None or query.annotated is None:
+        return None
+    names = {"eval": query.recorded, "annotation": query.annotated}
+    said = [
+        f"{prefix}.{name}.{field}"
+        for prefix, fields in _SAID.items()
+        for name in sorted(set(names[prefix]))
+        for field in fields
+    ]
+    return [*_FACTS, *TEXTS.values(), *said]

@@ -1,4 +1,4 @@
-"""What the gate remembers, as files under `<storage>/gate/<loop>`: one record a file, written once, never changed."""
+"""The gate's log as files under `<storage>/gate/<loop>`: one record a file, written once and never changed."""
 
 import re
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ _FINGERPRINT_DIGITS = 16
 
 
 class GateFiles:
-    """Plays `GateLog` over a folder or a URL; safe for several processes at once.
+    """Implements `GateLog` over a folder or a URL; safe for several processes at once.
 
     `looks/<window>.json`, `watches/<evaluator>/<fingerprint>/<window>.json` and
     `anchors/<evaluator>/<fingerprint>/000001.json`. A file is created exclusively, complete or not at all, so that of
-    two writers the first stands. Window keys are percent-encoded where a file name cannot hold them.
+    two writers the first one's record is kept. Window keys are percent-encoded where a file name cannot hold them.
     """
 
     def __init__(self, root: StoragePath, loop: str) -> None:
@@ -36,12 +36,12 @@ class GateFiles:
         return _by_window([look for look in self._all(folder, Look) if look.at < before])
 
     def look(self, window: str) -> Look | None:
-        """The look that this window's holdout was used for, whenever it was taken. Raises GateLogError."""
+        """The look that used this window's holdout, whenever it was taken. Raises GateLogError."""
         path = self._look_path(window)
         return self._read(path, Look) if path.name in self._names(path.parent) else None
 
     def record_look(self, look: Look) -> Look:
-        """Keep it, if the window has none yet; return the one that stands. Raises GateLogError."""
+        """Store it if the window has none yet; return the stored one. Raises GateLogError."""
         path = self._look_path(look.window.key)
         return look if self._create(path, look) else self._read(path, Look)
 
@@ -52,10 +52,10 @@ class GateFiles:
         return next((anchors for anchors in numbered if anchors.at < before), None)
 
     def freeze(self, anchors: Anchors) -> None:
-        """Keep them under the next number.
+        """Store them under the next number.
 
-        First anchors (`by` empty) are kept only where the fingerprint has none, or where a person said that the old
-        ones count no more, by anchors without scores. Raises GateLogError.
+        First anchors (`by` empty) are stored only if the fingerprint has none, or if a person withdrew the old ones by
+        anchors without scores. Raises GateLogError.
         """
         folder = self._of_evaluator("anchors", anchors.evaluator, anchors.fingerprint)
         while True:
@@ -67,14 +67,14 @@ class GateFiles:
                 return
 
     def watches(self, before: datetime) -> tuple[WatchRecord, ...]:
-        """What the anchors said in windows recorded before that, by the end of their windows. Raises GateLogError."""
+        """The anchors' results in windows recorded before that, by the end of their windows. Raises GateLogError."""
         root = self._folder / "watches"
         folders = [root / name / print_ for name in self._names(root) for print_ in self._names(root / name)]
         records = [record for folder in folders for record in self._all(folder, WatchRecord)]
         return _by_window([record for record in records if record.at < before])
 
     def record_watch(self, record: WatchRecord) -> None:
-        """Keep it, if this window has none of this evaluator's fingerprint yet. Raises GateLogError."""
+        """Store it if this window has none of this evaluator's fingerprint yet. Raises GateLogError."""
         folder = self._of_evaluator("watches", record.judge.evaluator, record.judge.fingerprint)
         self._create(folder / _file_name(record.window.key), record)
 
@@ -85,7 +85,7 @@ class GateFiles:
         return self._folder / kind / quote(evaluator, safe="") / quote(fingerprint[:_FINGERPRINT_DIGITS], safe="")
 
     def _path_of(self, record: Record, name: str) -> StoragePath:
-        """Where the record belongs; anchors do not say their number, which is `name`."""
+        """The file that the record belongs to; `name` gives the number of anchors, which they do not hold."""
         if isinstance(record, Look):
             return self._look_path(record.window.key)
         if isinstance(record, Anchors):
@@ -102,7 +102,8 @@ class GateFiles:
         for name in names:
             if not re.fullmatch(r"\d{6,}\.json", name, re.ASCII):
                 raise GateLogError(
-                    f"{folder / name}: this file is none of the gate's (000001.json and so on); move it away"
+                    f"{folder / name}: this file does not belong to the gate's log, whose files are 000001.json and so "
+                    "on; move it away"
                 )
         return sorted(names, key=lambda name: int(name.removesuffix(".json")))
 
@@ -114,7 +115,7 @@ class GateFiles:
 
     def _create(self, path: StoragePath, record: Record) -> bool:
         if record.loop != self._loop:
-            raise GateLogError(f"a record of loop {record.loop!r} cannot stand in the gate's log of {self._loop!r}")
+            raise GateLogError(f"a record of loop {record.loop!r} cannot be stored in the gate's log of {self._loop!r}")
         if record.at.tzinfo is None:
             raise GateLogError(f"the record's time {record.at.isoformat()} has no time zone; give an aware datetime")
         try:
@@ -132,27 +133,27 @@ class GateFiles:
             raise GateLogError(f"{path}: this record of the gate's log cannot be read ({error})") from error
         except ValidationError as error:
             raise GateLogError(
-                f"{path}: this file is no record of the gate's log ({first_fault(error)}); restore it from a backup, "
-                "since without it the window could be decided a second time"
+                f"{path}: this file is not a valid record of the gate's log ({first_fault(error)}); restore it from a "
+                "backup, since without it the window could be decided a second time"
             ) from error
         if record.loop != self._loop or self._path_of(record, path.name) != path:
             raise GateLogError(
-                f"{path}: this file holds another record ({_told(record)}); it was copied or renamed: restore it from "
+                f"{path}: this file holds another record ({_label(record)}); it was copied or renamed: restore it from "
                 "a backup or move it away"
             )
         return record
 
 
 def _file_name(window: str) -> str:
-    """Keys of hourly windows hold a colon; a name that began with a dot would be hidden."""
+    """The record's file name: keys of hourly windows hold a colon, and a name with a leading dot would be hidden."""
     return f"{quote(window, safe='').replace('.', '%2E')}.json"
 
 
 def _by_window(records: list[Record]) -> tuple[Record, ...]:
-    return tuple(sorted(records, key=lambda record: (record.window.end, record.at, _told(record))))
+    return tuple(sorted(records, key=lambda record: (record.window.end, record.at, _label(record))))
 
 
-def _told(record: Look | Anchors | WatchRecord) -> str:
+def _label(record: Look | Anchors | WatchRecord) -> str:
     of = record.judge if isinstance(record, WatchRecord) else record
     what = "" if isinstance(of, Look) else f", {of.evaluator} {of.fingerprint}"
     return f"loop {record.loop}, window {record.window.key}{what}"

@@ -1,4 +1,4 @@
-"""Where each policy was published: `<storage>/publications/<loop>/<target>.json`, the newest state a target."""
+"""Records where policies were published: `<storage>/publications/<loop>/<target>.json`, the newest state a target."""
 
 from pydantic import ValidationError
 
@@ -8,14 +8,14 @@ from sia_dagster.core.records.registry import Publication
 
 
 class PublicationLog:
-    """Remembers where a loop left its label on each platform, so that it sees when somebody else moved it."""
+    """Records where a loop set its label on each platform, to notice when somebody else has moved it."""
 
     def __init__(self, root: StoragePath, loop: str) -> None:
         """`root` is the storage's root; `loop` the loop whose publications these are."""
         self._folder = root / "publications" / loop
 
     def last(self, target: str) -> Publication | None:
-        """What was recorded last for this target; None where nothing was. Raises PublishError naming the file."""
+        """The target's last record; None if there is none. Raises PublishError naming the file."""
         path = self._path(target)
         try:
             found = Publication.model_validate_json(path.read_bytes())
@@ -24,14 +24,14 @@ class PublicationLog:
         except OSError as error:
             raise PublishError(f"{path}: this record cannot be read ({error}); check `storage`") from error
         except ValidationError as error:
-            told = f"{path}: this file is no record of a publication ({first_fault(error)}); {_MEND}"
-            raise PublishError(told) from error
+            message = f"{path}: this file is not a valid record of a publication ({first_fault(error)}); {_ADVICE}"
+            raise PublishError(message) from error
         if found.target != target:
-            raise PublishError(f"{path}: this file is the record of {found.target!r}, copied or renamed; {_MEND}")
+            raise PublishError(f"{path}: this file is the record of {found.target!r}, copied or renamed; {_ADVICE}")
         return found
 
     def record(self, publication: Publication) -> None:
-        """Keep it in place of the one before, whole or not at all. Raises PublishError if the storage refuses."""
+        """Replace the target's record, completely or not at all. Raises PublishError if the storage refuses."""
         path = self._path(publication.target)
         try:
             write_atomically(path, (publication.model_dump_json(indent=2) + "\n").encode())
@@ -45,4 +45,4 @@ class PublicationLog:
         return self._folder / f"{target}.json"
 
 
-_MEND = "restore it from a backup, or move it away and publish with `sia policy publish --force`"
+_ADVICE = "restore it from a backup, or move it away and publish with `sia policy publish --force`"

@@ -1,4 +1,4 @@
-"""The window's spans as one Parquet file: written batch by batch, read back without what was not sampled."""
+"""A window's spans as one Parquet file: written batch by batch, of which the sampled calls are read back."""
 
 import shutil
 import tempfile
@@ -12,23 +12,23 @@ from pydantic import Field
 
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.errors import TraceError, TracesUnavailable
-from sia_dagster.core.gate import ReadStoredWindow
+from sia_dagster.core.ports.trace_store import ReadStoredWindow
 from sia_dagster.core.records.value import Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _WRITING: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["name", "status", "model"]}
-"""Ids and text do not repeat: a dictionary of them would be built for nothing."""
+"""Ids and texts do not repeat, so a dictionary would not help them."""
 
 
 class SpanFile(Value):
-    """Spans staged in a local file, and what they count."""
+    """Spans staged in a local file, and their counts."""
 
     path: Path
     rows: int = 0
     sampled: int = 0
-    """Calls that carry their text: what is evaluated and replayed."""
+    """Calls with text, which are evaluated and replayed."""
     by_status: dict[str, int] = Field(default_factory=dict)
     by_model: dict[str, int] = Field(default_factory=dict)
     prompt_tokens: int = 0
@@ -44,7 +44,7 @@ class SampledSpans(Value):
 
 
 def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
-    """Write all batches to a temporary file in flat memory and count them on the way; `place` takes it away."""
+    """Write all batches to a temporary file in flat memory and count them; `place` removes the file."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -67,7 +67,7 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
 
 @contextmanager
 def _staging_file() -> Iterator[Path]:
-    """A file in a temporary folder of its own, which an error takes away."""
+    """A file in a temporary folder of its own, which is removed after an error."""
     folder = Path(tempfile.mkdtemp(prefix="sia_spans_"))
     try:
         yield folder / "spans.parquet"
@@ -77,7 +77,7 @@ def _staging_file() -> Iterator[Path]:
 
 
 def place(file: SpanFile, target: StoragePath) -> None:
-    """Move a staged file to its place: whole or not at all, over what was there."""
+    """Move a staged file to its place, completely or not at all, replacing what was there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(target, Path):
@@ -95,7 +95,7 @@ def place(file: SpanFile, target: StoragePath) -> None:
 
 
 def read_sampled(file: "IO[bytes] | Path") -> SampledSpans:
-    """The sampled calls of a span file, and how many calls it holds: the file's own count, nothing is read for it."""
+    """The sampled calls of a span file, and how many calls it holds, by the file's metadata."""
     import pyarrow.parquet as pq
 
     calls = pq.read_metadata(file).num_rows
@@ -115,7 +115,7 @@ def stored_in(folder: StoragePath) -> ReadStoredWindow:
             return None
         except (OSError, ValueError) as error:
             reason = (str(error).splitlines() or [""])[0]
-            # What Parquet finds wrong with a file has no number, the system's own errors have.
+            # Errors of the system have a number, errors in the Parquet file have not.
             if getattr(error, "errno", None) is not None:
                 raise TracesUnavailable(f"{path} cannot be read now ({reason}); check `storage`") from error
             raise TraceError(f"{path} cannot be read ({reason}); materialise its asset again") from error

@@ -1,4 +1,4 @@
-"""Folders of any kind: a local path or a URL of fsspec, under the same few operations.
+"""Folders of any kind, a local path or a URL of fsspec, with the same few operations.
 
 A local folder needs only the standard library; fsspec is imported when a URL asks for it.
 """
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from upath import UPath
 
 StoragePath: TypeAlias = "Path | UPath"
-"""A place in the storage; `/` and `name` work on both."""
+"""A file or folder of the storage; `/` and `name` work on both types."""
 
 
 def storage_root(storage: str, folder: Path) -> StoragePath:
-    """Where `storage` is: a folder (relative to `folder`), a `file://` URL, or any URL that fsspec knows.
+    """The root of `storage`: a folder (relative to `folder`), a `file://` URL, or any URL that fsspec knows.
 
     Raises ConfigError for a URL whose kind is unknown or whose package is not installed; nothing is contacted.
     """
@@ -32,14 +32,14 @@ def storage_root(storage: str, folder: Path) -> StoragePath:
 
 
 def resolve_path(text: str, folder: Path) -> str:
-    """A path or glob of the configuration as it is used: absolute from `folder`, `~` filled in; a URL stays."""
+    """A path or glob of the configuration, made absolute from `folder`, with `~` expanded; a URL is unchanged."""
     return text if "://" in text else str(folder / Path(text).expanduser())
 
 
 def write_atomically(path: StoragePath, content: bytes) -> None:
-    """Write the whole file or nothing, and replace what was there; folders are made.
+    """Write the complete file or nothing, replacing what was there; folders are made.
 
-    Of two writers at once the later one stands, whole. A reader never sees a part.
+    Of two concurrent writers the later one's file is kept. A reader never sees a part.
     """
     if not isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +55,10 @@ def write_atomically(path: StoragePath, content: bytes) -> None:
 
 
 def create_exclusively(path: StoragePath, content: bytes) -> bool:
-    """Write a file that is not there yet; False if it is, and then nothing is changed. Folders are made.
+    """Write a new file; False, without any change, if it exists. Folders are made.
 
-    Of two writers at once exactly one gets True. A reader never sees a part: the local file appears whole, by a hard
-    link. On a URL it is as exclusive as the store's own `create` mode.
+    Of two concurrent writers exactly one gets True. A reader never sees a part: a local file appears complete, by a
+    hard link. On a URL this is as exclusive as the store's own `create` mode.
     """
     try:
         if isinstance(path, Path):
@@ -72,7 +72,7 @@ def create_exclusively(path: StoragePath, content: bytes) -> bool:
 
 
 def file_names(folder: StoragePath) -> tuple[str, ...]:
-    """The names of the files in `folder`, sorted; none where there is no such folder. Hidden files are left out."""
+    """The names of the files in `folder`, sorted, without hidden files; empty if there is no such folder."""
     try:
         names = [entry.name for entry in folder.iterdir()] if isinstance(folder, Path) else _listing(folder)
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def file_names(folder: StoragePath) -> tuple[str, ...]:
 
 
 def first_fault(error: "ValidationError") -> str:
-    """Where a stored document breaks, without its content."""
+    """Where a stored document is invalid, without its content."""
     fault = error.errors(include_input=False, include_url=False)[0]
     return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)
 
@@ -100,7 +100,7 @@ def _remote_root(storage: str) -> "UPath":
 
 
 def _listing(folder: "UPath") -> list[str]:
-    # Stores keep listings for the process's life; another machine may have written since.
+    # Stores cache listings while the process lives; another machine may have written since.
     folder.fs.invalidate_cache(folder.path)
     return [str(entry).rstrip("/").rpartition("/")[2] for entry in folder.fs.ls(folder.path, detail=False)]
 
@@ -115,7 +115,7 @@ def _link_into_place(path: Path, content: bytes) -> None:
 
 
 def _written_draft(path: Path, content: bytes) -> Path:
-    """A hidden file beside `path` with all of `content` on the disk."""
+    """A hidden file beside `path` with `content`, flushed to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:

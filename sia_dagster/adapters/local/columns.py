@@ -1,4 +1,4 @@
-"""The columns of an export as SQL expressions: every type and shape that files write them in."""
+"""The columns of an export as SQL expressions, for all types and shapes that files write them in."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -16,10 +16,11 @@ TEXTS = {
     "template_variables": f"{LLM}prompt_template.variables",
     "tags": "attributes.tag.tags",
 }
-"""Normalised text column to the export's."""
+"""The export's column by normalised text column."""
 
-_SAID = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
-_NOTHING = "('', '[]', '{}', 'null')"
+_EVALUATION = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
+EMPTY_TEXTS = ("", "[]", "{}", "null")
+"""Texts that mean "no value" in a column."""
 
 
 class SpanExpressions:
@@ -30,11 +31,11 @@ class SpanExpressions:
 
     @property
     def span_id(self) -> str:
-        """The span's id; NULL where it is missing or empty."""
+        """The span's id; NULL if it is missing or empty."""
         return self.text("context.span_id")
 
     def facts(self) -> dict[str, str]:
-        """The normalised columns without text."""
+        """The normalised columns other than text."""
         trace = self.text("context.trace_id")
         conversation = [self.text("attributes.session.id"), self.text("attributes.user.id"), trace, self.span_id]
         return {
@@ -51,7 +52,7 @@ class SpanExpressions:
         }
 
     def stored_within(self, start: int, end: int) -> str:
-        """The window (microseconds) over `start_time` as it is stored, so that row groups outside it are not read."""
+        """The window (microseconds) as a condition on the stored `start_time`: other row groups are not read."""
         column, kind = quoted("start_time"), self.types["start_time"]
         if kind in _INTEGERS:
             ranges = [(start // 10**6, -(-end // 10**6)), (start // 1000, -(-end // 1000)), (start, end)]
@@ -62,7 +63,7 @@ class SpanExpressions:
         return "true"
 
     def unreadable(self) -> tuple[str, ...]:
-        """Why a record stands in no window: conditions of which it meets one at most, each over one stored column."""
+        """Conditions under which a record belongs to no window; at most one is true, and each reads one column."""
         kind, span_id, start = self.types["start_time"], quoted("context.span_id"), quoted("start_time")
         named = span_id if self.types["context.span_id"] == "VARCHAR" else f"{span_id}::VARCHAR"
         typed = kind in _INTEGERS or kind.startswith(("TIMESTAMP", "DATE"))
@@ -82,41 +83,41 @@ class SpanExpressions:
         return f"coalesce({number}, epoch_us(TRY_CAST({column}::VARCHAR AS TIMESTAMPTZ)))"
 
     def status(self) -> str:
-        """`OK`, `ERROR` or `UNSET`, also where it is written `STATUS_CODE_OK`."""
+        """`OK`, `ERROR` or `UNSET`; `STATUS_CODE_OK` is `OK`."""
         status = f"upper(coalesce({self.text('status_code')}, ''))"
         return f"CASE WHEN {status} LIKE '%ERROR' THEN 'ERROR' WHEN {status} LIKE '%OK' THEN 'OK' ELSE 'UNSET' END"
 
     def is_llm(self) -> str:
-        """By the recorded kind; where files record none, by what only an LLM call has."""
+        """Whether the span is an LLM call: by its recorded kind, or by columns that only LLM calls have."""
         kinds = [c for c in ("attributes.openinference.span.kind", "span_kind") if c in self.types]
         if kinds:
             return f"upper(coalesce({', '.join(self.text(c) for c in kinds)})) = 'LLM'"
-        return self._any_said(c for c in self.types if c.startswith((f"{LLM}model_name", f"{LLM}input_messages")))
+        return self._any_filled(c for c in self.types if c.startswith((f"{LLM}model_name", f"{LLM}input_messages")))
 
     def has_output(self) -> str:
         """Whether there is an answer: messages or the raw value."""
         messages, value = TEXTS["output_messages"], TEXTS["output_value"]
-        return self._any_said(c for c in self.types if c == value or c.startswith(messages))
+        return self._any_filled(c for c in self.types if c == value or c.startswith(messages))
 
     def evals(self, names: Collection[str] | None = None) -> str:
-        """JSON object of what the platform's own evaluations say (`eval.<name>.*`), under all names or these."""
-        return self._said_of("eval", names)
+        """JSON object of the platform's evaluations (`eval.<name>.*`), of all names or of these."""
+        return self._evaluations("eval", names)
 
     def annotations(self, names: Collection[str] | None = None) -> str:
-        """JSON object of what people say (`annotation.<name>.*`); their `text` is an explanation."""
-        return self._said_of("annotation", names)
+        """JSON object of people's annotations (`annotation.<name>.*`); their `text` is an explanation."""
+        return self._evaluations("annotation", names)
 
-    def _said_of(self, prefix: str, names: Collection[str] | None) -> str:
+    def _evaluations(self, prefix: str, names: Collection[str] | None) -> str:
         found: dict[str, dict[str, list[str]]] = {}
         for column in sorted(self.types):
-            match = _SAID.fullmatch(column)
+            match = _EVALUATION.fullmatch(column)
             if match and match[1] == prefix and (names is None or match[2] in names):
                 field = "explanation" if match[3] == "text" else match[3]
                 found.setdefault(match[2], {}).setdefault(field, []).append(self.text(column))
         if not found:
             return "NULL::VARCHAR"
-        texts = [text for fields in found.values() for said in fields.values() for text in said]
-        # No struct, whose keys may not differ in case alone.
+        texts = [text for fields in found.values() for columns in fields.values() for text in columns]
+        # Not a struct, since its keys may not differ in case alone.
         entries = [f"{literal(name)}, {_object(fields)}" for name, fields in sorted(found.items())]
         return f"CASE WHEN {_first(texts)} IS NOT NULL THEN json_object({', '.join(entries)})::VARCHAR END"
 
@@ -148,14 +149,14 @@ class SpanExpressions:
     def _number(self, column: str, kind: str) -> str:
         return f"TRY_CAST({quoted(column)} AS {kind})" if column in self.types else f"NULL::{kind}"
 
-    def _any_said(self, columns: Iterable[str]) -> str:
-        return " OR ".join(self._said(column) for column in columns) or "false"
+    def _any_filled(self, columns: Iterable[str]) -> str:
+        return " OR ".join(self._is_filled(column) for column in columns) or "false"
 
-    def _said(self, column: str) -> str:
-        """Whether the column says something; of lists only the length is looked at, which is cheaper."""
+    def _is_filled(self, column: str) -> str:
+        """Whether the column holds a value; of a list only the length is read, which is cheaper."""
         if self.types[column].endswith("[]"):
             return f"coalesce(len({quoted(column)}), 0) > 0"
-        return f"coalesce({quoted(column)}::VARCHAR, '') NOT IN {_NOTHING}"
+        return f"coalesce({quoted(column)}::VARCHAR, '') NOT IN {EMPTY_TEXTS}"
 
 
 _INTEGERS = {"BIGINT", "UBIGINT"}
@@ -168,12 +169,12 @@ _MAKE = {
 
 
 def quoted(name: str) -> str:
-    """A column's name in SQL."""
+    """A column's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text in SQL."""
+    """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -199,7 +200,7 @@ def _from_integer(column: str) -> str:
 
 
 def _from_number(number: str) -> str:
-    """As `_from_integer`, for fractions; NULL for what is no finite number."""
+    """As `_from_integer`, for fractions; NULL for anything but a finite number."""
     return (
         f"CASE WHEN NOT isfinite({number}) THEN NULL WHEN abs({number}) >= 1e17 THEN {number} / 1000 "
         f"WHEN abs({number}) >= 1e14 THEN {number} WHEN abs({number}) >= 1e11 THEN {number} * 1000 "

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sia_dagster.adapters.local.columns import literal
-from sia_dagster.adapters.local.files import FileGroup, Seen, find_files, group_files, once_a_file
-from sia_dagster.adapters.local.query import GroupQuery, calls_query, texts_query
-from sia_dagster.adapters.local.where import condition_error, parse_condition
+from sia_dagster.adapters.local.query import GroupQuery, calls_query, condition_error, parse_condition, texts_query
+from sia_dagster.adapters.local.trace_files import FileGroup, Seen, find_files, group_files, once_a_file
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 16_384
 MEMORY_LIMITS = ("256MB", "4GB")
-"""Row groups as exports write them fit the first; a file with all its spans in one row group may need the second."""
+"""The first suffices for row groups as exports write them; a file with one row group may need the second."""
 
 
 class LocalTraces:
@@ -29,18 +28,16 @@ class LocalTraces:
     def __init__(
         self, path: str | Path, *, memory_limits: Sequence[str] = MEMORY_LIMITS, threads: int | None = None
     ) -> None:
-        """`memory_limits` are DuckDB's, tried in order; what does not fit is sorted on disk.
-
-        `threads`: all cores by default.
-        """
+        """`memory_limits` are DuckDB's, tried in order; sorting spills to disk. `threads`: all cores by default."""
         self.path, self.memory_limits, self.threads = str(path), tuple(memory_limits), threads
 
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
-        """Yield the window's LLM spans, oldest first, ties by span id, a span that stands in two exports once.
+        """Yield the window's LLM spans, oldest first, ties by span id, each span once even if it is in two exports.
 
-        Batches have `SPAN_SCHEMA`; no span, no batch. `sampled` are the `sample_limit` spans with an answer and no
-        error whose id has the smallest MD5. Two scans: one for the text of the sampled, one for the facts of all,
-        which is sorted without the text. Raises TraceFileError (a file at fault) or TraceError (a bad `where`).
+        Batches have `SPAN_SCHEMA`; without spans there is no batch. `sampled` are the `sample_limit` spans with an
+        answer and no error whose ids have the smallest MD5. Two scans: one for the text of the sampled spans, one for
+        the facts of all, which are sorted without the text. Raises TraceFileError (a bad file) or TraceError (a bad
+        `where`).
         """
         import duckdb
 
@@ -58,7 +55,7 @@ class LocalTraces:
         yield from self._spans(query, last)
 
     def _spans(self, query: SpanQuery, memory_limit: str) -> "Iterator[pa.RecordBatch]":
-        """The spans under one memory limit; the last one's failure is the user's to read."""
+        """The spans under one memory limit. Running out of memory is raised as is, but explained for the last limit."""
         import duckdb
 
         files = find_files(self.path)
@@ -78,11 +75,11 @@ class LocalTraces:
                 _raise(error, connection, groups, query.where)
 
     def unreadable(self) -> dict[str, int]:
-        """By file, how many records say neither which span they are nor when it started: broken lines and the like.
+        """How many records of each file have no span id or no start time: broken lines and the like.
 
-        They stand in no window, so `spans` leaves them out; files without any are not named. All windows' files are
-        looked at: of Parquet the statistics, where they tell; a JSON file is read through, once a process until it
-        changes. Raises TraceFileError.
+        They belong to no window, so `spans` leaves them out; files without any are left out here. The files of all
+        windows are read: of Parquet the statistics if they suffice; a JSON file is read through, once a process until
+        it changes. Raises TraceFileError.
         """
         import duckdb
 
@@ -112,7 +109,7 @@ def _unreadable(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file:
 
 @contextmanager
 def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A database in memory that can read these files and nothing else, so that a condition can't either."""
+    """A database in memory that can read these files and nothing else, which also restricts the user's condition."""
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="sia-spans-") as folder, duckdb.connect() as connection:
@@ -134,7 +131,7 @@ def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "I
 
 
 def _queries(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str) -> list[GroupQuery]:
-    """One query a group, the condition checked against the columns of all. Raises TraceError."""
+    """One query a group; the condition is checked against the columns of all groups. Raises TraceError."""
     import duckdb
 
     columns = _columns(groups)
@@ -149,7 +146,7 @@ def _queries(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], w
 
 
 def _columns(groups: list[FileGroup]) -> list[str]:
-    """The columns of all groups, once whatever their case."""
+    """The columns of all groups; names that differ in case alone count once."""
     names: dict[str, str] = {}
     for group in groups:
         for name in group.types:
@@ -160,25 +157,27 @@ def _columns(groups: list[FileGroup]) -> list[str]:
 def _stream(
     connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery
 ) -> "Iterator[pa.RecordBatch]":
-    """Give the sorted facts of all calls their text where they are sampled."""
+    """The sorted facts of all calls, with text for the sampled ones."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
 
     texts = connection.sql(texts_query(queries, query)).to_arrow_table().combine_chunks()
-    said = pa.RecordBatch.from_arrays([texts[name].combine_chunks() for name in texts.column_names], texts.column_names)
+    sampled = pa.RecordBatch.from_arrays(
+        [texts[name].combine_chunks() for name in texts.column_names], texts.column_names
+    )
     last: pa.RecordBatch | None = None
     for batch in connection.sql(calls_query(queries, query.window)).to_arrow_reader(_BATCH_ROWS):
         calls, last = _without_repeats(batch, last), batch.slice(batch.num_rows - 1)
-        rows = pc.index_in(calls["span_id"], said["span_id"])
-        added = {"sampled": rows.is_valid()} | {name: said[name].take(rows) for name in TEXT_COLUMNS}
+        rows = pc.index_in(calls["span_id"], sampled["span_id"])
+        added = {"sampled": rows.is_valid()} | {name: sampled[name].take(rows) for name in TEXT_COLUMNS}
         columns = [added[name] if name in added else calls[name] for name in SPAN_SCHEMA.names]
         yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
 
 
 def _without_repeats(batch: "pa.RecordBatch", last: "pa.RecordBatch | None") -> "pa.RecordBatch":
-    """The rows that are not the span right before them again; `last` is the row before the batch."""
+    """The rows without those that repeat the span before them; `last` is the row before the batch."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -194,22 +193,24 @@ def _without_repeats(batch: "pa.RecordBatch", last: "pa.RecordBatch | None") -> 
 def _raise(
     error: "duckdb.Error", connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str
 ) -> NoReturn:
-    """Say which file or condition is at fault."""
+    """Raise TraceError that names the file or the condition at fault."""
     import duckdb
 
     reason = str(error).splitlines()[0]
     if isinstance(error, duckdb.OutOfMemoryException):
-        advice = "write the files again with row groups of some thousand spans, as exports have them"
-        raise TraceError(f"the traces need more memory than `memory_limit` allows ({reason}); {advice}") from error
+        raise TraceError(
+            f"the traces need more memory than `memory_limit` allows ({reason}); write the files again with row groups "
+            "of some thousand spans, as exports have them"
+        ) from error
     if file := _file_at_fault(connection, groups):
-        raise TraceFileError(f"it cannot be read to its end ({reason}); write it again", path=file) from error
+        raise TraceFileError(f"the file cannot be read to its end ({reason}); write it again", path=file) from error
     if where:
         raise condition_error(where, _columns(groups), reason) from error
     raise TraceError(f"the trace files cannot be read: {reason}") from error
 
 
 def _file_at_fault(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup]) -> str | None:
-    """The first file that cannot be read to its end, each looked at alone."""
+    """The first file that cannot be read to its end."""
     import duckdb
 
     for group in groups:

@@ -1,23 +1,29 @@
-"""SQL that reads groups of files as normalised spans."""
+"""SQL that reads groups of files as normalised spans, under the user's condition."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.local.columns import TEXTS, SpanExpressions, literal, quoted
-from sia_dagster.adapters.local.files import JSON_FORMATS, FileGroup
+from sia_dagster.adapters.local.trace_files import JSON_FORMATS, FileGroup
+from sia_dagster.core.errors import TraceError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
 
-_SAID = ("annotations", "evals")
-"""What was said of a span. Of two exports the one with people's word is taken: it is the later one."""
+if TYPE_CHECKING:
+    import duckdb
+
+_EVALUATIONS = ("annotations", "evals")
+"""Of a span in two exports the row with people's annotations is taken: it is the later one."""
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
 
 
 class GroupQuery:
-    """What is asked of one group of files."""
+    """The queries on one group of files."""
 
     def __init__(self, group: FileGroup, columns: Sequence[str], condition: str = "true") -> None:
-        """`columns` are those of all groups: what this one lacks is NULL. `condition` is over them."""
+        """`columns` are those of all groups; those that this one lacks are NULL. `condition` may use all of them."""
         self.group, self.columns, self.condition = group, columns, condition
         self.row = SpanExpressions(group.types)
 
@@ -30,7 +36,7 @@ class GroupQuery:
             return f"(SELECT {', '.join(['*', *lacking])} FROM read_parquet({files}, {_PARQUET}))"
         numbers = [f"TRY_CAST({quoted(c)} AS DOUBLE) AS {quoted(c)}" for c, kind in types.items() if kind == "DOUBLE"]
         star = f"* REPLACE ({', '.join(numbers)})" if numbers else "*"
-        # All is read as text: a column whose shape changes from record to record must not fail the file.
+        # Everything is read as text: a column whose shape changes between records must not fail the file.
         text = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
         options = f"{JSON_FORMATS[self.group.kind]}, columns = {{{text}}}, auto_detect = false"
         return f"(SELECT {', '.join([star, *lacking])} FROM read_json({files}, {options}))"
@@ -38,24 +44,24 @@ class GroupQuery:
     def calls(self, window: TimeWindow) -> str:
         """The window's LLM spans that meet the condition, without their text."""
         columns = ", ".join(f"{expression} AS {name}" for name, expression in self.row.facts().items())
-        return f"SELECT {columns} FROM {self.scan()} WHERE {self._wanted(window)}"
+        return f"SELECT {columns} FROM {self.scan()} WHERE {self._condition(window)}"
 
     def texts(self, query: SpanQuery, limit: int) -> str:
-        """The text of the `limit` usable calls with the smallest hash; JSON is written for those alone."""
+        """The text of the `limit` usable calls with the smallest hashes; only theirs is converted to JSON."""
         stored = ", ".join(f"{self.row.stored(column)} AS {name}" for name, column in TEXTS.items())
         shown = ", ".join(f"{self.row.stored_as_text(column, name)} AS {name}" for name, column in TEXTS.items())
         return (
             f"SELECT span_id, hash, {shown}, evals, annotations FROM (SELECT {self.row.span_id} AS span_id, "
             f"md5({self.row.span_id}) AS hash, {stored}, {self.row.evals(query.recorded)} AS evals, "
             f"{self.row.annotations(query.annotated)} AS annotations FROM {self.scan()} "
-            f"WHERE {self._wanted(query.window)} AND {self.row.status()} <> 'ERROR' AND ({self.row.has_output()}) "
+            f"WHERE {self._condition(query.window)} AND {self.row.status()} <> 'ERROR' AND ({self.row.has_output()}) "
             f"ORDER BY hash, span_id LIMIT {limit})"
         )
 
     def unreadable(self) -> str:
-        """How many records have no span id or no start that can be read.
+        """Counts records without a readable span id or start time.
 
-        Of Parquet one count a reason, since row groups whose statistics rule it out are then not read.
+        For Parquet, one count a reason: row groups whose statistics rule it out are then not read.
         """
         reasons: Sequence[str] = self.row.unreadable()
         if self.group.kind != "parquet":
@@ -63,7 +69,7 @@ class GroupQuery:
         counts = (f"(SELECT count(*) FROM {self.scan()} WHERE {reason})" for reason in reasons)
         return f"SELECT {' + '.join(counts)}"
 
-    def _wanted(self, window: TimeWindow) -> str:
+    def _condition(self, window: TimeWindow) -> str:
         start, end = _micros(window.start), _micros(window.end)
         moment = self.row.moment("start_time")
         parts = [
@@ -83,14 +89,55 @@ def calls_query(queries: Iterable[GroupQuery], window: TimeWindow) -> str:
 
 
 def texts_query(queries: Iterable[GroupQuery], query: SpanQuery) -> str:
-    """The sampled calls' text, one row a span. Twice as many are read, for a span that stands in two exports."""
+    """The sampled calls' text, one row a span. Twice as many rows are read, since a span may be in two exports."""
     limit = query.sample_limit
     union = " UNION ALL ".join(f"({group.texts(query, 2 * limit)})" for group in queries)
-    fullest = ", ".join(f"{name} DESC NULLS LAST" for name in (*_SAID, *TEXTS))
+    fullest = ", ".join(f"{name} DESC NULLS LAST" for name in (*_EVALUATIONS, *TEXTS))
     once = f"QUALIFY row_number() OVER (PARTITION BY span_id ORDER BY {fullest}) = 1"
-    columns = ", ".join([*TEXTS, *_SAID])
+    columns = ", ".join([*TEXTS, *_EVALUATIONS])
     return f"SELECT span_id, {columns} FROM (SELECT * FROM ({union}) {once}) ORDER BY hash, span_id LIMIT {limit}"
 
 
 def _micros(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000)
+
+
+def parse_condition(connection: "duckdb.DuckDBPyConnection", where: str, columns: Collection[str]) -> str:
+    """The user's condition, rewritten as SQL; "true" if it is empty.
+
+    Column names with dots need no quotes (`attributes.llm.model_name = 'x'`). Raises TraceError for anything but a
+    single condition, and for subqueries: a condition reads its own row alone.
+    """
+    if not where.strip():
+        return "true"
+    text = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT 1 WHERE (\n{where}\n)"]).fetchall()
+    parsed = json.loads(text[0][0])
+    node = {} if parsed["error"] else parsed["statements"][0]["node"]
+    if len(parsed.get("statements", ())) != 1 or node.get("type") != "SELECT_NODE" or node["modifiers"]:
+        raise condition_error(where, columns, parsed.get("error_message", "it is not a single condition"))
+    exact = {name.casefold(): name for name in columns}
+    if "SUBQUERY" in _name_columns(node["where_clause"], exact):
+        raise condition_error(where, columns, "it holds a subquery")
+    sql: str = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(parsed)]).fetchall()[0][0]
+    return sql.removeprefix("SELECT 1 WHERE ")
+
+
+def condition_error(where: str, columns: Collection[str], reason: str) -> TraceError:
+    """The error for a condition that cannot be evaluated."""
+    listed = ", ".join(f'"{name}"' for name in sorted(columns))
+    return TraceError(
+        f"traces.where cannot be used: {reason.splitlines()[0]}\n  where: {where}\n"
+        f"  Write one SQL condition over these columns: {listed}"
+    )
+
+
+def _name_columns(node: Any, exact: dict[str, str]) -> set[str]:
+    """Join dotted names that are a column's, in place; returns the classes of all expressions in `node`."""
+    if isinstance(node, list):
+        return set().union(*(_name_columns(item, exact) for item in node))
+    if not isinstance(node, dict):
+        return set()
+    names = node.get("column_names")
+    if isinstance(names, list) and (name := exact.get(".".join(names).casefold())):
+        node["column_names"] = [name]
+    return {str(node.get("class"))}.union(*(_name_columns(item, exact) for item in node.values()))

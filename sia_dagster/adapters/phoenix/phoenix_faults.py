@@ -1,4 +1,4 @@
-"""What went wrong in a request to Phoenix, and which setting mends it."""
+"""Explains failed requests to Phoenix: what went wrong, and which setting to change."""
 
 import json
 from typing import TYPE_CHECKING
@@ -9,45 +9,45 @@ if TYPE_CHECKING:
     import httpx
 
 _LONGEST = 300
-"""Characters of what a server says that a message repeats."""
+"""Characters of a server's text that a message quotes."""
 
 
 class BrokenReply(ValueError):
-    """A reply came, and it is not what was asked for."""
+    """A reply arrived, but it is not what was asked for."""
 
 
 def failure_of(error: Exception) -> Failure:
-    """The failed request behind an exception of Phoenix's client."""
+    """The failure behind an exception of Phoenix's client."""
     import httpx
 
     if isinstance(error, httpx.HTTPStatusError):
         reply = error.response
-        return Failure(message=_said(reply), status=reply.status_code, retry_after=retry_after(reply.headers))
+        return Failure(message=_detail(reply), status=reply.status_code, retry_after=retry_after(reply.headers))
     if isinstance(error, httpx.HTTPError):
         return Failure(message=f"{type(error).__name__}: {error}"[:_LONGEST])
     if isinstance(error, BrokenReply):
         return Failure(message=str(error))
-    # With the one status of a server that is not asked again: a web page stays a web page.
-    return Failure(message=f"its reply has another form ({type(error).__name__})", status=501, code=_NOT_PHOENIX)
+    # Status 501 is never retried: a web page stays a web page.
+    return Failure(message=f"its reply has an unknown form ({type(error).__name__})", status=501, code=_NOT_PHOENIX)
 
 
 _NOT_PHOENIX = "not_phoenix"
 
 
 def unanswered(failure: Failure) -> bool:
-    """Whether it says nothing of what was asked: no reply, a server at fault, a key that is not taken, a stranger."""
+    """Whether the request was not answered: no reply, a server error, a refused key, or another kind of server."""
     return course(failure) == "retry" or failure.status in (401, 403) or failure.code == _NOT_PHOENIX
 
 
 def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) -> str:
-    """What happened and what to do, for a person."""
+    """What happened and what to do, as a sentence for people."""
     if failure.status is None:
         return (
             f"Phoenix at {address} gave no answer in {attempts} attempts ({failure.message}); check traces.base_url, "
             "traces.timeout_seconds, and that the server runs and can be reached from here"
         )
     if failure.code == _NOT_PHOENIX:
-        return f"what answers at {address} is no Phoenix server: {failure.message}; check traces.base_url"
+        return f"the server at {address} is not Phoenix: {failure.message}; check traces.base_url"
     if failure.status in (401, 403):
         given = "does not accept the key" if has_key else "asks for a key"
         return (
@@ -63,8 +63,8 @@ def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) ->
     return f"Phoenix at {address} refused a request (status {failure.status}{tried}): {failure.message}"
 
 
-def _said(reply: "httpx.Response") -> str:
-    """What the server said, on one line: FastAPI's `detail`, else the text."""
+def _detail(reply: "httpx.Response") -> str:
+    """The server's explanation on one line: FastAPI's `detail`, else the text."""
     text = reply.text
     try:
         detail = json.loads(text)["detail"]

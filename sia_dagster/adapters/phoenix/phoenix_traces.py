@@ -1,46 +1,67 @@
-"""Traces in a Phoenix server."""
+"""Traces in a Phoenix server: a project's LLM spans, page by page, as rows with the columns of Arize's export."""
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
+from sia_dagster.adapters.phoenix.annotations import read_annotations
 from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
-from sia_dagster.adapters.phoenix.said import read_annotations
-from sia_dagster.adapters.phoenix.span_pages import PAGE_ROWS, SpanPages
+from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
 from sia_dagster.core.errors import TraceError, TracesUnavailable
-from sia_dagster.core.openinference import EMPTY_TEXTS
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.text import storable
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from phoenix.client import Client
 
 _BATCH = 100
-"""Calls whose text and annotations are asked for at a time; Phoenix's own limit for annotations."""
+"""Calls whose text and annotations one request asks for; Phoenix's own limit for annotations."""
 _OUTPUTS = ("attributes.llm.output_messages", "attributes.output.value")
+_ATTRIBUTE = "attributes."
+FACTS = (
+    *("context.trace_id", "name", "span_kind", "start_time", "end_time", "status_code"),
+    *("attributes.session.id", "attributes.user.id", "attributes.llm.model_name"),
+    *("attributes.llm.token_count.prompt", "attributes.llm.token_count.completion"),
+)
+"""Columns that are read of every call: without text this is ten times faster."""
+TEXTS = (
+    *("attributes.llm.input_messages", "attributes.llm.output_messages", "attributes.input.value"),
+    *("attributes.output.value", "attributes.llm.invocation_parameters", "attributes.llm.tools"),
+    *("attributes.llm.prompt_template.template", "attributes.llm.prompt_template.variables", "attributes.tag.tags"),
+)
+"""Columns that are read of the calls that are used."""
+
+PAGE_ROWS = 20_000
+_SMALLEST = timedelta(microseconds=1)
 
 
 class PhoenixTraces:
     """The trace source `phoenix`. `where` is Phoenix's own filter: a Python expression over a span.
 
-    The window is copied to a temporary folder first and read from there: nothing is yielded of a window that could
-    not be read whole. Of all calls the facts are read, and the text and annotations of those alone that are used.
+    The window is first copied to a temporary folder: nothing is yielded of a window that could not be read completely.
+    Text and annotations are read for the calls that are used, the other columns for all calls.
     """
 
     def __init__(self, connection: PhoenixConnection, *, wait: Wait | None = None, page_rows: int = PAGE_ROWS) -> None:
-        """`wait` waits between attempts; in its place the thread sleeps."""
+        """`wait` waits between attempts; by default the thread sleeps."""
         self._connection, self._wait, self._page_rows = connection, wait, page_rows
 
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
-        """As TraceSource says: `sampled` are those `LocalTraces` would choose of the same spans.
+        """As TraceSource says; `sampled` are the spans that `LocalTraces` would choose.
 
-        Raises TraceError: no such project, a condition that Phoenix cannot read; TracesUnavailable: key refused, no
-        answer. A name that Phoenix does not know is an attribute to it, so that a misspelt condition finds nothing
-        instead of failing.
+        Raises TraceError if there is no such project or Phoenix cannot read the condition; TracesUnavailable if it
+        refuses the key or does not answer. Phoenix takes an unknown name for an attribute, so that a misspelt condition
+        finds nothing instead of failing.
         """
         with tempfile.TemporaryDirectory(prefix="sia-phoenix-") as name:
             folder = Path(name)
@@ -51,13 +72,13 @@ class PhoenixTraces:
                 yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}))
 
     def unreadable(self) -> Mapping[str, int]:
-        """None: a span without an id or a start never gets into Phoenix."""
+        """Empty: Phoenix takes no span without an id and a start time."""
         return {}
 
     def probe(self, query: SpanQuery) -> None:
-        """Ask for one call of the window: are server, key, project and filter good.
+        """Ask for one call of the window, to check server, key, project and filter.
 
-        Raises TraceError that says which is not, and what to set.
+        Raises TraceError that names the setting at fault.
         """
         with open_server(self._connection, error=TraceError, wait=self._wait) as server:
             pages = SpanPages(server, query.window, _checked(query.where))
@@ -65,7 +86,7 @@ class PhoenixTraces:
             pages.probe()
 
     def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> int:
-        """Write the window's calls, and once more, with text, those that are used. How many calls there are."""
+        """Write the window's calls, and with text those that are used; returns how many calls there are."""
         pages = SpanPages(server, query.window, _checked(query.where))
         project_id = server.project_id()
         calls, usable = 0, list[str]()
@@ -76,24 +97,24 @@ class PhoenixTraces:
                 _write(file, rows)
         usable.sort(key=lambda span_id: hashlib.md5(span_id.encode(), usedforsecurity=False).digest())
         with (folder / "texts.jsonl").open("w", encoding="utf-8") as file:
-            wanted = query.sample_limit
+            missing = query.sample_limit
             for batch in _batches(usable):
                 rows = pages.texts(batch)
-                said = read_annotations(server, project_id, [row["context.span_id"] for row in rows])
-                _write(file, (row | said.get(row["context.span_id"], {}) for row in rows))
-                wanted -= sum(map(_has_output, rows))
-                if wanted <= 0:
+                annotations = read_annotations(server, project_id, [row["context.span_id"] for row in rows])
+                _write(file, (row | annotations.get(row["context.span_id"], {}) for row in rows))
+                missing -= sum(map(_has_output, rows))
+                if missing <= 0:
                     break
         return calls
 
 
 def _checked(where: str) -> str:
-    """The condition, if it is one expression: pasted between brackets it then stays one. Raises TraceError."""
+    """The condition, if it is a single expression that can be put in brackets. Raises TraceError."""
     try:
         compile(where.strip() or "True", "traces.where", "eval", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise TraceError(
-            f"traces.where cannot be used: {where!r} is no Python expression over a span; write one such as "
+            f"traces.where cannot be used: {where!r} is not a Python expression over a span; write one such as "
             "name == 'ChatCompletion'"
         ) from error
     return where
@@ -104,7 +125,7 @@ def _is_error(row: JsonObject) -> bool:
 
 
 def _has_output(row: JsonObject) -> bool:
-    """Whether there is an answer, as `LocalTraces` sees it."""
+    """Whether the row holds an answer, by the rule of `LocalTraces`."""
     return any(row.get(name) and str(row[name]) not in EMPTY_TEXTS for name in _OUTPUTS)
 
 
@@ -114,3 +135,80 @@ def _batches(span_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _write(file: IO[str], rows: Iterable[JsonObject]) -> None:
     file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+class SpanPages:
+    """The queries on one project and window, under the loop's condition."""
+
+    def __init__(self, server: PhoenixServer, window: TimeWindow, where: str) -> None:
+        """`where` is a Python expression over a span, in Phoenix's filter language (`name == 'ChatCompletion'`)."""
+        self._server, self._window = server, window
+        llm = "span_kind == 'LLM'"
+        self._condition = f"({llm}) and ({where.strip()})" if where.strip() else llm
+
+    def facts(self, page_rows: int = PAGE_ROWS) -> Iterator[list[JsonObject]]:
+        """All calls without text, newest page first; rows within a page are in the server's order.
+
+        Phoenix has no pages for a query, only a limit. A period with more rows than a page is split in halves; if it
+        cannot be split, the limit is raised.
+        """
+        spans = [(self._window.start, self._window.end, page_rows)]
+        while spans:
+            start, end, limit = spans.pop()
+            part = TimeWindow(key=self._window.key, start=start, end=end)
+            rows = self._rows(part, self._condition, FACTS, limit + 1)
+            if len(rows) <= limit:
+                yield rows
+            elif end - start > _SMALLEST:
+                middle = start + (end - start) / 2
+                spans += [(start, middle, limit), (middle, end, limit)]
+            else:
+                spans.append((start, end, 2 * limit))
+
+    def texts(self, span_ids: Sequence[str]) -> list[JsonObject]:
+        """These calls with text, in the order of the ids; ids that no longer exist are left out."""
+        condition = f"span_kind == 'LLM' and span_id in {list(span_ids)!r}"
+        rows = self._rows(self._window, condition, (*FACTS, *TEXTS), len(span_ids) + 1)
+        order = {span_id: place for place, span_id in enumerate(span_ids)}
+        return sorted(rows, key=lambda row: order[row["context.span_id"]])
+
+    def probe(self) -> None:
+        """Ask for one call, to check the condition. Raises the session's error."""
+        self._rows(self._window, self._condition, ("name",), 1)
+
+    def _rows(self, window: TimeWindow, condition: str, columns: Sequence[str], limit: int) -> list[JsonObject]:
+        """One request, at most `limit` rows."""
+        from phoenix.client.types.spans import SpanQuery
+
+        query = SpanQuery().where(condition).select(*(c.removeprefix(_ATTRIBUTE) for c in columns))
+
+        def question(client: "Client") -> list[JsonObject]:
+            frame = client.spans.get_spans_dataframe(
+                query=query,
+                start_time=window.start,
+                end_time=window.end,
+                limit=limit,
+                project_identifier=self._server.project,
+                timeout=self._server.timeout,
+            ).reset_index()
+            # The client gives an empty table for any other reply, and for one that was cut off.
+            if missing := [name for name in columns if name.removeprefix(_ATTRIBUTE) not in frame.columns]:
+                raise BrokenReply(f"the reply lacks the columns {missing}")
+            names = {name: name.removeprefix(_ATTRIBUTE) for name in ("context.span_id", *columns)}
+            return [_record(row, names) for row in frame.to_dict("records")]
+
+        return self._server.ask(question)
+
+
+def _record(row: Any, names: dict[str, str]) -> JsonObject:
+    values = {name: row[key] for name, key in names.items()}
+    return {name: _plain(value) for name, value in values.items() if not _is_missing(value)}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON holds it; times become text."""
+    return storable(json.loads(json.dumps(value, default=str)))
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

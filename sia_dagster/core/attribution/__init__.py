@@ -1,4 +1,4 @@
-"""Which policy spoke: the prompts of a window, told apart, named and counted."""
+"""Which policy spoke: attributes every sample of a window to the prompt that produced it."""
 
 from sia_dagster.core.attribution.attribute import Attribution, attribute, commonest
 

@@ -1,13 +1,12 @@
-"""Which policy spoke in a window: every sample under the prompt that gave it, and what share each prompt has."""
+"""Attributes a window's samples to the prompts that produced them, and counts the share of each prompt."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sia_dagster.core.attribution.prompt_text import PromptText
+from sia_dagster.core.attribution.prompt_text import PromptText, named_alike
 from sia_dagster.core.attribution.same_call import same_call
-from sia_dagster.core.attribution.slot_names import named_alike
-from sia_dagster.core.attribution.speakers import Speaker, Voice, listen
+from sia_dagster.core.attribution.speakers import Match, Speaker, as_sent, match_samples
 from sia_dagster.core.records.policy import PolicyShare
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import Sample
@@ -15,49 +14,49 @@ from sia_dagster.core.records.value import Value, fingerprint
 
 
 class Attribution(Value):
-    """A window's samples with the prompt that each was sent under."""
+    """A window's samples and the prompts that produced them."""
 
     samples: tuple[Sample, ...] = ()
-    """As they were given, with `template` and `variables` of the prompt that spoke; no template where it is the text
+    """In the order given, with `template` and `variables` of their prompt; no template where the prompt is the text
     itself."""
     policies: tuple[PolicyShare, ...] = ()
-    """The prompts that spoke: the one in force first, then by share, then by text."""
-    spoke: tuple[int, ...] = ()
+    """The prompts: the one in force first, then by share, then by text."""
+    places: tuple[int, ...] = ()
     """The place in `policies` of each sample's prompt."""
     ambiguous: frozenset[str] = frozenset()
-    """Span ids of samples whose prompt is refilled exactly, while their variables may have been others."""
+    """Span ids of samples whose variables may have been others that fill in to the same prompt."""
     refused: tuple[str, ...] = ()
     """Why templates could not be recovered, one sentence a group of prompts."""
 
 
-class _Heard(NamedTuple):
+class _Attributed(NamedTuple):
     sample: Sample
-    voice: Voice
+    match: Match
 
 
 def attribute(samples: Sequence[Sample], known: Sequence[PolicyVersion], in_force: PolicyVersion | None) -> Attribution:
-    """Say of every sample which prompt gave its system prompt, and of every prompt whether it is this loop's call.
+    """Find the prompt that produced each sample, and whether that prompt belongs to this loop's call.
 
     `known` are the registry's versions of that time, oldest first; the policy before the first of them counts as
-    version 0. Without a policy in force, it is the prompt of most samples, ties by fingerprint. A prompt is this
-    loop's if it is the registry's or shares text with one of these (`same_call`). A template that was recovered beside
-    the policy in force takes its names of variables where a slot stands between the same words. The same samples give
-    the same values in whatever order they come.
+    version 0. Without a policy in force, the prompt of most samples takes its place, ties by fingerprint. A prompt is
+    this loop's if it is the registry's or shares text with one of these (`same_call`). A recovered template takes the
+    variable names of the policy in force where a slot stands between the same words. The result does not depend on the
+    order of the samples.
     """
     order = sorted(range(len(samples)), key=lambda place: (samples[place].start_time, samples[place].span_id))
     speakers = _registry(known, in_force)
-    voices, refused = listen([samples[place] for place in order], speakers)
-    heard = [_Heard(samples[place], voice) for place, voice in zip(order, voices, strict=True)]
-    force = speakers[0].prompt if in_force else _commonest_prompt(heard)
-    heard = [_under_names_of(force, each) for each in heard]
-    shares = _shares(heard, force)
+    matches, refused = match_samples([samples[place] for place in order], speakers)
+    found = [_Attributed(samples[place], match) for place, match in zip(order, matches, strict=True)]
+    force = speakers[0].prompt if in_force else _commonest_prompt(found)
+    found = [_under_names_of(force, each) for each in found]
+    shares = _shares(found, force)
     places = {speaker: place for place, speaker in enumerate(shares)}
-    back = [each for _, each in sorted(zip(order, heard, strict=True), key=lambda item: item[0])]
+    back = [each for _, each in sorted(zip(order, found, strict=True), key=lambda item: item[0])]
     return Attribution(
-        samples=tuple(_attributed(each) for each in back),
+        samples=tuple(_sample(each) for each in back),
         policies=tuple(shares.values()),
-        spoke=tuple(places[each.voice.speaker] for each in back),
-        ambiguous=frozenset(each.sample.span_id for each in heard if each.voice.ambiguous),
+        places=tuple(places[each.match.speaker] for each in back),
+        ambiguous=frozenset(each.sample.span_id for each in found if each.match.ambiguous),
         refused=refused,
     )
 
@@ -89,40 +88,39 @@ def _key(text: str, names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return text, tuple(sorted(names))
 
 
-def _commonest_prompt(heard: Sequence[_Heard]) -> PromptText:
-    texts = [each.voice.speaker.prompt for each in heard]
-    text = commonest(prompt.text for prompt in texts) if texts else ""
-    return next((prompt for prompt in texts if prompt.text == text), PromptText(text=""))
+def _commonest_prompt(found: Sequence[_Attributed]) -> PromptText:
+    prompts = [each.match.speaker.prompt for each in found]
+    text = commonest(prompt.text for prompt in prompts) if prompts else ""
+    return next((prompt for prompt in prompts if prompt.text == text), PromptText(text=""))
 
 
-def _under_names_of(force: PromptText, heard: _Heard) -> _Heard:
-    """A recovered prompt other than the one in force under its names of variables; what cannot be so is as sent."""
-    speaker, values, ambiguous = heard.voice
+def _under_names_of(force: PromptText, found: _Attributed) -> _Attributed:
+    """A recovered prompt under the variable names of the one in force, or the text as sent if it cannot hold them."""
+    speaker, values, ambiguous = found.match
     if speaker.origin != "recovered" or speaker.prompt == force:
-        return heard
+        return found
     prompt = named_alike(speaker.prompt, force)
     if prompt is None:
-        sent = Speaker(PromptText(text=heard.sample.system_prompt), "as_sent")
-        return _Heard(heard.sample, Voice(sent, {}))
+        return _Attributed(found.sample, as_sent(found.sample))
     renamed = {new: values[old] for old, new in zip(speaker.prompt.names, prompt.names, strict=True)}
-    return _Heard(heard.sample, Voice(speaker._replace(prompt=prompt), renamed, ambiguous))
+    return _Attributed(found.sample, Match(speaker._replace(prompt=prompt), renamed, ambiguous))
 
 
-def _attributed(heard: _Heard) -> Sample:
-    prompt = heard.voice.speaker.prompt
-    template = prompt.text if prompt.names or heard.voice.speaker.origin == "recorded" else None
-    variables = {**heard.sample.variables, **heard.voice.values}
-    return heard.sample.model_copy(update={"template": template, "variables": variables})
+def _sample(found: _Attributed) -> Sample:
+    speaker = found.match.speaker
+    template = speaker.prompt.text if speaker.prompt.names or speaker.origin == "recorded" else None
+    variables = {**found.sample.variables, **found.match.values}
+    return found.sample.model_copy(update={"template": template, "variables": variables})
 
 
-def _shares(heard: Sequence[_Heard], force: PromptText) -> dict[Speaker, PolicyShare]:
+def _shares(found: Sequence[_Attributed], force: PromptText) -> dict[Speaker, PolicyShare]:
     """In the order of `Attribution.policies`."""
     groups: dict[Speaker, list[Sample]] = {}
-    for each in heard:
-        groups.setdefault(each.voice.speaker, []).append(each.sample)
-    ours = same_call([each.voice.speaker for each in heard], force)
+    for each in found:
+        groups.setdefault(each.match.speaker, []).append(each.sample)
+    ours = same_call([each.match.speaker for each in found], force)
     shares = {
-        speaker: _share(speaker, group, in_force=speaker.prompt == force, same=speaker in ours, of=len(heard))
+        speaker: _share(speaker, group, in_force=speaker.prompt == force, same=speaker in ours, of=len(found))
         for speaker, group in groups.items()
     }
     return dict(sorted(shares.items(), key=lambda i: (not i[1].in_force, -i[1].samples, i[1].system_prompt)))
@@ -146,5 +144,5 @@ def _share(speaker: Speaker, group: Sequence[Sample], *, in_force: bool, same: b
 
 
 def _counted(values: Iterable[str]) -> Mapping[str, int]:
-    """Most first; of equally many by name."""
+    """Counts by value, most first, ties by value."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))

@@ -1,4 +1,4 @@
-"""OpenInference attributes arrive nested, flattened (`0.message.role`) or as JSON text: one way to read them all."""
+"""Reads OpenInference attributes, which arrive nested, flattened (`0.message.role`) or as JSON text."""
 
 import json
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from sia_dagster.core.text import storable
 
 EMPTY_TEXTS = ("", "null", "[]", "{}")
-"""Texts that stand for nothing in an exported column."""
+"""Texts that mean "no value" in an exported column."""
 
 
 def load_json(value: Any) -> Any:
-    """The value behind JSON text; what is no text is returned as it is. None for what stands for nothing.
+    """The value of JSON text, None for one of EMPTY_TEXTS; anything but text is returned unchanged.
 
-    Raises ValueError for text that is no JSON.
+    Raises ValueError for text that is not JSON.
     """
     if not isinstance(value, str):
         return value
@@ -20,7 +20,7 @@ def load_json(value: Any) -> Any:
 
 
 def load_object(value: Any) -> dict[str, Any]:
-    """The JSON object in `value`, without its null entries; {} for anything that is none."""
+    """The JSON object in `value`, without its null entries; {} for anything but an object."""
     try:
         loaded = load_json(value)
     except (ValueError, RecursionError):
@@ -29,10 +29,10 @@ def load_object(value: Any) -> dict[str, Any]:
 
 
 def nest(value: Any) -> Any:
-    """Expand dotted keys into objects and numbered keys into lists, at every depth; nulls leave.
+    """Expand dotted keys into objects and numbered keys into lists, at every depth; nulls are removed.
 
     `{"message.role": "user"}` becomes `{"message": {"role": "user"}}`, `{"0.a": 1, "1.a": 2}` becomes
-    `[{"a": 1}, {"a": 2}]`. Where a key stands both as a value and as a prefix, the object stays.
+    `[{"a": 1}, {"a": 2}]`. If a key is both a value and a prefix, the object is kept.
     """
     return _lists(_objects(value))
 
@@ -50,7 +50,7 @@ def _objects(value: Any) -> Any:
 
 
 def _put(tree: dict[str, Any], path: list[str], item: Any) -> None:
-    """Put `item` at `path`; objects that meet there are joined."""
+    """Put `item` at `path`; two objects at one path are merged."""
     first, rest = path[0], path[1:]
     there = tree.get(first)
     if rest:

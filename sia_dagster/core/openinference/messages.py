@@ -1,23 +1,26 @@
-"""OpenInference messages to `Message` and back, in all the shapes that instrumentors write."""
+"""Maps OpenInference messages and their parts to `Message` and back, in all the shapes that instrumentors write."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from sia_dagster.core.openinference.attributes import load_json, nest
-from sia_dagster.core.openinference.parts import part_attributes, read_part
 from sia_dagster.core.records.sample import Message, ToolCall
 from sia_dagster.core.records.value import JsonObject
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
-"""LangChain's and Gemini's words for the roles of chat completions."""
+"""LangChain's and Gemini's names for the roles of chat completions."""
+_TEXT_TYPES = {"text", "input_text", "output_text", "refusal"}
+_IMAGE_TYPES = {"image", "input_image", "image_url"}
+_WIRE_TYPES = {"input_audio", "file"}
+_NO_CONTENT = {"tool_use", "tool_result", "reasoning", "thinking", "redacted_thinking"}
+"""Blocks that are tool calls or results of the message, and thoughts, which no endpoint accepts as input."""
 
 
 def parse_messages(value: Any) -> tuple[Message, ...]:
     """The messages in a column, in order: a list of objects or of JSON texts, JSON text, or flattened attributes.
 
-    Entries that say nothing (no role, no content, no tool call) leave. Raises ValueError or TypeError for what is
-    none of these.
+    Empty entries (no role, no content, no tool call) are left out. Raises ValueError or TypeError for anything else.
     """
     loaded = load_json(value)
     if isinstance(loaded, dict):
@@ -33,7 +36,7 @@ def tool_calls_text(calls: Sequence[ToolCall]) -> str:
 
 
 def answer_text(messages: Sequence[Message]) -> str:
-    """What the answer says: the texts of its messages, one below the other, else their tool calls as JSON."""
+    """The answer as text: the texts of its messages, one a line, else their tool calls as JSON."""
     texts = [m.content for m in messages if m.content]
     calls = [call for m in messages for call in m.tool_calls]
     return "\n".join(texts) or (tool_calls_text(calls) if calls else "")
@@ -56,11 +59,11 @@ def _message(item: Any) -> Message | None:
     if item is None:
         return None
     if not isinstance(item, dict):
-        raise TypeError(f"a message is {type(item).__name__}, not an object")
+        raise TypeError(f"a message is of type {type(item).__name__}, not an object")
     tree = nest(item)
     body = tree.get("message", tree)
     if not isinstance(body, dict):
-        raise TypeError("`message` holds no role and content")
+        raise TypeError("`message` is not an object with role and content")
     content, parts = _content(body)
     calls = _calls(body)
     role = str(body.get("role") or "").lower()
@@ -77,18 +80,18 @@ def _message(item: Any) -> Message | None:
 
 
 def _content(body: JsonObject) -> tuple[str | None, tuple[JsonObject, ...]]:
-    """The text, and the wire parts where there is more than text."""
+    """The text, and the parts in wire form if there is more than text."""
     content = body.get("content")
     items = content if isinstance(content, list) else _list(body.get("contents"))
     parts = [part for part in (read_part(item) for item in items) if part]
     texts = [str(part["text"]) for part in parts if part["type"] == "text"]
     plain = None if isinstance(content, list) else _text(content)
-    said = plain or ("\n".join(texts) if texts else plain)
-    return said or _text(body.get("refusal")) or said, tuple(parts) if len(texts) < len(parts) else ()
+    text = plain or ("\n".join(texts) if texts else plain)
+    return text or _text(body.get("refusal")) or text, tuple(parts) if len(texts) < len(parts) else ()
 
 
 def _calls(body: JsonObject) -> tuple[ToolCall, ...]:
-    """The tool calls; else the one in `function_call`, as the first chat models wrote it."""
+    """The tool calls, else the one in `function_call`, which early chat models wrote."""
     if calls := _list(body.get("tool_calls")):
         return tuple(_call(call) for call in calls)
     function = load_json(body.get("function_call")) or {}
@@ -100,7 +103,7 @@ def _calls(body: JsonObject) -> tuple[ToolCall, ...]:
 def _call(item: Any) -> ToolCall:
     loaded = nest(load_json(item))
     if not isinstance(loaded, dict):
-        raise TypeError("a tool call is no object")
+        raise TypeError("a tool call is not an object")
     body = loaded.get("tool_call", loaded)
     function = body.get("function", body)
     arguments = function.get("arguments", "")
@@ -127,3 +130,58 @@ def _list(value: Any) -> list[Any]:
 def _text(value: Any) -> str | None:
     """The value as text; JSON where it is an object."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_part(item: Any) -> JsonObject | None:
+    """One part of a multimodal message in the wire form of chat completions; None if it is no content.
+
+    A part of another kind (a document, a video) is kept as it is: a chat endpoint cannot take it, and dropping it
+    silently would ask another question than the user did. An image without an address gets the address "".
+    """
+    body = {"text": item} if isinstance(item, str) else item.get("message_content", item)
+    kind = body.get("type") or ("text" if "text" in body else "image" if "image" in body else "")
+    if kind in _TEXT_TYPES:
+        return {"type": "text", "text": str(body.get("text") or body.get("refusal") or "")}
+    if kind in _IMAGE_TYPES:
+        return {"type": "image_url", "image_url": _image(body)}
+    if kind == "input_file":
+        named = {key: body[key] for key in ("file_id", "filename", "file_data", "file_url") if body.get(key)}
+        return {"type": "file", "file": named}
+    if not body or kind in _NO_CONTENT:
+        return None
+    return dict(body) if kind in _WIRE_TYPES else {"type": kind or "unknown"} | body
+
+
+def part_attributes(part: JsonObject) -> JsonObject:
+    """The part as an OpenInference item; `read_part` gives it back."""
+    if part["type"] == "text":
+        return {"message_content.type": "text", "message_content.text": part["text"]}
+    if part["type"] == "image_url" and part["image_url"].keys() == {"url"}:
+        address = part["image_url"]["url"]
+        image = {"message_content.image": {"image.url": address}} if address else {}
+        return {"message_content.type": "image"} | image
+    return {f"message_content.{key}": value for key, value in part.items()}
+
+
+def _image(body: JsonObject) -> JsonObject:
+    """`{"url": ...}`, with the requested detail if it is known."""
+    found = body.get("image_url") or body.get("image")
+    detail = body.get("detail") or (found.get("detail") if isinstance(found, dict) else None)
+    url = _address(found) or _source(body.get("source"))
+    return {"url": url, "detail": str(detail)} if detail else {"url": url}
+
+
+def _address(image: Any) -> str:
+    """The address in `{"image": {"url": ...}}`, `{"url": ...}` or the text itself."""
+    while isinstance(image, dict):
+        image = image.get("image") or image.get("url")
+    return image if isinstance(image, str) else json.dumps(image) if image else ""
+
+
+def _source(source: Any) -> str:
+    """Anthropic's image source as an address."""
+    if not isinstance(source, dict):
+        return ""
+    if source.get("type") == "base64":
+        return f"data:{source.get('media_type')};base64,{source.get('data')}"
+    return str(source.get("url") or "")

@@ -1,4 +1,4 @@
-"""A prompt template as traces record it, in the one form that a policy has: `{name}` or `{{name}}` filled with text."""
+"""Reads recorded prompt templates into the form of a policy: `{name}` or `{{name}}`, filled with text."""
 
 import re
 import string
@@ -7,25 +7,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from sia_dagster.core.records.policy import Actions
 
 _UNESCAPED = re.compile(r"\{\{\{\s*([^{}\s]+)\s*\}\}\}|\{\{&\s*([^{}\s]+)\s*\}\}")
-"""Mustache's two ways to write a variable that is not escaped as HTML."""
+"""Mustache's two forms of a variable that is not escaped as HTML."""
 
 
 def placeholders(template: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Which of `names` stand in the template as `{name}` or `{{name}}`, sorted."""
-    standing = []
-    for name in filter(None, names):
-        empty = Actions(system_prompt=template, variables=(name,))
-        if empty.render({name: ""}) != template:
-            standing.append(name)
-    return tuple(sorted(standing))
+    """Those of `names` that the template holds as `{name}` or `{{name}}`, sorted."""
+
+    def is_held(name: str) -> bool:
+        return Actions(system_prompt=template, variables=(name,)).render({name: ""}) != template
+
+    return tuple(sorted(name for name in names if name and is_held(name)))
 
 
 def trusted_text(template: object, variables: Mapping[str, str], prompt: str) -> str | None:
-    """`template` in a policy's form, only where filling it in with `variables` gives `prompt` exactly; else None.
+    """`template` in a policy's form if filling it in with `variables` gives `prompt` exactly; else None.
 
-    Instrumentation may stamp one template on every call of a block, so what does not refill is not believed. Read
-    are the policy's own form, Python's format strings (`{{` and `}}` are braces there), Mustache and Jinja, each with
-    plain variables alone: a template with sections, filters, formats or expressions does not refill.
+    Instrumentation may put one template on every call of a block, so a template that does not refill is not trusted.
+    Read are the policy's own form, Python's format strings (where `{{` and `}}` are braces), Mustache and Jinja, each
+    with plain variables only: a template with sections, filters, formats or expressions does not refill.
     """
     if not isinstance(template, str) or not template:
         return None
@@ -46,7 +45,7 @@ def _readings(template: str, variables: Collection[str]) -> Iterator[str]:
 
 
 def _from_format_string(template: str, variables: Collection[str]) -> str | None:
-    """A format string without its escapes; None where it is none, or does more than to insert variables."""
+    """A format string without its escapes; None if it is not one, or does more than insert variables."""
     text = ""
     try:
         for literal, name, form, conversion in string.Formatter().parse(template):
@@ -55,7 +54,7 @@ def _from_format_string(template: str, variables: Collection[str]) -> str | None
                 continue
             if name not in variables or form or conversion:
                 return None
-            # After a brace of the text, only the doubled form is read as a variable.
+            # After a brace of the text, only double braces are read as a variable.
             text += f"{{{{{name}}}}}" if text.endswith("{") else f"{{{name}}}"
     except ValueError:
         return None

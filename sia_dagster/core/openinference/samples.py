@@ -1,18 +1,17 @@
-"""Span rows to samples."""
+"""Maps span rows to samples."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sia_dagster.core.errors import SpanError
-from sia_dagster.core.openinference.attributes import load_json, load_object
+from sia_dagster.core.openinference.attributes import load_json, load_object, nest
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
 from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
 from sia_dagster.core.openinference.recorded_template import trusted_text
 from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
-from sia_dagster.core.openinference.tags import read_tags
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.records.evaluation import EvalMetrics
@@ -22,20 +21,22 @@ from sia_dagster.core.text import storable
 
 _SYSTEM = {"system", "developer"}
 _BAD_SHAPES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
-"""What reading a trace of an unknown shape may raise: instrumentors differ, and a trace is untrusted."""
+"""What reading a trace of unknown shape may raise: instrumentors differ, and traces are untrusted."""
+LONGEST_TAG: Final = 80
+"""Characters of a tag: it names a part of the traffic in tables and sentences."""
 
 
 class MappedSpans(Value):
-    """What a window's sampled rows gave."""
+    """The samples of a window's sampled rows."""
 
     samples: tuple[Sample, ...] = ()
     """In the order of the rows."""
     skipped: tuple[str, ...] = ()
-    """Why a span could not be used, one sentence a span that names it."""
+    """Why spans could not be used, one sentence a span, which it names."""
 
 
 def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
-    """Map rows of `SPAN_SCHEMA` with `sampled` set; a span that cannot be read is skipped and named."""
+    """Map rows of `SPAN_SCHEMA` that are `sampled`; spans that cannot be read are skipped and named."""
     samples: list[Sample] = []
     skipped: list[str] = []
     for row in rows:
@@ -47,9 +48,9 @@ def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
 
 
 def sample_from_row(row: Mapping[str, Any]) -> Sample:
-    """Map one sampled row of `SPAN_SCHEMA`. Raises SpanError where it holds no chat or no answer, or broken JSON.
+    """Map one sampled row of `SPAN_SCHEMA`. Raises SpanError if it holds no chat, no answer or broken JSON.
 
-    What it gives can be stored and hashed: lone surrogates are replaced, in the row here and in its JSON on loading.
+    The sample can be stored and hashed: lone surrogates are replaced, in the row here and in its JSON on loading.
     """
     row = {name: storable(value) for name, value in row.items()}
     span_id = str(row["span_id"])
@@ -57,7 +58,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
     output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)
     if not chat or not output:
         missing = "no answer" if chat else "no messages"
-        raise SpanError(f"it holds {missing}; see its input and output in the trace store", span_id=span_id)
+        raise SpanError(f"the span holds {missing}; see its input and output in the trace store", span_id=span_id)
     system, history = split_system(as_chat(chat))
     request = load_request(row.get("input_value"))
     variables = {name: _as_text(value) for name, value in load_object(row.get("template_variables")).items()}
@@ -84,7 +85,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
 
 
 def _chat(row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The recorded messages, with the parts that only the raw request holds; else the raw request's messages."""
+    """The recorded messages, with parts that only the raw request holds; else the raw request's messages."""
     recorded: tuple[Message, ...] = _read(row, "input_messages", parse_messages)
     if not recorded:
         sent: tuple[Message, ...] = _read(row, "input_value", request_messages)
@@ -96,7 +97,7 @@ def _chat(row: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def _tools(row: Mapping[str, Any], request: Any) -> tuple[JsonObject, ...]:
-    """The recorded tools; else those in the settings, else those in the raw request."""
+    """The recorded tools, else those in the settings, else those in the raw request."""
     recorded: tuple[JsonObject, ...] = _read(row, "tools", read_tools)
     if recorded:
         return recorded
@@ -117,7 +118,7 @@ def _read(row: Mapping[str, Any], column: str, reader: Any) -> Any:
     try:
         return reader(row.get(column))
     except _BAD_SHAPES as error:
-        message = f"its {column} cannot be read ({type(error).__name__}: {str(error)[:120]}); the span is left out"
+        message = f"{column} cannot be read ({type(error).__name__}: {str(error)[:120]}); the span is left out"
         raise SpanError(message, span_id=str(row["span_id"])) from error
 
 
@@ -126,13 +127,13 @@ def _evals(value: Any) -> tuple[EvalMetrics, ...]:
     return tuple(
         EvalMetrics(
             name=name,
-            label=_as_text(said["label"]) if said.get("label") is not None else None,
-            score=_score(said.get("score")),
-            explanation=said.get("explanation"),
+            label=_as_text(result["label"]) if result.get("label") is not None else None,
+            score=_score(result.get("score")),
+            explanation=result.get("explanation"),
             source="platform",
         )
-        for name, said in sorted(found.items())
-        if any(_score(v) is not None if k == "score" else v is not None for k, v in said.items())
+        for name, result in sorted(found.items())
+        if any(_score(v) is not None if k == "score" else v is not None for k, v in result.items())
     )
 
 
@@ -143,9 +144,23 @@ def _score(value: Any) -> float | None:
 
 
 def _utc(moment: datetime) -> datetime:
-    """Spans without a zone are UTC, as exports write them."""
+    """The moment in UTC; times without a zone are UTC, as exports write them."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_tags(value: Any) -> tuple[str, ...]:
+    """The tags in a list, its JSON text or flattened attributes, in order and each once; other text is one tag.
+
+    Tags are short names on one line: white space is folded, longer ones are cut. Only texts and numbers are tags.
+    """
+    try:
+        loaded = nest(load_json(value))
+    except (ValueError, RecursionError):
+        loaded = value
+    items = loaded if isinstance(loaded, list) else [loaded]
+    tags = (" ".join(str(item).split())[:LONGEST_TAG].strip() for item in items if isinstance(item, str | int))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))

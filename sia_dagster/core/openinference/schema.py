@@ -16,8 +16,8 @@ _TEXT_COLUMNS = {
     "template": "The prompt before filling in (`llm.prompt_template.template`).",
     "template_variables": "JSON object of what the prompt was filled with (`llm.prompt_template.variables`).",
     "tags": "JSON list of what the application tagged the call with (`tag.tags`).",
-    "evals": "JSON object `{name: {label, score, explanation}}` of what `eval.*` columns say.",
-    "annotations": "JSON object `{name: {label, score, explanation}}` of what people said: `annotation.*` columns.",
+    "evals": "JSON object `{name: {label, score, explanation}}` of the `eval.*` columns.",
+    "annotations": "JSON object `{name: {label, score, explanation}}` of people's `annotation.*` columns.",
 }
 
 TEXT_COLUMNS: tuple[str, ...] = tuple(_TEXT_COLUMNS)

@@ -1,4 +1,4 @@
-"""The tools that a model was offered, in the wire form of chat completions."""
+"""Reads the tools that a model was offered, into the wire form of chat completions."""
 
 import re
 from typing import Any
@@ -14,8 +14,8 @@ _GOOGLE_TYPES = {"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "N
 def read_tools(value: Any) -> tuple[JsonObject, ...]:
     """The tools in wire form, from `tool.json_schema` items or raw schemas.
 
-    Tools that run at the provider (web search and the like) stay as they were declared, but for the headers and keys of
-    a remote server: a policy is shown and published.
+    Tools that run at the provider (web search and the like) are kept as declared, without the headers and keys of a
+    remote server: a policy is shown and published.
     """
     loaded = load_json(value)
     items = loaded if isinstance(loaded, list) else _flattened(loaded) if isinstance(loaded, dict) else []
@@ -32,7 +32,7 @@ def offered_tools(request: Any) -> tuple[JsonObject, ...]:
 
 
 def lower_types(schema: Any) -> Any:
-    """A schema with the names of JSON Schema's types, where Google's SDK wrote them in capitals."""
+    """A schema with JSON Schema's type names, which Google's SDK writes in capitals."""
     if isinstance(schema, list):
         return [lower_types(item) for item in schema]
     if not isinstance(schema, dict):
@@ -50,14 +50,14 @@ def _is_google(kind: Any) -> bool:
 def _flattened(columns: JsonObject) -> list[Any]:
     """The schemas in `0.tool.json_schema`, `1.tool.json_schema`, ...; a schema itself is not taken apart.
 
-    All are null where other calls of the same file have tools and this one has none.
+    All are null if other calls of the same file have tools and this one has none.
     """
     numbered = {key.split(".")[0]: value for key, value in columns.items() if key.split(".")[0].isdecimal()}
     return [numbered[key] for key in sorted(numbered, key=int)] if numbered else [columns]
 
 
 def _schema(item: Any) -> Any:
-    """What stands in `tool.json_schema`, flat or nested, else the item itself."""
+    """The value of `tool.json_schema`, flat or nested, else the item itself."""
     if not isinstance(item, dict):
         return item
     nested = item.get("tool")
@@ -65,12 +65,12 @@ def _schema(item: Any) -> Any:
 
 
 def _wire(schema: Any) -> JsonObject:
-    """Chat completions' own form; the flat forms of Anthropic, Bedrock, Gemini and the Responses API are put into it.
+    """The tool in the form of chat completions, from the flat forms of Anthropic, Bedrock, Gemini and Responses.
 
-    A type of its own and no schema of parameters: such a tool runs at the provider, and stays.
+    A tool with a type of its own and no schema of parameters runs at the provider and is kept.
     """
     if not isinstance(schema, dict):
-        raise TypeError("a tool's schema is no object")
+        raise TypeError("a tool's schema is not an object")
     body = schema.get("toolSpec") or schema
     if "function" in body:
         return schema
@@ -86,6 +86,6 @@ def _wire(schema: Any) -> JsonObject:
 
 
 def _without_secrets(tool: JsonObject) -> JsonObject:
-    """A tool of the provider without the settings whose names say that they are secrets, at every depth of objects."""
+    """A provider's tool without settings that look like secrets by their names, at every depth of objects."""
     kept = ((key, value) for key, value in tool.items() if not _SECRET.search(key))
     return {key: _without_secrets(value) if isinstance(value, dict) else value for key, value in kept}

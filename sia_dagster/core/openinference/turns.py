@@ -1,4 +1,4 @@
-"""Recorded messages as turns that a chat endpoint takes back."""
+"""Turns recorded messages into a chat that an endpoint accepts."""
 
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -7,32 +7,32 @@ from sia_dagster.core.records.sample import Message, ToolCall
 
 
 def as_chat(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The same chat in the order and with the ids that chat completions ask for; what is in order stays as it is.
+    """The same chat in the order and with the ids that chat completions require; a valid chat is unchanged.
 
-    Assistant messages that say nothing leave (thoughts alone). Calls that follow an assistant message are part of it,
-    where an API records each call as an item of its own. Calls without an id get one, and a result without one
-    answers the first open call of its name, else the first open one; `function` results are `tool` results.
+    Empty assistant messages (thoughts alone) are dropped. Calls that follow an assistant message become part of it,
+    since some APIs record each call as an item of its own. Calls without an id get one. A result without an id answers
+    the first open call of its name, else the first open one; `function` results become `tool` results.
     """
-    said = (m for m in messages if m.role != "assistant" or m.content is not None or m.parts or m.tool_calls)
-    return _paired(_joined(said))
+    kept = (m for m in messages if m.role != "assistant" or m.content is not None or m.parts or m.tool_calls)
+    return _paired(_joined(kept))
 
 
 def completed(recorded: Sequence[Message], sent: Sequence[Message]) -> tuple[Message, ...]:
-    """The recorded messages with the parts of the raw request, where instrumentors leave parts or their details out.
+    """The recorded messages with the parts of the raw request, since instrumentors leave out parts or their details.
 
-    Only where both are the same chat by length and roles, and where what was recorded is part of what was sent.
+    Only if both are the same chat by length and roles, and what was recorded is part of what was sent.
     """
     if [m.role for m in recorded] != [m.role for m in sent]:
         return tuple(recorded)
     return tuple(
-        told.model_copy(update={"parts": raw.parts}) if _holds(raw, told) else told
-        for told, raw in zip(recorded, sent, strict=True)
+        message.model_copy(update={"parts": raw.parts}) if _holds(raw, message) else message
+        for message, raw in zip(recorded, sent, strict=True)
     )
 
 
-def _holds(raw: Message, told: Message) -> bool:
-    """Whether the raw message has the same text and images, in parts that say more."""
-    return bool(raw.parts) and raw.content == told.content and set(_images(told)) <= set(_images(raw))
+def _holds(raw: Message, recorded: Message) -> bool:
+    """Whether the raw message has parts, the recorded one's text and all of its images."""
+    return bool(raw.parts) and raw.content == recorded.content and set(_images(recorded)) <= set(_images(raw))
 
 
 def _images(message: Message) -> list[str]:
@@ -40,20 +40,20 @@ def _images(message: Message) -> list[str]:
 
 
 def _joined(messages: Iterable[Message]) -> list[Message]:
-    """Calls joined with the assistant message right before them, and what that makes with the one before it."""
+    """The messages, with calls joined to the assistant messages right before them."""
     turns: list[Message] = []
     for message in messages:
         turns.append(message)
         while len(turns) > 1 and _goes_on(*turns[-2:]):
             last = turns.pop()
-            said = "\n".join(text for text in (turns[-1].content, last.content) if text) or turns[-1].content
+            text = "\n".join(text for text in (turns[-1].content, last.content) if text) or turns[-1].content
             calls = turns[-1].tool_calls + last.tool_calls
-            turns[-1] = turns[-1].model_copy(update={"content": said, "tool_calls": calls})
+            turns[-1] = turns[-1].model_copy(update={"content": text, "tool_calls": calls})
     return turns
 
 
 def _goes_on(before: Message, message: Message) -> bool:
-    """Whether a message is calls that belong to the one before it."""
+    """Whether a message holds calls that belong to the assistant message before it."""
     both = before.role == message.role == "assistant" and not (before.parts or message.parts)
     return both and bool(message.tool_calls)
 
@@ -76,7 +76,7 @@ def _paired(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 
 def _answering(result: Message, still_open: list[ToolCall]) -> Message:
-    """The result under the id of the call that it answers, which is then answered."""
+    """The result with the id of the call that it answers; that call is no longer open."""
     wanted = result.tool_call_id
     matches = [c for c in still_open if c.id == wanted] if wanted else _matching(result.name, still_open)
     if not matches:

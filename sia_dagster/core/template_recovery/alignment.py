@@ -1,8 +1,8 @@
 """What several token sequences have in common, in order: k-way patience alignment.
 
-Common prefix and suffix are taken off, then runs of tokens that stand equally often in all sequences and in the same
-order divide the rest, longest runs first, and each part is aligned alone. Equally often, not once: a template
-says `Q:` for each of its examples.
+The common prefix and suffix are taken off. Then runs of tokens that occur equally often in all sequences, and in the
+same order, divide the rest, longest runs first, and each part is aligned on its own. Equally often, not once: a
+template with several examples repeats `Q:` for each of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,11 @@ Row = Sequence[str]
 Piece = str | None
 """A fixed text, or None for a slot."""
 _SIZES: Final = (16, 9, 5, 3, 2, 1)
+"""Tokens of a run, tried in this order."""
 _CHANCE: Final = 1e-4
 _MOST_REPEATS: Final = 8
 _MOST_RUNS: Final = 60
-"""Of one size, longest first: what is left out is found in the parts."""
+"""Of one size, longest first. Runs beyond these are found when the parts are aligned."""
 
 
 class _Run(NamedTuple):
@@ -55,7 +56,7 @@ def _pieces(rows: Sequence[Row]) -> Iterator[Piece]:
 
 
 def _divided(gaps: Sequence[Row]) -> Iterator[Piece]:
-    """The pieces of gaps that neither begin nor end alike."""
+    """The pieces of gaps without a common prefix or suffix."""
     runs = _anchors(gaps) if all(gaps) else []
     if not runs:
         yield None
@@ -69,28 +70,28 @@ def _divided(gaps: Sequence[Row]) -> Iterator[Piece]:
 
 
 def common_length(rows: Sequence[Row]) -> int:
-    """How many tokens all rows begin with alike."""
+    """The length of the common prefix, in tokens."""
     low, high = min(rows, key=list), max(rows, key=list)
     length = min(len(low), len(high))
     return next((i for i in range(length) if low[i] != high[i]), length)
 
 
 def _anchors(gaps: Sequence[Row]) -> list[_Run]:
-    """Runs of the largest size that has any, in order, that chance does not explain."""
+    """Runs that chance does not explain, in order, of the largest size that has any."""
     distinct = len({tuple(gap) for gap in gaps})
     length = max(map(len, gaps))
     for size in _SIZES:
         if min(map(len, gaps)) < size:
             continue
         runs = _merged(_shared_places(gaps, size), size)
-        told = [run for run in runs if length * _likelihood(gaps[0], run) ** distinct < _CHANCE]
-        if told:
-            return _longest_chain(told)
+        unlikely = [run for run in runs if length * _likelihood(gaps[0], run) ** distinct < _CHANCE]
+        if unlikely:
+            return _longest_chain(unlikely)
     return []
 
 
 def _shared_places(gaps: Sequence[Row], size: int) -> list[tuple[int, ...]]:
-    """Where runs of `size` tokens that stand equally often in all gaps stand, by gap; sorted."""
+    """Positions, by gap, of the runs of `size` tokens that occur equally often in all gaps; sorted."""
     tables = [_places(gaps[0], size)]
     shared = [gram for gram, places in tables[0].items() if len(places) <= _MOST_REPEATS]
     for gap in gaps[1:]:
@@ -110,7 +111,7 @@ def _places(row: Row, size: int) -> dict[tuple[str, ...], list[int]]:
 
 
 def _merged(places: Sequence[tuple[int, ...]], size: int) -> list[_Run]:
-    """Places that follow each other by one token in every row are one longer run."""
+    """The runs, with positions that move on by one token in every row joined to a longer run."""
     runs: list[_Run] = []
     last: tuple[int, ...] = ()
     for starts in places:
@@ -123,7 +124,7 @@ def _merged(places: Sequence[tuple[int, ...]], size: int) -> list[_Run]:
 
 
 def _longest_chain(runs: Sequence[_Run]) -> list[_Run]:
-    """The runs of most tokens that stand one after the other in every row."""
+    """The chain of runs with most tokens whose runs follow each other in every row."""
     most = sorted(sorted(runs, key=lambda run: (-run.length, run.starts))[:_MOST_RUNS])
     best: list[tuple[int, int]] = []
     for i, run in enumerate(most):
@@ -143,7 +144,7 @@ def _follows(run: _Run, before: _Run) -> bool:
 
 
 def _likelihood(gap: Row, run: _Run) -> float:
-    """About the share of unrelated values that hold such a run: short words, digits and signs are everywhere."""
+    """The estimated share of unrelated values that hold such a run: short words, digits and signs are common."""
     share = 0.95
     for token in gap[run.starts[0] : run.starts[0] + run.length]:
         if is_word(token):

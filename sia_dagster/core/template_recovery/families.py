@@ -1,4 +1,4 @@
-"""Which prompts may come from one template: those that share the same runs of words."""
+"""Groups prompts that may come from one template: those that share the same runs of words."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,37 +7,38 @@ from typing import Final
 from sia_dagster.core.template_recovery.tokenizing import Shingle, shingles, words
 
 FEWEST: Final = 5
-"""Fewer different prompts show no template."""
+"""The fewest different prompts that show a template."""
 _SIZES: Final = (5, 3)
-"""Words of a run; prompts of which long runs tell nothing are tried with short ones."""
+"""Words of a run; prompts that share no long runs are grouped by short ones."""
 _CORE: Final = 0.9
+"""The share of a group's prompts that have a run of its core."""
 _OVERLAP: Final = 0.6
 Mask = int
 """A set of prompts: bit i is prompt i."""
 
 
 def families(prompts: Sequence[str]) -> list[list[int]]:
-    """Groups of five places or more in `prompts`; a prompt is in one group at most.
+    """Groups of five or more prompts, as indices into `prompts`; a prompt is in one group at most.
 
-    Runs of words that stand in exactly the same prompts form a class (the idea of ExAlg, Arasu & Garcia-Molina 2003).
-    A prompt joins the class with the largest product of prompts and runs. Groups whose cores (the runs of nine tenths
-    of their prompts) overlap by 60 % are one.
+    Runs of words that occur in exactly the same prompts form a class (the idea of ExAlg, Arasu & Garcia-Molina 2003).
+    A prompt joins the class with the largest product of prompts and runs. Groups whose cores (the runs that nine tenths
+    of their prompts have) overlap by 60 % are merged.
     """
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     left = (1 << len(prompts)) - 1
-    said = [words(prompt) for prompt in prompts]
+    word_lists = [words(prompt) for prompt in prompts]
     for size in _SIZES:
-        masks = run_masks([said[i] if left >> i & 1 else [] for i in range(len(said))], size)
-        groups = _merged(_grouped(masks, left), masks)
-        found += [places(group) for group in groups]
-        left &= ~sum(groups)
-    return found
+        masks = run_masks([found if left >> i & 1 else [] for i, found in enumerate(word_lists)], size)
+        found = _merged(_grouped(masks, left), masks)
+        groups += [places(group) for group in found]
+        left &= ~sum(found)
+    return groups
 
 
-def run_masks(said: Sequence[Sequence[str]], size: int, fewest: int = FEWEST) -> dict[Shingle, Mask]:
-    """By run of words the prompts that hold it, for runs of so many prompts or more."""
+def run_masks(word_lists: Sequence[Sequence[str]], size: int, fewest: int = FEWEST) -> dict[Shingle, Mask]:
+    """The prompts that hold a run of words, by run, for runs that occur in at least `fewest` prompts."""
     masks: defaultdict[Shingle, Mask] = defaultdict(int)
-    for place, found in enumerate(said):
+    for place, found in enumerate(word_lists):
         bit = 1 << place
         for run in dict.fromkeys(shingles(found, size)):
             masks[run] |= bit

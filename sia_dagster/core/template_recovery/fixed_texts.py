@@ -1,7 +1,7 @@
-"""Where a slot ends: what looks like a part of the value beside it is given to the slot.
+"""Decides where a slot ends: text beside a slot that looks like a part of the value goes to the slot.
 
-Doing so can only make a template fit more prompts: a value's first digits that happened to be the same in the whole
-window must not become fixed text.
+This can only make a template fit more prompts. A value's first digits that happen to be equal in the whole window must
+not become fixed text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,21 @@ from sia_dagster.core.template_recovery.alignment import Piece
 from sia_dagster.core.template_recovery.tokenizing import is_word, tokenize, touches
 
 _GLUE: Final = frozenset("-_/.@:+%#&~'\u2019")
-"""Signs within dates, amounts, addresses and names."""
+"""Signs that occur within dates, amounts, addresses and names."""
 _FEW: Final = 8
-"""Below so many prompts, letters glued to a slot are the value's."""
+"""With fewer prompts, letters that touch a slot go to the value."""
 _SIGNS: Final = frozenset(".!?…。-*•$€£¥")
 _SOME: Final = 120
-"""Below so many prompts, signs that values often begin or end with are the value's."""
+"""With fewer prompts, signs that values often begin or end with go to the value."""
 _JSON_VALUE: Final = 40
-"""Characters of a JSON text beside a slot that are looked through for its quotes."""
+"""The most characters of a JSON text beside a slot that are searched for its quotes."""
 _KEY: Final = '": "'
 
 
 def fixed_texts(pieces: Sequence[Piece], prompts: int) -> tuple[str, ...]:
-    """The fixed texts around the slots of an alignment of so many prompts, one more than slots.
+    """The fixed texts around the slots of an alignment, one more than there are slots.
 
-    Slots on both sides of a text that is given to them become one.
+    `prompts` is how many prompts were aligned. Where a text between two slots goes to the values, the slots become one.
     """
     texts = list(_around(pieces))
     kept = [text for i, text in enumerate(texts) if i in (0, len(texts) - 1) or _stands_alone(text)]
@@ -39,7 +39,7 @@ def fixed_texts(pieces: Sequence[Piece], prompts: int) -> tuple[str, ...]:
 
 
 def _around(pieces: Sequence[Piece]) -> Iterator[str]:
-    """One text before, between and after the slots; empty where a slot begins or ends the prompt."""
+    """The texts before, between and after the slots; empty where a slot begins or ends the prompt."""
     if not pieces or pieces[0] is None:
         yield ""
     yield from (piece for piece in pieces if piece is not None)
@@ -48,7 +48,7 @@ def _around(pieces: Sequence[Piece]) -> Iterator[str]:
 
 
 def _stands_alone(island: str) -> bool:
-    """Whether a text between two slots is more than a joint: it has a word, and white space or three words."""
+    """Whether a text between two slots is fixed text: it has three words, or a word and white space."""
     count = sum(is_word(token) for token in tokenize(island))
     return count > 2 or (count > 0 and any(map(str.isspace, island)))
 
@@ -64,10 +64,10 @@ def _trim_start(text: str, prompts: int) -> str:
 
 
 def _of_value(outward: Sequence[str], prompts: int) -> int:
-    """How many tokens, from the slot outward, belong to the value: glued digits, and glued letters if prompts are few.
+    """How many tokens, from the slot outward, belong to the value: touching digits, and letters if prompts are few.
 
-    `2026-11-` before a slot goes with it; so does `INV-` where fewer than eight prompts say that it is always there,
-    and a full stop or a `$` where fewer than fifty do.
+    `2026-11-` before a slot goes to the value; so does `INV-` with fewer than 8 prompts, and a full stop or a `$` with
+    fewer than 120.
     """
     taken = _signs(outward) if prompts < _SOME else 0
     for place, token in enumerate(outward[taken:], start=taken):
@@ -80,13 +80,13 @@ def _of_value(outward: Sequence[str], prompts: int) -> int:
 
 
 def _signs(outward: Sequence[str]) -> int:
-    """How many tokens lie between the slot and the last of the signs beside it, white space between them included."""
+    """How many tokens from the slot to the last of the signs beside it, white space between them included."""
     beside = next((i for i, token in enumerate(outward) if not (token in _SIGNS or token.isspace())), len(outward))
     return max((i + 1 for i in range(beside) if outward[i] in _SIGNS), default=0)
 
 
 def _outside_json_values(texts: Sequence[str]) -> tuple[str, ...]:
-    """With each slot inside a JSON text value widened to the whole value."""
+    """The fixed texts, with each slot inside a JSON text value widened to the whole value."""
     widened = list(texts)
     for i in range(len(texts) - 1):
         before, after = widened[i], widened[i + 1]

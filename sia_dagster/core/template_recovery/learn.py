@@ -1,4 +1,4 @@
-"""The templates of one family of prompts: align some, try the rest, mend by what does not fit, divide."""
+"""The templates of one family of prompts: align some, test the rest, generalise by what does not fit, divide."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,9 @@ from typing import Final, NamedTuple
 from sia_dagster.core.template_recovery.alignment import align
 from sia_dagster.core.template_recovery.families import FEWEST
 from sia_dagster.core.template_recovery.fixed_texts import fixed_texts
-from sia_dagster.core.template_recovery.parse import parse
+from sia_dagster.core.template_recovery.template import parse
 from sia_dagster.core.template_recovery.tokenizing import shingles, tokenize, words
-from sia_dagster.core.template_recovery.variants import Division, Period, divide, is_undecided
-from sia_dagster.core.template_recovery.wordings import NEGLIGIBLE
+from sia_dagster.core.template_recovery.variants import NEGLIGIBLE, Division, Period, divide, is_undecided
 
 Fixed = tuple[str, ...]
 FEWEST_WORDS: Final = 6
@@ -18,29 +17,31 @@ _LEARNED_FROM: Final = 40
 _ROUNDS: Final = 4
 _COUNTEREXAMPLES: Final = 8
 _COSTLY: Final = 5
-"""Fixed words that a counterexample may cost; one that costs more is of another variant."""
+"""A counterexample that costs this many fixed words or more comes from another variant."""
 _MISSES: Final = 0.1
 _DEEPEST: Final = 8
-_QUOTES: Final = "values quote the template's own words in too many of few prompts"
-_UNDECIDED: Final = "a text recurs in a part of the values of few prompts: a version or a value, they do not tell"
+_QUOTES: Final = "in too many of few prompts the values quote the template's own words"
+_UNDECIDED: Final = "a text recurs in some of few prompts: it may be a version of the prompt or a value"
 
 
 class Learned(NamedTuple):
-    """What a family gave."""
+    """The result for one family."""
 
     templates: tuple[Fixed, ...] = ()
     refusals: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Why, and the prompts."""
+    """(reason, prompts)."""
 
 
 def learn(prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int = 0) -> Learned:
-    """The templates of different prompts that share text, or why there is none. `periods` are by prompt."""
+    """The templates of different prompts that share text, or why there are none. `periods` are by prompt."""
     if len(prompts) < FEWEST:
-        return _refused(f"fewer than {FEWEST} different fills show no template", prompts)
+        return _refused(
+            f"there are fewer than {FEWEST} different prompts of this kind, too few to show a template", prompts
+        )
     clean = _clean(prompts)
     if len(clean) < FEWEST:
-        return _several(_QUOTES, prompts, periods, depth)
-    fixed = _mended(_common_texts(clean[:_LEARNED_FROM], len(prompts)), clean[:_LEARNED_FROM], prompts)
+        return _by_call(_QUOTES, prompts, periods, depth)
+    fixed = _generalised(_common_texts(clean[:_LEARNED_FROM], len(prompts)), clean[:_LEARNED_FROM], prompts)
     fits = [prompt for prompt in prompts if parse(fixed, prompt) is not None]
     misses = [prompt for prompt in prompts if parse(fixed, prompt) is None]
     division = _divided(fixed, fits, periods)
@@ -48,13 +49,13 @@ def learn(prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: i
         found = _learned_apart(division, fits, periods, depth)
     else:
         reason = _doubt(fixed, fits, clean, prompts)
-        found = _several(reason, fits, periods, depth) if reason else Learned(templates=(fixed,))
+        found = _by_call(reason, fits, periods, depth) if reason else Learned(templates=(fixed,))
     rest = [misses] if misses and len(misses) < len(prompts) else []
     return _joined(found, *(learn(part, periods, depth + 1) for part in rest))
 
 
-def _several(reason: str, prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int) -> Learned:
-    """What prompts that are no fills of one template give as calls that share a text; refused if they are not."""
+def _by_call(reason: str, prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int) -> Learned:
+    """The templates of prompts that do not fit one template but are calls that share a text; else a refusal."""
     division = divide(prompts, [periods[prompt] for prompt in prompts] if periods else None)
     if division is None or not division.sure or depth == _DEEPEST:
         return _refused(reason, prompts)
@@ -64,7 +65,7 @@ def _several(reason: str, prompts: Sequence[str], periods: Mapping[str, Period] 
 def _learned_apart(
     division: Division, prompts: Sequence[str], periods: Mapping[str, Period] | None, depth: int
 ) -> Learned:
-    """Each part alone; all are refused where parts that may be values of one slot are not all understood."""
+    """Each part learned on its own. Unless the division is sure, one refused part refuses them all."""
     numbers = sorted(set(division.part))
     parts = [[p for p, own in zip(prompts, division.part, strict=True) if own == n] for n in numbers]
     if depth == _DEEPEST or _MISSES * len(prompts) < len(min(parts, key=len)) < FEWEST:
@@ -91,22 +92,21 @@ def _joined(*found: Learned) -> Learned:
 
 
 def _clean(prompts: Sequence[str]) -> list[str]:
-    """Those that repeat no run of words of the family's text more often than usual: their values do not quote it."""
-    said = [Counter(shingles(words(prompt), 5)) for prompt in prompts]
-    core = set(said[0])
-    spread = Counter(run for one in said for run in one)
+    """Prompts whose values do not quote the family's text: they repeat no run of its words more often than usual."""
+    runs = [Counter(shingles(words(prompt), 5)) for prompt in prompts]
+    spread = Counter(run for own in runs for run in own)
     core = {run for run, count in spread.items() if 10 * count >= 9 * len(prompts)}
-    usual = {run: min(one[run] for one in said if run in one) for run in core}
-    return [p for p, one in zip(prompts, said, strict=True) if all(one[run] <= usual[run] for run in core)]
+    usual = {run: min(own[run] for own in runs if run in own) for run in core}
+    return [p for p, own in zip(prompts, runs, strict=True) if all(own[run] <= usual[run] for run in core)]
 
 
 def _common_texts(examples: Sequence[str], prompts: int) -> Fixed:
-    """Of some of so many prompts."""
+    """The fixed texts that the examples have in common; they were taken from `prompts` prompts."""
     return fixed_texts(align([tokenize(example) for example in examples]), prompts)
 
 
-def _mended(fixed: Fixed, learned_from: Sequence[str], prompts: Sequence[str]) -> Fixed:
-    """Without the fixed words that cheap counterexamples lack."""
+def _generalised(fixed: Fixed, learned_from: Sequence[str], prompts: Sequence[str]) -> Fixed:
+    """The fixed texts without the words that cheap counterexamples lack."""
     examples = list(learned_from)
     for _ in range(_ROUNDS):
         misses = [prompt for prompt in prompts if parse(fixed, prompt) is None]
@@ -119,25 +119,25 @@ def _mended(fixed: Fixed, learned_from: Sequence[str], prompts: Sequence[str]) -
 
 
 def _cheap(fixed: Fixed, examples: Sequence[str], misses: Sequence[str], prompts: int) -> list[str]:
-    """All of the misses if together they cost little, else those that do alone."""
+    """All misses if together they cost little, else those that cost little on their own."""
     if _cost(fixed, examples, misses, prompts) < _COSTLY:
         return list(misses)
     return [miss for miss in misses if _cost(fixed, examples, [miss], prompts) < _COSTLY]
 
 
 def _cost(fixed: Fixed, examples: Sequence[str], misses: Sequence[str], prompts: int) -> int:
-    """The words that are fixed no more, or that a miss says where all examples say the same."""
-    mended = _common_texts([*examples, *misses], prompts)
-    slots = zip(*(reading.values for p in (*examples, *misses) if (reading := parse(mended, p))), strict=True)
+    """Words that are no longer fixed, or that a miss has where all examples have the same."""
+    generalised = _common_texts([*examples, *misses], prompts)
+    slots = zip(*(reading.values for p in (*examples, *misses) if (reading := parse(generalised, p))), strict=True)
     split = [values[len(examples) :] for values in slots if len(set(values[: len(examples)])) == 1]
     inserted = max((len(words(value)) for values in split for value in values), default=0)
-    return max(weigh(fixed) - weigh(mended), inserted)
+    return max(weigh(fixed) - weigh(generalised), inserted)
 
 
 def _doubt(fixed: Fixed, fits: Sequence[str], clean: Sequence[str], prompts: Sequence[str]) -> str | None:
-    """Why the fixed texts are not to be relied on; None if they are."""
+    """Why the fixed texts are not reliable; None if they are."""
     if weigh(fixed) < FEWEST_WORDS:
-        return f"fewer than {FEWEST_WORDS} fixed words"
+        return f"the prompts have fewer than {FEWEST_WORDS} fixed words in common"
     if any(is_undecided(values, fixed) for values in _by_slot(fixed, fits)):
         return _UNDECIDED
     held_out = prompts if len(clean) > _LEARNED_FROM else clean[-(len(clean) // 4) :]
@@ -145,7 +145,7 @@ def _doubt(fixed: Fixed, fits: Sequence[str], clean: Sequence[str], prompts: Seq
     tried = fixed if len(clean) > _LEARNED_FROM else _common_texts(learned_from, len(prompts))
     misses = sum(parse(tried, prompt) is None for prompt in held_out)
     if misses > _MISSES * len(held_out):
-        return "the fixed words found in some of the prompts do not stand in others"
+        return "the fixed words that some of the prompts have in common are missing in others"
     return None
 
 
@@ -155,7 +155,7 @@ def _by_slot(fixed: Fixed, prompts: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _divided(fixed: Fixed, fits: Sequence[str], periods: Mapping[str, Period] | None) -> Division | None:
-    """By the first slot whose values show several variants; None if no slot does."""
+    """The division by the first slot whose values show several variants; None if no slot does."""
     when = [periods[prompt] for prompt in fits] if periods else None
     found = (divide(values, when) for values in _by_slot(fixed, fits))
     return next((division for division in found if division is not None), None)

@@ -1,8 +1,9 @@
-"""One template or several: what the values of a slot say.
+"""Decides by the values of a slot whether a group of prompts has one template or several.
 
-A slot may always swallow what differs, and the prompts are filled in exactly again. But two calls that share an
-introduction must not become one, and the text of a version is to be read as text. So a group is divided where the
-values show it beyond doubt; else it stays one.
+One slot could hold whatever differs, and the template would still fill in exactly. But two calls that share an
+introduction must not become one, and what two versions of a prompt say differently is text, not a value. So a group is
+divided where the values show it beyond doubt. A few short texts in one place may be the wordings of versions or the
+words of a list: a template for each fits the next prompts either way, while one slot for all would merge two versions.
 """
 
 from collections import Counter
@@ -13,59 +14,70 @@ from typing import Final, NamedTuple
 
 from sia_dagster.core.template_recovery.families import FEWEST, Mask, run_masks
 from sia_dagster.core.template_recovery.tokenizing import Shingle, shingles, words
-from sia_dagster.core.template_recovery.wordings import alternatives, edge_wordings, has_odd_edge, is_few
 
 _RUN: Final = 3
-_FEWEST_SPEAKERS: Final = 10
+_FEWEST_HOLDERS: Final = 10
 _EDGE_WORDS: Final = 4
 _BLOCK_WORDS: Final = 8
 _RIVALS: Final = 4
 _SENTENCE: Final = 5
 _USUAL: Final = 0.8
 _DECIDABLE: Final = 40
-"""From so many prompts on, what `divide` leaves whole is a slot."""
+"""With at least this many prompts, what `divide` leaves whole is a slot."""
 _TELLING: Final = 80
-"""Below so many prompts, lists that begin or end with one of few words leave them undecided."""
+"""With fewer prompts, lists that begin or end with one of few words are undecided."""
 _CLEAN: Final = 1e6
-"""A cut in time counts where this many orders of the prompts are possible."""
+"""A cut in time counts if the prompts could stand in at least this many orders."""
 Period = tuple[datetime, datetime]
 """From the first to the last time that a prompt was seen."""
+_MOST_WORDINGS: Final = 4
+"""Five or more are the words of a list, which is a slot."""
+_SHORT: Final = 20
+"""Longer values, in words, are passages."""
+NEGLIGIBLE: Final = 0.02
+"""The share of prompts that may be ignored for having a wording that occurs fewer than five times."""
+_OUTSTANDING: Final = 10
+_RIVAL: Final = 3
+_BESIDE: Final = 4
+_SIGNS: Final = ".,:;!?"
+_DIFFERENT: Final = 8
+_ODD: Final = 4
 
 
 class _Block(NamedTuple):
-    """Runs of words that stand in the same prompts' values."""
+    """Runs of words that occur in the values of the same prompts."""
 
     mask: Mask
     words: int
 
 
 class Division(NamedTuple):
-    """Prompts in parts."""
+    """A group of prompts divided into parts."""
 
     part: list[int]
-    """From 0, by prompt."""
+    """The part, from 0, of each prompt."""
     sure: bool
-    """Whether the parts are calls, versions or conditional texts; else they may be values of one slot."""
+    """Whether the parts are certainly calls, versions or conditional texts; else they may be values of one slot."""
 
 
 def divide(values: Sequence[str], periods: Sequence[Period] | None) -> Division | None:
-    """The part, from 0, that each prompt belongs to by its value of one slot; None where the slot is one.
+    """Divides prompts by their values of one slot; None where the values belong to one slot.
 
-    It is several: where there are two to four values; where four fifths say the same and the rest say a sentence;
-    where a repeated text came or went at one moment; where a text of eight words (four at the value's start or end)
-    recurs within values that differ; where values begin or end with one of few words. Texts that recur in many
-    combinations are passages that the application looks up: those stay values.
+    Prompts are divided if there are two to four values; if four fifths are equal and the rest are sentences; if a
+    repeated text came or went at one moment; if a text of eight words (four at the value's start or end) recurs within
+    values that differ; if values begin or end with one of few words. Texts that recur in many combinations are passages
+    that the application looks up: those stay values.
     """
     if (part := alternatives(values) or _exceptions(values)) is not None:
         return _unless_cut(part, periods)
-    said = [words(value) for value in values]
-    masks = run_masks(said, _RUN)
+    word_lists = [words(value) for value in values]
+    masks = run_masks(word_lists, _RUN)
     blocks = _blocks(masks, len(values))
     for block in blocks:
         part = _membership(block.mask, len(values))
         if periods and not _has_digits(block.mask, masks) and _clean_cut(part, periods):
             return Division(part, sure=True)
-    if blocks and _is_template_text(blocks[0], blocks, said):
+    if blocks and _is_template_text(blocks[0], blocks, word_lists):
         return Division(_membership(blocks[0].mask, len(values)), sure=True)
     if (part := edge_wordings(values)) is not None:
         return _unless_cut(part, periods)
@@ -75,14 +87,14 @@ def divide(values: Sequence[str], periods: Sequence[Period] | None) -> Division 
 
 
 def _unless_cut(part: list[int], periods: Sequence[Period] | None) -> Division:
-    """Not sure, unless one of two parts gave way to the other at one moment."""
+    """The division; sure only if one of two parts gave way to the other at one moment."""
     return Division(part, sure=periods is not None and max(part) == 1 and _clean_cut(part, periods))
 
 
 def is_undecided(values: Sequence[str], fixed: Sequence[str]) -> bool:
-    """Whether a text recurs in a part of the values of too few prompts to tell a version from a value.
+    """Whether a text recurs in some values, with too few prompts to tell a version from a value.
 
-    Words of the fixed texts do not count: values quote them.
+    Words of the fixed texts do not count, since values quote them.
     """
     if is_few(values) or (len(values) < _TELLING and edge_wordings(values, lists=True) is not None):
         return True
@@ -98,7 +110,7 @@ def is_undecided(values: Sequence[str], fixed: Sequence[str]) -> bool:
 
 
 def _exceptions(values: Sequence[str]) -> list[int] | None:
-    """Apart from the value that four fifths have: those that say a sentence instead, or nothing instead of one."""
+    """Parts where four fifths have one value and the rest a sentence instead, or nothing instead of a sentence."""
     usual, count = max(sorted(Counter(values).items()), key=lambda item: item[1])
     others = [value for value in values if value != usual]
     long = max((len(words(value)) for value in (usual, *others)), default=0)
@@ -108,7 +120,7 @@ def _exceptions(values: Sequence[str]) -> list[int] | None:
 
 
 def _clean_cut(part: Sequence[int], periods: Sequence[Period]) -> bool:
-    """Whether all of one part were seen before any of the other, and that is no accident."""
+    """Whether all of one part were seen before any of the other, and too many were for chance."""
     sides = [[period for p, period in zip(part, periods, strict=True) if p == side] for side in (0, 1)]
     if min(map(len, sides)) < FEWEST or comb(len(part), len(sides[0])) < _CLEAN:
         return False
@@ -125,7 +137,7 @@ def _last(periods: Sequence[Period]) -> datetime:
 
 
 def _blocks(masks: dict[Shingle, Mask], prompts: int, fewest: int = FEWEST) -> list[_Block]:
-    """Those that a part of the prompts says and at least `fewest` do not, the largest prompts times words first."""
+    """Blocks that at least `fewest` prompts lack, the largest product of prompts and words first."""
     found = [_Block(mask, count + _RUN - 1) for mask, count in Counter(masks.values()).items()]
     partial = [block for block in found if block.mask.bit_count() <= prompts - fewest]
     return sorted(partial, key=lambda block: (-block.mask.bit_count() * block.words, block.mask))
@@ -139,21 +151,107 @@ def _has_digits(block: Mask, masks: dict[Shingle, Mask]) -> bool:
     return any(any(map(str.isdigit, run_word)) for run, m in masks.items() if m == block for run_word in run)
 
 
-def _is_template_text(top: _Block, blocks: Sequence[_Block], said: Sequence[Sequence[str]]) -> bool:
-    """Whether the block is a part of a template: it recurs within values that differ, and has few rivals."""
-    speakers = [said[place] for place in range(len(said)) if top.mask >> place & 1]
-    if len(speakers) < _FEWEST_SPEAKERS or len({tuple(spoken) for spoken in speakers}) < FEWEST:
+def _is_template_text(top: _Block, blocks: Sequence[_Block], word_lists: Sequence[Sequence[str]]) -> bool:
+    """Whether the block is part of a template: it recurs within values that differ, and has few rivals."""
+    holders = [found for place, found in enumerate(word_lists) if top.mask >> place & 1]
+    if len(holders) < _FEWEST_HOLDERS or len({tuple(found) for found in holders}) < FEWEST:
         return False
     size = top.mask.bit_count() * top.words
     rivals = [block for block in blocks[1:] if 4 * block.mask.bit_count() * block.words >= size]
-    at_edge = top.words >= _EDGE_WORDS and any(_alike(edge) for edge in _edges(speakers))
+    at_edge = top.words >= _EDGE_WORDS and any(_alike(edge) for edge in _edges(holders))
     return len(rivals) <= _RIVALS and (at_edge or top.words >= _BLOCK_WORDS)
 
 
-def _edges(speakers: Sequence[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
-    yield [tuple(spoken[:_EDGE_WORDS]) for spoken in speakers]
-    yield [tuple(spoken[-_EDGE_WORDS:]) for spoken in speakers]
+def _edges(word_lists: Sequence[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+    yield [tuple(found[:_EDGE_WORDS]) for found in word_lists]
+    yield [tuple(found[-_EDGE_WORDS:]) for found in word_lists]
 
 
 def _alike(edges: Sequence[tuple[str, ...]]) -> bool:
     return len(set(edges)) == 1 and bool(shingles(edges[0], _EDGE_WORDS))
+
+
+def alternatives(values: Sequence[str]) -> list[int] | None:
+    """The part, from 0, of each prompt by its value, if there are two to four values; None if undecided."""
+    counts = Counter(values)
+    if not is_few(values) or _rare(counts) > NEGLIGIBLE * len(values):
+        return None
+    order = sorted(counts)
+    return [order.index(value) for value in values]
+
+
+def is_few(values: Sequence[str]) -> bool:
+    """Whether the values may be the wordings of versions."""
+    return 1 < len(set(values)) <= _MOST_WORDINGS
+
+
+def _rare(counts: Counter[str]) -> int:
+    return sum(count for count in counts.values() if count < FEWEST)
+
+
+def edge_wordings(values: Sequence[str], *, lists: bool = False) -> list[int] | None:
+    """The part of each prompt by its value's first or last word, where an edit beside the slot may have put it there.
+
+    It may if there are two to four such words (or none), each of them common, or if one word is at least three times as
+    common as the next: `is Ann`, `Bo`, `is Chloé`. In long values what follows the word must differ. Lists and
+    passages, which have several lines, begin alike for other reasons, so they are divided only with `lists`.
+    """
+    if not lists and any("\n" in value for value in values):
+        return None
+    short = max(len(words(value)) for value in values) <= _SHORT or len(set(values)) <= _DIFFERENT
+    for edges in (_first_words(values), _last_words(values)):
+        counts = Counter(word for word, _ in edges)
+        top = _outstanding(counts, _OUTSTANDING)
+        if 1 < len(counts) <= _MOST_WORDINGS and min(counts.values()) >= FEWEST:
+            by = {word: place for place, word in enumerate(sorted(counts))}
+        elif top and len(values) - counts[top] >= FEWEST:
+            by = {word: int(word == top) for word in counts}
+        else:
+            continue
+        if short or all(_is_followed_by_values(word, edges) for word in by if word and (word == top or not top)):
+            return [by[word] for word, _ in edges]
+    return None
+
+
+_Edge = tuple[str, str]
+"""A word and the words beside it."""
+
+
+def _first_words(values: Sequence[str]) -> list[_Edge]:
+    return [_edge(value.split()) for value in values]
+
+
+def _last_words(values: Sequence[str]) -> list[_Edge]:
+    return [_edge(value.split()[::-1]) for value in values]
+
+
+def _edge(chunks: Sequence[str]) -> _Edge:
+    """The outermost word with letters and no digits; a date or a dash may come before it."""
+    place = next((i for i, chunk in enumerate(chunks) if _is_wording(chunk)), len(chunks))
+    return "".join(chunks[place : place + 1]).strip(_SIGNS), " ".join(chunks[place + 1 : place + _BESIDE])
+
+
+def _is_wording(chunk: str) -> bool:
+    return any(map(str.isalpha, chunk)) and not any(map(str.isdigit, chunk))
+
+
+def _is_followed_by_values(word: str, edges: Sequence[_Edge]) -> bool:
+    beside = [text for first, text in edges if first == word]
+    return len(set(beside)) >= min(_DIFFERENT, len(beside) / 2)
+
+
+def _outstanding(counts: Counter[str], fewest: int) -> str | None:
+    ranked = sorted(((count, word) for word, count in counts.items() if word), reverse=True)
+    if not ranked or ranked[0][0] < fewest:
+        return None
+    return ranked[0][1] if len(ranked) == 1 or ranked[0][0] >= _RIVAL * ranked[1][0] else None
+
+
+def has_odd_edge(values: Sequence[str]) -> bool:
+    """Whether a first or last word stands out, even if only in a few prompts."""
+    for edges in (_first_words(values), _last_words(values)):
+        counts = Counter(word for word, _ in edges)
+        top = _outstanding(counts, _ODD)
+        if top and counts[top] < len(values) and _is_followed_by_values(top, edges):
+            return True
+    return False

@@ -1,7 +1,4 @@
-"""Traffic: what a window holds: baseline policy, splits, near-duplicates, dimensions, and what can be replayed.
-
-Reading spans is `openinference`.
-"""
+"""What the traffic of a window holds: baseline policy, near-duplicates, dimensions, and what can be replayed."""
 
 from sia_dagster.core.traffic.baseline import build_baseline, policy_from_traces, samples_of_the_call
 from sia_dagster.core.traffic.dimensions import dimensions_of

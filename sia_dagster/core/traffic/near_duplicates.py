@@ -1,4 +1,4 @@
-"""Which side of the evidence a conversation stands on, for ever, and what must not stand on two."""
+"""Keeps near-duplicate requests from being in two splits at once."""
 
 import hashlib
 import json
@@ -13,19 +13,19 @@ from sia_dagster.core.records.sample import Message, Sample, Split
 from sia_dagster.core.records.value import fingerprint
 
 PROMPT_SHARE: Final = 0.1
-"""A system prompt that this share of the conversations has is a version of the policy; a rarer one was filled in."""
+"""A system prompt that this share of conversations has is a version of the policy; a rarer one was filled in."""
 _STRENGTH: Final[dict[Split, int]] = {"train": 0, "selection": 1, "holdout": 2}
 
 
 def set_near_duplicates_aside(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], int]:
-    """Leave out samples with a relative in a stronger split; return the rest, in order, and how many left.
+    """Remove samples with a relative in a stronger split; return the rest, in order, and how many were removed.
 
-    Holdout is stronger than selection, selection stronger than train: what decides keeps its samples, and
-    nothing that was learned from or chosen on is met again there. No sample changes its side.
+    Holdout is stronger than selection, selection stronger than train: the deciding split keeps its samples, and holds
+    nothing that was learned from or chosen on. No sample changes its split.
 
-    Relatives are near-duplicates (equal `request_keys`). Where neither session nor user is recorded, so that each
-    turn of a chat counts as a conversation of its own, they are also an earlier turn and a later one: a history that
-    goes on from all of another's with its answer, or in the same surroundings with whatever answer.
+    Relatives are near-duplicates (equal `request_keys`). If neither session nor user is recorded, each turn of a chat
+    counts as a conversation of its own; then an earlier and a later turn are relatives too: a history that continues
+    another one with its answer, or in the same context with any answer.
     """
     chats = _chats(samples)
     ends: dict[str, int] = {}
@@ -44,42 +44,41 @@ def set_near_duplicates_aside(samples: Sequence[Sample]) -> tuple[tuple[Sample, 
 
 
 def request_keys(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """The requests of a window's samples as keys, in order; equal keys are near-duplicates.
+    """Keys of the requests of a window's samples, in order; equal keys are near-duplicates.
 
-    A request is the chat (roles, texts, tool calls, pictures and other parts) and the variables of the template. The
-    system prompt does not count, since the traffic shares it, but where it was filled in and no template is recorded:
-    where it is rarer than PROMPT_SHARE, or where there is no chat. Case, white space, punctuation and digits are
-    folded; digits stay where less than half of the window's different requests would be left without them, since
-    there the numbers are what is asked.
+    A request is the chat (roles, texts, tool calls, pictures and other parts) and the template's variables. The system
+    prompt counts only if it was filled in and no template is recorded: if it is rarer than PROMPT_SHARE, or if there is
+    no chat. Case, white space, punctuation and digits are folded. Digits are kept if fewer than half of the window's
+    different requests would remain without them, since then the numbers are the question.
 
     Folding errs on the safe side. Two requests taken for one cost a sample of train or selection, which is counted
-    and reported; one taken for two would let the holdout ask what was learned from, and nobody would see it. The one
-    exception is for windows of which it would leave nothing to learn from.
+    and reported; one request taken for two would put what was learned from into the holdout unnoticed. The one
+    exception is for windows in which folding would leave nothing to learn from.
     """
     return tuple(chat.request for chat in _chats(samples))
 
 
 def relatives_of(seen: Sequence[Sample], samples: Sequence[Sample]) -> tuple[int, ...]:
-    """The places in `samples` of those that are relatives of a `seen` one, as `set_near_duplicates_aside` means it."""
+    """The places in `samples` of relatives of `seen` samples, as `set_near_duplicates_aside` defines them."""
     chats = _chats([*seen, *samples])
-    met, others = chats[: len(seen)], chats[len(seen) :]
-    ends, passes = {key for chat in met for key in chat.ends}, {key for chat in met for key in chat.passes}
+    known, others = chats[: len(seen)], chats[len(seen) :]
+    ends, passes = {key for chat in known for key in chat.ends}, {key for chat in known for key in chat.passes}
     return tuple(place for place, chat in enumerate(others) if chat.ends & passes or chat.passes & ends)
 
 
 class _Chat(NamedTuple):
-    """One sample's chat as hashes, to be met with those of others."""
+    """One sample's chat as hashes that are compared with those of other samples."""
 
     request: str
     ends: frozenset[str]
-    """Where it ends: the whole request, and the chat with its answer where it is a conversation of its own."""
+    """The whole request; and the chat with its answer, if it is a conversation of its own."""
     passes: frozenset[str]
-    """What it begins with: the whole request, and every shorter one where it is a conversation of its own."""
+    """The whole request; and every beginning of it, if it is a conversation of its own."""
 
 
 def _chats(samples: Sequence[Sample]) -> list[_Chat]:
-    spoken = Counter(prompt for _, prompt in {(s.conversation_id, s.system_prompt) for s in samples})
-    shared = {prompt for prompt, count in spoken.items() if count > 1 and count >= PROMPT_SHARE * spoken.total()}
+    uses = Counter(prompt for _, prompt in {(s.conversation_id, s.system_prompt) for s in samples})
+    shared = {prompt for prompt, count in uses.items() if count > 1 and count >= PROMPT_SHARE * uses.total()}
     exact = [_chat(sample, shared, digits=True) for sample in samples]
     folded = [_chat(sample, shared, digits=False) for sample in samples]
     left, different = ({chat.request for chat in chats} for chats in (folded, exact))
@@ -87,18 +86,17 @@ def _chats(samples: Sequence[Sample]) -> list[_Chat]:
 
 
 def _chat(sample: Sample, shared: Collection[str], *, digits: bool) -> _Chat:
-    said = [_message_key(message, digits=digits) for message in sample.messages]
+    messages = [_message_key(message, digits=digits) for message in sample.messages]
     answer = _message_key(Message(role="assistant", content=sample.output), digits=digits)
-    surroundings = _surroundings(sample, shared, digits=digits)
-    whole = _chain(surroundings, said)
-    alone = _chain("", [*said, answer])
+    whole = _chain(_context(sample, shared, digits=digits), messages)
+    alone = _chain("", [*messages, answer])
     if sample.conversation_id not in {sample.trace_id, sample.span_id}:
         return _Chat(whole[-1], frozenset(whole[-1:]), frozenset(whole[-1:]))
     return _Chat(whole[-1], frozenset({whole[-1], alone[-1]}), frozenset({*(whole[1:] or whole), *alone[1:-1]}))
 
 
-def _surroundings(sample: Sample, shared: Collection[str], *, digits: bool) -> str:
-    """What tells calls with the same chat apart: the template's variables, or a prompt that was filled in."""
+def _context(sample: Sample, shared: Collection[str], *, digits: bool) -> str:
+    """What distinguishes calls with the same chat: the template's variables, or a prompt that was filled in."""
     template = None if sample.template is None else sample.template.replace(" ", "")
     filled = {
         name: _fold(value, digits=digits)
@@ -110,7 +108,7 @@ def _surroundings(sample: Sample, shared: Collection[str], *, digits: bool) -> s
 
 
 def _message_key(message: Message, *, digits: bool) -> str:
-    """Role, text and tool calls, and the parts that are no text. Ids of calls are new each time and do not count."""
+    """Role, text, tool calls and other parts. Ids of calls are new each time and do not count."""
     text = message.content or ""
     if message.tool_calls:
         text += "\n" + tool_calls_text(message.tool_calls)
@@ -119,14 +117,14 @@ def _message_key(message: Message, *, digits: bool) -> str:
 
 
 def _fold(text: str, *, digits: bool) -> str:
-    """Without case, punctuation and more than one space, and with one 0 for any number unless `digits` stay."""
+    """The text without case, punctuation and repeated spaces, and with 0 for every number unless `digits` are kept."""
     plain = text.casefold()
     words = re.sub(r"[\W_]+", " ", plain if digits else re.sub(r"\d+", "0", plain)).strip()
-    return words or plain.strip()  # of signs alone, such as an emoji, the signs are what was said
+    return words or plain.strip()  # a text of signs alone, such as an emoji, keeps them
 
 
 def _chain(root: str, links: Iterable[str]) -> list[str]:
-    """A hash of the root, of the root and the first link, and so on to the last."""
+    """Hashes of the root, of the root and the first link, and so on to the last link."""
     return list(accumulate((root, *links), lambda before, link: _hash(before + link), initial=""))[1:]
 
 

@@ -1,4 +1,4 @@
-"""Which recorded calls can be asked again: a replay that is not the same call is no evidence."""
+"""Decides which recorded calls can be replayed: a replay of a different call would be no evidence."""
 
 import binascii
 from base64 import b64decode
@@ -17,20 +17,20 @@ Reason = Literal[
 ]
 """Why a call cannot be replayed:
 
-- `redacted`: OpenInference's `hide_*` settings took text out.
-- `media`: an image or a sound that is cut, taken out or only referred to.
+- `redacted`: OpenInference's `hide_*` settings removed text.
+- `media`: an image or a sound that is cut, removed or only referred to.
 - `part`: content that a chat endpoint cannot take, such as a file at the provider or a document.
 - `provider_tool`: tools that run at the provider, such as web search or computer use.
-- `server_state`: the call went on from what the provider stores (`previous_response_id`).
+- `server_state`: the call continues what the provider stores (`previous_response_id`).
 - `tool_calls`: tool calls without their results, or results without their calls.
-- `assistant_last`: the chat ends with the assistant, so nobody waits for an answer.
-- `no_request`: nothing of the call is left beside the policy's own prompt.
+- `assistant_last`: the chat ends with the assistant, so no answer is due.
+- `no_request`: the call holds nothing but the policy's own prompt.
 """
 REDACTED = "__REDACTED__"
-"""What OpenInference writes in place of what it was told to hide."""
+"""What OpenInference writes in place of hidden text."""
 _DATA = "data:"
 _ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
-"""How PNG and JPEG files begin, and what stands near the end of one that is whole."""
+"""How PNG and JPEG files begin, and what is near the end of a complete one."""
 
 
 class Obstacle(NamedTuple):
@@ -41,18 +41,18 @@ class Obstacle(NamedTuple):
 
 
 class Replayability(Value):
-    """A window's samples, parted by whether they can be asked again."""
+    """A window's samples, divided by whether they can be replayed."""
 
     replayable: tuple[Sample, ...] = ()
     """In the order given."""
     left_out: dict[Reason, int] = Field(default_factory=dict)
-    """How many samples each reason left out; a sample counts under its first reason."""
+    """Samples by the reason that left them out; a sample counts under its first reason."""
     sentences: tuple[str, ...] = ()
-    """Why, one sentence a sample that names its span."""
+    """Why, one sentence a sample, naming its span."""
 
 
 def replayability(samples: Iterable[Sample]) -> Replayability:
-    """Part the samples; the same samples in the same order give the same value."""
+    """Divide the samples; the same samples in the same order give the same value."""
     kept: list[Sample] = []
     obstacles: list[Obstacle] = []
     for sample in samples:
@@ -70,16 +70,16 @@ def replayability(samples: Iterable[Sample]) -> Replayability:
 
 
 def too_little_left(replayable: int, total: int) -> str | None:
-    """Why the loop should not learn from a window of which so few calls can be replayed; None if enough can be.
+    """Why the loop should not learn from a window with so few replayable calls; None if there are enough.
 
-    The rule: at least half of the window's `total` samples. What cannot be replayed is no random part (it is the calls
-    with tools, or those with pictures), so a verdict on the smaller part would speak for other calls than most.
+    The rule: at least half of the window's `total` samples. The other calls are no random part (they are those with
+    tools, or those with pictures), so a verdict on a small rest would not hold for most calls.
     """
     if total == 0 or 2 * replayable >= total:
         return None
     return (
-        f"only {replayable} of {total} calls can be replayed, fewer than half, and what is left is not like the rest: "
-        "narrow `traces.where` to a call that can be replayed, or record what was left out"
+        f"only {replayable} of {total} calls can be replayed, fewer than half, and these are not like the others: "
+        "narrow `traces.where` to calls that can be replayed, or record what is missing in the traces"
     )
 
 
@@ -100,7 +100,7 @@ def _redacted(sample: Sample) -> Obstacle | None:
     called = (call.arguments for message in sample.messages for call in message.tool_calls)
     texts = (sample.system_prompt, sample.output, *(m.content or "" for m in sample.messages), *called)
     if any(REDACTED in text for text in texts):
-        return Obstacle("redacted", f"text was hidden from the trace ({REDACTED}); turn the hide_* settings off")
+        return Obstacle("redacted", f"text is hidden in the trace ({REDACTED}); turn the hide_* settings off")
     return None
 
 
@@ -113,22 +113,26 @@ def _unusable(part: JsonObject) -> Obstacle | None:
     kind = part["type"]
     if kind == "image_url":
         fault = _image_fault(str(part["image_url"].get("url") or ""))
-        return Obstacle("media", f"an image {fault}; record images whole or by their public address") if fault else None
+        return (
+            Obstacle("media", f"an image {fault}; record images completely or by their public address")
+            if fault
+            else None
+        )
     if kind == "input_audio":
         given = part.get("input_audio")
         whole = isinstance(given, dict) and _decoded(str(given.get("data") or ""))
-        return None if whole else Obstacle("media", "a sound is not whole in the trace; record sounds whole")
+        return None if whole else Obstacle("media", "a sound is incomplete in the trace; record sounds completely")
     if kind == "file":
         given = part.get("file")
         inline = isinstance(given, dict) and _decoded(str(given.get("file_data") or "").rpartition(";base64,")[2])
-        return None if inline else Obstacle("part", "a file that the trace only refers to was part of the call")
-    return None if kind == "text" else Obstacle("part", f"a part of the kind {kind!r} is nothing for a chat endpoint")
+        return None if inline else Obstacle("part", "the call holds a file that the trace only refers to")
+    return None if kind == "text" else Obstacle("part", f"a chat endpoint cannot take a part of the type {kind!r}")
 
 
 def _image_fault(address: str) -> str | None:
-    """What is wrong with an image's address; None for what an endpoint can look at."""
+    """What is wrong with an image's address; None if an endpoint can read it."""
     if not address or REDACTED in address:
-        return "was taken out of the trace"
+        return "was removed from the trace"
     if address.startswith(("https://", "http://")):
         return None
     head, mark, encoded = address.partition(";base64,")
@@ -138,7 +142,7 @@ def _image_fault(address: str) -> str | None:
 
 
 def _decoded(encoded: str) -> bytes:
-    """What base64 text holds; empty where it is none, or is cut."""
+    """The content of base64 text; empty if it is not base64, or cut."""
     try:
         content = b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
@@ -153,40 +157,42 @@ def _provider_tool(sample: Sample) -> Obstacle | None:
     names += [name for name in kept_elsewhere(sample.parameters) if name == "web_search_options"]
     if not names:
         return None
-    return Obstacle("provider_tool", f"the tool {names[0]!r} runs at the provider, and its work is not in the trace")
+    return Obstacle("provider_tool", f"the tool {names[0]!r} runs at the provider, so its results are not in the trace")
 
 
 def _server_state(sample: Sample) -> Obstacle | None:
     names = [name for name in kept_elsewhere(sample.parameters) if name != "web_search_options"]
     if not names:
         return None
-    return Obstacle("server_state", f"the call went on from what the provider stores ({names[0]}), not from the trace")
+    return Obstacle(
+        "server_state", f"the call continues what the provider stores ({names[0]}), which is not in the trace"
+    )
 
 
 def _broken_tool_use(messages: Sequence[Message]) -> Obstacle | None:
-    """Every call needs its result right after the message that asks for it, and every result its call."""
+    """Every tool call needs its result right after its message, and every result its call."""
     waiting: set[str] = set()
     for message in messages:
         if message.role in {"tool", "function"}:
             if message.tool_call_id not in waiting:
-                return Obstacle("tool_calls", "a tool's result has no call that it answers")
+                return Obstacle("tool_calls", "a tool result has no tool call that it answers")
             waiting.remove(message.tool_call_id)
             continue
         if waiting:
             break
         waiting = {call.id for call in message.tool_calls}
     if waiting:
-        return Obstacle("tool_calls", "a tool was called and its result is not in the trace")
+        return Obstacle("tool_calls", "the result of a tool call is not in the trace")
     return None
 
 
 def _nothing_to_answer(sample: Sample) -> Obstacle | None:
-    """A call whose prompt is filled with its variables needs no message: the replay fills in the same ones."""
+    """A call whose prompt holds variables needs no message: the replay fills in the same values."""
     if sample.messages and sample.messages[-1].role == "assistant":
         return Obstacle("assistant_last", "the chat ends with the assistant's own message")
     if any(message.role in {"user", "tool"} for message in sample.messages) or _filled(sample):
         return None
-    return Obstacle("no_request", "it holds no user or tool message, and no variables of its prompt are known")
+    return Obstacle("no_request", "the call holds no user or tool message, and no variables of its prompt are known")
 
 
 def _filled(sample: Sample) -> Any:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.arize.experiment_rows import (
+from sia_dagster.adapters.arize.experiments import (
     LONGEST_EXPLANATION,
     MOST_BYTES,
     MOST_ITEMS,
+    ArizeExperiments,
     batches,
     experiment_rows,
     run_key,
 )
-from sia_dagster.adapters.arize.experiments import ArizeExperiments
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.policy import Actions

@@ -11,8 +11,13 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from sia_dagster.adapters.arize.arize_prompts import ArizePromptHub
-from sia_dagster.adapters.arize.prompt_form import chat_template, invocation, provider_of, with_left_out
+from sia_dagster.adapters.arize.arize_prompts import (
+    ArizePromptHub,
+    chat_template,
+    invocation,
+    provider_of,
+    with_left_out,
+)
 from sia_dagster.core.errors import PublishConflict, PublishError
 from sia_dagster.core.policy.publication import LABEL, publish
 from sia_dagster.core.records.policy import Actions, Example

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from sia_dagster.adapters.files.decision_files import DecisionFiles
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.adapters.files.storage import file_names, storage_root
 from sia_dagster.core.errors import PolicyError
 from sia_dagster.core.records.registry import PolicyDecision
@@ -77,7 +76,7 @@ def test_the_same_decision_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_decision_of_another_loop_or_without_a_time_zone_is_refused(store: DecisionFiles) -> None:
-    with pytest.raises(PolicyError, match="'other' cannot stand in the registry of 'desk'"):
+    with pytest.raises(PolicyError, match="'other' cannot be stored in the registry of 'desk'"):
         store.append(decision(loop="other"))
     with pytest.raises(PolicyError, match="no time zone"):
         store.append(decision(at=datetime(2026, 9, 28)))  # noqa: DTZ001 - naive on purpose
@@ -87,7 +86,7 @@ def test_a_decision_of_another_loop_or_without_a_time_zone_is_refused(store: Dec
 def test_a_file_that_is_no_decision_is_named(store: DecisionFiles, tmp_path: Path, content: str) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / "000001.json").write_text(content, encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"000001\.json: this file is no decision.*move it away"):
+    with pytest.raises(PolicyError, match=r"000001\.json: this file is not a valid decision.*move it away"):
         store.decisions()
 
 
@@ -95,7 +94,7 @@ def test_a_copied_file_is_named(store: DecisionFiles, tmp_path: Path) -> None:
     store.append(decision())
     copied = (tmp_path / FOLDER / "000001.json").read_bytes()
     (tmp_path / FOLDER / "000002.json").write_bytes(copied)
-    with pytest.raises(PolicyError, match="says it is decision 1 on loop 'desk'; it was copied or renamed"):
+    with pytest.raises(PolicyError, match="holds decision 1 on loop 'desk'; it was copied or renamed"):
         store.decisions()
 
 

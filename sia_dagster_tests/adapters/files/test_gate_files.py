@@ -272,7 +272,7 @@ def test_a_record_of_another_loop_is_named(tmp_path: Path, log: GateFiles) -> No
 
 
 def test_a_record_that_cannot_stand_here_is_refused(log: GateFiles) -> None:
-    with pytest.raises(GateLogError, match="loop 'other' cannot stand"):
+    with pytest.raises(GateLogError, match="loop 'other' cannot be stored"):
         log.record_look(look(loop="other"))
     with pytest.raises(GateLogError, match="no time zone"):
         log.record_look(look(at=datetime(2026, 10, 5)))  # noqa: DTZ001

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import create_exclusively, file_names, storage_root, write_atomically
 from sia_dagster.core.errors import PolicyError, PolicyNotFound, PromotionRefused
 from sia_dagster.core.policy.rollback import rollback
@@ -180,7 +180,7 @@ def test_the_newest_file_alone_is_read_for_the_policy_in_force(store: PolicyFile
 def test_a_file_that_is_no_entry_is_named(store: PolicyFiles, tmp_path: Path, content: str) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / "000001.json").write_text(content, encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"000001\.json: this file is no entry of the registry.*move it away"):
+    with pytest.raises(PolicyError, match=r"000001\.json: not a valid entry of the registry.*move it away"):
         store.in_force()
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_is_no_entry_is_named(store: PolicyFiles, tmp_path: Path, co
 def test_a_file_with_a_strange_name_is_named(store: PolicyFiles, tmp_path: Path, name: str) -> None:
     store.append(entry(policy("A"), week(0).end))
     (tmp_path / FOLDER / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(PolicyError, match="none of the registry's") as caught:
+    with pytest.raises(PolicyError, match="does not belong to the registry") as caught:
         store.in_force()
     assert name in str(caught.value)
 
@@ -203,7 +203,7 @@ def test_hidden_and_other_files_are_left_alone(store: PolicyFiles, tmp_path: Pat
 def test_a_renamed_or_copied_file_is_named(store: PolicyFiles, tmp_path: Path) -> None:
     store.append(entry(policy("A"), week(0).end))
     (tmp_path / FOLDER / "000001.json").rename(tmp_path / FOLDER / "000002.json")
-    with pytest.raises(PolicyError, match=r"says it is version 1 of loop 'desk'"):
+    with pytest.raises(PolicyError, match=r"holds version 1 of loop 'desk'"):
         store.in_force()
 
 
@@ -226,7 +226,7 @@ def test_a_storage_that_cannot_be_written_is_said() -> None:
 
 
 def test_an_entry_of_another_loop_or_without_a_time_zone_is_refused(store: PolicyFiles) -> None:
-    with pytest.raises(PolicyError, match="'other' cannot stand in the registry of 'desk'"):
+    with pytest.raises(PolicyError, match="'other' cannot be stored in the registry of 'desk'"):
         store.append(entry(policy("A"), week(0).end).model_copy(update={"loop": "other"}))
     with pytest.raises(PolicyError, match="no time zone"):
         store.append(entry(policy("A"), datetime(2026, 9, 28)))  # noqa: DTZ001 - naive on purpose
@@ -303,7 +303,7 @@ APPEND = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from sia_dagster.adapters.files.policy_files import PolicyFiles
+from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.errors import PromotionRefused
 from sia_dagster_tests.adapters.files.test_policy_files import OLD, policy, promote, report, week
 

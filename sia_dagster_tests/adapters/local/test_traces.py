@@ -388,7 +388,7 @@ def test_a_bad_condition_is_quoted_with_the_columns_there_are(tmp_path: Path, wh
 
 def test_no_file_says_where_it_looked(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path, tmp_path / "*.parquet"):
-        with pytest.raises(TraceFileError, match=r"no trace file is there; .*traces\.path") as raised:
+        with pytest.raises(TraceFileError, match=r"there is no trace file; .*traces\.path") as raised:
             read(path)
         assert raised.value.path == str(path)
 

@@ -134,7 +134,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout(two_calls: PhoenixProject
 
 def test_a_web_page_is_no_phoenix(two_calls: PhoenixProject) -> None:
     waits: list[float] = []
-    said = r"what answers at http.* is no Phoenix server.*check traces.base_url"
+    said = r"the server at http.* is not Phoenix.*check traces.base_url"
     with PhoenixProxy(two_calls.base_url, [Fault(page=True)]) as proxy, pytest.raises(TracesUnavailable, match=said):
         count_spans(two_calls, proxy, waits)
     assert waits == []
@@ -220,13 +220,13 @@ def test_json_that_is_no_answer_is_an_error_of_ours(body: bytes) -> None:
     evaluation = SpanEvaluation(span_id="a", evaluator="e", kind="code", started=START, score=1.0)
     with PhoenixProxy(NOWHERE, [Fault(body=body)]) as proxy:
         given, wait = PhoenixConnection(base_url=proxy.base_url), no_wait
-        with pytest.raises(TraceError, match="is no Phoenix server"):
+        with pytest.raises(TraceError, match="is not Phoenix"):
             list(PhoenixTraces(given, wait=wait).spans(QUERY))
-        with pytest.raises(TraceError, match="is no Phoenix server"):
+        with pytest.raises(TraceError, match="is not Phoenix"):
             PhoenixTraces(given, wait=wait).probe(QUERY)
-        with pytest.raises(PublishError, match="is no Phoenix server"):
+        with pytest.raises(PublishError, match="is not Phoenix"):
             PhoenixPrompts(given, wait=wait).versions("desk")
-        with pytest.raises(WriteBackError, match="is no Phoenix server"):
+        with pytest.raises(WriteBackError, match="is not Phoenix"):
             PhoenixAnnotations(given, wait=wait).write([evaluation], now=START)
 
 
@@ -235,7 +235,7 @@ def test_annotations_that_are_none_are_an_error_of_ours(two_calls: PhoenixProjec
     waits: list[float] = []
     with (
         PhoenixProxy(two_calls.base_url, [Fault(path="/span_annotations", body=body)]) as proxy,
-        pytest.raises(TraceError, match="is no Phoenix server"),
+        pytest.raises(TraceError, match="is not Phoenix"),
     ):
         count_spans(two_calls, proxy, waits)
 

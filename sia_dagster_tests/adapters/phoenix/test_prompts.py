@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.phoenix.phoenix_prompts import PhoenixPrompts
-from sia_dagster.adapters.phoenix.prompt_versions import NAME, prompt_version, suggestion
+from sia_dagster.adapters.phoenix.phoenix_prompts import NAME, PhoenixPrompts, prompt_version, suggestion
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster_tests.fakes.phoenix_proxy import Fault, PhoenixProxy, no_wait
@@ -222,7 +221,7 @@ def test_a_creation_that_was_turned_away_is_repeated(phoenix: Phoenix) -> None:
 def test_a_tag_that_is_not_there_was_not_moved(phoenix: Phoenix, fault: Fault) -> None:
     with (
         PhoenixProxy(phoenix.base_url, [fault]) as proxy,
-        pytest.raises(PublishError, match=r"is no Phoenix server|does not show it on the version v1"),
+        pytest.raises(PublishError, match=r"is not Phoenix|does not show it on version v1"),
     ):
         hub(phoenix, base_url=proxy.base_url).set_label("desk", "v1", "production")
 
@@ -231,5 +230,5 @@ def test_refusals_of_the_server_are_errors_of_publishing(phoenix: Phoenix) -> No
     with pytest.raises(PublishError, match=r"refused a request \(status 4"):
         hub(phoenix).set_label("any", "no-such-version", "production")
     page = Fault(path="/v1/prompts", page=True)
-    with PhoenixProxy(phoenix.base_url, [page]) as proxy, pytest.raises(PublishError, match="is no Phoenix server"):
+    with PhoenixProxy(phoenix.base_url, [page]) as proxy, pytest.raises(PublishError, match="is not Phoenix"):
         hub(phoenix, base_url=proxy.base_url).versions("any")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sia_dagster.adapters.phoenix.annotations import columns_of
 from sia_dagster.adapters.phoenix.phoenix_traces import PhoenixTraces
-from sia_dagster.adapters.phoenix.said import columns_of
 from sia_dagster.core.errors import TraceError
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA

@@ -150,7 +150,7 @@ def test_what_cannot_be_stored_is_left_out_with_its_reason(project: PhoenixProje
         ("bare", "it has neither a label nor a score"),
         ("inf", "its score is inf"),
         ("nan", "its score is nan"),
-        ("note", "Phoenix keeps the name 'note' for notes; rename the evaluator"),
+        ("note", "Phoenix reserves the name 'note' for notes; rename the evaluator"),
     ]
     (one,) = stored(project, span)
     assert one["result"] == {"label": None, "score": 1.0, "explanation": None}

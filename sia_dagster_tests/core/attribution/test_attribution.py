@@ -36,7 +36,7 @@ def heard(samples: Sequence[Sample], *known: PolicyVersion) -> Attribution:
     found = attribute(samples, known, known[-1] if known else None)
     assert [s.span_id for s in found.samples] == [s.span_id for s in samples]
     assert sum(p.samples for p in found.policies) == len(samples)
-    for sample, place in zip(found.samples, found.spoke, strict=True):
+    for sample, place in zip(found.samples, found.places, strict=True):
         policy = found.policies[place]
         assert (
             Actions(system_prompt=policy.system_prompt, variables=policy.variables).render(sample.variables)

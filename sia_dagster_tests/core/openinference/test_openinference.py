@@ -13,10 +13,9 @@ from sia_dagster.core.openinference.attributes import load_object, nest
 from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages, tool_calls_text
 from sia_dagster.core.openinference.payloads import request_messages, response_text
 from sia_dagster.core.openinference.recorded_template import placeholders
-from sia_dagster.core.openinference.samples import sample_from_row, samples_from_rows, split_system
+from sia_dagster.core.openinference.samples import read_tags, sample_from_row, samples_from_rows, split_system
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA, TEXT_COLUMNS
 from sia_dagster.core.openinference.settings import call_settings, kept_elsewhere, policy_settings, read_parameters
-from sia_dagster.core.openinference.tags import read_tags
 from sia_dagster.core.openinference.tools import lower_types, read_tools
 from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.records.evaluation import EvalMetrics

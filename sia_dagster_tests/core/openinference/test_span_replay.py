@@ -127,7 +127,7 @@ def test_the_endpoint_of_these_tests_refuses_what_is_left_out(name: str, tmp_pat
 def test_what_the_recordings_lack_is_counted_by_its_reason() -> None:
     found = replayability(samples())
     assert found.left_out == {"media": 2, "part": 3, "provider_tool": 1, "redacted": 2, "server_state": 2}
-    assert any(told.startswith("span openai_image_cut/1: an image was taken out") for told in found.sentences)
+    assert any(line.startswith("span openai_image_cut/1: an image was removed") for line in found.sentences)
     assert too_little_left(len(found.replayable), len(samples())) is None
     left_out = [sample for sample in samples() if sample not in found.replayable]
     assert too_little_left(0, len(left_out)) is not None

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.arize.export_columns import export_columns
+from sia_dagster.adapters.arize.arize_traces import export_columns
 from sia_dagster.adapters.files.span_table import read_sampled, stage_spans
-from sia_dagster.adapters.phoenix.span_pages import TEXTS as PHOENIX_TEXTS
-from sia_dagster.core.openinference.samples import sample_from_row, samples_from_rows
+from sia_dagster.adapters.phoenix.phoenix_traces import TEXTS as PHOENIX_TEXTS
+from sia_dagster.core.openinference.samples import LONGEST_TAG, read_tags, sample_from_row, samples_from_rows
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
-from sia_dagster.core.openinference.tags import MOST_CHARACTERS, read_tags
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster_tests.adapters.local.test_traces import WINDOW, read, span, write_lines, write_parquet
 
@@ -34,7 +33,7 @@ TAGGED = {"attributes.tag.tags": ["billing", "beta"]}
         ('["not closed', ('["not closed',)),
         (["billing", "billing", "", "  ", None], ("billing",)),
         (["two  words\nand a line", 7, 1.5, {"a": 1}], ("two words and a line", "7")),
-        (["x" * 200], ("x" * MOST_CHARACTERS,)),
+        (["x" * 200], ("x" * LONGEST_TAG,)),
         ({"name": "billing"}, ()),
         ("[]", ()),
         ("", ()),
@@ -50,7 +49,7 @@ def test_tags_that_were_read_are_read_again_as_they_are(tags: list[str]) -> None
     read_once = read_tags(tags)
     assert read_tags(json.dumps(read_once)) == read_once == read_tags(list(read_once))
     assert len(set(read_once)) == len(read_once)
-    assert all("\n" not in tag and 0 < len(tag) <= MOST_CHARACTERS for tag in read_once)
+    assert all("\n" not in tag and 0 < len(tag) <= LONGEST_TAG for tag in read_once)
 
 
 def test_local_files_give_the_tags_of_sampled_calls(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ EDITS = {
     "versions in turn, words": (109, 111, 113),
     "a version in the last tenth": (101, 103, 105),
 }
-"""Seeds of windows of which a recovery that never divides, or never refuses what is undecided, merges one at least."""
+"""Seeds by cell: without `divide`, or without the check for undecided texts, recovery merges one of the first six."""
 
 
 def summary(found: Counter[str], windows: int) -> str:

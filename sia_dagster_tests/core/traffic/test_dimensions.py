@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
-from sia_dagster.core.traffic.dimensions import LONG, SHORT, dimensions_of
-from sia_dagster.core.traffic.languages import language_of
+from sia_dagster.core.traffic.dimensions import LONG, SHORT, dimensions_of, language_of
 from sia_dagster_tests.worlds.evaluation_samples import sample
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look_up"}}

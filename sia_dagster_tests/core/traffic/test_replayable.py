@@ -109,9 +109,9 @@ def test_hidden_text_is_no_call(given_: Sample) -> None:
 @pytest.mark.parametrize(
     ("message", "says"),
     [
-        (image(""), "taken out"),
-        (image(REDACTED), "taken out"),
-        (image(f"data:image/png;base64,{REDACTED}"), "taken out"),
+        (image(""), "removed"),
+        (image(REDACTED), "removed"),
+        (image(f"data:image/png;base64,{REDACTED}"), "removed"),
         (image(inline("png", PNG)[:-1]), "cut"),
         (image(inline("png", PNG[:12])), "cut"),
         (image(inline("jpeg", JPEG[:12])), "cut"),
@@ -123,7 +123,7 @@ def test_hidden_text_is_no_call(given_: Sample) -> None:
         (image("blob:https://example.com/1"), "referred to"),
         (image("gs://bucket/cat.png"), "referred to"),
         (image("file-1"), "referred to"),
-        (showing({"type": "image_url", "image_url": {"url": None}}), "taken out"),
+        (showing({"type": "image_url", "image_url": {"url": None}}), "removed"),
         (showing({"type": "input_audio", "input_audio": {"data": REDACTED, "format": "wav"}}), "sound"),
         (showing({"type": "input_audio", "input_audio": "AAAA"}), "sound"),
     ],

@@ -1,4 +1,4 @@
-"""Which files hold the spans, of what kind they are, and which columns they have."""
+"""Finds trace files, their formats and their columns."""
 
 import glob
 import gzip
@@ -32,36 +32,36 @@ JSON_FORMATS: Mapping[FileKind, str] = {
     "array": "format = 'array'",
     "objects": "format = 'unstructured'",
 }
-"""How DuckDB is told to read each kind of JSON file."""
+"""DuckDB's options for each kind of JSON file."""
 
 _NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"}
 
 
 class FileGroup(NamedTuple):
-    """Files of one kind with the same columns, which one scan reads."""
+    """Files of one kind with the same columns; one scan reads them."""
 
     kind: FileKind
     files: tuple[str, ...]
     types: dict[str, str]
-    """Column name to DuckDB type; JSON columns, of all records, are `VARCHAR`, or `DOUBLE` if all numbers."""
+    """DuckDB type by column name; JSON columns are `VARCHAR`, or `DOUBLE` if all records hold numbers."""
 
 
-class _Look(NamedTuple):
-    """What one file is and which columns it has; none for a file without records."""
+class _Format(NamedTuple):
+    """The kind and the columns of one file; no columns for a file without records."""
 
     kind: FileKind
     types: dict[str, str]
 
 
 Seen = dict[tuple[str, int, int], Found]
-"""What was found in files, by path, size and time of change: a window reads the same history as the one before."""
-_LOOKS: Seen[_Look] = {}
+"""Results by path, size and time of change: each window reads the same history as the one before."""
+_FORMATS: Seen[_Format] = {}
 
 
 def find_files(path: str) -> list[Path]:
-    """The trace files at a file, below a folder or matching a glob, sorted; hidden ones are left out.
+    """The trace files of a path (a file, a folder or a glob), sorted; hidden files are left out.
 
-    Raises TraceFileError where there is none.
+    Raises TraceFileError if there is none.
     """
     root = Path(path)
     if root.is_dir():
@@ -74,21 +74,21 @@ def find_files(path: str) -> list[Path]:
     if not files:
         known = ", ".join(_SUFFIXES)
         message = (
-            f"no trace file is there; write the export there, or set `traces.path` to a file, folder or glob of {known}"
+            f"there is no trace file; write the export there, or set `traces.path` to a file, folder or glob of {known}"
         )
         raise TraceFileError(message, path=path)
     return files
 
 
 def group_files(connection: "duckdb.DuckDBPyConnection", files: list[Path]) -> list[FileGroup]:
-    """Look at each file and put those of equal kind and columns together, in the order of their first file.
+    """Group files by kind and columns, in the order of their first file; files without records are left out.
 
-    A file without records is left out. Raises TraceFileError that names the file which is no Parquet or JSON, or
-    that misses a required column, and DuckDB's OutOfMemoryException.
+    Raises TraceFileError, naming the file, if it is not Parquet or JSON or lacks a required column; and DuckDB's
+    OutOfMemoryException.
     """
     groups: dict[tuple[object, ...], FileGroup] = {}
     for path in files:
-        kind, types = once_a_file(_LOOKS, path, partial(_look, connection, path))
+        kind, types = once_a_file(_FORMATS, path, partial(_format, connection, path))
         if not types:
             continue
         key = (kind, *sorted(types.items()))
@@ -97,25 +97,25 @@ def group_files(connection: "duckdb.DuckDBPyConnection", files: list[Path]) -> l
     return list(groups.values())
 
 
-def once_a_file(seen: Seen[Found], path: Path, look: Callable[[], Found]) -> Found:
-    """What `look` finds in the file; kept in memory until the file changes, in size or time."""
+def once_a_file(seen: Seen[Found], path: Path, read: Callable[[], Found]) -> Found:
+    """The result of `read`, kept in memory until the file's size or time changes."""
     at = path.stat()
     key = (str(path), at.st_size, at.st_mtime_ns)
     if key not in seen:
-        seen[key] = look()
+        seen[key] = read()
     return seen[key]
 
 
-def _look(connection: "duckdb.DuckDBPyConnection", path: Path) -> _Look:
+def _format(connection: "duckdb.DuckDBPyConnection", path: Path) -> _Format:
     """The kind and the columns of one file. Raises as `group_files`."""
     kind = _kind(path) or "parquet"
     if kind != "parquet":
         kind = _json_kind(path, kind)
     types = _columns(connection, path, kind)
     if types and (missing := [name for name in REQUIRED if name not in types]):
-        message = f"it misses the column {missing[0]!r}; it has {_listed(types)}; export the spans with all columns"
+        message = f"the column {missing[0]!r} is missing; there are {_listed(types)}; export the spans with all columns"
         raise TraceFileError(message, path=path)
-    return _Look(kind, types)
+    return _Format(kind, types)
 
 
 def _kind(path: Path) -> FileKind | None:
@@ -128,22 +128,22 @@ def _hidden(path: Path) -> bool:
 
 
 def _json_kind(path: Path, kind: FileKind) -> FileKind:
-    """What the file is by its first and last character, whatever its name says. Raises TraceFileError."""
+    """The kind by the file's first and last character, whatever its name is. Raises TraceFileError."""
     try:
         first, last = _ends(path)
     except (OSError, EOFError) as error:
-        raise TraceFileError(f"it cannot be read ({error}); write it again", path=path) from error
+        raise TraceFileError(f"the file cannot be read ({error}); write it again", path=path) from error
     if first == b"[":
         if last != b"]":
-            raise TraceFileError("its JSON array has no end: the file is cut off; write it again", path=path)
+            raise TraceFileError("the JSON array has no end: the file is cut off; write it again", path=path)
         return "array"
     if first not in (b"{", b"") and kind == "array":
-        raise TraceFileError("it is no JSON: it starts neither with '[' nor '{'; write it again", path=path)
+        raise TraceFileError("the file is not JSON: it starts neither with '[' nor '{'; write it again", path=path)
     return "objects" if kind == "array" else kind
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
-    """The first and the last byte that are not white space; of compressed files the whole text is walked."""
+    """The first and the last byte that are not white space; compressed files are read through."""
     if path.suffix.lower() != ".gz":
         with path.open("rb") as file:
             head = file.read(4096).strip()
@@ -162,7 +162,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind) -> dict[str, str]:
-    """Column name to type; {} for a file without records. Raises TraceFileError."""
+    """Type by column name; {} for a file without records. Raises TraceFileError."""
     import duckdb
 
     try:
@@ -173,33 +173,31 @@ def _columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        wanted = "Parquet" if kind == "parquet" else "JSON"
+        expected = "Parquet" if kind == "parquet" else "JSON"
         reason = str(error).splitlines()[0]
-        raise TraceFileError(
-            f"it is no {wanted} file that can be read ({reason}); write it again", path=path
-        ) from error
+        raise TraceFileError(f"the file cannot be read as {expected} ({reason}); write it again", path=path) from error
     if not types and path.stat().st_size and kind == "lines" and _ends(path)[0]:
-        raise TraceFileError("none of its lines is a JSON object; write one span a line", path=path)
+        raise TraceFileError("no line is a JSON object; write one span a line", path=path)
     return types
 
 
 def _json_columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind) -> list[tuple[str, str]]:
-    """The keys of all records, each with a type that all its values have: a late one is a column as any other."""
+    """The keys of all records, however late they first occur, each with a type that fits all its values."""
     import duckdb
 
-    # Without the guess that many or rare keys are entries of a map, and no deeper than the columns themselves.
+    # Many or rare keys are not to be guessed as entries of a map, and nothing below the columns is needed.
     options = "sample_size = -1, maximum_depth = 2, map_inference_threshold = -1, field_appearance_threshold = 0"
     read = f"read_json(?, {JSON_FORMATS[kind]}, records = 'true', {options})"
     try:
         found = connection.execute(f"DESCRIBE SELECT * FROM {read}", [str(path)]).fetchall()
     except duckdb.BinderException:
-        # Not all are objects, or there is none: slower and with more memory, the keys of those that are.
+        # Not all records are objects, or there is none. This finds the keys of those that are, at more cost.
         found = connection.execute(_keys_query(kind), [str(path)]).fetchall()
     return sorted(((row[0], row[1]) for row in found), key=lambda column: column[0].swapcase())
 
 
 def _keys_query(kind: FileKind) -> str:
-    """Keys of the records that are objects, with a type that all their values have."""
+    """SQL for the keys of the records that are objects, each with a type that fits all its values."""
     numbers = ", ".join(f"'{name}'" for name in sorted(_NUMBERS))
     return f"""
         SELECT key, CASE WHEN bool_and(pair.type IN ('NULL', {numbers})) THEN 'DOUBLE'
@@ -210,7 +208,7 @@ def _keys_query(kind: FileKind) -> str:
 
 
 def _json_types(columns: list[tuple[str, str]]) -> dict[str, str]:
-    """Columns of JSON records; DuckDB knows no two that differ by case alone, so the first stays."""
+    """Columns of JSON records; of names that differ in case alone, which DuckDB cannot hold, the first is kept."""
     types: dict[str, str] = {}
     taken: set[str] = set()
     for name, kind in columns:
