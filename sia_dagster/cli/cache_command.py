@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, StoredGroup, older_windows
 from sia_dagster.adapters.engine.store.export import FORMATS, export_answers
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, StoredGroup, older_windows
 from sia_dagster.cli.open_project import open_projects
 from sia_dagster.cli.text_tables import new_table
 from sia_dagster.core.errors import SiaError

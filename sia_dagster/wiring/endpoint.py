@@ -13,9 +13,7 @@ from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
 from sia_dagster.adapters.engine.batches.desk import BatchDesk
 from sia_dagster.adapters.engine.batches.lanes import BatchTerms, lanes_of
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope
-from sia_dagster.adapters.engine.store.postgres import PostgresStore
-from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig, PolicyConfig
@@ -121,15 +119,18 @@ def completions_file(storage: StoragePath, folder: Path) -> Path:
     return (storage if isinstance(storage, Path) else folder / ".sia") / "completions.sqlite"
 
 
-def open_store(llm: LLMConfig, file: Path) -> "CompletionStore":
+def open_store(llm: LLMConfig, file: Path) -> CompletionStore:
     """The store in the database that `llm.completions` names, else in `file`. To be closed.
 
     Beside `file` this machine keeps its rate limits in both cases. Raises ConfigError for an address that cannot be
     used and a variable that is not set, SiaError for a store that cannot be opened.
     """
+    # Both load SQLAlchemy.
+    from sia_dagster.adapters.engine.store.postgres import PostgresStore
+    from sia_dagster.adapters.engine.store.sqlite import SqliteStore
+
     if llm.completions is None:
         return SqliteStore(file)
-
     given = llm.completions
     address = given if "://" in given else require(given, key="llm.completions")
     return PostgresStore(address, limits=Path(f"{file}.limits"))

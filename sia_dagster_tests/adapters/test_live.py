@@ -14,7 +14,7 @@ import pytest
 
 from sia_dagster.adapters.config.environment import read, require
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify

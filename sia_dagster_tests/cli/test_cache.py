@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sia_dagster.adapters.config.file import load_config
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.sample import ToolCall
 from sia_dagster.wiring.endpoint import completions_file, open_store

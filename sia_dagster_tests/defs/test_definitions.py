@@ -16,7 +16,7 @@ from sia_dagster.defs.names import STAGES
 from sia_dagster.defs.project_definitions import build_project
 from simulation.loops import FIRST, NAME, desk, loop_config
 
-HEAVY = ("pandas", "dagster_pandas", "duckdb", "openai", "scipy", "pyarrow", "aiohttp", "jinja2")
+HEAVY = ("pandas", "dagster_pandas", "duckdb", "openai", "scipy", "pyarrow", "aiohttp", "jinja2", "sqlalchemy")
 
 
 _LOAD = """

@@ -146,7 +146,7 @@ def test_there_is_at_least_as_much_test_as_code() -> None:
             ("dagster", "numpy", "scipy", "pyarrow", "pandas", "openai", "duckdb", "fsspec"),
         ),
         ("sia_dagster.policy_in_force", ("dagster", "numpy", "pandas", "openai", "fsspec", "yaml")),
-        ("sia_dagster.cli", ("dagster", "pandas", "duckdb", "openai", "scipy", "pyarrow")),
+        ("sia_dagster.cli", ("dagster", "pandas", "duckdb", "openai", "scipy", "pyarrow", "sqlalchemy")),
         ("sia_dagster.definitions", ("pandas", "duckdb", "openai", "scipy", "pyarrow", "aiohttp", "dagster_pandas")),
     ],
 )

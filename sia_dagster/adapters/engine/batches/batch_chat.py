@@ -16,9 +16,9 @@ from sia_dagster.adapters.engine.calls.routes import ApiKeys
 from sia_dagster.adapters.engine.money.cap import budget_reached
 from sia_dagster.adapters.engine.money.ledger import line_of
 from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.batch_records import Asked
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, request_key
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig

@@ -15,8 +15,8 @@ from sia_dagster.adapters.engine.batches.lines import MOST_BYTES, read_line
 from sia_dagster.adapters.engine.batches.wants import Handing, Want, Wants, affordable
 from sia_dagster.adapters.engine.money.cap import Amount
 from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid
 from sia_dagster.adapters.engine.store.batch_records import Asked, BatchRecords, Handed
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.adapters.request_chunks import portions
 from sia_dagster.core.config.llm import LLMConfig

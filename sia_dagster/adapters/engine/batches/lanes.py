@@ -10,7 +10,7 @@ from sia_dagster.adapters.engine.batches.lines import MOST_REQUESTS
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
 from sia_dagster.adapters.engine.money.ledger import line_of
-from sia_dagster.adapters.engine.store.port import CompletionStore
+from sia_dagster.adapters.engine.store import CompletionStore
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.core.config.llm import STAGES, LLMConfig
 from sia_dagster.core.errors import CallFailed

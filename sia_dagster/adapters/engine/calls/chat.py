@@ -8,7 +8,7 @@ from typing import Self
 
 from sia_dagster.adapters.engine.calls.routes import ApiKeys, Route, Routes
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid, request_key
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure, course

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from sia_dagster.adapters.engine.money.cap import Amount, budget_reached, over
 from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.answers import Answers
-from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.wire.completions import answer_limit
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.errors import ConfigError

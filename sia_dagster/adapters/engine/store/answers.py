@@ -5,14 +5,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Self, TypeVar
 
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid
+from sia_dagster.adapters.engine.store.completion_store import CompletionStore
+from sia_dagster.adapters.engine.store.stored_values import LedgerScope, Paid
 from sia_dagster.core.ports.model import ChatReply
 
-Asked = TypeVar("Asked")
-
-
-Told = TypeVar("Told")
-
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 
 MOST_IN_ONE_TRIP = 500
 
@@ -28,16 +26,16 @@ class Answers:
     def __init__(self, store: CompletionStore) -> None:
         """Nothing is asked yet."""
         self._store = store
-        self._trips: ThreadPoolExecutor | None = None
+        self._thread: ThreadPoolExecutor | None = None
         self._working = False
 
     async def __aenter__(self) -> Self:
         """Nothing is pruned from here on. Raises SiaError where the store cannot be used."""
         if self._store.remote:
-            self._trips = await self._begun()
-            self._gets = Batches(self._found, self._trips)
-            self._puts = Batches(self._store.put_many, self._trips)
-            self._spends = Batches(self._spent, self._trips)
+            self._thread = await self._begun()
+            self._gets = RoundTrips(self._found, self._thread)
+            self._puts = RoundTrips(self._store.put_many, self._thread)
+            self._spends = RoundTrips(self._spent, self._thread)
         else:
             self._store.begin()
         self._working = True
@@ -46,38 +44,38 @@ class Answers:
     async def __aexit__(self, *_: object) -> None:
         """Wait for what is under way, so that what was paid for is stored also where nobody waits for it any more."""
         working, self._working = self._working, False
-        trips, self._trips = self._trips, None
-        if trips is None:
+        thread, self._thread = self._thread, None
+        if thread is None:
             if working:
                 self._store.end()
             return
         try:
             for under_way in (self._gets, self._puts, self._spends):
                 await under_way.done()
-            await asyncio.get_running_loop().run_in_executor(trips, self._store.end)
+            await asyncio.get_running_loop().run_in_executor(thread, self._store.end)
         finally:
-            trips.shutdown()
+            thread.shutdown()
 
     async def get(self, key: str) -> ChatReply | None:
         """See `CompletionStore.get`."""
-        return self._store.get(key) if self._trips is None else await self._gets.ask(key)
+        return self._store.get(key) if self._thread is None else await self._gets.ask(key)
 
     async def put(self, paid: Paid) -> ChatReply:
         """See `CompletionStore.put`; it is stored also where whoever waits for this is cancelled."""
-        return self._store.put_many([paid])[0] if self._trips is None else await self._puts.ask(paid)
+        return self._store.put_many([paid])[0] if self._thread is None else await self._puts.ask(paid)
 
     async def spent(self, scope: LedgerScope) -> tuple[float, int]:
         """See `CompletionStore.spent`."""
-        return self._store.spent(scope.loop, scope.window) if self._trips is None else await self._spends.ask(scope)
+        return self._store.spent(scope.loop, scope.window) if self._thread is None else await self._spends.ask(scope)
 
     async def _begun(self) -> ThreadPoolExecutor:
-        trips = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completions")
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completions")
         try:
-            await asyncio.get_running_loop().run_in_executor(trips, self._store.begin)
+            await asyncio.get_running_loop().run_in_executor(thread, self._store.begin)
         except BaseException:
-            trips.shutdown(wait=False)
+            thread.shutdown(wait=False)
             raise
-        return trips
+        return thread
 
     def _found(self, keys: Sequence[str]) -> list[ChatReply | None]:
         found = self._store.get_many(keys)
@@ -88,21 +86,21 @@ class Answers:
         return [each[scope] for scope in scopes]
 
 
-class Batches(Generic[Asked, Told]):
-    """Asks `answer` for many at once, in one of the threads of `pool`: what comes meanwhile goes with the next trip."""
+class RoundTrips(Generic[Question, Answer]):
+    """Calls `answer` with many questions at once, in `pool`: those that come meanwhile go with the next trip."""
 
-    def __init__(self, answer: Callable[[Sequence[Asked]], Sequence[Told]], pool: ThreadPoolExecutor) -> None:
+    def __init__(self, answer: Callable[[Sequence[Question]], Sequence[Answer]], pool: ThreadPoolExecutor) -> None:
         self._answer, self._pool = answer, pool
-        self._waiting: list[tuple[Asked, asyncio.Future[Told]]] = []
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._trips: asyncio.Task[None] | None = None
 
-    async def ask(self, asked: Asked) -> Told:
+    async def ask(self, question: Question) -> Answer:
         """The answer to this one. Raises what `answer` raises for its trip."""
-        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, told))
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
         if self._trips is None or self._trips.done():
             self._trips = asyncio.create_task(self._travel())
-        return await told
+        return await future
 
     async def done(self) -> None:
         """Wait until nothing is under way."""
@@ -112,14 +110,14 @@ class Batches(Generic[Asked, Told]):
     async def _travel(self) -> None:
         while self._waiting:
             trip, self._waiting = self._waiting[:MOST_IN_ONE_TRIP], self._waiting[MOST_IN_ONE_TRIP:]
-            asked = [each for each, _ in trip]
+            questions = [question for question, _ in trip]
             try:
-                told = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, asked)
+                answers = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, questions)
             except Exception as error:  # noqa: BLE001  each that waits for the trip gets it
                 for _, future in trip:
                     if not future.done():
                         future.set_exception(error)
             else:
-                for (_, future), found in zip(trip, told, strict=True):
+                for (_, future), answer in zip(trip, answers, strict=True):
                     if not future.done():
-                        future.set_result(found)
+                        future.set_result(answer)

@@ -1,49 +1,15 @@
 """What the completion store knows of batches: which were handed in, with which requests, and what became of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sia_dagster.adapters.engine.store.port import CompletionStore, Execute, LedgerScope
+from sia_dagster.adapters.engine.store.completion_store import CompletionStore, chunks
+from sia_dagster.adapters.engine.store.stored_values import LedgerScope
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.records.value import Value
 
-# Both databases take these statements as they are.
-BATCH_TABLES = """
-CREATE TABLE IF NOT EXISTS sia_batches (
-    token text PRIMARY KEY, batch text NOT NULL, state text NOT NULL,
-    endpoint text NOT NULL, loop text NOT NULL, of_window text NOT NULL, stage text NOT NULL, model text NOT NULL,
-    usd double precision NOT NULL, tokens double precision NOT NULL, handed_in double precision NOT NULL
-);
-CREATE TABLE IF NOT EXISTS sia_batch_requests (
-    key text PRIMARY KEY, token text NOT NULL, tries integer NOT NULL,
-    estimated_prompt integer NOT NULL, left_out text NOT NULL, failure text NOT NULL
-);
-CREATE INDEX IF NOT EXISTS sia_batch_requests_by_token ON sia_batch_requests (token);
-"""
-
-
-PROMISED = """
-SELECT COALESCE(SUM(usd), 0.0), COALESCE(SUM(tokens), 0.0)
-FROM sia_batches WHERE loop = ? AND of_window = ? AND state <> 'ended'
-"""
-"""USD and tokens that are reserved for a window's batches under way."""
-
-
-_SOME = 500
-"""Keys in one statement."""
-
-
-_FIND = """
-SELECT r.key, r.token, r.tries, r.estimated_prompt, r.left_out, r.failure, b.state <> 'ended'
-FROM sia_batch_requests r JOIN sia_batches b ON b.token = r.token WHERE
-"""
-
-
-_CLAIM = """
-INSERT INTO sia_batch_requests VALUES (?, ?, ?, ?, ?, '')
-ON CONFLICT (key) DO UPDATE SET token = excluded.token, tries = excluded.tries,
-    estimated_prompt = excluded.estimated_prompt, left_out = excluded.left_out, failure = ''
-"""
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Executable, Update
 
 
 class Handed(Value):
@@ -91,108 +57,109 @@ class BatchRecords:
     A request is here from its claim until it is answered, or until the stage that asked is over.
     """
 
-    def __init__(self, store: "CompletionStore") -> None:
+    def __init__(self, store: CompletionStore) -> None:
         self._store = store
+        self._batches, self._requests = store.sql.batches, store.sql.requests
+        self._open = self._batches.c.state != "ended"
 
     def find(self, keys: Iterable[str]) -> dict[str, Asked]:
         """Those of `keys` that were in a batch and are not answered by it."""
         found: dict[str, Asked] = {}
-        wanted = list(keys)
-        for start in range(0, len(wanted), _SOME):
-            some = wanted[start : start + _SOME]
-            marks = ", ".join("?" * len(some))
-            found |= self._found(f"r.key IN ({marks})", some)
+        for some in chunks(keys):
+            found |= self._found(self._requests.c.key.in_(some))
         return found
 
-    def of_window(self, scope: "LedgerScope") -> dict[str, Asked]:
+    def of_window(self, scope: LedgerScope) -> dict[str, Asked]:
         """The requests of a window's batches that are not answered."""
-        return self._found("b.loop = ? AND b.of_window = ?", (scope.loop, scope.window))
+        return self._found(*self._of(scope))
 
-    def open_of(self, scope: "LedgerScope") -> list[str]:
+    def open_of(self, scope: LedgerScope) -> list[str]:
         """The tokens of a window's batches that have not ended."""
-        found = self._handed("state <> 'ended' AND loop = ? AND of_window = ?", scope.loop, scope.window)
-        return [handed.token for handed in found]
+        return [handed.token for handed in self._handed(self._open, *self._of(scope))]
 
     def batches(self, tokens: Iterable[str]) -> list[Handed]:
         """Those of the batches that have not ended, in order of their tokens."""
         wanted = set(tokens)
-        return [handed for handed in self._handed("state <> 'ended'") if handed.token in wanted]
+        return [handed for handed in self._handed(self._open) if handed.token in wanted]
 
     def unfinished(self, endpoint: str) -> list[Handed]:
         """Batches of an endpoint of which nobody knows whether they were handed in."""
-        return self._handed("state = 'sending' AND endpoint = ?", endpoint)
+        return self._handed(self._batches.c.state == "sending", self._batches.c.endpoint == endpoint)
 
     def claim(self, handed: Handed, requests: Sequence[Asked]) -> None:
         """Note, before anything is sent, that these requests go into this batch."""
-        values = (*(getattr(handed, name) for name in Handed.model_fields),)
-        marks = ", ".join("?" * len(values))
+        insert = self._store.sql.insert
+        batch = insert(self._batches).values(handed.model_dump()).on_conflict_do_nothing()
+        request = insert(self._requests)
+        again = {column.name: column for column in request.excluded if column.name != "key"}
+        claim = request.on_conflict_do_update(index_elements=["key"], set_=again)
+        rows = [
+            {"key": each.key, "token": handed.token, "tries": each.tries, "estimated_prompt": each.estimated_prompt}
+            | {"left_out": ",".join(each.left_out), "failure": ""}
+            for each in requests
+        ]
 
-        def work(execute: "Execute") -> None:
-            execute(f"INSERT INTO sia_batches VALUES ({marks}) ON CONFLICT DO NOTHING", values)
-            for each in requests:
-                left_out = ",".join(each.left_out)
-                execute(_CLAIM, (each.key, handed.token, each.tries, each.estimated_prompt, left_out))
+        def work(db: "Connection") -> None:
+            db.execute(batch)
+            if rows:
+                db.execute(claim, rows)
 
         self._store.transact("written", work)
 
     def opened(self, token: str, batch: str) -> None:
         """The endpoint has it under the id `batch`."""
-        self._change("UPDATE sia_batches SET batch = ?, state = 'open' WHERE token = ?", batch, token)
+        self._write(self._batch(token).values(batch=batch, state="open"))
 
     def withdraw(self, token: str) -> None:
         """It was never handed in: its requests are as before."""
+        mine, tries = self._requests.c.token == token, self._requests.c.tries
 
-        def work(execute: "Execute") -> None:
-            if not execute("SELECT 1 FROM sia_batches WHERE token = ? AND state <> 'ended'", (token,)):
-                return  # Done already, on a connection that was lost after it.
-            execute("DELETE FROM sia_batch_requests WHERE token = ? AND tries <= 1", (token,))
-            execute("UPDATE sia_batch_requests SET tries = tries - 1 WHERE token = ?", (token,))
-            execute("UPDATE sia_batches SET state = 'ended' WHERE token = ?", (token,))
+        def work(db: "Connection") -> None:
+            if db.execute(self._batch(token).where(self._open).values(state="ended")).rowcount:
+                db.execute(self._requests.delete().where(mine, tries <= 1))
+                db.execute(self._requests.update().where(mine).values(tries=tries - 1))
+            # Else it is done already, on a connection that was lost after it.
 
         self._store.transact("written", work)
 
     def settle(self, answered: Iterable[str], failed: Mapping[str, Failure]) -> None:
         """Requests whose answers are stored, and those that would fail again."""
-
-        def work(execute: "Execute") -> None:
-            for key in answered:
-                execute("DELETE FROM sia_batch_requests WHERE key = ?", (key,))
-            for key, failure in failed.items():
-                execute("UPDATE sia_batch_requests SET failure = ? WHERE key = ?", (failure.model_dump_json(), key))
-
-        self._store.transact("written", work)
+        key, update = self._requests.c.key, self._requests.update()
+        failures = (update.where(key == each).values(failure=why.model_dump_json()) for each, why in failed.items())
+        self._write(*(self._requests.delete().where(key.in_(some)) for some in chunks(answered)), *failures)
 
     def end(self, token: str) -> None:
         """All that it gave is stored: nothing is reserved for it any more."""
-        self._change("UPDATE sia_batches SET state = 'ended' WHERE token = ?", token)
+        self._write(self._batch(token).values(state="ended"))
 
     def forget(self, keys: Iterable[str]) -> None:
         """Requests whose stage is over: the next run asks anew."""
-        ended = "SELECT token FROM sia_batches WHERE state = 'ended'"
+        ended = self._batches.select().with_only_columns(self._batches.c.token).where(~self._open)
+        over = self._requests.delete().where(self._requests.c.token.in_(ended))
+        self._write(*(over.where(self._requests.c.key.in_(some)) for some in chunks(keys)))
 
-        def work(execute: "Execute") -> None:
-            for key in keys:
-                execute(f"DELETE FROM sia_batch_requests WHERE key = ? AND token IN ({ended})", (key,))
+    def _batch(self, token: str) -> "Update":
+        return self._batches.update().where(self._batches.c.token == token)
 
-        self._store.transact("written", work)
+    def _of(self, scope: LedgerScope) -> tuple["ColumnElement[bool]", ...]:
+        return self._batches.c.loop == scope.loop, self._batches.c.of_window == scope.window
 
-    def _change(self, statement: str, *values: object) -> None:
-        self._store.transact("written", lambda execute: execute(statement, values))
+    def _write(self, *statements: "Executable") -> None:
+        self._store.transact("written", lambda db: [db.execute(each) for each in statements])
 
-    def _handed(self, condition: str, *values: object) -> list[Handed]:
-        names = (*Handed.model_fields,)
-        query = f"SELECT {', '.join(names)} FROM sia_batches WHERE {condition} ORDER BY token"
-        rows = self._store.transact("read", lambda execute: execute(query, values))
-        return [Handed.model_validate(dict(zip(names, row, strict=True))) for row in rows]
+    def _handed(self, *conditions: "ColumnElement[bool]") -> list[Handed]:
+        query = self._batches.select().where(*conditions).order_by(self._batches.c.token)
+        rows = self._store.transact("read", lambda db: db.execute(query).all())
+        return [Handed.model_validate(row._asdict()) for row in rows]
 
-    def _found(self, condition: str, values: Sequence[object]) -> dict[str, Asked]:
-        rows = self._store.transact("read", lambda execute: execute(_FIND + condition, values))
-        return {row[0]: _asked(row) for row in rows}
+    def _found(self, *conditions: "ColumnElement[bool]") -> dict[str, Asked]:
+        both = self._requests.join(self._batches, self._requests.c.token == self._batches.c.token)
+        query = both.select().with_only_columns(*self._requests.c, self._open.label("under_way")).where(*conditions)
+        rows = self._store.transact("read", lambda db: db.execute(query).all())
+        return {row.key: _asked(row._asdict()) for row in rows}
 
 
-def _asked(row: tuple[Any, ...]) -> Asked:
-    *facts, left_out, failure, under_way = row
-    given = dict(zip(("key", "token", "tries", "estimated_prompt"), facts, strict=True))
-    why = Failure.model_validate_json(failure) if failure else None
-    names = tuple(name for name in left_out.split(",") if name)
-    return Asked.model_validate({**given, "left_out": names, "failure": why, "under_way": bool(under_way)})
+def _asked(row: dict[str, Any]) -> Asked:
+    left_out = tuple(name for name in row["left_out"].split(",") if name)
+    failure = Failure.model_validate_json(row["failure"]) if row["failure"] else None
+    return Asked.model_validate({**row, "left_out": left_out, "failure": failure, "under_way": bool(row["under_way"])})

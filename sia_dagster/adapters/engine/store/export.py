@@ -1,28 +1,19 @@
 """Stored answers as a file for other tools: JSON lines or Parquet, a row an answer."""
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sia_dagster.adapters.engine.store.port import StoredAnswer
+from sia_dagster.adapters.engine.store.completion_store import chunks
+from sia_dagster.adapters.engine.store.stored_values import StoredAnswer
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply
 
 FORMATS = (".jsonl", ".parquet")
 
-
-_SOME = 1000
-"""Rows in a row group, and in memory."""
-
-
 _PLACE = ("key", "loop", "window", "stage", "model")
-
-
 _REPLY = tuple(name for name in ChatReply.model_fields if name != "cached")
-
-
 _NUMBERS = {"cost_usd": "float64", "seconds": "float64"}
 
 
@@ -66,7 +57,7 @@ def _parquet(rows: Iterable[dict[str, Any]], path: Path) -> int:
     schema = pa.schema([(name, _type(name)) for name in (*_PLACE, "paid_at", *_REPLY)])
     count = 0
     with pq.ParquetWriter(path, schema) as writer:
-        for some in _slices(rows):
+        for some in chunks(rows):
             flat = [{name: _flat(value) for name, value in row.items()} for row in some]
             writer.write_table(pa.Table.from_pylist(flat, schema=schema))
             count += len(flat)
@@ -85,9 +76,3 @@ def _type(name: str) -> Any:
 
 def _flat(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _slices(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    left = iter(rows)
-    while some := list(islice(left, _SOME)):
-        yield some

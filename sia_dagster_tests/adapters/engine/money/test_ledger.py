@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.answers import Answers
-from sia_dagster.adapters.engine.store.port import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.errors import ConfigError, SpendCapReached

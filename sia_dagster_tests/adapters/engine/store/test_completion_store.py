@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.store.port import LedgerScope, request_key
+from sia_dagster.adapters.engine.store import LedgerScope, request_key
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
@@ -76,7 +76,7 @@ def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
 _FILL = """
 import sys
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
-from sia_dagster.adapters.engine.store.port import LedgerScope
+from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.core.ports.model import ChatReply
 scope = LedgerScope(loop="desk", window="2026-11-02")
 reply = ChatReply(text=sys.argv[2], prompt_tokens=1)
@@ -216,6 +216,36 @@ def test_what_was_paid_for_in_the_first_format_answers_the_same_request(tmp_path
         assert [group.answers for group in store.groups()] == [1]
         put(store, "new", ChatReply(text="no"))
         assert [each.reply.text for each in store.answers()] == ["yes", "no"]
+
+
+_BATCHES = """
+CREATE TABLE sia_batches (
+    token text PRIMARY KEY, batch text NOT NULL, state text NOT NULL,
+    endpoint text NOT NULL, loop text NOT NULL, of_window text NOT NULL, stage text NOT NULL, model text NOT NULL,
+    usd double precision NOT NULL, tokens double precision NOT NULL, handed_in double precision NOT NULL
+);
+CREATE TABLE sia_batch_requests (
+    key text PRIMARY KEY, token text NOT NULL, tries integer NOT NULL,
+    estimated_prompt integer NOT NULL, left_out text NOT NULL, failure text NOT NULL
+);
+CREATE INDEX sia_batch_requests_by_token ON sia_batch_requests (token);
+PRAGMA user_version = 2;
+"""
+"""What the second format added."""
+
+
+def test_a_new_file_has_the_tables_of_the_second_format(tmp_path: Path) -> None:
+    def shape(path: Path) -> dict[str, list[tuple[object, ...]]]:
+        with closing(sqlite3.connect(path)) as db:
+            names = [row[0] for row in db.execute("SELECT name FROM sqlite_master")]
+            columns = "SELECT name, upper(type), \"notnull\", dflt_value, pk FROM pragma_table_info(?)"
+            found = {name: db.execute(columns, (name,)).fetchall() for name in names}
+            return found | {"format": db.execute("PRAGMA user_version").fetchall()}
+
+    SqliteStore(tmp_path / "new.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "second.sqlite")) as db:
+        db.executescript(_FIRST_FORMAT + _BATCHES)
+    assert shape(tmp_path / "new.sqlite") == shape(tmp_path / "second.sqlite")
 
 
 def test_a_store_of_today_answers_tomorrow() -> None:

@@ -304,7 +304,7 @@ def test_a_store_that_is_gone_before_the_first_call_stops_the_stage(
 
     with closing(opened(postgres, database, Waits())) as store:
         store.close()
-        with pytest.raises(SiaError, match="cannot be used: .* is closed"):
+        with pytest.raises(SiaError, match=r"cannot be used: .* is closed"):
             asyncio.run(scene(store))
 
 

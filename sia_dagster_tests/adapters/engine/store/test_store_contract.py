@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.store.port import CompletionStore, LedgerScope, Paid, older_windows
+from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, older_windows
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.sample import ToolCall
@@ -223,6 +223,7 @@ def test_a_store_that_is_closed_is_no_stage_at_work(connect: Connect) -> None:
         stage = connect()
         stage.begin()
         stage.close()
+        connect.wait_until_released()
         assert person.prune([], before=EVER) == 0
         stage.end()
 
