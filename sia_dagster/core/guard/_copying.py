@@ -20,7 +20,6 @@ _NAME = re.compile(r"[^\W_]+(?:_[^\W_]+)+")
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
 _SENTENCE: Final = re.compile(r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u300c\u300d\u061f]+)([?\u061f]?)")
-
 Words = tuple[str, ...]
 
 

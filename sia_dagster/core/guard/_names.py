@@ -15,7 +15,6 @@ CAPITALS = 3
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OPENING = re.compile(r"[\n.!?:;*#>\"(\[\u00ab\u2013\u2014\u2018\u201c-\u201e\u2022\u2039-]")
 """Ends a sentence, or begins a quote, a list's item or an aside."""
-
 Pair = tuple[str, str]
 
 

@@ -24,7 +24,6 @@ _NUMBER = re.compile(
 _APART = re.compile(r"(?<!\d)\d([^\w\n]{1,3})\d(?!\d)(?:\1\d(?!\d)){2,}")
 """Digits that are written one by one."""
 _CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-])")
-
 Reader = Callable[[str], Iterator[str]]
 
 

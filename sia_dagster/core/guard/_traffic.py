@@ -20,7 +20,6 @@ FROM_OUTSIDE: Final = frozenset({USER, TOOL, VARIABLE})
 _SHORT: Final = 6
 """A text of fewer letters and digits is searched for as it is written: without its signs it is found everywhere."""
 _SIGNS: Final = re.compile(r"[\W_]+")
-
 Item = TypeVar("Item")
 
 

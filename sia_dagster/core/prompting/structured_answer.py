@@ -1,7 +1,7 @@
-"""Structured answers from any endpoint: a ladder of ways to ask, descended by what the endpoint refuses.
+"""Structured answers from any endpoint: a ladder of ways to ask; where the endpoint refuses one, the next is used.
 
 Strict JSON schema -> a forced function call -> JSON mode -> text that is parsed. Whatever the rung, the answer is
-checked here; one that cannot be used is said to be so, never repaired and never guessed.
+checked here; one that cannot be used is reported as such, never repaired and never guessed.
 """
 
 import json
@@ -19,14 +19,8 @@ from sia_dagster.core.text import storable
 
 ReadText = Callable[[str], JsonObject | None]
 """Reads a plain answer; None where it is not of the form that was asked for."""
-
-
 _FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
-
-
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
-
-
 _SHOWN = 120
 
 
@@ -40,9 +34,9 @@ class Rung(IntEnum):
 
 
 def read_json(text: str) -> JsonObject | None:
-    """The JSON object that `text` is, or that its last code fence holds; None where there is none.
+    """The JSON object that is `text`, or that its last code fence contains; None if there is none.
 
-    Its strings can be stored: half of a surrogate pair is U+FFFD.
+    Its strings can be stored: half of a surrogate pair becomes U+FFFD.
     """
     fenced = _FENCE.findall(text)
     for candidate in (text, *fenced[-1:]):
@@ -56,14 +50,14 @@ def read_json(text: str) -> JsonObject | None:
 
 
 class Form(Value):
-    """What is asked for, in every way of asking."""
+    """The form of an answer, for every way of asking."""
 
     name: str
-    """Of the schema and of the function: letters, digits and underscores."""
+    """Name of the schema and of the function: letters, digits and underscores."""
     shape: JsonObject
-    """A JSON schema of an object. Models write properties in this order, so reasons stand before conclusions."""
+    """A JSON schema of an object. Models write properties in this order, so reasons come before conclusions."""
     text_instruction: str = ""
-    """Ends the last message where the endpoint knows no structured output; empty = asks for a fenced JSON object."""
+    """Ends the last message for an endpoint without structured output; empty: a fenced JSON object is asked for."""
     read_text: ReadText = read_json
     """Reads the answer to `text_instruction`."""
 
@@ -100,7 +94,7 @@ class Form(Value):
         return request.model_copy(update={"messages": (*head, asked), "response_format": format_})
 
     def read(self, rung: Rung, reply: ChatReply) -> "Answer":
-        """The object that `reply` gives, or why it gives none. Its values are for the caller to check."""
+        """The object in `reply`, or why there is none. The caller checks its values."""
         paid = Answer(attempts=reply.attempts, cost_usd=reply.cost_usd)
         if reply.finish_reason == "length":
             return paid.model_copy(update={"problem": "the answer was cut off at the token limit"})
@@ -119,14 +113,14 @@ class Answer(Value):
 
     content: JsonObject | None = None
     problem: str = ""
-    """Empty exactly where there is `content`."""
+    """Empty exactly if there is `content`."""
     attempts: int = Field(default=0, ge=0)
-    """Of the call that was answered; refused ways of asking are not counted, so a run from the store agrees."""
+    """Of the call that was answered; refused ways of asking are not counted, so that a run from the store agrees."""
     cost_usd: float | None = None
 
 
 class StructuredCalls:
-    """Asks for one form; what the endpoint was found to refuse is remembered by all who share the instance."""
+    """Asks for one form, and remembers for all who share the instance which ways of asking the endpoint refuses."""
 
     def __init__(self, chat: ChatModel, form: Form) -> None:
         self._chat, self._form = chat, form
@@ -159,12 +153,8 @@ class StructuredCalls:
                 return rung, reply
 
     def _refuses_form(self, error: CallFailed, model: str) -> bool:
-        """Whether the way of asking is at fault. Once one is proven, a vague 400 is that row's own (too long, say)."""
-        if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(_said(error, model)):
+        """Whether the endpoint refuses the way of asking. After one worked, a vague 400 concerns its row (too long)."""
+        message = str(error).replace(model, "")  # A model's name may contain any word (`tool-use`).
+        if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(message):
             return True
         return error.status == 400 and not self._proven
-
-
-def _said(error: CallFailed, model: str) -> str:
-    """The message without the model's name, which may hold any word (`tool-use`)."""
-    return str(error).replace(model, "")

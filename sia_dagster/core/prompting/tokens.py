@@ -1,4 +1,4 @@
-"""Token counts without a tokenizer: an estimate for limits and budgets, never for the bill."""
+"""Token counts without a tokenizer: an estimate for limits, never for the bill."""
 
 import math
 

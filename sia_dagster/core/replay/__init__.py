@@ -1,4 +1,4 @@
-"""Replay: policies answered and scored on recorded samples.
+"""Replay: recorded samples are answered again under one or more policies, and the answers scored.
 
 Comparing the answers is in `statistics`, deciding in `gate`.
 """

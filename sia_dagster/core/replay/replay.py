@@ -1,4 +1,4 @@
-"""Asking again: samples replayed under one or more policies, and every new output scored."""
+"""Replays samples under one or more policies and scores every new output."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -19,33 +19,31 @@ from sia_dagster.core.replay.rows import map_rows
 
 Replies = Mapping[tuple[str, int], ArmOutcome]
 """One policy's outcomes by (span id, repeat)."""
-
-
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
-"""Parameters that mean something only where there are tools."""
+"""Parameters that only have a meaning with tools."""
 
 
 class ReplayPlan(Value):
     """What is replayed and how often."""
 
     scope: Literal["selection", "holdout", "again"]
-    """Part of every draw, as is the window: no answer stands in for one of another split or another week. `again` is
-    a second draw of held-out answers under one policy."""
+    """Part of every draw, as is the window: no answer is used for another split or another week. `again` is a second
+    draw of held-out answers under one policy."""
     window: str
     """The window's key."""
     windows: dict[str, str] = Field(default_factory=dict)
     """By span id, the key of the earlier window that a sample is from: its draws are those of its own window, so that
-    what was answered there is not paid for twice."""
+    answers from there are not paid for twice."""
     repeats: int = 1
     workers: int = 32
 
     @property
     def what(self) -> str:
-        """The rows, for people who watch them."""
+        """What the progress calls the rows."""
         return "noise replay" if self.scope == "again" else f"{self.scope} replay"
 
     def draw(self, sample: Sample, repeat: int) -> str:
-        """Names the draw of an answer, and of what judges say of it; the same under every policy."""
+        """Names the draw of an answer and of its judgements; the same under every policy."""
         window = self.windows.get(sample.span_id, self.window)
         return f"{self.scope}/{window}/{sample.span_id}/{repeat}"
 
@@ -68,14 +66,13 @@ async def replay(
 ) -> tuple[Replies, ...]:
     """Answer every sample `plan.repeats` times under every policy, and score the answers; one arm a policy.
 
-    All arms share one pool of workers, and for one sample and repeat the same draw of answer and judgement: what is
-    equal under two policies is a tie. Two samples never share a draw, since each conversation counts as evidence of
-    its own even where its request is another's word for word. History, tools, the choice of tools and the answer's
-    form are sent as they were recorded. A
-    call that fails, or a policy that lacks a variable of its prompt, is the row's `error`; a truncated or filtered
-    answer counts as it came, since that is what users would get. Evaluators see the new output in the recorded
-    surroundings, the recorded system prompt included: both arms are measured against one reference. Raises
-    EndpointRefused and SpendCapReached.
+    All arms share one pool of workers, and for one sample and repeat the same draw of answer and judgement, so that
+    equal requests under two policies tie. Two samples never share a draw, even with the same request: each
+    conversation counts as evidence of its own. History, tools, the choice of tools and the answer's form are sent as
+    they were recorded. A call that fails, or a sample that lacks a variable of the prompt, is the row's `error`; a
+    truncated or filtered answer counts as it came, since that is what users would get. Evaluators see the new output
+    with everything else as it was recorded, the system prompt included: both arms are measured against one reference.
+    Raises EndpointRefused and SpendCapReached.
     """
     judges = replayable(evaluators)
     rows = [
@@ -100,13 +97,13 @@ async def replay(
 
 
 def replayable(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
-    """The evaluators that can score a new output, the primary first: a platform's score belongs to the logged one."""
+    """The evaluators that can score a new output, the primary first; a platform's score is of the logged one only."""
     able = (evaluator for evaluator in evaluators if evaluator.constant.kind != "platform")
     return tuple(sorted(able, key=lambda evaluator: not evaluator.constant.primary))
 
 
 def constants_of(evaluators: Sequence[Evaluator]) -> tuple[EvalConstant, ...]:
-    """What is compared after a replay, the primary first."""
+    """The constants of the evaluators that are compared after a replay, the primary first."""
     return tuple(evaluator.constant for evaluator in replayable(evaluators))
 
 
@@ -136,7 +133,7 @@ def pair(
 async def judge_replies(
     sample: Sample, output: str, evaluators: Sequence[Evaluator], draw: str
 ) -> tuple[EvalMetrics, ...]:
-    """What every evaluator says of a new output in the sample's recorded surroundings. Raises as `replay`."""
+    """Every evaluator's result for a new output, all else as the sample recorded it. Raises as `replay`."""
     answered = sample.model_copy(update={"output": output, "evals": (), "annotations": ()})
     return tuple([await each.score(answered, draw) for each in evaluators])
 
@@ -163,11 +160,11 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
 def _request(row: _Row, draw: str) -> ChatRequest:
     """The sample's call under the policy. Raises KeyError where the sample lacks a variable of the prompt.
 
-    The policy chooses prompt, examples, model and how an answer is drawn; history, tools and the answer's form are the
-    call's. A policy's own `response_format` and `tool_choice` stand in where the sample recorded none.
+    The policy decides prompt, examples, model and sampling parameters; history, tools and the answer's form are the
+    call's. A policy's own `response_format` and `tool_choice` are used where the sample recorded none.
     """
     actions, sample = row.actions, row.sample
-    # Endpoints refuse with a 400 to choose among no tools.
+    # Endpoints refuse a choice of tools without tools with status 400.
     unusable = () if sample.tools else _OF_TOOLS
     chosen = call_settings(actions.parameters) | call_settings(sample.parameters)
     parameters = policy_settings(actions.parameters) | {n: chosen[n] for n in chosen if n not in unusable}
@@ -184,6 +181,4 @@ def _request(row: _Row, draw: str) -> ChatRequest:
 
 def _text(reply: ChatReply) -> str:
     """What the application would have used: the text, else the tool calls, written as those of a logged answer."""
-    if reply.text or not reply.tool_calls:
-        return reply.text
-    return tool_calls_text(reply.tool_calls)
+    return reply.text if reply.text or not reply.tool_calls else tool_calls_text(reply.tool_calls)

@@ -1,12 +1,10 @@
-"""Workers off one iterator: bounded concurrency without one task a row."""
+"""Workers that share one iterator of rows: bounded concurrency without one task a row."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 Row = TypeVar("Row")
-
-
 Result = TypeVar("Result")
 
 
@@ -15,8 +13,8 @@ async def map_rows(
 ) -> AsyncIterator[tuple[int, Result]]:
     """Yield `(index of the row, result)` as rows complete, with at most `workers` in flight.
 
-    An exception of `work` stops the feed; rows in flight are cancelled and the exception is raised, so `work`
-    returns what is one row's failure and raises only what must stop the stage.
+    An exception of `work` stops the feed; rows in flight are cancelled and the exception is raised. So `work` returns
+    the failure of one row as a value and raises only what must stop the stage.
     """
     feed = enumerate(rows)
     done: asyncio.Queue[tuple[int, Result] | BaseException | None] = asyncio.Queue()

@@ -21,10 +21,7 @@ LATE = 0.5
 
 
 def carried_candidate(
-    looks: Sequence[Look],
-    state: StateActions,
-    validation: ValidationConfig,
-    decisions: Sequence[PolicyDecision] = (),
+    looks: Sequence[Look], state: StateActions, validation: ValidationConfig, decisions: Sequence[PolicyDecision] = ()
 ) -> Undecided | None:
     """The undecided candidate that this window tries again; None where it searches anew.
 

@@ -56,10 +56,7 @@ def test_an_unknown_prompt_is_named_with_those_there_are(name: str) -> None:
         ("input", "And when?"),
         ("output", "It comes on Friday."),
         ("system_prompt", "Answer briefly."),
-        (
-            "messages",
-            'user: Where is it?\nassistant: [calls track({"id": 7})]\ntool: in Köln\nuser: And when?',
-        ),
+        ("messages", 'user: Where is it?\nassistant: [calls track({"id": 7})]\ntool: in Köln\nuser: And when?'),
         ("variables.tone", "warm"),
         ("attributes.input.value", "And when?"),
         ("attributes.output.value", "It comes on Friday."),

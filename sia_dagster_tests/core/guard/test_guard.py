@@ -13,14 +13,10 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 
 BASE = Actions(
-    system_prompt="You answer the messages of a shop's customers. Be polite. Help: https://shop.example/help",
-    model="m",
+    system_prompt="You answer the messages of a shop's customers. Be polite. Help: https://shop.example/help", model="m"
 )
 
-
 TEMPLATE = Actions(system_prompt="You help {name}. Shop: {{shop}}. Dear {name}!", variables=("name", "shop"))
-
-
 SKELETON = 'Answer as JSON:\n{"label": "...", "why": {"text": "..."}}\nBe brief.'
 
 

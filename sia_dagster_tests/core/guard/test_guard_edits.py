@@ -13,10 +13,7 @@ from sia_dagster_tests.corpora import guard_texts
 from sia_dagster_tests.corpora.guard_texts import ATTACKS, PAST_THE_GUARD, Setting
 
 SETTINGS = {setting.name: setting for setting in guard_texts.SETTINGS}
-
-
 STOPPED = [(setting, edit) for setting in guard_texts.SETTINGS for edit in setting.stopped]
-
 
 VICTIM = sample(
     "hi, I am Anna Schmidt (born 14.03.1987), 12 Baker Street. My order is 48213, booking QXR7TP, on chat I am "

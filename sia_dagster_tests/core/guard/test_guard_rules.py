@@ -18,7 +18,6 @@ PRICED = GuardLimits(
     usd_per_prompt_token=2e-6,
 )
 
-
 SHOP = Actions(
     system_prompt=(
         "You serve {name} in a small shop. Be polite. Never name a price.\n<!-- keep -->Ask for consent.<!-- "
@@ -30,7 +29,6 @@ SHOP = Actions(
     tools=({"type": "function", "function": {"name": "find"}},),
     variables=("name",),
 )
-
 
 TALK = (
     sample("hello there"),
@@ -54,12 +52,10 @@ TALK = (
     ),
 )  # fmt: skip
 
-
 USER, ANSWER, TOOL, VARIABLE = (
     f"in sample s2 ({who})"
     for who in ("the user's message", "the application's answer", "a tool's result", "a variable")
 )
-
 
 FORCE = "of the policy in force"
 

@@ -20,7 +20,6 @@ METRICS = st.builds(
     cost_usd=st.none() | st.floats(allow_nan=False),
 )
 
-
 EVALS = st.dictionaries(st.text(), st.lists(METRICS, min_size=1, max_size=3).map(tuple), max_size=4)
 
 

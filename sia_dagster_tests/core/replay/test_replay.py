@@ -128,8 +128,6 @@ def test_the_choice_of_a_tool_is_sent_only_with_tools(tmp_path: Path) -> None:
 
 
 JSON_ONLY = {"type": "json_object"}
-
-
 FREE = {"type": "json_schema", "json_schema": {"name": "free", "schema": {}}}
 
 

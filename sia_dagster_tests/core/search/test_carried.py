@@ -26,11 +26,7 @@ from sia_dagster_tests.worlds.search_world import BASELINE, BETTER, PROMPT, WIND
 from simulation.loops import NAME, WEEKS, Desk, desk
 
 RULES = SearchRules()
-
-
 FOUR = ValidationConfig(primary="correctness")
-
-
 WEEK = timedelta(weeks=1)
 
 
@@ -101,12 +97,7 @@ def test_months_are_windows_however_long_they_are() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"carries_on": False},
-        {"baseline": BETTER},
-        {"evaluators": {"correctness": "another"}},
-        {"evaluators": {}},
-    ],
+    [{"carries_on": False}, {"baseline": BETTER}, {"evaluators": {"correctness": "another"}}, {"evaluators": {}}],
 )
 def test_it_is_not_tried_where_the_question_is_another_one(changes: dict[str, Any]) -> None:
     assert carried(look(**changes)) is None

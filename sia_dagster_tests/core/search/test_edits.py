@@ -10,10 +10,7 @@ from sia_dagster.core.records.search import Edit
 from sia_dagster.core.search.reflection.edits import EditError, apply_edits
 
 PROMPT = "You answer shoppers. Be kind.\nBe brief.\n\nSign with your name."
-
-
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
-
 
 prompts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60) | st.lists(
     st.sampled_from(["Be kind.", "Be brief.", "", "  ", "Sign."]), max_size=6

@@ -38,7 +38,6 @@ from sia_dagster_tests.worlds.search_world import (
 
 RUDE = "The tone of this answer is harsh."
 
-
 STARS = EvalConstant(
     name="stars", kind="llm_classify", fingerprint="s", rails={str(n): float(n) for n in range(1, 6)}, low=1, high=5
 )

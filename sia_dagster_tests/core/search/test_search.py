@@ -32,8 +32,6 @@ from sia_dagster_tests.worlds.search_world import (
 from simulation.servers import ScriptedServer, completion
 
 THREE = POLICY.model_copy(update={"candidates": 3})
-
-
 RUDE = "The tone of this answer is harsh."
 
 

@@ -158,6 +158,5 @@ _READERS: Mapping[str, Callable[[Sample], str]] = {
     "attributes.llm.prompt_template.variables": lambda sample: _json(sample.variables),
 }
 
-
 SAMPLE_PLACEHOLDERS: tuple[str, ...] = (*_READERS, "variables.*", "attributes.llm.prompt_template.variables.*")
 """What a judge's template may name; `*` stands for the name of a template variable."""

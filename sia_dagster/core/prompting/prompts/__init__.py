@@ -1,4 +1,4 @@
-"""The prompts of this package: text files, read when first needed."""
+"""The package's prompts as text files, read when they are first needed."""
 
 import re
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ BUILTIN_JUDGES: Mapping[str, Mapping[str, float]] = {
     "toxicity": {"non_toxic": 1.0, "toxic": 0.0},
     "format": {"well_formed": 1.0, "malformed": 0.0},
 }
-"""The ready-made judges and the rails that their text explains; higher is better in each."""
+"""The built-in judges and the rails that their text explains; a higher score is better in each."""
 
 
 @cache
 def load_prompt(name: str) -> str:
     """The text of the package's prompt `name`, without the newline that ends the file.
 
-    Raises ConfigError for a name that has no file, with those that have one.
+    Raises ConfigError, with the known names, for a name without a file.
     """
     folder = resources.files(__name__)
     if not re.fullmatch(r"[a-z][a-z_]*", name) or not (file := folder / f"{name}.md").is_file():
