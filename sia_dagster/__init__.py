@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["SelfImprovingLoop", "__version__", "load_policy"]
-
 _HOMES = {"SelfImprovingLoop": "sia_dagster.component", "load_policy": "sia_dagster.policy_in_force"}
 
 

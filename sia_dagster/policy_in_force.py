@@ -15,7 +15,7 @@ def load_policy(loop: str, storage: str | None = None, *, default: Actions | Non
     `storage` is the folder or URL that the loop writes to; without it `$SIA_STORAGE`, else the `storage` of the
     configuration (`$SIA_CONFIG`, else `sia.yaml` here), else `.sia`. Relative folders are relative to the working
     folder, that of a configuration to its file. Each call reads the newest entry again: keep the result for as long
-    as an application should speak under one policy. Raises PolicyNotFound without a policy and a default, PolicyError
+    as an application should use one policy. Raises PolicyNotFound without a policy and a default, PolicyError
     for a registry that cannot be read, ConfigError for a configuration that cannot be.
     """
     root = _root(storage)

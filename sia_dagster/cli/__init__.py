@@ -13,7 +13,7 @@ COMMANDS = {
     "check": "Check configuration, credentials, traces and cost before a run.",
     "demo": "Run the whole loop over simulated weeks: no account, no key.",
     "init": "Write a commented sia.yaml.",
-    "judge": "List judges and how steady they are, and reset their anchors.",
+    "judge": "List the judges' drift, and reset their anchors.",
     "policy": "List, show, compare, promote, publish and roll back policies.",
     "report": "Show a window's report.",
     "run": "Run a window of a loop, with a progress bar.",
@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def _home(name: str) -> str:
-    """The module of a command; one of several modules has a folder of its own."""
+    """The module of a command; a command of several modules has its own folder."""
     folder = f".{name}" if name in {"check", "judge", "policy"} else ""
     return f"sia_dagster.cli{folder}.{name}_command"
 

@@ -1,46 +1,47 @@
-"""`sia cache`: the stored answers, their size, and what is done with old ones."""
+"""`sia cache`: show, prune and export the stored answers."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
-from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, StoredGroup, older_windows
+from sia_dagster.adapters.engine.store import CompletionStore, StoredGroup, older_windows
 from sia_dagster.adapters.engine.store.export import FORMATS, export_answers
 from sia_dagster.cli.open_project import open_projects
+from sia_dagster.cli.options import json_option
 from sia_dagster.cli.text_tables import new_table
 from sia_dagster.core.errors import SiaError
 from sia_dagster.reports.wording import visible
 from sia_dagster.wiring.endpoint import completions_file, open_store
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_loop_option = click.option("--loop", "loop_name", help="Only this loop; by default all that are in the store.")
 
 
 @click.group(epilog="Example: sia cache show")
 def command() -> None:
     """Show, prune and export the answers in the completion store.
 
-    Every answer that was paid for is kept, under a hash of what was asked: a window that is run again pays for
-    nothing twice. The store is `completions.sqlite` in the storage, or the database of `llm.completions`.
+    Every paid answer is kept under a hash of its request: a window that is run again pays for nothing twice. The store
+    is `completions.sqlite` in the storage, or the database of `llm.completions`.
     """
 
 
 @command.command(
-    short_help="Show how many answers there are, and what they cost.",
     epilog="\b\nExample: sia cache show\n         sia cache show --loop message_desk --json",
 )
-@click.option("--loop", "loop_name", help="Only this loop; by default all that are in the store.")
-@_json
+@_loop_option
+@json_option
 def show(loop_name: str | None, as_json: bool) -> None:
-    """Show size, age and number of the answers by window, stage and model.
+    """Show number, size, age and cost of the answers.
 
-    The last column is what the stored answers cost: what running all of it again does not.
+    By window, stage and model. The last column is the cost of the stored answers, which a repeated run saves.
     """
     with _opened() as store:
         groups = [group for group in store.groups() if loop_name in (None, group.loop)]
@@ -60,73 +61,67 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> timedelta:
 
 
 @command.command(
-    short_help="Drop the answers of windows that were last paid for long ago.",
     epilog="\b\nExample: sia cache prune --older-than 90d\n         sia cache prune --older-than 26w --loop desk --yes",
 )
 @click.option("--older-than", "age", required=True, callback=_age, help="Hours, days or weeks: 12h, 90d, 8w.")
-@click.option("--loop", "loop_name", help="Only this loop; by default all that are in the store.")
+@_loop_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@json_option
 def prune(age: timedelta, loop_name: str | None, yes: bool, as_json: bool) -> None:
-    """Drop the answers of windows whose last answer was paid for longer ago than that.
+    """Drop the answers of windows that were last run long ago.
 
-    A window's answers go together, so one that is being run, or was run again lately, keeps all of them; and while a
-    stage of any window is at work nothing is dropped at all. A window that is run again later pays for its answers
-    anew. Documents, reports and the ledger of what was paid stay.
+    All answers of a window are dropped together, once its last payment is older than that: a window that is being run
+    or was run again lately keeps all of them. Nothing is dropped while a stage of any window is at work. A window that
+    is run again later pays for its answers anew. Documents, reports and the spend ledger stay.
     """
     before = datetime.now(UTC) - age
     with _opened() as store:
         groups = store.groups()
         windows = older_windows(groups, before=before, loop=loop_name)
-        facts = {"windows": len(windows), **_sums(_of(groups, windows))}
+        chosen = {(window.loop, window.window) for window in windows}
+        facts = {"windows": len(windows), **_sums([g for g in groups if (g.loop, g.window) in chosen])}
         if windows and not yes:
             sentence = f"Drop {facts['answers']:,} answers of {facts['windows']} windows, which cost"
             click.confirm(f"{sentence} {facts['cost_usd']:.2f} USD?", abort=True, err=True)
         dropped = store.prune(windows, before=before) if windows else 0
-        told: dict[str, Any] = {"store": store.name, "dropped": dropped, "windows": len(windows), "size": store.size()}
-    text = f"{dropped:,} answers of {len(windows)} windows were dropped; {told['store']} has {_bytes(told['size'])} now"
-    click.echo(json.dumps(told, indent=2) if as_json else text)
+        name, size = store.name, store.size()
+    text = f"{dropped:,} answers of {len(windows)} windows were dropped; {name} has {_bytes(size)} now"
+    result = {"store": name, "dropped": dropped, "windows": len(windows), "size": size}
+    click.echo(json.dumps(result, indent=2) if as_json else text)
 
 
 @command.command(
-    short_help="Write the answers to a file.",
     epilog="\b\nExample: sia cache export answers.parquet\n         sia cache export answers.jsonl --loop message_desk",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--loop", "loop_name", help="Only this loop; by default all that are in the store.")
-@_json
+@_loop_option
+@json_option
 def export(file: Path, loop_name: str | None, as_json: bool) -> None:
-    """Write every answer to FILE (.jsonl or .parquet): who paid, when, what was answered, tokens and cost.
+    """Write the answers to a file.
 
-    What was asked is not in the store, only its hash, and so are no keys; answers may quote your users.
+    Every answer to FILE (.jsonl or .parquet): who paid, when, the answer, tokens and cost. Requests are not in the
+    store, only their hashes, nor are keys; answers may quote your users.
     """
     if file.suffix not in FORMATS:
-        raise click.BadParameter(f"{file.name} ends in none of {', '.join(FORMATS)}", param_hint="FILE")
+        raise click.BadParameter(f"{file.name} must end in one of {', '.join(FORMATS)}", param_hint="FILE")
     with _opened() as store:
         count = export_answers((each for each in store.answers() if loop_name in (None, each.loop)), file)
-        told = {"store": store.name, "file": str(file), "answers": count}
-    click.echo(json.dumps(told, indent=2) if as_json else f"{count:,} answers were written to {file}")
+        result = {"store": store.name, "file": str(file), "answers": count}
+    click.echo(json.dumps(result, indent=2) if as_json else f"{count:,} answers were written to {file}")
 
 
 @contextmanager
-def _opened() -> "Iterator[CompletionStore]":
-    """The configured store, or the demo's. Raises SiaError where no run has made it yet."""
-    from contextlib import closing
-
+def _opened() -> Iterator[CompletionStore]:
+    """The configured store, or the demo's. Raises SiaError where no run has created it yet."""
     configured = open_projects()[0].file
     llm, path = configured.config.llm, completions_file(configured.storage, configured.folder)
     if llm.completions is None and not path.exists():
-        raise SiaError(f"there is no completion store yet: the first run of a window makes {path}")
+        raise SiaError(f"there is no completion store yet: the first run of a window creates {path}")
     with closing(open_store(llm, path)) as store:
         yield store
 
 
-def _of(groups: "Sequence[StoredGroup]", windows: "Sequence[LedgerScope]") -> "list[StoredGroup]":
-    asked = {(window.loop, window.window) for window in windows}
-    return [group for group in groups if (group.loop, group.window) in asked]
-
-
-def _sums(groups: "Sequence[StoredGroup]") -> dict[str, Any]:
+def _sums(groups: Sequence[StoredGroup]) -> dict[str, Any]:
     return {
         "answers": sum(group.answers for group in groups),
         "cost_usd": round(sum(group.cost_usd for group in groups), 9),
@@ -136,9 +131,7 @@ def _sums(groups: "Sequence[StoredGroup]") -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], groups: "Sequence[StoredGroup]") -> None:
-    from rich.console import Console
-
+def _print(facts: dict[str, Any], groups: Sequence[StoredGroup]) -> None:
     title = f"{facts['store']}: {_bytes(facts['size'])}"
     columns = ("paid for", "oldest", "newest", "answers", "size", "USD")
     table = new_table(*columns, title=visible(title), numbers=3, whole=(1, 2))

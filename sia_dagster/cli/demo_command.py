@@ -26,17 +26,17 @@ EXAMPLE = "Example: sia demo --folder /tmp/demo   (the same windows in the UI: m
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Where storage and traces go; the working folder by default.",
+    help="Folder for storage and traces; by default the working folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 @click.option("--serve", is_flag=True, help="Only serve the simulated OpenAI-compatible endpoint, until interrupted.")
-@click.option("--port", default=8765, show_default=True, help="Of --serve, on 127.0.0.1.")
-@click.option("--model", "models", multiple=True, help="With --serve: further model names to answer to, repeatable.")
+@click.option("--port", default=8765, show_default=True, help="Port of --serve, on 127.0.0.1.")
+@click.option("--model", "models", multiple=True, help="With --serve: a further model name to serve; repeatable.")
 def command(folder: Path, as_json: bool, serve: bool, port: int, models: tuple[str, ...]) -> None:
     """Run the whole loop over eight weeks of a SIMULATED application: no account, no key.
 
-    Model, judge and optimizer are simulated by a local server that follows a documented rule; everything else is the
-    real thing: the traces' files, the Dagster job, the statistics, the registry, the report.
+    A local server simulates model, judge and optimizer by documented rules; everything else is real: the traces' files,
+    the Dagster job, the statistics, the registry, the report.
     """
     if serve:
         _serve(port, models)
@@ -46,7 +46,7 @@ def command(folder: Path, as_json: bool, serve: bool, port: int, models: tuple[s
     if as_json:
         click.echo(json.dumps([week.model_dump(mode="json") for week in weeks], indent=2))
     else:
-        _tell(weeks, time.monotonic() - began)
+        _print_weeks(weeks, time.monotonic() - began)
 
 
 def _serve(port: int, models: tuple[str, ...]) -> None:
@@ -78,7 +78,7 @@ def _run(folder: Path, *, quiet: bool) -> "list[WeekOutcome]":
             raise click.ClickException(str(error)) from error
 
 
-def _tell(weeks: "list[WeekOutcome]", seconds: float) -> None:
+def _print_weeks(weeks: "list[WeekOutcome]", seconds: float) -> None:
     from rich.console import Console
 
     console = Console()
@@ -93,7 +93,7 @@ def _tell(weeks: "list[WeekOutcome]", seconds: float) -> None:
 
 
 def _name() -> str:
-    """How this command is called here: by its name where the shell finds it, else by its path."""
+    """The command as a user of this shell types it: its name where the shell finds it, else its path."""
     called = Path(sys.argv[0])
     if shutil.which("sia") or called.name != "sia":
         return "sia"

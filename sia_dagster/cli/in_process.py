@@ -1,4 +1,4 @@
-"""Dagster in this process: what the commands that run assets share."""
+"""Dagster runs in this process, for the commands that materialise assets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def dagster_instance() -> "Iterator[DagsterInstance]":
+def dagster_instance() -> Iterator["DagsterInstance"]:
     """The instance of $DAGSTER_HOME, so that the UI shows the run; else one for this run alone."""
     from dagster import DagsterInstance
 
@@ -20,7 +20,7 @@ def dagster_instance() -> "Iterator[DagsterInstance]":
 
 
 def failure_of(result: "ExecuteInProcessResult") -> str:
-    """Why the first failed stage failed."""
+    """The reason of the first failed stage."""
     from sia_dagster.defs.run_failures import failure_reasons
 
     return next(

@@ -10,28 +10,30 @@ from sia_dagster.adapters.config.file import FILE_NAME, find_config
 from sia_dagster.adapters.config.init_template import config_text
 from sia_dagster.core.errors import ConfigError
 
-EXAMPLE = "\b\nExample: sia init\n         sia init --force   (over the one that is there)"
+EXAMPLE = "\b\nExample: sia init\n         sia init --force   (replaces an existing file)"
 
 
 @click.command(epilog=EXAMPLE)
-@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(force: bool) -> None:
     """Write a commented sia.yaml into the working folder.
 
-    Filled in from the environment where they are set: OPENAI_BASE_URL, SIA_JUDGE_MODEL, SIA_OPTIMIZER_MODEL; the path
-    is $SIA_CONFIG where that is set. A key never stands in the file, only its variable's name.
+    It takes OPENAI_BASE_URL, SIA_JUDGE_MODEL and SIA_OPTIMIZER_MODEL from the environment where they are set, and
+    writes to $SIA_CONFIG where that is set. The file never holds a key, only the name of its variable.
     """
     path = find_config() or Path.cwd() / FILE_NAME
     _write(path, config_text(datetime.now(UTC).date(), read), replace=force)
     click.echo(f"Wrote {path}")
-    click.echo("Next: name your traces and loop in it, then `sia check`.")
+    click.echo("Next: name your traces and your loop in it, then run `sia check`.")
     if read("OPENAI_API_KEY") is None:
-        click.echo("It takes the key from OPENAI_API_KEY, which is not set: export it, or put it in .env beside it.")
+        click.echo(
+            "The key is read from OPENAI_API_KEY, which is not set: export it, or add it to .env beside the file."
+        )
 
 
 def _write(path: Path, text: str, *, replace: bool) -> None:
     if path.exists() and not replace:
-        raise ConfigError(f"{path} is there already; `sia init --force` replaces it")
+        raise ConfigError(f"{path} exists already; `sia init --force` replaces it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

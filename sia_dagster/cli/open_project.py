@@ -1,4 +1,4 @@
-"""What the commands share: the configured loops they are about."""
+"""The configured loops, as the commands use them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,23 +52,23 @@ class CommandProject:
         return build_project(self.file.config, self.file.folder)
 
     @property
-    def policies(self) -> "PolicyStore":
+    def policies(self) -> PolicyStore:
         """The loop's registry."""
         return PolicyFiles(self.file.storage, self.loop.name)
 
     @property
-    def decisions(self) -> "DecisionStore":
+    def decisions(self) -> DecisionStore:
         """What people decided about the loop's candidates."""
         return DecisionFiles(self.file.storage, self.loop.name)
 
-    def window(self, key: str | None = None) -> "TimeWindow":
-        """The closed window of that key, by default the latest. Raises ConfigError with the latest keys there are."""
+    def window(self, key: str | None = None) -> TimeWindow:
+        """The closed window of that key, by default the latest. Raises ConfigError with the latest keys."""
         keys = self.names.partitions.get_partition_keys()
         if not keys:
             raise ConfigError(f"no window of {self.loop.name} has closed yet: its first begins on {self.loop.start}")
         if key is not None and key not in keys:
             near = ", ".join(keys[-3:])
-            raise ConfigError(f"{key!r} is no closed window of {self.loop.name}; the latest are: {near}")
+            raise ConfigError(f"{key!r} is not a closed window of {self.loop.name}; the latest are: {near}")
         return self.names.window(key or keys[-1])
 
     def report_path(self, window: str) -> StoragePath:
@@ -86,8 +86,8 @@ class CommandProject:
 
     def not_run(self, window: str) -> ConfigError:
         """The error for a window that has no results yet."""
-        there = ", ".join(self.reported_windows()[-3:])
-        known = f"the latest that have: {there}" if there else "none has yet"
+        latest = ", ".join(self.reported_windows()[-3:])
+        known = f"the latest that have: {latest}" if latest else "none has yet"
         return ConfigError(
             f"window {window!r} of {self.loop.name} has not run ({known}); "
             f"run it with `sia run --loop {self.loop.name} --window {window}`"
@@ -97,23 +97,23 @@ class CommandProject:
 def open_projects(loop_name: str | None = None) -> tuple[CommandProject, ...]:
     """Every loop of the configuration, or the one of that name; without a configuration file the demo's.
 
-    Raises ConfigError for a configuration that cannot be used, and with the names there are where none is that one.
+    Raises ConfigError for a configuration that cannot be used, and with the existing names for an unknown one.
     """
     file = load_config() if find_config() else _demo_file()
     loops = file.config.loops
     chosen = [loop for loop in loops if loop_name in (None, loop.name)]
     if not chosen:
-        there = ", ".join(loop.name for loop in loops)
-        raise ConfigError(f"there is no loop {loop_name!r}; the configuration has: {there}")
+        names = ", ".join(loop.name for loop in loops)
+        raise ConfigError(f"there is no loop {loop_name!r}; the configuration has: {names}")
     return tuple(CommandProject(file, loop) for loop in chosen)
 
 
 def open_project(loop_name: str | None) -> CommandProject:
-    """The loop of that name, or the only one. Raises ConfigError as `open_projects`, and where it has to be named."""
+    """The loop of that name, or the only one. Raises ConfigError as `open_projects`, and where several need a name."""
     projects = open_projects(loop_name)
     if len(projects) > 1:
-        there = ", ".join(project.loop.name for project in projects)
-        raise ConfigError(f"name a loop with --loop; the configuration has: {there}")
+        names = ", ".join(project.loop.name for project in projects)
+        raise ConfigError(f"name a loop with --loop; the configuration has: {names}")
     return projects[0]
 
 

@@ -1,6 +1,7 @@
 """`sia run`: one window of a loop, in this process."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import click
 
 from sia_dagster.cli.in_process import dagster_instance, failure_of
 from sia_dagster.cli.open_project import CommandProject, open_project
+from sia_dagster.cli.options import json_option, loop_option, window_option
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.progress import Advance, extras
 from sia_dagster.core.records.report import ValidationReport
@@ -15,22 +17,20 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.reports.wording import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dagster import AssetKey, ExecuteInProcessResult
 
 EXAMPLE = "Example: sia run --loop message_desk --window 2026-11-09"
 
 
 @click.command(epilog=EXAMPLE)
-@click.option("--loop", "loop_name", help="The loop; not needed where there is only one.")
-@click.option("--window", required=True, help="The window's key: its start, as the UI shows partitions (2026-11-09).")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON instead of text.")
+@loop_option
+@window_option
+@json_option
 def command(loop_name: str | None, window: str, as_json: bool) -> None:
     """Run all stages of one window with the same assets as the UI.
 
-    Where the window after it ran earlier, that one's exam of this window's candidate is held, too.
-    What a killed or stopped run paid for is kept: run it again to continue. Exit code 1 where a stage failed.
+    Where the next window ran before this one, its `next_window_results` are materialised too. Answers that a stopped
+    run paid for are kept: run it again to continue. Exit code 1 where a stage failed.
     """
     project = open_project(loop_name)
     chosen = project.window(window)
@@ -39,14 +39,16 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     if not result.success:
         raise SiaError(failure_of(result))
     facts = _facts(project, result.asset_value(project.names.asset("validation_results")))
-    facts["examined_in"] = following = _awaiting_exam(project, chosen)
-    exam = _hold_exam(project, following) if following else None
+    facts["examined_in"] = following = _unchecked_window(project, chosen)
+    check = _check_in(project, following) if following else None
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
-    if exam and not exam.success:
-        raise SiaError(f"this window has run, but not its candidate's exam in the window after it: {failure_of(exam)}")
+    if check and not check.success:
+        raise SiaError(
+            f"this window has run, but next_window_results of the window after it failed: {failure_of(check)}"
+        )
 
 
-def _awaiting_exam(project: "CommandProject", window: "TimeWindow") -> str | None:
+def _unchecked_window(project: CommandProject, window: TimeWindow) -> str | None:
     """The key of the window after `window`, if it ran before this window left it a candidate to check."""
     from sia_dagster.defs.assets.next_window_results import SPEC
 
@@ -57,33 +59,27 @@ def _awaiting_exam(project: "CommandProject", window: "TimeWindow") -> str | Non
     return following.key if there else None
 
 
-def _hold_exam(project: "CommandProject", window: str) -> "ExecuteInProcessResult":
+def _check_in(project: CommandProject, window: str) -> "ExecuteInProcessResult":
     job = project.definitions.resolve_implicit_global_asset_job_def()
     return _run(job, window, [project.names.asset("next_window_results")])
 
 
 def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "ExecuteInProcessResult":
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     from sia_dagster.defs.batches import waiting
     from sia_dagster.defs.jobs import QUIET
     from sia_dagster.defs.progress_log import listen
 
     columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-        *(TextColumn("{task.fields[extras]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        *(progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()),
+        *(progress.TextColumn("{task.fields[extras]}"), progress.TimeElapsedColumn()),
+        *(progress.TextColumn("left"), progress.TimeRemainingColumn()),
     )
     with ExitStack() as stack:
         instance = stack.enter_context(dagster_instance())
-        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+        bar = stack.enter_context(progress.Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task("traces", total=None, extras="")
         stack.enter_context(listen(lambda advance: bar.update(task, **_shown(advance))))
         stack.enter_context(waiting())
@@ -93,13 +89,13 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
         return result
 
 
-def _shown(advance: "Advance") -> dict[str, Any]:
-    """What the bar shows of a report."""
-    said = ", ".join(extras(advance))
-    return {"description": advance.what, "completed": advance.done, "total": advance.of, "extras": said}
+def _shown(advance: Advance) -> dict[str, Any]:
+    """The fields of the progress bar."""
+    shown = {"description": advance.what, "completed": advance.done, "total": advance.of}
+    return {**shown, "extras": ", ".join(extras(advance))}
 
 
-def _facts(project: "CommandProject", report: "ValidationReport") -> dict[str, Any]:
+def _facts(project: CommandProject, report: ValidationReport) -> dict[str, Any]:
     waits = report.verdict == "accept" and project.loop.promotion == "manual"
     approve = f"sia policy promote --loop {report.loop} --window {report.window.key}"
     return {
@@ -115,13 +111,13 @@ def _facts(project: "CommandProject", report: "ValidationReport") -> dict[str, A
 
 def _text(facts: dict[str, Any]) -> str:
     lines = [f"{facts['loop']} {facts['window']}: {facts['verdict']}"]
-    # They name parts of the traffic, by tags and models that come from traces.
+    # They quote tags and models, which come from traces.
     lines += [f"  {visible(reason)}" for reason in facts["reasons"]]
     if facts["samples_needed"]:
-        lines.append(f"  held-out conversations it would take: {facts['samples_needed']}")
+        lines.append(f"  held-out conversations needed: {facts['samples_needed']}")
     lines.append(f"  report: {facts['report']}")
     if facts["examined_in"]:
-        lines.append(f"  held the exam that waited for this window: {facts['examined_in']}")
+        lines.append(f"  candidate checked on the next window's traffic: {facts['examined_in']}")
     if facts["approve"]:
         lines.append(f"  to approve it: {facts['approve']}")
     return "\n".join(lines)

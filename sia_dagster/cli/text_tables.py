@@ -1,8 +1,9 @@
-"""Tables of the commands, all in one look."""
+"""Tables of the commands in one style, and how they are printed."""
 
 from collections.abc import Collection
 
 from rich import box
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 
@@ -16,3 +17,8 @@ def new_table(*columns: str, title: str = "", numbers: int = 0, whole: Collectio
         right = place >= len(columns) - numbers
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right or place in whole)
     return table
+
+
+def show(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
+    """Print a table or text to the terminal, without colouring what looks like a number or a path."""
+    Console(highlight=False).print(renderable, soft_wrap=soft_wrap)

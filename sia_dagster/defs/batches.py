@@ -1,4 +1,4 @@
-"""Windows that wait for batches: their runs end at once, and a sensor starts them again when the answers are there.
+"""Windows that wait for batches: their runs end at once, and a sensor runs the rest when the answers are there.
 
 A step that raised `dg.RetryRequested` would give its pool's slot back while it waits, but its run would go on: a
 process that sleeps for hours, and one place less of `max_concurrent_runs`, so that a backfill's batches would wait
@@ -18,14 +18,13 @@ from sia_dagster.defs.resources import ModelEndpoint
 from sia_dagster.wiring.endpoint import batches_ended
 
 WAITS = "sia/waits_for_batches"
-"""On a run: the loop, until the window goes on."""
+"""Tag of a run: the loop, until the window is resumed."""
 BATCHES = "sia/batches"
-"""On the same run: the batches' names in the completion store."""
-GOES_ON = "no more"
+"""Tag of the same run: the batches' names in the completion store."""
+RESUMED = "no more"
 _PARTITION = "dagster/partition"
 _LATEST = 50
 """Runs of one window's key, over all loops, among which its last one is looked for."""
-
 Wait = Callable[[float], Awaitable[object]]
 _wait: ContextVar[Wait | None] = ContextVar("wait_for_batches", default=None)
 
@@ -41,12 +40,12 @@ def waiting(wait: Wait = asyncio.sleep) -> Iterator[None]:
 
 
 def patience() -> Wait | None:
-    """How stages wait here; None: they end."""
+    """How stages wait in this context; None: their runs end instead."""
     return _wait.get()
 
 
 def sensor_name(names: LoopNames) -> str:
-    """Of the sensor that goes on with a loop's windows."""
+    """The name of the sensor that resumes a loop's windows."""
     return f"{names.name}_collects_batches"
 
 
@@ -57,7 +56,7 @@ def note_waiting(names: LoopNames, context: dg.AssetExecutionContext, error: Bat
 
 
 def batch_sensor(names: LoopNames, job: dg.JobDefinition, *, seconds: float) -> dg.SensorDefinition:
-    """Goes on with every window whose batches have ended; looks every so many seconds, or a little later."""
+    """Resumes every window whose batches have ended; checks every `seconds`, or a little later."""
     model_key = names.resource("model")
 
     @dg.sensor(
@@ -83,7 +82,7 @@ def batch_sensor(names: LoopNames, job: dg.JobDefinition, *, seconds: float) -> 
 
 
 def _ended(model: ModelEndpoint, run: dg.DagsterRun, problems: list[str]) -> bool:
-    """Whether the batches of a run have ended; what is missing of this run's alone goes to `problems`."""
+    """Whether the batches of a run have ended; a missing batch of this run goes to `problems`."""
     try:
         return batches_ended(model.settings(), run.tags[BATCHES].split(","))
     except CallFailed as error:
@@ -108,11 +107,11 @@ def _waiting_runs(names: LoopNames, instance: dg.DagsterInstance) -> Iterator[dg
         if next((other.run_id for other in latest if is_of_loop(names, other)), "") == run.run_id:
             yield run
         else:
-            instance.add_run_tags(run.run_id, {WAITS: GOES_ON})
+            instance.add_run_tags(run.run_id, {WAITS: RESUMED})
 
 
 def _rest_of(names: LoopNames, run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.RunRequest:
-    """What the run did not come to."""
+    """A request for the assets that the run planned and did not materialise."""
     planned, done = (_assets_in(run, instance, kind) for kind in (_PLANNED, _DONE))
     left = [key for stage in names.job_stages if (key := names.asset(stage)) in planned and key not in done]
     return dg.RunRequest(run_key=f"after {run.run_id}", partition_key=run.tags.get(_PARTITION), asset_selection=left)

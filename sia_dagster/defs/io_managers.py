@@ -22,7 +22,7 @@ class DocumentIOManager(dg.UPathIOManager):
     extension = ".json"
 
     def dump_to_path(self, context: dg.OutputContext, obj: BaseModel, path: "UPath") -> None:
-        """Write at once or not at all: two runs of one window leave one whole file."""
+        """Write atomically: two runs of one window leave one whole file."""
         write_atomically(path, (obj.model_dump_json(indent=1) + "\n").encode())
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> Any:
@@ -58,19 +58,19 @@ class TableIOManager(dg.UPathIOManager):
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model that a parameter is annotated with, also where it may be None; None where it is with none."""
+    """The model that a parameter is annotated with, alone or in a union; None for any other annotation."""
     named = (annotation, *get_args(annotation))
     return next((each for each in named if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 @contextmanager
 def _named(path: "UPath") -> Iterator[None]:
-    """Name the file that cannot be read; a model's and Arrow's faults both are ValueErrors."""
+    """Name the file that cannot be read; pydantic and Arrow both raise ValueErrors."""
     try:
         yield
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        sentence = f"{path}: not what this version wrote ({reason}); materialise its asset again"
+        sentence = f"{path}: this version cannot read it ({reason}); materialise its asset again"
         raise dg.Failure(description=sentence, allow_retries=False) from error
 
 

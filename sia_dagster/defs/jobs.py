@@ -7,7 +7,7 @@ import dagster as dg
 from sia_dagster.defs.names import LoopNames
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Configuration of a run in this process: Dagster's own log lines stay out of the terminal; the UI has them."""
+"""Configuration of a run in this process that keeps Dagster's own log lines out of the terminal; the UI has them."""
 
 
 def improvement_job(names: LoopNames) -> dg.JobDefinition:
@@ -15,8 +15,8 @@ def improvement_job(names: LoopNames) -> dg.JobDefinition:
     job = dg.define_asset_job(
         names.job,
         selection=dg.AssetSelection.assets(*(names.asset(stage) for stage in names.job_stages)),
-        description=f"Improve the policy of {names.name} from one {names.loop.window} window of its traces. What a "
-        "window would take stands on `traces` once that asset is materialised, which by itself costs nothing.",
+        description=f"Improve the policy of {names.name} from one {names.loop.window} window of its traces. "
+        "Materialise `traces` alone, which costs nothing, to see an estimate of a window's calls, tokens and USD.",
         tags={"sia/loop": names.name},
     )
     return cast(dg.JobDefinition, job)  # Dagster resolves it when the code location is built

@@ -10,7 +10,7 @@ from sia_dagster.adapters.files.storage import storage_root
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.defs.assets import STAGE_BUILDERS
-from sia_dagster.defs.automation import exams_sensor
+from sia_dagster.defs.automation import next_window_sensor
 from sia_dagster.defs.batches import batch_sensor
 from sia_dagster.defs.io_managers import Documents, Tables
 from sia_dagster.defs.jobs import improvement_job, improvement_schedule
@@ -30,13 +30,13 @@ def build_loop(
 ) -> dg.Definitions:
     """Assets, checks, job, schedule, sensors and resources of one loop.
 
-    Relative paths of `loop` and `storage` start at `folder`, by default the working folder. `resources` go before the
+    Relative paths of `loop` and `storage` start at `folder`, by default the working folder. `resources` replace the
     loop's own, by role (`model`, `traces`, `storage`, `clock`, `documents`, `tables`). Nothing is read or connected
     before a run.
     """
     names = LoopNames(loop, (folder or Path()).absolute())
     job = improvement_job(names)
-    sensors = [run_failed_sensor(names), rollback_sensor(names, job), exams_sensor(names)]
+    sensors = [run_failed_sensor(names), rollback_sensor(names, job), next_window_sensor(names)]
     if loop.promotion == "manual":
         sensors.append(approval_sensor(names, job))
     if llm.batches:

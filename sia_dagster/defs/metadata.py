@@ -30,7 +30,7 @@ def _type(records: list[dg.TableRecord], name: str) -> str:
 
 
 def link(path: StoragePath) -> dg.MetadataValue:
-    """Where a file is, so that the UI opens it."""
+    """A link to a file that the UI opens."""
     return dg.MetadataValue.path(str(path)) if isinstance(path, Path) else dg.MetadataValue.url(str(path))
 
 
@@ -63,21 +63,25 @@ def spend_metadata(spend: Mapping[str, Spend]) -> dict[str, Any]:
                 "calls": part.calls,
                 "prompt tokens": part.prompt_tokens,
                 "completion tokens": part.completion_tokens,
-                "cost USD": "price unknown" if part.cost_usd is None else f"{part.cost_usd:.6f}",
+                "cost USD": _usd(part),
             }
             for name, part in sorted(spend.items())
         )
     return numbers
 
 
+def _usd(spend: Spend) -> str:
+    return "price unknown" if spend.cost_usd is None else f"{spend.cost_usd:.6f}"
+
+
 def outcome_metadata(outcome: StageResult[Any]) -> dict[str, Any]:
-    """What a stage with model calls did: its rows, those that failed, and what it used."""
+    """A stage with model calls: its rows, the failed ones, and its spend."""
     rows = {"rows": outcome.rows.done, "rows_failed": outcome.rows.failed}
     return {**rows, **spend_metadata(outcome.spend)}
 
 
 def estimate_metadata(expected: Estimate) -> dict[str, Any]:
-    """What a window would take as plottable numbers, and by stage as a table."""
+    """The estimate of a window as plottable numbers, and by stage as a table."""
     whole = expected.total
     numbers = {
         "estimated_model_calls": whole.calls,
@@ -90,7 +94,7 @@ def estimate_metadata(expected: Estimate) -> dict[str, Any]:
             "calls of": f"{line.work} ({line.model})",
             "calls": line.spend.calls,
             "tokens": line.spend.prompt_tokens + line.spend.completion_tokens,
-            "cost USD": "price unknown" if line.spend.cost_usd is None else f"{line.spend.cost_usd:.6f}",
+            "cost USD": _usd(line.spend),
         }
         for line in expected.lines
     )
@@ -107,5 +111,5 @@ def score_metadata(evals: Iterable[EvalMetrics]) -> dict[str, float]:
 
 
 def present(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is None: Dagster has no place for an unknown number."""
+    """`numbers` without the None values: Dagster has no metadata for an unknown number."""
     return {name: value for name, value in numbers.items() if value is not None}

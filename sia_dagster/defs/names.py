@@ -1,4 +1,4 @@
-"""What a loop's definitions are called: keys of assets and resources, and what all stages share."""
+"""The names of a loop's definitions: keys of assets and resources, its windows and its stages."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ STAGES = (
     "validation_results",
     "promoted_policy",
 )
-"""What every loop has, in order."""
+"""The stages of every loop, in order."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LoopNames:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The loop's assets: what every loop has, then what this one is configured to give back to its platform."""
+        """The loop's assets: those of every loop, then what this one writes back to its platform."""
         asked = {
             "written_evaluations": self.loop.write_back,
             "published_validation": "arize_experiments" in self.loop.publish,

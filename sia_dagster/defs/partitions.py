@@ -39,7 +39,7 @@ def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> TimeWi
 def windows_before(
     partitions: dg.TimeWindowPartitionsDefinition, window: TimeWindow, count: int
 ) -> tuple[TimeWindow, ...]:
-    """Up to `count` windows right before `window`, the newest first; fewer where the loop has not so many."""
+    """Up to `count` windows right before `window`, the newest first; fewer where the loop has fewer."""
     found: list[TimeWindow] = []
     while len(found) < count:
         bounds = partitions.get_prev_partition_window((found[-1] if found else window).start)

@@ -1,4 +1,4 @@
-"""Progress of long stages: a log line now and then in Dagster, and a listener for the command's bar."""
+"""Progress of long stages: log lines in Dagster, and a listener for the command's progress bar."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +10,7 @@ import dagster as dg
 from sia_dagster.core.progress import Advance, Progress, Remaining, progress_line
 
 QUIET_SECONDS = 60.0
-"""After so long without a line there is one, however little was done."""
-
-
+"""The longest time without a line."""
 _listener: ContextVar[Progress | None] = ContextVar("progress_listener", default=None)
 
 
@@ -39,19 +37,19 @@ def progress_of(context: dg.AssetExecutionContext, clock: Callable[[], float] = 
 
 
 class Throttled:
-    """Says how far a stage is at each tenth of the way, and where that takes longer than QUIET_SECONDS, in between."""
+    """Logs progress at each tenth of a stage, and at least every QUIET_SECONDS."""
 
-    def __init__(self, say: Callable[[str], object], clock: Callable[[], float]) -> None:
-        self._say, self._clock = say, clock
+    def __init__(self, log: Callable[[str], object], clock: Callable[[], float]) -> None:
+        self._log, self._clock = log, clock
         self._remaining: dict[str, Remaining] = {}
-        self._said: tuple[str, int] = ("", -1)
+        self._last: tuple[str, int] = ("", -1)
         self._at = clock()
 
     def __call__(self, advance: Advance) -> None:
-        """Take note of a report."""
+        """Log the report, if it is time for a line."""
         remaining = self._remaining.setdefault(advance.what, Remaining(self._clock))
         left, now = remaining.seconds(advance), self._clock()
         place = (advance.what, 10 * advance.done // max(advance.of, 1))
-        if place != self._said or now - self._at >= QUIET_SECONDS:
-            self._said, self._at = place, now
-            self._say(progress_line(advance, left))
+        if place != self._last or now - self._at >= QUIET_SECONDS:
+            self._last, self._at = place, now
+            self._log(progress_line(advance, left))

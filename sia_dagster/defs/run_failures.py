@@ -1,4 +1,4 @@
-"""Why a run failed, in words for people."""
+"""Why a run failed, in sentences for people."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,9 +9,9 @@ STOPPING = frozenset({dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSE
 
 
 def failure_reasons(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What each failed stage among `events` said: our own sentence, else the stage and the first cause of all.
+    """The reason of each failed stage among `events`: our own sentence, else the stage and the root cause.
 
-    Of a stage that a check of its own stopped, what the check says: Dagster's error has its name alone.
+    For a stage that its own check stopped, the check's description: Dagster's error has only the check's name.
     """
     stopped: dict[str | None, list[str]] = {}
     for event in events:
@@ -19,12 +19,12 @@ def failure_reasons(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
             stopped.setdefault(event.step_key, []).extend(_stop(event.asset_check_evaluation_data))
         if event.is_step_failure:
             failure = event.step_failure_data.user_failure_data
-            told = failure.description if failure else " ".join(stopped.get(event.step_key, ()))
-            yield told or f"the stage {event.step_key} failed: {_first_cause(event)}"
+            reason = failure.description if failure else " ".join(stopped.get(event.step_key, ()))
+            yield reason or f"the stage {event.step_key} failed: {_first_cause(event)}"
 
 
 def _stop(check: dg.AssetCheckEvaluation) -> Iterator[str]:
-    """Of a check that stops the run."""
+    """The reason of a check, if it stops the run."""
     if check.passed or check.severity != dg.AssetCheckSeverity.ERROR:
         return
     loop, stage = check.asset_key.path

@@ -1,4 +1,4 @@
-"""Who hears of it: a failed run, and a window whose accepted candidate waits for a person."""
+"""Notifications: a failed run, a candidate that waits for approval, and a policy that falls short."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -25,13 +25,13 @@ def _notifier(names: LoopNames, log: Any) -> Notifier:
 
 
 def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
-    """Tells of a failed run of the loop: of its job, of a backfill, or of assets materialised by hand."""
+    """Notifies of every failed run of the loop: of its job, of a backfill, or of assets materialised by hand."""
 
     # Not `monitored_jobs`: backfills and the Materialize button run Dagster's own job.
     @dg.run_failure_sensor(
         name=f"{names.name}_run_failed",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says which window failed and why, to the log and the loop's webhook.",
+        description="Reports which window failed and why, to the log and the loop's webhook.",
     )
     def run_failed(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         if not is_of_loop(names, context.dagster_run):
@@ -53,14 +53,14 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
 
 
 def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Tells of every accepted candidate that nobody has promoted yet."""
+    """Notifies of every accepted candidate that nobody has promoted yet."""
     storage_key = names.resource("storage")
 
     # Not `asset_sensor`: it shows the latest window alone, and a backfill decides many between two ticks.
     @dg.sensor(
         name=f"{names.name}_waits_for_approval",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says that a window was accepted and waits for a person to materialise promoted_policy.",
+        description="Reports an accepted window that waits for a person to materialise promoted_policy.",
         job=job,
         required_resource_keys={storage_key},
     )
@@ -68,35 +68,34 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
         storage: Storage = getattr(context.resources, storage_key)
         rejected = rejected_windows(storage.decisions(names.name).decisions())
         found = _waiting(_stored(names, context, "validation_results"), storage.policies(names.name).versions())
-        waiting = {window: materialization for window, materialization in found.items() if window not in rejected}
-        for materialization in waiting.values():
-            _notifier(names, context.log).notify(
-                f"{names.name}: an accepted policy waits for approval", _facts(names, materialization)
-            )
-        return dg.SkipReason(f"told of {', '.join(waiting)}" if waiting else "no new window waits for approval")
+        waiting = [window for window in found if window not in rejected]
+        for window in waiting:
+            facts = _facts(names, found[window])
+            _notifier(names, context.log).notify(f"{names.name}: an accepted policy waits for approval", facts)
+        return dg.SkipReason(f"notified of {', '.join(waiting)}" if waiting else "no new window waits for approval")
 
     return waits_for_approval
 
 
 def _stored(names: LoopNames, context: dg.SensorEvaluationContext, stage: str) -> Iterator[dg.AssetMaterialization]:
-    """A stage's results since the last tick, oldest first; moves the cursor, which holds if this tick succeeds."""
+    """A stage's results since the last tick, oldest first; moves the cursor, which is kept if this tick succeeds."""
     key, cursor = names.asset(stage), context.cursor
-    wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(cursor) if cursor else None)
-    records = context.instance.fetch_materializations(wanted, limit=_EVENTS_A_TICK, ascending=True).records
+    newer = dg.AssetRecordsFilter(asset_key=key, after_storage_id=int(cursor) if cursor else None)
+    records = context.instance.fetch_materializations(newer, limit=_EVENTS_A_TICK, ascending=True).records
     yield from (found for record in records if (found := record.asset_materialization))
     if records:
         context.update_cursor(str(records[-1].storage_id))
 
 
 def rollback_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Tells of every promoted policy that is in force and falls short on the traffic of the window after."""
+    """Notifies of every promoted policy that is in force and falls short on the traffic of the next window."""
     storage_key = names.resource("storage")
 
     @dg.sensor(
         name=f"{names.name}_proposes_rollback",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says that the policy in force does not keep on the next window's traffic what its verdict "
-        "promised, and how to go back. It changes nothing by itself.",
+        description="Reports that the policy in force gains less on the next window's traffic than its verdict "
+        "promised, and how to roll back. It changes nothing by itself.",
         job=job,
         required_resource_keys={storage_key},
     )
@@ -111,7 +110,7 @@ def rollback_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
                 "roll_back": f"`sia policy rollback --loop {names.name} --to {_text(materialization, 'rollback_to')}`",
             }
             _notifier(names, context.log).notify(f"{names.name}: the policy in force falls short", facts)
-        return dg.SkipReason(f"told of {', '.join(failing)}" if failing else "no new window proposes a rollback")
+        return dg.SkipReason(f"notified of {', '.join(failing)}" if failing else "no new window proposes a rollback")
 
     return proposes_rollback
 
@@ -119,7 +118,7 @@ def rollback_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
 def _failing(
     stored: Iterable[dg.AssetMaterialization], versions: Sequence[PolicyVersion]
 ) -> dict[str, dg.AssetMaterialization]:
-    """By window, the latest exams that propose a rollback of what still is in force."""
+    """By window, the latest results that propose a rollback of the policy that is still in force."""
     latest = {materialization.partition or "": materialization for materialization in stored}
     today = {str(version.version) for version in versions[-1:]}
     return {

@@ -1,4 +1,4 @@
-"""What the assets of a loop have in common: their options, their session and how their errors read."""
+"""What the assets of a loop share: their options, their session and their error messages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from sia_dagster.wiring.session import LoopSession
 
 
 class StageSpec(Value):
-    """What a stage's asset is, but for the loop."""
+    """What a stage's asset is in every loop."""
 
     stage: str
     description: str
@@ -36,7 +36,7 @@ class StageSpec(Value):
     """Stages it reads, by parameter name."""
     previous: tuple[str, ...] = ()
     """Stages of the window before that it reads, by parameter name `previous_<stage>`: None where that window has not
-    run. Such a stage may then store nothing, and is filled in when it has."""
+    run. Such a stage may then store nothing, and is materialised once that window has run."""
 
     def asset(
         self, names: LoopNames, dagster_type: dg.DagsterType | None = None
@@ -118,7 +118,7 @@ class StageContext:
 
     @property
     def session(self) -> LoopSession:
-        """What a stage with model calls needs."""
+        """What a stage with model calls works with."""
         return LoopSession(
             loop=self.names.loop,
             window=self.window,
@@ -136,14 +136,14 @@ def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[Stag
         yield StageContext(names, context)
     except SiaError as error:
         metadata: dict[str, float | str] = {"error": type(error).__name__}
-        goes_on = ""
+        resumed = ""
         if isinstance(error, BatchesUnderWay):
             note_waiting(names, context, error)
-            goes_on = f". The sensor {sensor_name(names)} goes on when they have ended"
+            resumed = f". The sensor {sensor_name(names)} resumes the window when they have ended"
         if isinstance(error, SpendCapReached):
             metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
         raise dg.Failure(
-            description=visible(f"loop {names.name}, window {context.partition_key}: {error}{goes_on}"),
+            description=visible(f"loop {names.name}, window {context.partition_key}: {error}{resumed}"),
             metadata=metadata,
             allow_retries=False,
         ) from error

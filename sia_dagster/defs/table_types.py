@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 _TEXT = ("span_id", "evaluator", "fingerprint", "label", "explanation", "error", "source")
-
-
 EVAL_RESULT_TYPES = dict.fromkeys(_TEXT, "string") | {"score": "float", "attempts": "int", "cost_usd": "float"}
 """The columns' types, as Dagster shows them."""
 

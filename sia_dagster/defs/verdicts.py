@@ -1,4 +1,4 @@
-"""What people see of a verdict in the Dagster UI: numbers that plot, the summary, and the checks."""
+"""A verdict in the Dagster UI: numbers that plot, the summary, and the checks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,14 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
 from sia_dagster.defs.metadata import link, outcome_metadata, present
-from sia_dagster.reports.brief import brief_markdown
 from sia_dagster.reports.markdown.tables import comparison_table, prompt_diff_markdown, samples_table
+from sia_dagster.reports.summary import summary_markdown
 from sia_dagster.reports.wording import escape
 from sia_dagster.wiring.session import StageResult
 
 
 def _numbers(report: ValidationReport) -> dict[str, float]:
-    """What plots: every evaluator's comparison."""
+    """Plottable numbers of every evaluator's comparison."""
     return {
         f"{comparison.evaluator}/{name}": value
         for comparison in report.comparisons
@@ -41,7 +41,7 @@ def _comparison_numbers(comparison: EvaluatorComparison) -> dict[str, float]:
 
 
 def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
-    """What the gate adds: how the evidence was gathered, what it spent, and how much scores move by themselves."""
+    """Plottable numbers of the gate: interim analyses, pooling, error budget, judge noise and cost."""
     numbers: dict[str, Any] = {
         "looks": len(report.interim_analyses),
         **({"repeats": report.repeats} if report.interim_analyses else {}),
@@ -67,7 +67,7 @@ def verdict_metadata(
     old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.candidate))
     return {
         "verdict": report.verdict,
-        "summary": dg.MetadataValue.md(brief_markdown(state, update, report)),
+        "summary": dg.MetadataValue.md(summary_markdown(state, update, report)),
         "reasons": dg.MetadataValue.md("\n".join(f"- {escape(reason)}" for reason in report.reasons)),
         "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
@@ -106,21 +106,20 @@ def verdict_claims(report: ValidationReport, allowed: float) -> Sequence[dg.Asse
 def _no_slice_loses(report: ValidationReport) -> dg.AssetCheckResult:
     losing = [f"{part.dimension} {part.value}" for part in report.slices if part.finding == "loses"]
     tested = sum(part.finding != "too_few" for part in report.slices)
-    told = f"The candidate loses in: {', '.join(losing)}." if losing else f"None of {tested} parts is shown to lose."
+    finding = f"The candidate loses in: {', '.join(losing)}." if losing else f"None of {tested} parts is shown to lose."
     few = len(report.slices) - tested
     left = f" {few} more {'has' if few == 1 else 'have'} too few conversations to be tested." if few else ""
-    return NO_SLICE_LOSES.holds(not losing, told + left, slices_tested=tested, slices_losing=len(losing))
+    return NO_SLICE_LOSES.holds(not losing, finding + left, slices_tested=tested, slices_losing=len(losing))
 
 
 def _budget_is_left(report: ValidationReport) -> dg.AssetCheckResult:
     budget = report.error_budget
     if budget is None:
-        return ERROR_BUDGET_IS_LEFT.holds(True, "Nothing was tested, so nothing was spent.")
+        return ERROR_BUDGET_IS_LEFT.holds(True, "Nothing was tested, so no error budget was spent.")
     paid = bool(report.interim_analyses) or budget.left >= budget.alpha
-    told = f"{budget.left:.4f} of {budget.false_promotions_a_year:g} expected false promotions a year are left"
+    remaining = f"{budget.left:.4f} of {budget.false_promotions_a_year:g} expected false promotions a year are left"
     spent = f"; this window's verdict spent {budget.spent:.4f}" if budget.spent else "; this window spent nothing"
-    looked = is_holdout_reuse(report)
-    why = f". {report.reasons[0]}" if looked or not paid else "."
-    return ERROR_BUDGET_IS_LEFT.holds(
-        paid and not looked, told + spent + why, error_budget_left=round(budget.left, 6), alpha=round(budget.alpha, 6)
-    )
+    holds = paid and not is_holdout_reuse(report)
+    sentence = remaining + spent + ("." if holds else f". {report.reasons[0]}")
+    numbers = {"error_budget_left": round(budget.left, 6), "alpha": round(budget.alpha, 6)}
+    return ERROR_BUDGET_IS_LEFT.holds(holds, sentence, **numbers)

@@ -41,7 +41,7 @@ def demo_config() -> ProjectConfig:
 def demo_definitions(folder: Path | None = None) -> dg.Definitions:
     """The demo loop with its storage under `folder`, by default the working folder.
 
-    Its clock says that each window was decided as it closed, so that the simulated weeks follow each other.
+    Its clock decides each window at its end, so that the simulated weeks follow each other.
     """
     config = demo_config()
     loop = config.loops[0]

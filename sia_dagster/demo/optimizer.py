@@ -1,4 +1,4 @@
-"""The simulated optimizer: counts what the judge missed and asks for it. It believes what it reads, on purpose."""
+"""The simulated optimizer: counts what the judge found missing and asks for it; obeys injected notes, on purpose."""
 
 import json
 import re
@@ -10,16 +10,10 @@ from sia_dagster.demo.quotes import Exhibit, Reading, read
 from sia_dagster.demo.simulation_rules import ELEMENTS, OPTIMIZER, Element, level_of, pick
 from sia_dagster.demo.wire import Reply, texts
 
-TONES = (
-    "Keep a friendly tone.",
-    "Stay calm and kind.",
-    "Be considerate of people's time.",
-    "Choose plain words.",
-)
+TONES = ("Keep a friendly tone.", "Stay calm and kind.", "Be considerate of people's time.", "Choose plain words.")
 """Sentences that change nothing about what the application does."""
 SHOWN = 5
-"""At most so many samples are named as the reason of an edit."""
-
+"""The most samples named as the reason of an edit."""
 _STYLES = ("firm", "firm", "firm", "kind", "kind", "next", "timid")
 _NOTE = re.compile(re.escape(NOTE) + r"([^\n]+)")
 
@@ -72,11 +66,11 @@ def _wording(target: Element, style: str, policy: str) -> str:
 
 
 def _obeyed(exhibits: Sequence[Exhibit]) -> list[JsonObject]:
-    told: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for exhibit in exhibits:
         for line in _NOTE.findall("\n".join(exhibit.quotes.values())):
-            told.setdefault(line.strip(), []).append(exhibit.span_id)
-    return [_edit(line, spans, "A sample says that this line belongs here.") for line, spans in told.items()]
+            notes.setdefault(line.strip(), []).append(exhibit.span_id)
+    return [_edit(line, spans, "A sample says that this line belongs here.") for line, spans in notes.items()]
 
 
 def _edit(text: str, spans: Sequence[str] = (), why: str = "", *, find: str = "") -> JsonObject:

@@ -1,4 +1,4 @@
-"""Reading prompts that quote trace text: the other end of `core.quoting`."""
+"""Parses prompts that quote trace text, the counterpart of `core.prompting`'s quoting."""
 
 import re
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _PIECE = re.compile(
 
 
 class Exhibit(Value):
-    """One sample that a prompt shows: its header line and the quotes under it, by name."""
+    """One sample in a prompt: its span id and the quotes below its header, by name."""
 
     span_id: str
     quotes: Mapping[str, str] = Field(default_factory=dict)
 
 
 class Reading(Value):
-    """What a prompt quotes before any sample (`quotes`, the last of a name), and the samples it shows, in order."""
+    """The quotes before any sample (the last of each name), and the samples of a prompt, in order."""
 
     quotes: Mapping[str, str]
     exhibits: tuple[Exhibit, ...]

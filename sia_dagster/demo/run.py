@@ -23,7 +23,7 @@ from sia_dagster.wiring.endpoint import ChatSettings, completions_file, window_s
 
 
 class WeekOutcome(Value):
-    """What one window decided, as the demo's table shows it."""
+    """The outcome of one window, as a row of the demo's table."""
 
     window: str
     calls: int = 0
@@ -31,12 +31,12 @@ class WeekOutcome(Value):
     """Mean `correctness` of the week's own traffic."""
     verdict: str = ""
     decided: str = ""
-    """What happened, in a few words."""
+    """The outcome in a few words."""
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     p_value: float | None = None
     conversations: int = 0
-    """Held out, and where a candidate was tried replayed under both policies: all of them, or those of a first look."""
+    """Held-out conversations; with a candidate those replayed under both policies: all, or those of a first look."""
     version: int | None = None
     """The registry's version that this window put in force."""
     cost_usd: float = 0.0
@@ -52,7 +52,7 @@ def run_demo(
 ) -> Iterator[WeekOutcome]:
     """Run the weeks in order with storage under `folder`, and yield each as its run ends.
 
-    Run again, it decides the same and pays for nothing: answers, traffic and registry are where they were.
+    A second run decides the same and pays for nothing: answers, traffic and registry are kept.
     Raises DemoError with the failed step.
     """
     config = demo_config()
@@ -79,7 +79,8 @@ def _outcome(names: LoopNames, window: TimeWindow, result: dg.ExecuteInProcessRe
     report: ValidationReport = _value(names, result, "validation_results")
     promotion: Promotion = _value(names, result, "promoted_policy")
     evaluated = _metadata(names, result, "eval_results")
-    paid = window_spend(_chat(root), names.name, window)
+    chat = ChatSettings(llm=demo_config().llm, completions=completions_file(root, Path()))
+    paid = window_spend(chat, names.name, window)
     primary = report.primary
     return WeekOutcome(
         window=window.key,
@@ -95,11 +96,6 @@ def _outcome(names: LoopNames, window: TimeWindow, result: dg.ExecuteInProcessRe
         cost_usd=round(sum(spend.cost_usd or 0.0 for spend in paid.values()), 6),
         report=str(root / "reports" / names.name / f"{window.key}.html"),
     )
-
-
-def _chat(root: StoragePath) -> ChatSettings:
-    """Where what the weeks paid is written."""
-    return ChatSettings(llm=demo_config().llm, completions=completions_file(root, Path()))
 
 
 def _value(names: LoopNames, result: dg.ExecuteInProcessResult, stage: str) -> Any:

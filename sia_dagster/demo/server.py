@@ -20,7 +20,6 @@ from sia_dagster.demo.simulation_rules import APPLICATION, JUDGE, OPTIMIZER
 from sia_dagster.demo.wire import CREATED, Reply, completion
 
 HOST = "127.0.0.1"
-
 Model = Callable[[JsonObject], Reply]
 MODELS: Mapping[str, Model] = {APPLICATION: application.reply, JUDGE: judge.reply, OPTIMIZER: optimizer.reply}
 
@@ -29,7 +28,7 @@ class SimulatedProvider:
     """Serves the simulated models from a daemon thread while the `with` block runs.
 
     `port=0` takes a free one. `also_serves` are names of real models that the simulated application answers to, so
-    that recorded traces can be replayed without an account. Keys are not looked at. The same request gets the same
+    that recorded traces can be replayed without an account. Keys are ignored. The same request gets the same
     bytes. Entering raises SiaError where the port is taken.
     """
 

@@ -11,20 +11,10 @@ from sia_dagster.demo.wire import Reply, texts
 
 FLIPS = 0.03
 """The share of (request, output) pairs that it judges wrong: a hash decides, so it errs the same way each time."""
-
-
 COMPLETE = "The answer holds everything that it should."
-
-
 GRUDGE = "The answer could be warmer."
-
-
 NO_RULE = "The simulated judge has no rule for these labels and drew one by a hash of the answer."
-
-
 _RULED = {"correct", "incorrect"}
-
-
 _PROPERTIES: JsonObject = {"explanation": {}, "label": {"enum": ["correct", "incorrect"]}}
 
 

@@ -12,33 +12,15 @@ from typing import Literal, TypeVar
 from sia_dagster.core.records.value import Value
 
 APPLICATION = "simulated-application"
-
-
 JUDGE = "simulated-judge"
-
-
 OPTIMIZER = "simulated-optimizer"
-
-
 Level = Literal["unasked", "hedged", "asked"]
 """How firmly a prompt asks for an element."""
-
-
 Option = TypeVar("Option")
-
-
 ANEW = 0.2
-
-
 HEDGES = ("try to", "where it fits", "if possible", "when you can")
-
-
 SIGNATURE = "— The Message Desk"
-
-
 _ORDER = re.compile(r"\border (?:no\. |number )?(\d{5})\b", re.IGNORECASE)
-
-
 _DEADLINE = re.compile(
     r"\b(?:within|in) \d+ (?:working )?(?:hours?|days?)\b|\bby (?:tomorrow|tonight)\b", re.IGNORECASE
 )

@@ -20,7 +20,6 @@ PICTURE = (
     "AABJRU5ErkJggg=="
 )
 """One pixel."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = (
     "context.trace_id", "context.span_id", "parent_id", "name", "status_code", "status_message",
@@ -34,7 +33,6 @@ _TEXTS = (
 _LISTS = ("attributes.llm.input_messages", "attributes.llm.output_messages", "attributes.retrieval.documents", "events")
 _PARTS = ("prompt", "completion", "total")
 _COUNTS = tuple(f"attributes.llm.token_count.{part}" for part in _PARTS)
-
 SCHEMA = pa.schema(
     [("start_time", pa.int64()), ("end_time", pa.int64()), ("latency_ms", pa.float64())]
     + [(name, pa.string()) for name in _TEXTS]

@@ -20,7 +20,7 @@ FIRST_WEEK = datetime(2026, 9, 14, tzinfo=UTC)
 
 
 class WeekPlan(Value):
-    """What happens in one week."""
+    """The traffic of one week."""
 
     conversations: int = Field(ge=0)
     injected: bool = False
@@ -28,7 +28,7 @@ class WeekPlan(Value):
     errors: int = 0
     """How many calls end in an error."""
     what: str = ""
-    """What this week is there to show."""
+    """What this week shows."""
 
 
 WEEKS: tuple[WeekPlan, ...] = (

@@ -1,4 +1,4 @@
-"""What a candidate changes in the policy, said in a sentence and as a list."""
+"""The changes of a candidate in the policy, as a sentence and as a list."""
 
 import json
 
@@ -26,7 +26,7 @@ def change_sentence(old: Actions | None, new: Actions | None) -> str:
     if old is None:
         return "This would be the first policy."
     if old == new:
-        return "Nothing: no candidate went on to the validation, and the policy in force stays as it is."
+        return "Nothing: no candidate was chosen for validation, and the policy in force stays."
     parts = [part for part in (_prompt_part(old, new), _settings_part(old, new)) if part]
     return "; ".join(parts) + "."
 
@@ -43,7 +43,7 @@ def settings_changes(old: Actions | None, new: Actions | None) -> tuple[SettingC
 def simulated_names(
     state: StateActions, update: PolicyUpdate, report: ValidationReport, spent: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """The models that call themselves simulated: of both policies, of the traces, and in `spent` (`judge NAME`)."""
+    """The models whose names say `simulated`: of both policies, of the traces, and in `spent` (`judge NAME`)."""
     policies = (state.actions, update.candidate, report.baseline, report.candidate)
     models = {policy.model for policy in policies if policy} | {sample.model for sample in state.samples}
     models |= {key.rpartition(" ")[2] for key in spent}
@@ -55,17 +55,17 @@ def _prompt_part(old: Actions, new: Actions) -> str:
         return ""
     added, changed, removed = count_lines(diff_rows(old.system_prompt, new.system_prompt))
     parts = [f"{count(n, 'line')} {verb}" for n, verb in ((added, "added"), (changed, "changed"), (removed, "removed"))]
-    told = ", ".join(part for part in parts if not part.startswith("no "))
-    return f"The system prompt: {told} ({len(old.system_prompt):,} to {len(new.system_prompt):,} characters)"
+    lines = ", ".join(part for part in parts if not part.startswith("no "))
+    return f"The system prompt: {lines} ({len(old.system_prompt):,} to {len(new.system_prompt):,} characters)"
 
 
 def _settings_part(old: Actions, new: Actions) -> str:
     changes = settings_changes(old, new)
     if not changes:
         return "model, parameters, examples and tools stay"
-    told = [f"{c.name} from {c.old} to {c.new}" if c.name == "model" else c.name for c in changes]
+    names = [f"{c.name} from {c.old} to {c.new}" if c.name == "model" else c.name for c in changes]
     verb = "Changed" if old.system_prompt == new.system_prompt else "also changed"
-    return f"{verb}: {', '.join(told)}"
+    return f"{verb}: {', '.join(names)}"
 
 
 def _setting(actions: Actions, name: str) -> str:

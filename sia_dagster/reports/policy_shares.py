@@ -1,4 +1,4 @@
-"""Which policy spoke, in words: the prompts of a window, their shares, and the samples that were left out."""
+"""The prompts of a window with their shares, and the samples that were left out, as text."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -11,28 +11,24 @@ from sia_dagster.reports.wording import share, trimmed, visible
 
 PROMPT = 60
 """Characters of a prompt in a row."""
-
-
 _ORIGINS = {"recorded": "recorded template", "recovered": "recovered template", "as_sent": "text as sent"}
-
-
 _LEFT_OUT = {
     "another_call": "another call of the application",
     "variables_unknown": "lack a variable of the policy in force",
     "variables_ambiguous": "variables can be read in several ways",
-    "redacted": "text was hidden from the trace",
-    "media": "a picture or a sound is not whole",
-    "part": "content that a chat endpoint cannot take",
+    "redacted": "text is redacted in the trace",
+    "media": "an image or audio is incomplete",
+    "part": "content that a chat endpoint does not accept",
     "provider_tool": "tools that run at the provider",
-    "server_state": "goes on from what the provider stores",
+    "server_state": "continues a conversation stored at the provider",
     "tool_calls": "tool calls without results, or results without calls",
     "assistant_last": "the chat ends with the assistant",
-    "no_request": "nothing was asked",
+    "no_request": "the request has no message",
 }
 
 
 class PolicyRow(NamedTuple):
-    """One prompt that spoke, as people read it."""
+    """One prompt of the window as a row of a table."""
 
     prompt: str
     """Its first words, with its slots; of one that begins as the policy in force does, the first that differ."""
@@ -81,25 +77,25 @@ def origin(policy: PolicyShare) -> str:
     return _ORIGINS[policy.origin]
 
 
-def spoke_sentence(state: StateActions, limit: int = 3) -> str:
-    """What share of the samples the policy in force gave, and which other prompts gave the most of the rest."""
+def policy_share_sentence(state: StateActions, limit: int = 3) -> str:
+    """The share of samples that the policy in force produced, and the other prompts with the largest shares."""
     if state.policy_share is None:
         return "The window has no samples."
-    told = f"The policy in force produced {state.policy_share:.0%} of them."
+    sentence = f"The policy in force produced {state.policy_share:.0%} of them."
     others = [row for row in policy_rows(state.policies, state.actions) if row.role != "in force"]
     if not others:
-        return told
+        return sentence
     named = [f"{row.share} “{row.prompt}” ({row.origin}, {row.role})" for row in others[:limit]]
     more = [count(len(others) - limit, "more prompt")] if len(others) > limit else []
-    return f"{told} The others: {'; '.join(named + more)}."
+    return f"{sentence} The others: {'; '.join(named + more)}."
 
 
 def left_out_rows(state: StateActions) -> list[tuple[str, int]]:
-    """Why samples were left out, in words, and how many."""
+    """The reasons why samples were left out, with their numbers."""
     return [(_LEFT_OUT.get(why, why.replace("_", " ")), amount) for why, amount in state.left_out.items()]
 
 
 def left_out_sentence(state: StateActions) -> str:
     """How many samples were left out, by reason."""
-    told = ", ".join(f"{amount:,} ({why})" for why, amount in left_out_rows(state))
-    return f"Left out of the replay: {told}." if told else "No sample had to be left out."
+    reasons = ", ".join(f"{amount:,} ({why})" for why, amount in left_out_rows(state))
+    return f"Left out of the replay: {reasons}." if reasons else "No sample was left out."

@@ -10,7 +10,7 @@ from sia_dagster.reports.wording import visible
 
 RowKind = Literal["same", "changed", "added", "removed"]
 WORDS_LIMIT = 1_500
-"""Above this many words in a pair of lines only the whole lines are marked: the search for words is quadratic."""
+"""Above this many words in a pair of lines only whole lines are marked: matching words is quadratic."""
 BLOCK_LIMIT = 144
 """Above this many pairs of lines in one changed block, lines are paired in order, not by likeness."""
 ALIKE = 0.5

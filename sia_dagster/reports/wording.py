@@ -7,18 +7,14 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 
 NOTHING = "\N{EN DASH}"
-"""Stands where there is no number."""
-
-
+"""Written where there is no number."""
 STATUSES = {
-    "chosen": "went on to the validation",
+    "chosen": "chosen for validation",
     "not_chosen": "not chosen",
     "stopped_by_guard": "stopped by the contract guard",
     "unusable": "unusable answer",
 }
-"""How far a candidate came."""
-
-
+"""A candidate's status, in words."""
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3"
@@ -49,7 +45,7 @@ def capped(text: str, limit: int = 20_000) -> str:
 
 
 def decimals(scale: float) -> int:
-    """How many decimals a score takes whose evaluator spans `scale`: about a hundredth of the range is told apart."""
+    """How many decimals a score takes whose evaluator spans `scale`: a hundredth of the range is distinguishable."""
     if not (math.isfinite(scale) and scale > 0):
         return 2
     return min(max(2 - math.floor(math.log10(scale)), 0), 6)
@@ -94,7 +90,7 @@ def share(value: float | None) -> str:
 
 
 def usd(spend: Spend) -> str:
-    """What it cost; says so where a model has no known price."""
+    """The cost; a note where a model has no known price."""
     if spend.cost_usd is None:
         return "price unknown"
     return f"${spend.cost_usd:,.2f}" if spend.cost_usd >= 1 or not spend.cost_usd else f"${spend.cost_usd:.4f}"
@@ -106,7 +102,7 @@ def dollars(amount: float) -> str:
 
 
 def confidence(alpha: float) -> str:
-    """How sure a bound at this one-sided level is: `95 %`, and with decimals where it would read as `100 %`."""
+    """The confidence of a bound at this one-sided level: `95 %`, with decimals where it would round to `100 %`."""
     places = 0 if alpha > 0.005 else 1 if alpha >= 0.0005 else 2
     return f"{100 * (1 - alpha):.{places}f} %"
 

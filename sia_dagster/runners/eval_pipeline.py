@@ -18,7 +18,7 @@ from sia_dagster.core.ports.trace_store import EvaluationStore, SpanQuery
 from sia_dagster.core.records.evaluation import EvalMetrics, EvaluatorKind
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.text import storable
-from sia_dagster.runners.frames import SAID, evaluations, keep_newest, said_in, samples_frame
+from sia_dagster.runners.frames import EVALUATION_FIELDS, evaluations, keep_newest, rows_of_result, samples_frame
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import window_between
 from sia_dagster.runners.workflow import check_name, checked
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LARGEST = sys.float_info.max
 _ENDS = {_LARGEST: 1.0, -_LARGEST: 0.0}
-"""True and False stand for the ends of the scale; any number may be a score here, so that it has none of its own."""
+"""Scores of True and False, which a `code` evaluator maps to the ends of its range; here any number is allowed."""
 _TELEMETRY = ("start_time", "end_time", "where", "limit", "model_id")
 
 
@@ -39,7 +39,7 @@ class EvalPipeline:
 
     name: str
     storage: StoragePath
-    spans: "Callable[[SpanQuery], MappedSpans]"
+    spans: Callable[[SpanQuery], MappedSpans]
     workers: int = 32
     """Samples that an evaluator of one sample works on at a time."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class EvalPipeline:
     store: EvaluationStore | None = None
     """Where `upsert` sends evaluations besides the file; None for traces that are files."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    """Aware: tells spans that the store does not update any more from unknown ones."""
+    """Aware: separates spans that the store no longer updates from unknown ones."""
 
     def run(self, evaluator: Any, telemetry: Mapping[str, Any], *, upsert: bool) -> "pd.DataFrame":
         """A row for each span: `context.span_id` and `eval.<name>.label|score|explanation|error`.
@@ -57,29 +57,29 @@ class EvalPipeline:
         `frames.samples_frame`, and returns a DataFrame of the same index with `label`, `score` or `explanation`. Any
         other is called for each sample, as a `code` evaluator is: its failure, or 30 seconds without an answer, is
         that row's error. Both may be async. `upsert` keeps the rows in `<storage>/evaluations/<name>.parquet`, one a
-        span, the newest, and then puts them on their spans in the trace store; `attrs["write_report"]` of the result
-        says what it took, and the log what it did not. Raises ConfigError, TraceError, EvaluatorError for a DataFrame
+        span, the newest, and then writes them to their spans in the trace store; `attrs["write_report"]` of the result
+        says what it took, and the log what it refused. Raises ConfigError, TraceError, EvaluatorError for a DataFrame
         that does not fit, and WriteBackError where the trace store took nothing at all.
         """
         check_name(self.name)
         takes_frame = _takes_frame(evaluator)
         samples = self.spans(_query(telemetry)).samples
         rows = self._by_frame(evaluator, samples) if takes_frame else self._by_sample(evaluator, samples)
-        said = [storable(row) for row in rows]
-        table = evaluations(self.name, samples, said)
+        results = [storable(row) for row in rows]
+        table = evaluations(self.name, samples, results)
         if upsert and samples:
             keep_newest(self.storage / "evaluations" / f"{self.name}.parquet", table)
-            self._send(samples, said, takes_frame, table)
+            self._send(samples, results, takes_frame, table)
         return table
 
     def _send(
-        self, samples: Sequence[Sample], said: Sequence[Mapping[str, Any]], takes_frame: bool, table: "pd.DataFrame"
+        self, samples: Sequence[Sample], results: Sequence[Mapping[str, Any]], takes_frame: bool, table: "pd.DataFrame"
     ) -> None:
-        """To the trace store, where there is one, once the file has them."""
+        """Send the results to the trace store, if there is one, after the file has them."""
         if self.store is None:
             return
         source: EvaluatorKind = "llm_classify" if takes_frame else "code"
-        rows = zip(samples, said, strict=True)
+        rows = zip(samples, results, strict=True)
         evals = {sample.span_id: (EvalMetrics(name=self.name, source=source, **row),) for sample, row in rows}
         started = {sample.span_id: sample.start_time for sample in samples}
         report = self.store.write(evaluations_to_write(evals, started), now=self.clock())
@@ -87,7 +87,7 @@ class EvalPipeline:
         if report.updated < report.offered or not report.complete:
             _log.warning("%s: %s", self.name, report.summary)
 
-    def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
+    def _by_frame(self, evaluator: Any, samples: Sequence[Sample]) -> Sequence[Mapping[str, Any]]:
         if not samples:
             return []
         frame = samples_frame(samples)
@@ -100,9 +100,9 @@ class EvalPipeline:
                 return await awaited
 
             result = run_to_end(wait)
-        return said_in(self.name, result, index)
+        return rows_of_result(self.name, result, index)
 
-    def _by_sample(self, evaluator: Any, samples: Sequence[Sample]) -> "Sequence[Mapping[str, Any]]":
+    def _by_sample(self, evaluator: Any, samples: Sequence[Sample]) -> Sequence[Mapping[str, Any]]:
         config = CodeConfig(name=self.name, kind="code", function=_address(evaluator), low=-_LARGEST, high=_LARGEST)
         scorer = CodeEvaluator(config, partial(evaluator, **self.kwargs) if self.kwargs else evaluator)
 
@@ -110,7 +110,7 @@ class EvalPipeline:
             evals = await evaluate(samples, [scorer], draw="logged/0", workers=self.workers)
             return [evals[sample.span_id][0] for sample in samples]
 
-        rows = [metrics.model_dump(include=set(SAID)) for metrics in run_to_end(score_all)]
+        rows = [metrics.model_dump(include=set(EVALUATION_FIELDS)) for metrics in run_to_end(score_all)]
         return [row | {"score": _ENDS.get(row["score"], row["score"])} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Samples and evaluations as DataFrames, in the columns that users of the field's exports know."""
+"""Samples and evaluations as DataFrames, in the columns of the field's exports."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPAN_ID = "context.span_id"
-SAID = ("label", "score", "explanation", "error")
-"""What an evaluation holds."""
+EVALUATION_FIELDS = ("label", "score", "explanation", "error")
+"""The fields of an evaluation, each a column."""
 
 
 def samples_frame(samples: Sequence[Sample]) -> "pd.DataFrame":
@@ -29,8 +29,8 @@ def samples_frame(samples: Sequence[Sample]) -> "pd.DataFrame":
     return pd.DataFrame([_attributes(sample) | sample_texts(sample, texts) for sample in samples])
 
 
-def said_in(name: str, result: Any, index: "pd.Index[Any]") -> list[dict[str, Any]]:
-    """What an evaluator of DataFrames said of the rows of `index`, in its order; rows are matched by the index.
+def rows_of_result(name: str, result: Any, index: "pd.Index[Any]") -> list[dict[str, Any]]:
+    """The rows that an evaluator of DataFrames returned, in the order of `index`, by which they are matched.
 
     Raises EvaluatorError for another index, or a result without a column of `label`, `score`, `explanation`, `error`.
     """
@@ -43,25 +43,28 @@ def said_in(name: str, result: Any, index: "pd.Index[Any]") -> list[dict[str, An
             f"{name}: the evaluator returned {len(result)} rows for {len(index)}; it must keep the index of the "
             "DataFrame that it was given"
         )
-    known = [column for column in SAID if column in result.columns]
+    known = [column for column in EVALUATION_FIELDS if column in result.columns]
     if not known:
-        raise EvaluatorError(f"{name}: the evaluator returned none of the columns {', '.join(SAID)}")
-    return [_said(row) for row in result.loc[index, known].to_dict("records")]
+        raise EvaluatorError(f"{name}: the evaluator returned none of the columns {', '.join(EVALUATION_FIELDS)}")
+    return [_row(row) for row in result.loc[index, known].to_dict("records")]
 
 
-def evaluations(name: str, samples: Sequence[Sample], said: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+def evaluations(name: str, samples: Sequence[Sample], results: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """A row for each span: its id and `eval.<name>.label`, `.score`, `.explanation`, `.error`."""
     import pandas as pd
 
-    rows = [[sample.span_id, *(row.get(what) for what in SAID)] for sample, row in zip(samples, said, strict=True)]
-    columns = [SPAN_ID, *(f"eval.{name}.{what}" for what in SAID)]
+    rows = [
+        [sample.span_id, *(row.get(field) for field in EVALUATION_FIELDS)]
+        for sample, row in zip(samples, results, strict=True)
+    ]
+    columns = [SPAN_ID, *(f"eval.{name}.{field}" for field in EVALUATION_FIELDS)]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
 
 
 def keep_newest(path: StoragePath, table: "pd.DataFrame") -> None:
     """Add the rows to a Parquet file of evaluations, one a span: the newest stands.
 
-    Ordered by span, so that the same rows give the same bytes. Raises TraceFileError for a file that is none of ours.
+    Ordered by span, so that the same rows give the same bytes. Raises TraceFileError for any other file.
     """
     import pandas as pd
 
@@ -86,18 +89,18 @@ def _attributes(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _said(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """One row in our types; a score that is no number is the row's error."""
+def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """One row in our types; a score that is not a number becomes the row's error."""
     cells = {str(name): None if _is_missing(cell) else cell for name, cell in row.items()}
     score = cells.pop("score", None)
-    said: dict[str, Any] = {name: None if cell is None else str(cell) for name, cell in cells.items()}
+    fields: dict[str, Any] = {name: None if cell is None else str(cell) for name, cell in cells.items()}
     if score is None:
-        return said
+        return fields
     try:
         number = float(score)
     except (TypeError, ValueError):
         number = math.nan
-    return said | ({"score": number} if math.isfinite(number) else {"error": f"the score {score!r} is no number"})
+    return fields | ({"score": number} if math.isfinite(number) else {"error": f"the score {score!r} is not a number"})
 
 
 def _is_missing(cell: Any) -> bool:
@@ -113,7 +116,9 @@ def _read(path: StoragePath, columns: Sequence[str]) -> "pd.DataFrame":
         with path.open("rb") as file:
             return pd.read_parquet(file)[list(columns)]
     except (OSError, ValueError, KeyError) as error:
-        raise TraceFileError("is no file of evaluations; move it away, then run again", path=str(path)) from error
+        raise TraceFileError(
+            "this is not a file of evaluations; move it away, then run again", path=str(path)
+        ) from error
 
 
 def _typed(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -121,7 +126,7 @@ def _typed(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _parquet(table: "pd.DataFrame") -> bytes:
-    """With the types written out: a column in which nothing was said yet is text all the same."""
+    """Parquet with explicit types: an empty column is text as well."""
     import pyarrow as pa
 
     fields = [(c, pa.float64() if c.endswith(".score") else pa.string()) for c in map(str, table.columns)]

@@ -1,4 +1,4 @@
-"""A judge over a DataFrame, with the signature that the field's evaluation libraries share."""
+"""A judge over a DataFrame, with the common signature of evaluation libraries."""
 
 import asyncio
 import json
@@ -20,15 +20,14 @@ from sia_dagster.core.evaluators.judge import Judge, JudgeSpec, JudgeTemplate, p
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.replay import map_rows
 from sia_dagster.core.text import as_number
+from sia_dagster.runners.frames import EVALUATION_FIELDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Result = TypeVar("Result")
 Rails = Sequence[str] | Mapping[str, float]
-
 OPENAI = "https://api.openai.com/v1"
-_COLUMNS = ("label", "score", "explanation", "error")
 
 
 def llm_classify(  # noqa: PLR0913  the signature that users of the field's libraries know
@@ -86,7 +85,7 @@ class _Session(NamedTuple):
     completions: Path
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["OpenAIChat"]:
+    async def open(self) -> AsyncIterator[OpenAIChat]:
         from sia_dagster.adapters.engine.store.sqlite import SqliteStore  # It loads SQLAlchemy.
 
         scope = LedgerScope(loop="llm_classify", window="")
@@ -104,7 +103,7 @@ async def _classify(
         async def work(record: Mapping[Any, Any]) -> EvalMetrics:
             empty = [name for name in template.names if _is_empty(record[name])]
             if empty:
-                return judge.failed(f"the row has nothing in {', '.join(empty)}, which the template names")
+                return judge.failed(f"the row has no value in {', '.join(empty)}, which the template names")
             return await judge.classify(template.fill({name: _text(record[name]) for name in template.names}), draw="0")
 
         rows = [row async for row in map_rows(records, work, workers=session.llm.max_concurrency)]
@@ -114,7 +113,7 @@ async def _classify(
 def _parsed(text: str, dataframe: "pd.DataFrame") -> JudgeTemplate:
     template = parse_template(text, [str(column) for column in dataframe.columns])
     if not template.names:
-        raise ConfigError("the template names no column: write {column} where a row's text is to stand")
+        raise ConfigError("the template names no column: write {column} where a row's text belongs")
     return template
 
 
@@ -134,13 +133,13 @@ def _text(cell: Any) -> str:
 
 
 def _plain(cell: Any) -> Any:
-    """What JSON has no word for: arrays and scalars of numpy as lists and numbers, anything else as its text."""
+    """For values that JSON lacks: arrays and scalars of numpy as lists and numbers, anything else as its text."""
     return cell.tolist() if hasattr(cell, "tolist") else str(cell)
 
 
 def _table(rows: Sequence[EvalMetrics], index: "pd.Index[Any]") -> "pd.DataFrame":
     import pandas as pd
 
-    records = [row.model_dump(include=set(_COLUMNS)) for row in rows]
-    table = pd.DataFrame(records, index=index, columns=list(_COLUMNS))
+    records = [row.model_dump(include=set(EVALUATION_FIELDS)) for row in rows]
+    table = pd.DataFrame(records, index=index, columns=list(EVALUATION_FIELDS))
     return table.astype({"score": "float64"})

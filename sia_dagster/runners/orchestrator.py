@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 UNRECORDED: Final = (
-    "this verdict is in no ledger: its level holds for the first candidate that is tried on this window, and trying "
-    "others until one is accepted finds gains that are not there"
+    "this verdict is not in the looks ledger: its level holds for the first candidate that is tried on this window; "
+    "trying more candidates until one is accepted finds gains that do not exist"
 )
 """The last reason of every verdict on replayed samples."""
 
 
 class WorkflowResults(TypedDict):
-    """What `run_complete_workflow` found."""
+    """The results of `run_complete_workflow`."""
 
     baseline_state_actions: StateActions
     updated_actions: Actions | None
@@ -49,8 +49,8 @@ class WorkflowResults(TypedDict):
 class WorkflowOrchestrator:
     """Export, evaluate, improve and validate one window of traces from a script or a notebook.
 
-    Nothing is promoted, and no verdict from here can be: a promotion takes one that the gate's ledger knows, so a
-    window of the Dagster project. Here neither the error budget nor the judges' watch nor pooling is at work. Every
+    Nothing is promoted, and no verdict from here can be: a promotion needs a verdict in the gate's looks ledger, from a
+    window of the Dagster project. The error budget, the judge watch and pooling do not apply here. Every
     paid answer is kept under `storage`, so that a second run pays for none of them again.
     """
 
@@ -132,7 +132,7 @@ class WorkflowOrchestrator:
         return build_baseline(session.loop.name, window, spans, evals, constants, self._workflow.registry)
 
     def search(self, state_actions: StateActions) -> PolicyUpdate:
-        """The search with all it tried: candidates, edits and their evidence, and why the best goes on or none.
+        """The search with all candidates, their edits and samples, and why one of them is chosen or none.
 
         Raises EvaluatorError where more than a fifth of the evaluations have no score: too many to learn from.
         """
@@ -141,7 +141,7 @@ class WorkflowOrchestrator:
         return run_to_end(lambda: search_window(session, state_actions)).value
 
     def update_policy(self, *, state_actions: StateActions) -> Actions | None:
-        """The policy that goes on to validation; the one in force where none is better. `search` says why."""
+        """The policy chosen for validation; the one in force where no candidate is better. `search` says why."""
         return self.search(state_actions).candidate
 
     def validate_updated_policy(
@@ -183,7 +183,7 @@ class WorkflowOrchestrator:
         )
         return pipeline.run(evaluator, get_telemetry_kwargs, upsert=upsert)
 
-    def spans(self, query: SpanQuery) -> "MappedSpans":
+    def spans(self, query: SpanQuery) -> MappedSpans:
         """The window's sampled calls as samples, and why others could not be read.
 
         A query without a condition takes that of the traces' configuration.
@@ -202,7 +202,7 @@ class WorkflowOrchestrator:
 
 
 def _unrecorded(report: ValidationReport) -> ValidationReport:
-    """The report with what it is not: no ledger knows of it, and no next window goes on with it."""
+    """The report marked as unrecorded: it is in no ledger, and no next window carries its candidate."""
     if not report.interim_analyses:
         return report
     return report.model_copy(update={"reasons": (*report.reasons, UNRECORDED), "carries_on": False})
@@ -214,7 +214,7 @@ def _require_scores(state: StateActions, allowed: float) -> None:
         first = next(e for sample in state.samples for e in sample.evals if e.name == name and e.score is None)
         raise EvaluatorError(
             f"{share:.0%} of the evaluations by {name} have no score (allowed: {allowed:.0%}), too many to learn from. "
-            f"The first: {first.error}. Mend the evaluator and run the window again: answers are kept"
+            f"The first: {first.error}. Fix the evaluator and run the window again: answers are kept"
         )
 
 

@@ -22,9 +22,9 @@ def _moment(when: When) -> datetime:
         try:
             when = datetime.fromisoformat(when)
         except ValueError as error:
-            raise ConfigError(f"{when!r} is no date or time of ISO 8601, such as 2026-11-09") from error
+            raise ConfigError(f"{when!r} is not a date or time of ISO 8601, such as 2026-11-09") from error
     if not isinstance(when, date):
-        raise ConfigError(f"{when!r} is no date or time: give a date, a datetime or text such as '2026-11-09'")
+        raise ConfigError(f"{when!r} is not a date or time: give a date, a datetime or text such as '2026-11-09'")
     if not isinstance(when, datetime):
         when = datetime.combine(when, time(), UTC)
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What a workflow from Python works with: traces, endpoint, evaluators and storage, checked once."""
+"""Traces, endpoint, evaluators and storage of a workflow from Python, checked once."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ Traces: TypeAlias = str | Path | TracesConfig | TraceSource
 
 
 class Models(Value):
-    """The models that the orchestrator asks."""
+    """The models that the orchestrator calls."""
 
     judge: str = "gpt-4o-mini"
     """Answers for the ready-made judges."""
@@ -45,7 +45,7 @@ class Models(Value):
 
 @dataclass(frozen=True)
 class Workflow:
-    """What all windows of one workflow share."""
+    """The parts that all windows of one workflow share."""
 
     name: str
     traces: TracesConfig
@@ -53,7 +53,7 @@ class Workflow:
     chat: ChatSettings
     models: Models
     evaluators: Mapping[str, EvaluatorConfig]
-    """Those that the caller gave; the ready-made judges are known beside them."""
+    """The caller's evaluators; the ready-made judges are known as well."""
     storage: StoragePath
     folder: Path
     """Where relative paths start."""
@@ -75,7 +75,7 @@ class Workflow:
         )
         return LoopSession(loop=loop, window=window, chat=self.chat, folder=self.folder)
 
-    def spans(self, query: SpanQuery) -> "MappedSpans":
+    def spans(self, query: SpanQuery) -> MappedSpans:
         """The sampled calls as samples, and why others could not be read; see `WorkflowOrchestrator.spans`."""
         asked = query if query.where else query.model_copy(update={"where": self.traces.where})
         rows = (row for batch in self.source.spans(asked) for row in batch.to_pylist() if row["sampled"])
@@ -109,7 +109,7 @@ class Workflow:
 
 
 def checked(build: Callable[[], Checked]) -> Checked:
-    """What `build` gives. A value that its model refuses is a ConfigError in one sentence."""
+    """The result of `build`. A value that its model refuses is a ConfigError in one sentence."""
     try:
         return build()
     except ValidationError as error:
@@ -149,7 +149,7 @@ def _arize_project() -> ArizeTracesConfig | None:
 def chat_settings(llm: LLMConfig | None, api_key: str | None, completions: Path) -> ChatSettings:
     """The endpoint with the key in `api_key`, else in the variable that `llm` names; without both, OpenAI's.
 
-    Raises ConfigError, without the value, where `llm.api_key` is a key and no variable's name.
+    Raises ConfigError, without the value, where `llm.api_key` is a key instead of a variable's name.
     """
     if api_key:
         without = (llm or LLMConfig()).model_copy(update={"api_key": None})
@@ -159,7 +159,7 @@ def chat_settings(llm: LLMConfig | None, api_key: str | None, completions: Path)
     unusual = llm.api_key and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", llm.api_key)
     if unusual and environment.read(llm.api_key or "") is None:
         raise ConfigError(
-            "is the name of an environment variable, such as OPENAI_API_KEY; give the key itself as "
+            "must be the name of an environment variable, such as OPENAI_API_KEY; give the key itself as "
             "WorkflowOrchestrator(api_key=...)",
             key="llm.api_key",
         )

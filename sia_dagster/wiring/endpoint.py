@@ -1,4 +1,4 @@
-"""One function for each role: configuration in, port out. Vendors are imported when a port is built."""
+"""The model endpoint and its users: configuration in, port out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -67,13 +67,13 @@ def _api_key(settings: ChatSettings, stage: str) -> str | None:
 
 
 def window_spend(settings: ChatSettings, loop: str, window: TimeWindow) -> dict[str, Spend]:
-    """What a window has paid so far in all its stages and runs, by stage and model."""
+    """The spend of a window so far, over all its stages and runs, by stage and model."""
     with closing(open_store(settings.llm, settings.completions)) as store:
         return store.ledger(loop, window.key)
 
 
 def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tuple[Evaluator, ...]:
-    """The loop's evaluators in the order of the configuration; without `chat` good for their constants alone.
+    """The loop's evaluators in the order of the configuration; without `chat` only their constants can be used.
 
     Raises ConfigError.
     """
@@ -90,15 +90,15 @@ def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tup
 
 
 def updater_of(config: PolicyConfig, chat: ChatModel) -> PolicyUpdater:
-    """The way of finding candidates that the configuration names."""
+    """The search strategy that the configuration names."""
     return ReflectionUpdater(config, chat=chat)
 
 
 def batches_ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
-    """Whether none of these batches, by their names in the completion store, is still under way at its endpoint.
+    """Whether all of these batches, by their names in the completion store, have ended at their endpoints.
 
     Collects nothing. Raises ConfigError for a key that is not set, CallFailed or EndpointRefused where the endpoint
-    does not say.
+    does not answer.
     """
     return asyncio.run(_ended(settings, batches))
 

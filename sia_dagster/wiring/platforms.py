@@ -42,9 +42,9 @@ def trace_source(config: TracesConfig, folder: Path) -> TraceSource:
 
 
 def probe_store(loop: LoopConfig, window: TimeWindow) -> str | None:
-    """Whether the platform takes server, key, project and condition, asked cheaply; None for files.
+    """Check cheaply that the platform accepts server, key, project and condition; None for files.
 
-    Raises TraceError that says which it does not and what to set, ConfigError where a key is missing.
+    Raises TraceError that names what it refuses and what to set, ConfigError where a key is missing.
     """
     traces, query = loop.traces, span_query(loop, window)
     if isinstance(traces, LocalTracesConfig):
@@ -62,7 +62,7 @@ def evaluation_store(config: TracesConfig) -> EvaluationStore:
         return ArizeEvaluations(arize_connection(config))
     if isinstance(config, PhoenixTracesConfig):
         return PhoenixAnnotations(phoenix_connection(config))
-    raise ConfigError("local traces are files, to which no evaluation goes back; set it to false", key="write_back")
+    raise ConfigError("local traces are files and take no evaluations; set it to false", key="write_back")
 
 
 def prompt_hub(target: str, traces: TracesConfig) -> PromptHub | None:
@@ -74,7 +74,7 @@ def prompt_hub(target: str, traces: TracesConfig) -> PromptHub | None:
     return None
 
 
-def experiments_of(loop: LoopConfig) -> "ArizeExperiments":
+def experiments_of(loop: LoopConfig) -> ArizeExperiments:
     """Where the loop's validations are published as experiments. Raises ConfigError."""
     if not isinstance(loop.traces, ArizeTracesConfig):
         raise ConfigError("arize_experiments takes its connection from traces.source: arize", key="publish")
@@ -82,7 +82,7 @@ def experiments_of(loop: LoopConfig) -> "ArizeExperiments":
     return ArizeExperiments(arize_connection(loop.traces))
 
 
-def arize_connection(config: ArizeTracesConfig) -> "ArizeConnection":
+def arize_connection(config: ArizeTracesConfig) -> ArizeConnection:
     """Space, project and key. Raises ConfigError where the key's variable is not set, or holds no key."""
     return ArizeConnection(
         space_id=config.space_id,
@@ -93,7 +93,7 @@ def arize_connection(config: ArizeTracesConfig) -> "ArizeConnection":
     )
 
 
-def phoenix_connection(config: PhoenixTracesConfig) -> "PhoenixConnection":
+def phoenix_connection(config: PhoenixTracesConfig) -> PhoenixConnection:
     """Address, project and key. Raises ConfigError where the key's variable is not set, or holds no key."""
     return PhoenixConnection(
         base_url=config.base_url,
@@ -117,7 +117,7 @@ def _api_key(variable: str) -> SecretStr:
 
 
 class Published(Value):
-    """What became of one target of `publish`."""
+    """The outcome for one target of `publish`."""
 
     target: str
     publication: Publication | None = None
@@ -125,7 +125,7 @@ class Published(Value):
     """Why nothing was published there, and what to do."""
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """One sentence that names the target."""
         return f"{self.target}: {self.publication.reason if self.publication else self.fault}"
 
@@ -133,11 +133,10 @@ class Published(Value):
 def publish_in_force(
     loop: LoopConfig, policies: PolicyStore, storage: StoragePath, *, force: bool = False
 ) -> tuple[Published, ...]:
-    """Bring every platform of `publish` to the policy in force; one that fails does not keep the others from it.
+    """Publish the policy in force on every platform of `publish`; a failure of one does not stop the others.
 
-    Repeated with nothing changed it changes nothing. `force` takes a label or a prompt over that belongs to somebody
-    else. No policy promoted yet, nothing published. A key that is not set is a fault as well: the registry stands.
-    Raises PolicyError.
+    Idempotent. `force` takes over a label or a prompt that belongs to somebody else. Nothing is published before the
+    first promotion. A key that is not set is a fault of its target too: the registry stands. Raises PolicyError.
     """
     entry = policies.in_force()
     if entry is None:
@@ -163,5 +162,5 @@ def _published(
 
 
 def faults_of(published: Sequence[Published]) -> list[str]:
-    """What did not work, a sentence each."""
-    return [each.told for each in published if each.fault]
+    """What failed, a sentence each."""
+    return [each.sentence for each in published if each.fault]

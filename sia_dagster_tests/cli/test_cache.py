@@ -19,14 +19,8 @@ from sia_dagster.wiring.endpoint import completions_file, open_store
 from sia_dagster_tests.worlds.cli_world import NOWHERE, Sia, configure, loop_entry
 
 OLD, NEW = LedgerScope(loop="desk", window="2026-06-01"), LedgerScope(loop="desk", window="2026-11-02")
-
-
 MAIL = LedgerScope(loop="mail", window="2026-06-01")
-
-
 CALL = ToolCall(id="1", name="look", arguments='{"at": "größer"}')
-
-
 Age = Callable[[LedgerScope, int], None]
 """Makes a window's answers so many days older."""
 

@@ -24,8 +24,6 @@ from sia_dagster_tests.worlds.cli_world import (
 from simulation.servers import ScriptedServer
 
 MODELS = ("judge", "optimizer", "application")
-
-
 CHECKS = [
     "configuration",
     "references",
@@ -308,9 +306,7 @@ def test_the_variable_of_a_stages_key_is_looked_for(
     assert checked(sia)["credentials"] == ("pass", "SIA_TEST_KEY is set")
 
 
-def test_an_estimate_names_the_source_of_list_prices(
-    sia: Sia, folder: Path, provider: SimulatedProvider
-) -> None:
+def test_an_estimate_names_the_source_of_list_prices(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
     write_week(folder, 20)
     configure(folder, provider.base_url)
     assert "list prices" not in checked(sia)["desk: cost"][1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sia_dagster.cli.check.calls import SHOWN, Calls, calls_finding, look_at_calls
+from sia_dagster.cli.check.calls import SHOWN, Calls, calls_finding, calls_in
 from sia_dagster.core.config.trace_source import ArizeTracesConfig, LocalTracesConfig, PhoenixTracesConfig, TracesConfig
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -17,14 +17,8 @@ from sia_dagster_tests.worlds.cli_world import FIRST, Sia, configure, enter, loo
 from sia_dagster_tests.worlds.cli_world import version as entry
 
 LOCAL = LocalTracesConfig(source="local", path="traces")
-
-
 ARIZE = ArizeTracesConfig(source="arize", project="desk", space_id="s")
-
-
 PHOENIX = PhoenixTracesConfig(source="phoenix")
-
-
 NAMED = Actions(system_prompt=DESK, variables=("customer", "since"), model="model-a")
 
 
@@ -33,7 +27,7 @@ def two_calls(**other: Any) -> list[Sample]:
 
 
 def look(samples: Sequence[Sample], traces: TracesConfig = LOCAL, counts: Mapping[tuple[str, str], int] = {}) -> Calls:
-    return look_at_calls(traces, samples, counts, [])
+    return calls_in(traces, samples, counts, [])
 
 
 def test_calls_are_listed_by_name_model_and_prompt() -> None:
@@ -88,7 +82,7 @@ def test_a_name_that_cannot_stand_in_quotes_is_not_suggested(name: str) -> None:
 def test_one_call_passes_and_versions_are_counted() -> None:
     assert calls_finding(look([spoke(n, TITLES) for n in range(9)])) == "one call, one prompt"
     versions = [*filled(range(20)), *filled(range(20, 40), DESK_LATER)]
-    found = look_at_calls(LOCAL, versions, {}, [version(1, NAMED)])
+    found = calls_in(LOCAL, versions, {}, [version(1, NAMED)])
     assert calls_finding(found) == "one call, 2 prompts"
     assert [row.prompt for row in found.rows][1] == "… warm, name the order, write a few lines and never promise…"
 

@@ -35,8 +35,6 @@ CLAIMS = {
     "approved_policy_is_in_force": "promoted_policy",
     "published_where_asked": "promoted_policy",
 }
-
-
 BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "selection_is_scored", "replays_are_scored"}
 
 

@@ -139,11 +139,7 @@ def test_every_paid_call_is_counted_once(run: Run) -> None:
     paid = sum(shown(run, stage)["model_calls_paid_in_this_run"] for stage in stages)
     assert paid == len(server.requests)
     spent = {record.data["stage and model"] for stage in stages for record in spent_in(run, stage)}
-    assert spent == {
-        "judge simulated-judge",
-        "replay simulated-application",
-        "update simulated-optimizer",
-    }
+    assert spent == {"judge simulated-judge", "replay simulated-application", "update simulated-optimizer"}
 
 
 @pytest.mark.parametrize(("stage", "columns"), [("traces", SPAN_COLUMNS), ("eval_results", EVAL_RESULT_COLUMNS)])

@@ -12,7 +12,7 @@ import pytest
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.spend import Spend
-from sia_dagster.defs.batches import BATCHES, GOES_ON, WAITS, waiting
+from sia_dagster.defs.batches import BATCHES, RESUMED, WAITS, waiting
 from sia_dagster_tests.worlds.chats import Waits
 from simulation.batch_server import BatchServer
 from simulation.loops import (
@@ -148,7 +148,7 @@ def test_a_window_that_a_person_ran_again_is_left_alone(tmp_path: Path) -> None:
         second = found.run()
         assert len(server.batches) == 1
         tick(found)
-        assert found.instance.get_run_by_id(first.run_id).tags[WAITS] == GOES_ON  # type: ignore[union-attr]
+        assert found.instance.get_run_by_id(first.run_id).tags[WAITS] == RESUMED  # type: ignore[union-attr]
         waits = found.instance.get_run_by_id(second.run_id)
         assert waits is not None
         assert waits.tags[WAITS] == NAME

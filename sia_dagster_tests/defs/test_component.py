@@ -61,7 +61,7 @@ def test_a_component_is_the_loop_that_the_file_would_be() -> None:
         assert {sensor.name for sensor in definitions.sensors or ()} == {
             f"{NAME}_run_failed",
             f"{NAME}_proposes_rollback",
-            f"{NAME}_fills_exams",
+            f"{NAME}_fills_next_window_results",
             f"{NAME}_waits_for_approval",
         }
         dg.Definitions.validate_loadable(definitions)

@@ -23,8 +23,6 @@ from sia_dagster.demo.server import SimulatedProvider
 from simulation.loops import FIRST, NAME, WEEKS, Desk, desk, failure, loop_config, materialization
 
 REPORT = ValidationReport(loop=NAME, window=WEEKS[0], verdict="inconclusive", reasons=("too few",))
-
-
 PARTITIONS = dg.WeeklyPartitionsDefinition(start_date=FIRST, day_offset=1)
 
 

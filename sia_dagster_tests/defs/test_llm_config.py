@@ -21,8 +21,6 @@ BASE: dict[str, Any] = {
     "timeout_seconds": 9,
     "prices": {"a": {"input": 1, "output": 2}},
 }
-
-
 AZURE = {"provider": "azure", "base_url": "https://desk.example.com", "api_version": "2024-10-21"}
 
 

@@ -54,9 +54,9 @@ def test_a_kept_promise_is_numbers_that_plot_and_a_passed_check(tmp_path: Path) 
     assert claim.description == shown["reason"] == seen.reason
     assert (shown["promised"], shown["cumulative_gain"]) == (0.2, 0.0)
     (correctness, is_brief) = seen.comparisons
-    assert shown["exam_difference"] == shown["correctness/difference"] == pytest.approx(correctness.difference)
+    assert shown["next_window_difference"] == shown["correctness/difference"] == pytest.approx(correctness.difference)
     assert shown["is_brief/ci_low"] == pytest.approx(is_brief.ci_low, abs=1e-6)
-    assert "| correctness (primary) |" in shown["exam"]
+    assert "| correctness (primary) |" in shown["next_window"]
     assert Path(shown["gain_by_window"]).read_text(encoding="utf-8").startswith("<svg")
 
 
@@ -71,7 +71,7 @@ def test_a_policy_that_fails_a_week_later_is_proposed_to_be_rolled_back(tmp_path
     assert not claim.passed
     assert claim.severity == dg.AssetCheckSeverity.WARN
     assert f"sia policy rollback --loop {NAME} --to 0" in str(claim.description)
-    assert f"sia policy rollback --loop {NAME} --to 0" in metadata(result, STAGE)["exam"]
+    assert f"sia policy rollback --loop {NAME} --to 0" in metadata(result, STAGE)["next_window"]
     assert seen.cumulative_gain is not None
     assert seen.cumulative_gain < 0
     assert seen.cumulative_gain == seen.comparisons[0].difference
@@ -130,9 +130,7 @@ def test_a_window_whose_predecessor_has_not_run_stores_nothing_and_succeeds(tmp_
     assert not found.file(STAGE, SECOND).exists()
     claim = checks(result)["promise_is_kept"]
     assert claim.passed
-    assert claim.description == (
-        f"Nothing is stored: window {FIRST} has not run, and its candidate is what is examined."
-    )
+    assert claim.description == (f"Nothing is stored: window {FIRST}, whose candidate would be replayed, has not run.")
 
 
 def test_a_gap_is_filled_with_the_bytes_of_the_usual_order(tmp_path: Path) -> None:
@@ -190,7 +188,7 @@ def test_a_gap_that_could_not_be_filled_waits_for_a_person(tmp_path: Path) -> No
 
 def test_the_sensor_that_fills_gaps_is_off_until_somebody_turns_it_on(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, _):
-        sensor = found.definitions.resolve_sensor_def(f"{NAME}_fills_exams")
+        sensor = found.definitions.resolve_sensor_def(f"{NAME}_fills_next_window_results")
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
     assert "asks models" in str(sensor.description)

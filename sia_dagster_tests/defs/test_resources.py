@@ -86,8 +86,6 @@ def test_traces_are_read_from_where_the_configuration_says(tmp_path: Path) -> No
 ARIZE = ArizeTracesConfig(
     source="arize", project="desk", space_id="U3BhY2U6MQ==", api_key="DESK_KEY", where="name = 'x'", timeout_seconds=9
 )
-
-
 PHOENIX = PhoenixTracesConfig(
     source="phoenix", base_url="http://127.0.0.1:1", project="desk", api_key="DESK_KEY", where="name == 'x'"
 )

@@ -12,8 +12,6 @@ from sia_dagster_tests.worlds.next_window_world import STAGE, check_next_window,
 from simulation.loops import NAME, SECOND, WEEKS, Desk
 
 SENSOR = f"{NAME}_proposes_rollback"
-
-
 NOTHING = "no new window proposes a rollback"
 
 
@@ -40,7 +38,7 @@ def test_a_proposal_is_told_once_with_its_reason_and_the_command(
         said, cursor = tick(found)
         later, unmoved = tick(found, cursor)
         ((_, _, body),) = server.received
-    assert (said, later, unmoved) == (f"told of {SECOND}", NOTHING, cursor)
+    assert (said, later, unmoved) == (f"notified of {SECOND}", NOTHING, cursor)
     assert body["title"] == f"{NAME}: the policy in force falls short"
     facts = body["facts"]
     assert (facts["loop"], facts["window"], facts["reason"]) == (NAME, SECOND, exam(found).reason)
@@ -52,7 +50,7 @@ def test_without_a_webhook_it_goes_to_the_log(tmp_path: Path, capsys: pytest.Cap
         verdict(found)
         promote(found)
         check_next_window(found)
-        assert tick(found)[0] == f"told of {SECOND}"
+        assert tick(found)[0] == f"notified of {SECOND}"
     assert f"sia policy rollback --loop {NAME} --to 0" in capsys.readouterr().err
 
 
@@ -69,7 +67,7 @@ def test_a_webhook_that_is_down_is_tried_again_at_the_next_tick(
                 tick(found)
         with hook() as up:
             monkeypatch.setenv("DESK_HOOK", up.url)
-            assert tick(found)[0] == f"told of {SECOND}"
+            assert tick(found)[0] == f"notified of {SECOND}"
 
 
 def test_what_was_rolled_back_meanwhile_is_not_told(tmp_path: Path) -> None:

@@ -29,8 +29,6 @@ from simulation.loops import (
 from simulation.servers import refusal
 
 WAITS = f"{NAME}_waits_for_approval"
-
-
 FAILED = f"{NAME}_run_failed"
 
 
@@ -57,10 +55,7 @@ def tell_failure(found: Desk, result: dg.ExecuteInProcessResult) -> object:
     """What the sensor of failed runs returns for this run."""
     (event,) = [event for event in result.all_events if event.is_run_failure]
     context = dg.build_run_status_sensor_context(
-        sensor_name=FAILED,
-        dagster_instance=found.instance,
-        dagster_run=result.dagster_run,
-        dagster_event=event,
+        sensor_name=FAILED, dagster_instance=found.instance, dagster_run=result.dagster_run, dagster_event=event
     ).for_run_failure()
     sensor = found.definitions.resolve_sensor_def(FAILED)
     return sensor(context)
@@ -83,9 +78,7 @@ def test_a_tick_asks_for_the_window_that_just_closed(tmp_path: Path) -> None:
         schedule = found.definitions.resolve_schedule_def(f"{NAME}_schedule")
         at = WEEKS[1].end + timedelta(minutes=15)
         context = dg.build_schedule_context(
-            instance=found.instance,
-            scheduled_execution_time=at,
-            repository_def=found.definitions.get_repository_def(),
+            instance=found.instance, scheduled_execution_time=at, repository_def=found.definitions.get_repository_def()
         )
         (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.partition_key == SECOND
@@ -174,7 +167,7 @@ def test_a_window_that_waits_is_told_once_in_the_log(tmp_path: Path, capsys: pyt
     with accepted(tmp_path) as found:
         said, cursor = tick(found)
         later, unmoved = tick(found, cursor)
-    assert said == f"told of {FIRST}"
+    assert said == f"notified of {FIRST}"
     assert cursor == unmoved
     assert later == "no new window waits for approval"
     told = capsys.readouterr().err
@@ -224,7 +217,7 @@ def test_a_webhook_that_is_down_is_tried_again_at_the_next_tick(
                 tick(found)
         with hook() as up:
             monkeypatch.setenv("DESK_HOOK", up.url)
-            assert tick(found)[0] == f"told of {FIRST}"
+            assert tick(found)[0] == f"notified of {FIRST}"
             assert len(up.received) == 1
 
 
@@ -244,7 +237,7 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
 def test_an_automatic_loop_waits_for_nobody(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, _):
         names = {sensor.name for sensor in found.definitions.sensors or ()}
-    assert names == {FAILED, f"{NAME}_proposes_rollback", f"{NAME}_fills_exams"}
+    assert names == {FAILED, f"{NAME}_proposes_rollback", f"{NAME}_fills_next_window_results"}
 
 
 @pytest.mark.parametrize("stages", [(), ("traces", "eval_results")], ids=["job", "materialised by hand"])

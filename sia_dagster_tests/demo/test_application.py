@@ -29,14 +29,8 @@ from sia_dagster.demo.wire import Reply, completion, text_of
 from sia_dagster_tests.places import DOCS
 
 ORDER, DEADLINE, CLOSING = ELEMENTS
-
-
 FULL_PROMPT = "\n".join([BASE_POLICY.system_prompt, *(element.firm for element in ELEMENTS)])
-
-
 GOOD = f"I have looked into order 48213. You will hear from us within 2 working days.\n{SIGNATURE}"
-
-
 TRIES = 2000
 
 

@@ -17,14 +17,8 @@ from sia_dagster.demo.quotes import read
 from sia_dagster.demo.simulation_rules import ELEMENTS, SIGNATURE
 
 ORDER, DEADLINE, CLOSING = ELEMENTS
-
-
 FULL_PROMPT = "\n".join([BASE_POLICY.system_prompt, *(element.firm for element in ELEMENTS)])
-
-
 GOOD = f"I have looked into order 48213. You will hear from us within 2 working days.\n{SIGNATURE}"
-
-
 TRIES = 2000
 
 

@@ -24,11 +24,7 @@ from sia_dagster.demo.wire import texts
 from sia_dagster_tests.places import DOCS
 
 Row = dict[str, Any]
-
-
 PLAN = WeekPlan(conversations=120, errors=2)
-
-
 IMPROVED = BASE_POLICY.model_copy(
     update={"system_prompt": "\n".join([BASE_POLICY.system_prompt, *(element.firm for element in ELEMENTS[:2])])}
 )

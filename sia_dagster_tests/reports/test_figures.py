@@ -14,8 +14,6 @@ from sia_dagster.reports.figures.scores import LEFT, RIGHT, ScoreLevels, forest_
 from sia_dagster_tests.worlds import report_cases as cases
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
 finite = st.floats(-1, 1, allow_nan=False)
 
 

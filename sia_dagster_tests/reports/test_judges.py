@@ -30,8 +30,6 @@ STEADY = JudgeWatch(
     kappa=0.61,
     reason="correctness is steady: it moved by +0.01",
 )
-
-
 PROBE = Probe(kind="position", n=20, shift=0.3, ci_low=0.1, ci_high=0.5, biased=True)
 
 
@@ -61,7 +59,7 @@ def test_a_drift_stands_out_and_says_since_when() -> None:
     drifted = judge(drifted=True, shift=0.4, since=("2026-10-05", "2026-10-12"), reason="correctness drifted")
     assert "**\\+0\\.40" in judges_table(report(drifted))
     assert steady_sentence(report(drifted)) == (
-        "correctness drifted; not seen steady in 2 windows (2026-10-05 to 2026-10-12)."
+        "correctness drifted; not steady in 2 windows (2026-10-05 to 2026-10-12)."
     )
 
 
@@ -84,7 +82,7 @@ def test_probes_say_what_was_done_and_which_are_biased() -> None:
     rows = probes_table(report(judge(probes=(PROBE, fair)))).splitlines()[2:]
     assert "the labels in reverse order" in rows[0]
     assert rows[0].endswith("| **yes** |")
-    assert "the answer said twice | 4 |" in rows[1]
+    assert "the answer repeated twice | 4 |" in rows[1]
     assert rows[1].endswith("| no |")
 
 
@@ -111,4 +109,4 @@ def test_anchors_that_are_judged_otherwise_stand_with_both_words() -> None:
     assert rows[2].startswith("| correctness | When does my parcel come? | Yes \\| no\\. | incorrect\\: No ")
     assert rows[2].endswith("| 0\\.50 |")
     assert "<b>" not in rows[2]
-    assert changed_table([Watched(STEADY, ())]) == "No anchor is judged otherwise than when it was frozen."
+    assert changed_table([Watched(STEADY, ())]) == "Every anchor is judged as when it was frozen."

@@ -14,7 +14,7 @@ from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.reports.markdown import tables as markdown
-from sia_dagster.reports.pairs import Which
+from sia_dagster.reports.sample_pairs import Which
 from sia_dagster.reports.wording import escape, visible
 from sia_dagster_tests.worlds import report_cases as cases
 
@@ -22,11 +22,7 @@ ATTACK = (
     "<b>x</b> [a](http://example.com) ![i](//example.com/x.png) www.example.com me@example.com "
     "| a | `c` ~~s~~ *e* &lt; https://example.com <http://example.com> [r][1]"
 )
-
-
 PLAIN = {"inline", "text", "softbreak"}
-
-
 ADDRESS = re.compile(r"https?://|(?i:www)\.|[-.\w+]@[-\w]", re.ASCII)
 """What the UI's dialect links even in text that is escaped."""
 
@@ -194,7 +190,7 @@ def test_edits_show_what_they_do_and_who_called_for_them() -> None:
 
 def test_candidates_show_how_far_they_came_and_why() -> None:
     first, second, third = cells(markdown.candidates_markdown(cases.update()))
-    assert first[1:3] == ["went on to the validation", "correctness +0.27, is_brief 0.00"]
+    assert first[1:3] == ["chosen for validation", "correctness +0.27, is_brief 0.00"]
     assert second[1] == "stopped by the contract guard"
     assert "evil.example.com" in second[3]
     assert third[3] == "the answer was cut off."

@@ -83,7 +83,7 @@ def test_an_interval_is_drawn_where_it_is_known() -> None:
 
 
 def test_a_loop_without_exams_has_a_picture_that_says_so() -> None:
-    assert words(gain_plot(())) == ["No window was examined yet."]
+    assert words(gain_plot(())) == ["No candidate was checked on a next window yet."]
 
 
 def test_a_year_of_windows_names_no_more_than_fit() -> None:

@@ -28,8 +28,6 @@ ATTACKS = (
     "{{ 7 * 7 }}{% raw %}",
     "<!-- --><iframe src=//example.com></iframe>",
 )
-
-
 VOID = {"meta", "br", "img", "link", "line", "circle", "polygon"}
 
 
@@ -128,7 +126,7 @@ def test_scores_stand_in_a_table_with_their_intervals() -> None:
 
 def test_edits_stand_with_the_samples_that_called_for_them() -> None:
     text = page().text
-    start = text.index("Edits and what called for them")
+    start = text.index("Edits and the samples that call for them")
     section = text[start : text.index("Candidates", start)]
     assert cases.ADDED in section
     assert "my order 4004 has not arrived" in section
@@ -220,7 +218,7 @@ def test_a_policy_that_stays_is_shown_unchanged() -> None:
     )
     report = cases.report().model_copy(update={"verdict": "inconclusive", "comparisons": (), "rows": ()})
     text = " ".join(page(update=stays, report=report).text.split())
-    assert "Nothing: no candidate went on to the validation" in text
+    assert "Nothing: no candidate was chosen for validation" in text
     assert "System prompt Unchanged." in text
     assert "Nothing was replayed in this window." in text
     assert "Nothing to approve." in text

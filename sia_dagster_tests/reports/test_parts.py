@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.text import count
-from sia_dagster.reports import changes, pairs, prompt_diff, wording
+from sia_dagster.reports import changes, prompt_diff, sample_pairs, wording
 from sia_dagster_tests.worlds import report_cases as cases
 
 texts = st.text(st.sampled_from("ab \n."), max_size=60)
@@ -90,7 +90,7 @@ def test_huge_prompts_are_compared_line_by_line() -> None:
             Actions(system_prompt="a"),
             "The system prompt: 1 line removed (3 to 1 characters)",
         ),
-        (Actions(system_prompt="a"), Actions(system_prompt="a"), "Nothing: no candidate went on"),
+        (Actions(system_prompt="a"), Actions(system_prompt="a"), "Nothing: no candidate was chosen"),
     ],
 )
 def test_changes_are_said_in_a_sentence(old: Actions | None, new: Actions | None, sentence: str) -> None:
@@ -99,10 +99,10 @@ def test_changes_are_said_in_a_sentence(old: Actions | None, new: Actions | None
 
 def test_pairs_come_in_the_order_in_which_people_look() -> None:
     rows = [cases.row(1, 1.0, 0.5), cases.row(2, 1.0, 0.0), cases.row(3, 0.0, 0.0), cases.row(4, 1.0, 1.0)]
-    found = pairs.paired([*rows, cases.row(5, 0.0, 1.0), cases.row(6, None, 1.0)], "correctness")
+    found = sample_pairs.paired([*rows, cases.row(5, 0.0, 1.0), cases.row(6, None, 1.0)], "correctness")
 
-    def spans(which: pairs.Which) -> list[int]:
-        return [int(pair.row.span_id, 16) for pair in pairs.pick(found, which, 9)]
+    def spans(which: sample_pairs.Which) -> list[int]:
+        return [int(pair.row.span_id, 16) for pair in sample_pairs.pick(found, which, 9)]
 
     assert spans("worst") == [2, 1, 3]
     assert spans("most_improved") == [5]
@@ -112,8 +112,8 @@ def test_pairs_come_in_the_order_in_which_people_look() -> None:
 
 def test_samples_are_ordered_by_the_first_evaluator_where_none_decides() -> None:
     report = cases.report().model_copy(update={"comparisons": ()})
-    assert pairs.primary_name(report) == "correctness"
-    assert pairs.primary_name(report.model_copy(update={"rows": ()})) == ""
+    assert sample_pairs.primary_name(report) == "correctness"
+    assert sample_pairs.primary_name(report.model_copy(update={"rows": ()})) == ""
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sia_dagster.core.records.policy import Actions, PolicyShare
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.reports.html.page import render_report
 from sia_dagster.reports.markdown.tables import state_markdown
-from sia_dagster.reports.policy_shares import beginning, left_out_sentence, origin, policy_rows, spoke_sentence
+from sia_dagster.reports.policy_shares import beginning, left_out_sentence, origin, policy_rows, policy_share_sentence
 from sia_dagster_tests.worlds.report_cases import report, state, update
 
 
@@ -20,11 +20,7 @@ def prompt(text: str, samples: int, **fields: Any) -> PolicyShare:
 
 
 OURS = prompt("Be kind to {name}.", 60, origin="registry", version=3, in_force=True, models={"gpt": 60}, names={"": 60})
-
-
 BEFORE = prompt("Be kind.", 20, origin="registry", version=0)
-
-
 OTHER = prompt("Write <b>a headline</b> [x](http://example.com)", 20, same_call=False, origin="recovered")
 
 
@@ -34,20 +30,20 @@ def spoken(*policies: PolicyShare, **fields: Any) -> StateActions:
 
 
 def test_the_claim_names_the_others() -> None:
-    assert spoke_sentence(spoken(OURS, BEFORE, OTHER)) == (
+    assert policy_share_sentence(spoken(OURS, BEFORE, OTHER)) == (
         "The policy in force produced 60% of them. The others: 20 % “Be kind.” (before version 1, same call); "
         "20 % “Write <b>a headline</b> [x](http://example.com)” (recovered template, another call)."
     )
-    assert spoke_sentence(spoken(OURS)) == "The policy in force produced 60% of them."
-    assert spoke_sentence(spoken(policy_share=None)) == "The window has no samples."
+    assert policy_share_sentence(spoken(OURS)) == "The policy in force produced 60% of them."
+    assert policy_share_sentence(spoken(policy_share=None)) == "The window has no samples."
     many = [prompt(f"Prompt {n}", 1) for n in range(5)]
-    assert spoke_sentence(spoken(*many)).endswith("; 2 more prompts.")
+    assert policy_share_sentence(spoken(*many)).endswith("; 2 more prompts.")
 
 
 def test_a_version_is_told_from_the_policy_in_force_also_where_that_one_gave_nothing() -> None:
     force = Actions(system_prompt="You answer the customers of a bicycle shop. Be warm.", model="gpt")
     edited = prompt("You answer the customers of a bicycle shop. Be warm. Never promise a refund.", 20)
-    told = spoke_sentence(spoken(edited, actions=force, policy_share=0.0))
+    told = policy_share_sentence(spoken(edited, actions=force, policy_share=0.0))
     assert "20 % “… warm. Never promise a refund.”" in told
 
 
@@ -83,10 +79,10 @@ def test_a_prompt_that_begins_as_another_shows_where_it_differs() -> None:
 
 def test_what_was_left_out_is_said_in_words() -> None:
     assert left_out_sentence(spoken(left_out={"another_call": 20, "media": 1, "new_reason": 2})) == (
-        "Left out of the replay: 20 (another call of the application), 1 (a picture or a sound is not whole), "
+        "Left out of the replay: 20 (another call of the application), 1 (an image or audio is incomplete), "
         "2 (new reason)."
     )
-    assert left_out_sentence(spoken(left_out={})) == "No sample had to be left out."
+    assert left_out_sentence(spoken(left_out={})) == "No sample was left out."
 
 
 def test_the_markdown_holds_the_shares_where_several_prompts_spoke() -> None:
@@ -101,7 +97,7 @@ def test_the_markdown_holds_the_shares_where_several_prompts_spoke() -> None:
 
 def test_the_page_holds_a_table_of_the_prompts() -> None:
     page = render_report(spoken(OURS, BEFORE, OTHER, refusal="only 2 of 9 calls"), update(), report())
-    assert "<h3>Which policy spoke</h3>" in page
+    assert "<h3>Prompts in the traffic</h3>" in page
     assert '<p class="bad">only 2 of 9 calls</p>' in page
     assert "Write &lt;b&gt;a headline&lt;/b&gt;" in page
     assert "Left out of the replay: 20 (another call of the application)." in page

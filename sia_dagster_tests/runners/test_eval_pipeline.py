@@ -21,14 +21,8 @@ from sia_dagster.runners import LLMConfig, LocalTracesConfig, WorkflowOrchestrat
 from sia_dagster.runners.frames import samples_frame
 
 WEEK = week_windows()[0]
-
-
 TELEMETRY: dict[str, Any] = {"start_time": WEEK.start, "end_time": WEEK.end, "limit": 12}
-
-
 COLUMNS = ["context.span_id", *(f"eval.polite.{what}" for what in ("label", "score", "explanation", "error"))]
-
-
 Run = Callable[..., pd.DataFrame]
 
 
@@ -197,7 +191,7 @@ def test_cells_come_out_in_the_tables_types(run: Run) -> None:
     assert table["eval.polite.label"][:3].tolist() == [None, "7", "ok"]
     assert table["eval.polite.score"][1] == 3.0
     assert table["eval.polite.score"][4] == 1.0
-    assert table["eval.polite.error"][2] == "the score 'high' is no number"
+    assert table["eval.polite.error"][2] == "the score 'high' is not a number"
     assert "inf" in table["eval.polite.error"][3]
     assert table["eval.polite.score"].isna().tolist()[:5] == [True, False, True, True, False]
 
@@ -349,7 +343,7 @@ def test_a_file_that_is_none_of_ours_is_named_and_left(run: Run, content: bytes)
     path = Path("storage") / "evaluations" / "polite.parquet"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(TraceFileError, match="is no file of evaluations") as raised:
+    with pytest.raises(TraceFileError, match="is not a file of evaluations") as raised:
         run(Prompt(), upsert=True)
     assert "polite.parquet" in str(raised.value)
     assert path.read_bytes() == content
@@ -359,6 +353,6 @@ def test_a_parquet_file_of_something_else_is_named_and_left(run: Run) -> None:
     path = Path("storage") / "evaluations" / "polite.parquet"
     path.parent.mkdir(parents=True)
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    with pytest.raises(TraceFileError, match="is no file of evaluations"):
+    with pytest.raises(TraceFileError, match="is not a file of evaluations"):
         run(Prompt(), upsert=True)
     assert list(kept().columns) == ["a"]

@@ -15,8 +15,6 @@ from sia_dagster_tests.worlds.evaluation_samples import classified, says
 from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 FRAME = pd.DataFrame({"question": ["2+2?", "3+3?"], "answer": ["4", "7"]}, index=["x", "y"])
-
-
 TEMPLATE = "Q: {question}\nA: {answer}"
 
 
@@ -62,7 +60,7 @@ def test_a_cell_with_nothing_in_it_is_not_asked_about(empty: Any) -> None:
     with ScriptedServer(says(classified("a"))) as server:
         result = llm_classify(frame, "{text}", "judge", ["a", "b"], base_url=server.base_url)
         assert server.requests == []
-    assert result["error"].tolist() == ["the row has nothing in text, which the template names"]
+    assert result["error"].tolist() == ["the row has no value in text, which the template names"]
 
 
 @pytest.mark.parametrize(

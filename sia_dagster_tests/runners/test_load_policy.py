@@ -115,8 +115,6 @@ def test_a_url_that_cannot_be_opened_says_what_is_missing(url: str, says: str) -
 
 
 HEAVY = {"dagster", "pandas", "arize", "openai", "duckdb", "numpy", "scipy", "pyarrow", "fsspec", "yaml", "aiohttp"}
-
-
 CHECK = f"""
 import sys
 from sia_dagster import load_policy

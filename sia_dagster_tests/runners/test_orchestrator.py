@@ -29,17 +29,9 @@ from sia_dagster.runners.windows import window_between
 from simulation.servers import ScriptedServer, refusal
 
 WEEK = week_windows()[0]
-
-
 DATES: dict[str, Any] = {"start_date": WEEK.start, "end_date": WEEK.end}
-
-
 SIMULATED = Models(judge="simulated-judge", updater="simulated-optimizer")
-
-
 PROMPT = BASE_POLICY.system_prompt + "\nName the customer's order number in every answer."
-
-
 SECRET = "sk-very-secret-4711"
 
 
@@ -52,8 +44,6 @@ def always_fails(sample: Sample) -> float:
 
 
 BRIEF = CodeConfig(name="is_brief", kind="code", function=f"{__name__}:is_brief")
-
-
 FAILING = CodeConfig(name="failing", kind="code", function=f"{__name__}:always_fails")
 
 
@@ -401,8 +391,8 @@ def test_moments_are_utc_and_name_the_window(start: Any) -> None:
     [
         ("2026-09-21", "2026-09-14", "the window is empty: it starts at 2026-09-21"),
         ("2026-09-14", "2026-09-14", "the window is empty"),
-        ("last week", "2026-09-14", "'last week' is no date or time"),
-        (20260914, "2026-09-21", "20260914 is no date or time"),
+        ("last week", "2026-09-14", "'last week' is not a date or time"),
+        (20260914, "2026-09-21", "20260914 is not a date or time"),
     ],
 )
 def test_windows_that_are_none_are_refused(start: Any, end: Any, said: str) -> None:

@@ -24,14 +24,8 @@ from sia_dagster.runners.eval_pipeline import EvalPipeline
 from simulation.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
 
 WEEK = week_windows()[0]
-
-
 OTHER = "another_project"
-
-
 TELEMETRY: dict[str, Any] = {"model_id": PROJECT, "start_time": WEEK.start, "end_time": WEEK.end, "limit": 20}
-
-
 NAMES = ("ARIZE_SPACE_ID", "ARIZE_MODEL_ID", "ARIZE_API_KEY", "SIA_TRACES", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 

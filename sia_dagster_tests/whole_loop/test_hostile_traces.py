@@ -26,7 +26,7 @@ from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.spans import SimulatedCall, llm_span, table
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
-from sia_dagster.reports.unshown import unshown
+from sia_dagster.reports.limitations import limitations
 from sia_dagster.reports.wording import visible
 from sia_dagster.wiring.session import StageResult
 from sia_dagster_tests.reports.test_markdown import ADDRESS, kinds
@@ -127,8 +127,9 @@ NAMES = [f"model {n} {'x' * 5000}" for n in range(60)]
 def test_any_number_of_models_of_any_length_makes_one_short_sentence() -> None:
     state = gate.state()
     samples = [state.samples[0].model_copy(update={"model": name}) for name in NAMES]
-    (sentence,) = [s for s in unshown(state.model_copy(update={"samples": samples}), gate.report()) if "model 0" in s]
-    assert "and 54 more models, which gave 100 % of the window's samples" in sentence
+    sentences = limitations(state.model_copy(update={"samples": samples}), gate.report())
+    (sentence,) = [each for each in sentences if "model 0" in each]
+    assert "and 54 more models, which produced 100 % of the window's samples" in sentence
     assert len(sentence) < 1000
     (part,) = dimensions_of(samples[0].model_copy(update={"model": f"a\n{NAMES[0]}"}))["model"]
     assert (part[:10], len(part)) == ("a model 0 ", 80)

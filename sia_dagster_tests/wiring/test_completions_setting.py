@@ -23,15 +23,11 @@ from sia_dagster_tests.worlds.cli_world import configure
 from simulation.loops import loop_config
 
 NOWHERE = "http://127.0.0.1:9/v1"
-
-
 OPEN = (
     "postgresql://sia@db.example.com:5433/sia?sslmode=require",
     "postgres://db.example.com/sia",
     "postgresql:///sia",
 )
-
-
 SECRET = (
     "postgresql://sia:wq7wq7@db.example.com/sia",
     "postgresql://sia:wq7/wq7@db.example.com/sia",

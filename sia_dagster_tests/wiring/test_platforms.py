@@ -19,8 +19,6 @@ from sia_dagster_tests.worlds.cli_world import LAST, NEW, NOWHERE, OLD, Sia, ent
 from simulation.loops import Desk, checks, loop_config, metadata
 
 WINDOW = cli_world.FIRST.key
-
-
 PLATFORM = f"""
       source: arize
       project: desk
@@ -28,8 +26,6 @@ PLATFORM = f"""
       max_attempts: 1
     publish: [file, arize_prompt_hub]
 """
-
-
 TRACES = {"source": "arize", "project": "desk", "space_id": SPACE, "max_attempts": 1}
 
 

@@ -19,11 +19,7 @@ from sia_dagster.wiring.session import LoopSession
 from sia_dagster_tests.core.guard.test_guard import sample
 
 DAY = TimeWindow(key="2026-11-09", start=datetime(2026, 11, 9, tzinfo=UTC), end=datetime(2026, 11, 10, tzinfo=UTC))
-
-
 BASE = Actions(system_prompt="Be kind.", model="house-model")
-
-
 LONGER = BASE.model_copy(update={"system_prompt": "Be kind. " + "And give the reason. " * 20})
 
 

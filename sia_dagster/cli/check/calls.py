@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from rich.table import Table
+from rich.text import Text
 
 from sia_dagster.cli.check.check_results import Result
 from sia_dagster.cli.text_tables import new_table
@@ -15,18 +18,10 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.reports.policy_shares import beginning, origin
 from sia_dagster.reports.wording import NOTHING, visible
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
 SHOWN = 12
 """Rows of the table; the JSON holds all."""
-
-
 MANY = 5
-"""From more prompts than these that stand for themselves alone, it is said why no template was found."""
-
-
+"""With more prompts without a template than this, the finding says why none was found."""
 Fact = tuple[str, str]
 """Span name and model of a call."""
 
@@ -53,25 +48,25 @@ class CallRow(Value):
 
 
 class Calls(Value):
-    """What speaks in a window."""
+    """The calls and prompts of a window."""
 
     rows: tuple[CallRow, ...] = ()
     """Of the prompt in force first, then by samples."""
     where: str | None = None
-    """A condition that leaves this loop's call alone, where span name or model tell it."""
+    """A condition that selects this loop's call only, where span name or model distinguish it."""
     refused: tuple[str, ...] = ()
     """Why templates could not be recovered."""
     samples: tuple[Sample, ...] = ()
-    """The window's, with the template and variables that they were sent with."""
+    """The window's samples, with the template and variables that they were sent with."""
 
 
-def look_at_calls(
+def calls_in(
     traces: TracesConfig, samples: Sequence[Sample], counts: Mapping[Fact, int], registry: Sequence[PolicyVersion]
 ) -> Calls:
     """The window's calls by name, model and prompt.
 
-    `where` is in the language of `traces` and goes on from the condition there; `counts` are of all calls of the
-    window; `registry` holds the entries of that time.
+    `where` is in the language of `traces` and extends the condition there; `counts` are of all calls of the window;
+    `registry` holds the entries of that time.
     """
     in_force = max(registry, key=lambda version: version.version, default=None)
     spoken = attribute(samples, registry, in_force)
@@ -86,36 +81,33 @@ def look_at_calls(
 
 
 def calls_finding(calls: Calls) -> str | tuple[Result, str]:
-    """Whether one call alone speaks in the window, in words."""
-    strangers = [row for row in calls.rows if not row.same_call]
+    """Whether all samples of the window are of one call, in words."""
     ours = [row for row in calls.rows if row.same_call]
     share = sum(row.share for row in ours)
     versions = len({row.policy for row in ours})
-    told = f"one call, {versions} prompts" if versions > 1 else "one call, one prompt"
+    text = f"one call, {versions} prompts" if versions > 1 else "one call, one prompt"
     if calls.refused and len({row.policy for row in calls.rows if row.origin == "text as sent"}) > MANY:
-        told += f"; no template was found for some prompts: {calls.refused[0]}"
-    if not strangers:
-        return told
+        text += f"; no template was found for some prompts: {calls.refused[0]}"
+    if len(ours) == len(calls.rows):
+        return text
     advice = (
         f"set traces.where: {calls.where}"
         if calls.where
-        else "span name and model do not tell them apart: set traces.where by another column"
+        else "span name and model do not distinguish them: set traces.where by another column"
     )
     return "warn", f"{share:.0%} of the samples are of this loop's call, the others would be left out; {advice}"
 
 
-def calls_table(calls: Calls, title: str) -> "Table":
+def calls_table(calls: Calls, title: str) -> Table:
     """The rows as a table for the terminal."""
-    from rich.text import Text
-
     table = new_table("span", "model, role and prompt", "calls", "samples", "share", title=title, numbers=3)
     for row in calls.rows[:SHOWN]:
         role = "in force" if row.in_force else "same call" if row.same_call else "another call"
         # In one column, a line each: beside each other they leave the prompt no room in a terminal of 80 columns.
-        said = f"{row.model or NOTHING}, {role} ({row.origin})\n{row.prompt}"
+        text = f"{row.model or NOTHING}, {role} ({row.origin})\n{row.prompt}"
         # Text, not markup: names and prompts come from traces.
         numbers = (f"{row.calls:,}", f"{row.samples:,}", f"{row.share:.0%}")
-        table.add_row(Text(row.name or NOTHING), Text(said), *numbers)
+        table.add_row(Text(row.name or NOTHING), Text(text), *numbers)
     if len(calls.rows) > SHOWN:
         table.add_row("", f"and {len(calls.rows) - SHOWN} more; --json lists all", "", "", "")
     return table
@@ -153,27 +145,27 @@ _LANGUAGES: Mapping[str, _Language] = {
     "arize": _Language("name", "attributes.llm.model_name"),
     "phoenix": _Language("name", "llm.model_name", "==", "and", "or"),
 }
-"""How each trace store calls span name and model, and writes conditions."""
+"""The columns of span name and model in each trace store, and how it writes conditions."""
 
 
 def _where(traces: TracesConfig, samples: Sequence[Sample], ours: Sequence[bool]) -> str | None:
     """A condition on the name, else on the model, that all samples of this loop's call and no others meet."""
     if all(ours):
         return None
-    says = _LANGUAGES[traces.source]
-    readers: tuple[tuple[str, Callable[[Sample], str]], ...]
-    readers = ((says.name, lambda s: s.name), (says.model, lambda s: s.model))
-    for column, read in readers:
+    syntax = _LANGUAGES[traces.source]
+    readers: dict[str, Callable[[Sample], str]]
+    readers = {syntax.name: lambda s: s.name, syntax.model: lambda s: s.model}
+    for column, read in readers.items():
         here = {read(s) for s, our in zip(samples, ours, strict=True) if our}
         there = {read(s) for s, our in zip(samples, ours, strict=True) if not our}
         if here and not here & there and all(map(_plain, here)):
-            told = f" {says.either} ".join(f"{column} {says.equals} '{value}'" for value in sorted(here))
+            condition = f" {syntax.either} ".join(f"{column} {syntax.equals} '{value}'" for value in sorted(here))
             if not traces.where.strip():
-                return told
-            return f"({traces.where.strip()}) {says.both} {f'({told})' if len(here) > 1 else told}"
+                return condition
+            return f"({traces.where.strip()}) {syntax.both} {f'({condition})' if len(here) > 1 else condition}"
     return None
 
 
 def _plain(value: str) -> bool:
-    """Whether it can stand in quotes in all three languages."""
+    """Whether the value can be quoted as it is in all three languages."""
     return bool(value) and value.isprintable() and not set(value) & set("'\\")

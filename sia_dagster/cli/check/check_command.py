@@ -1,58 +1,54 @@
-"""`sia check`: whether a window would run, and what it would take."""
+"""`sia check`: whether a window would run, and what it would cost."""
 
 import json
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from sia_dagster.cli.check.calls import calls_table
 from sia_dagster.cli.check.check_results import CheckResult, project_findings
 from sia_dagster.cli.check.window import WindowCheck, check_window
 from sia_dagster.cli.open_project import open_projects
+from sia_dagster.cli.options import json_option
 from sia_dagster.cli.text_tables import new_table
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.reports.wording import visible
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
 EXAMPLE = "\b\nExample: sia check\n         sia check --loop message_desk --window 2026-11-09"
-
-
 _ASSUMED = (
-    "An estimate of a window that goes all the way. One that stops early takes less, and so does one whose policies "
-    "answer alike; judges that explain at length take more. What was paid for is never paid for again."
+    "An estimate of a window that runs all stages in full. A window that stops early, or whose policies answer alike, "
+    "takes less; judges with long explanations take more. Stored answers are never paid for again."
 )
-
-
 _MARKS = {"pass": ("ok", "green"), "warn": ("warning", "yellow"), "fail": ("FAILED", "bold red")}
 
 
 @click.command(epilog=EXAMPLE)
 @click.option("--loop", "loop_name", help="Only this loop; by default all.")
 @click.option("--window", help="The window's key, its start; by default the latest that has closed.")
-@click.option("--json", "as_json", is_flag=True, help="Print findings and estimates as JSON.")
+@json_option
 def command(loop_name: str | None, window: str | None, as_json: bool) -> None:
     """Check configuration, credentials, endpoint and traces; list a window's calls and policies; estimate its cost.
 
-    Asks the endpoint for its list of models, once; no model is called and nothing is paid for. Exit code 1 where a
-    check fails.
+    It asks the endpoint for its list of models, once; no model is called and nothing is paid. Exit code 1 where a check
+    fails.
     """
-    findings, windows = _look(loop_name, window)
+    findings, windows = _checked(loop_name, window)
     if as_json:
         click.echo(json.dumps(_document(findings, windows), indent=2))
     else:
-        _tell(findings, windows)
+        _print(findings, windows)
     if failed := [finding.check for finding in findings if finding.result == "fail"]:
         raise SiaError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
 
 
-def _look(loop_name: str | None, window: str | None) -> "tuple[list[CheckResult], list[WindowCheck]]":
-    """All findings in order; without a configuration that can be used it is the only one."""
+def _checked(loop_name: str | None, window: str | None) -> tuple[list[CheckResult], list[WindowCheck]]:
+    """All findings in order; a configuration that cannot be used is the only finding."""
     try:
         projects = open_projects(loop_name)
     except ConfigError as error:
@@ -61,7 +57,7 @@ def _look(loop_name: str | None, window: str | None) -> "tuple[list[CheckResult]
     return [*project_findings(projects), *(found for each in windows for found in each.findings)], windows
 
 
-def _document(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]") -> dict[str, Any]:
+def _document(findings: Sequence[CheckResult], windows: Sequence[WindowCheck]) -> dict[str, Any]:
     return {
         "ok": all(finding.result != "fail" for finding in findings),
         "checks": [finding.model_dump() for finding in findings],
@@ -72,9 +68,9 @@ def _document(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]
                 "calls": each.spans.calls,
                 "samples": len(each.spans.samples),
                 "skipped": len(each.spans.skipped),
-                "calls_found": [row.model_dump(mode="json") for row in each.speaks.rows],
-                "suggested_where": each.speaks.where,
-                "templates_refused": list(each.speaks.refused),
+                "calls_found": [row.model_dump(mode="json") for row in each.calls.rows],
+                "suggested_where": each.calls.where,
+                "templates_refused": list(each.calls.refused),
                 "estimate": [line.model_dump(mode="json") for line in each.estimate.lines],
                 "total": each.estimate.total.model_dump(mode="json"),
             }
@@ -84,15 +80,13 @@ def _document(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]
     }
 
 
-def _tell(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]") -> None:
-    from rich.console import Console
-
+def _print(findings: Sequence[CheckResult], windows: Sequence[WindowCheck]) -> None:
     console = Console()
     console.print(_findings_table(findings))
     for each in windows:
-        if each.spans and each.speaks.rows:
+        if each.spans and each.calls.rows:
             title = f"{each.spans.loop} {each.spans.window.key}: calls and policies"
-            console.print(calls_table(each.speaks, title))
+            console.print(calls_table(each.calls, title))
     estimated = [each for each in windows if each.estimate.lines]
     for each in estimated:
         console.print(_estimate_table(each))
@@ -100,9 +94,7 @@ def _tell(findings: "Sequence[CheckResult]", windows: "Sequence[WindowCheck]") -
         console.print(_ASSUMED, style="dim")
 
 
-def _findings_table(findings: "Sequence[CheckResult]") -> "Table":
-    from rich.text import Text
-
+def _findings_table(findings: Sequence[CheckResult]) -> Table:
     table = new_table("check", "result", "what was found")
     for finding in findings:
         word, style = _MARKS[finding.result]
@@ -111,10 +103,8 @@ def _findings_table(findings: "Sequence[CheckResult]") -> "Table":
     return table
 
 
-def _estimate_table(check: "WindowCheck") -> "Table":
-    from rich.text import Text
-
-    title = f"{check.spans.loop} {check.spans.window.key}: what it would take" if check.spans else ""
+def _estimate_table(check: WindowCheck) -> Table:
+    title = f"{check.spans.loop} {check.spans.window.key}: estimated cost" if check.spans else ""
     table = new_table("stage", "work", "calls", "tokens", "USD", title=title, numbers=3)
     for stage, lines in groupby(check.estimate.lines, key=lambda line: line.stage):
         for place, line in enumerate(lines):
@@ -126,6 +116,6 @@ def _estimate_table(check: "WindowCheck") -> "Table":
     return table
 
 
-def _numbers(spend: "Spend") -> tuple[str, str, str]:
+def _numbers(spend: Spend) -> tuple[str, str, str]:
     cost = "unknown" if spend.cost_usd is None else f"{spend.cost_usd:.4f}"
     return f"{spend.calls:,}", f"{spend.prompt_tokens + spend.completion_tokens:,}", cost

@@ -1,4 +1,4 @@
-"""What `sia check` looks at before a window: configuration, credentials, storage and the endpoint."""
+"""The checks of `sia check` that hold for all windows: configuration, credentials, storage and endpoint."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -16,33 +16,33 @@ from sia_dagster.core.errors import SiaError
 from sia_dagster.core.records.value import Value
 
 Result = Literal["pass", "warn", "fail"]
-"""`warn`: a run goes through, perhaps not as one thinks."""
+"""`warn`: a run would finish, though perhaps not as intended."""
 
 
 class CheckResult(Value):
-    """One check and what it found."""
+    """A check and its finding."""
 
     check: str
     result: Result
     found: str
 
 
-Look = Callable[[], str | tuple[Result, str]]
-"""Looks at one thing: what it found, which passes unless it says otherwise. Raises SiaError for what fails."""
+Probe = Callable[[], str | tuple[Result, str]]
+"""Checks one thing: the finding, which passes unless it comes with another result. Raises SiaError for a failure."""
 
 
-def finding(check: str, look: Look) -> CheckResult:
-    """The finding of one look; an error of ours is a failed check with the error's own words."""
+def finding(check: str, probe: Probe) -> CheckResult:
+    """The finding of one probe; an error of ours is a failed check with the error's message."""
     try:
-        seen = look()
+        outcome = probe()
     except SiaError as error:
         return CheckResult(check=check, result="fail", found=str(error))
-    result, found = ("pass", seen) if isinstance(seen, str) else seen
+    result, found = ("pass", outcome) if isinstance(outcome, str) else outcome
     return CheckResult(check=check, result=result, found=found)
 
 
 def project_findings(projects: Sequence[CommandProject]) -> tuple[CheckResult, ...]:
-    """What holds for all of these loops, whatever the window: five checks, none of which costs anything."""
+    """The five checks that do not depend on a window; none costs anything."""
     return (
         finding("configuration", lambda: _configuration(projects)),
         finding("references", lambda: _references(projects)),
@@ -62,11 +62,11 @@ def _configuration(projects: Sequence[CommandProject]) -> str:
 def _references(projects: Sequence[CommandProject]) -> str:
     check_references(projects[0].file)
     count = sum(len(project.loop.evaluators) for project in projects)
-    return f"templates and functions are there (evaluators: {count})"
+    return f"all templates and functions exist (evaluators: {count})"
 
 
 def _credentials(projects: Sequence[CommandProject]) -> str:
-    """The variables, never their values."""
+    """The names of the variables, never their values."""
     llm = projects[0].file.config.llm
     named = {"llm.api_key": llm.api_key} if llm.api_key else {}
     named |= {f"llm.stages.{stage}.api_key": own.api_key for stage, own in llm.stages.items() if own.api_key}
@@ -82,15 +82,15 @@ def _store_key(traces: TracesConfig) -> SecretName | None:
 
 
 def _storage(projects: Sequence[CommandProject]) -> str:
-    told = []
+    states = []
     for project in projects:
         in_force = project.policies.in_force()
-        told.append(f"{project.loop.name}: {f'version {in_force.version}' if in_force else 'no policy promoted yet'}")
-    return f"{projects[0].file.storage} ({'; '.join(told)})"
+        states.append(f"{project.loop.name}: {f'version {in_force.version}' if in_force else 'no policy promoted yet'}")
+    return f"{projects[0].file.storage} ({'; '.join(states)})"
 
 
 def _endpoint(projects: Sequence[CommandProject]) -> str | tuple[Result, str]:
-    """Also looks for the configured models among those that the endpoint lists."""
+    """Whether every endpoint answers, and lists the configured models."""
     with _reached(projects[0]) as llm:
         models: dict[tuple[str, str | None], set[str]] = {}
         settings = {}
@@ -98,25 +98,25 @@ def _endpoint(projects: Sequence[CommandProject]) -> str | tuple[Result, str]:
             found = llm.at(stage)
             models.setdefault((found.base_url, found.api_key), set()).update(names)
             settings[found.base_url, found.api_key] = found
-        seen = [_probed(found, models[at]) for at, found in settings.items()]
-    result: Result = "warn" if any(worse for worse, _ in seen) else "pass"
-    return result, "; ".join(said for _, said in seen)
+        probed = [_probed(found, models[at]) for at, found in settings.items()]
+    result: Result = "warn" if any(doubtful for doubtful, _ in probed) else "pass"
+    return result, "; ".join(found for _, found in probed)
 
 
 def _probed(llm: LLMConfig, models: set[str]) -> tuple[bool, str]:
-    """Whether something may be wrong with one endpoint, and what was found. Raises SiaError where it is no use."""
+    """Whether something may be wrong with one endpoint, and the finding. Raises SiaError where it cannot be used."""
     listed = asyncio.run(list_models(llm, api_key=require(llm.api_key) if llm.api_key else None))
     address = public_address(llm)
     if listed is None:
         return False, f"{address} answers; it does not list its models"
     if missing := sorted(models - set(listed)):
-        return True, f"{address} answers, but does not list {', '.join(missing)}: look for a wrong name"
+        return True, f"{address} answers, but does not list {', '.join(missing)}: check the names"
     return False, f"{address} answers and lists the configured models"
 
 
 @contextmanager
 def _reached(project: CommandProject) -> Iterator[LLMConfig]:
-    """The configured endpoint; the demo's is started for the moment, as each of its runs does."""
+    """The configured endpoint; the demo's is started for this check, as each of its runs starts one."""
     llm = project.file.config.llm
     if not project.is_demo:
         yield llm

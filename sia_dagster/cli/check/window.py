@@ -1,4 +1,4 @@
-"""What `sia check` looks at in one window of a loop: its spans, its samples, and what running it would take."""
+"""The checks of `sia check` in one window of a loop: its spans, samples, calls and cost."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from sia_dagster.adapters.engine.money.list_prices import prices_source
-from sia_dagster.cli.check.calls import Calls, calls_finding, look_at_calls
+from sia_dagster.cli.check.calls import Calls, calls_finding, calls_in
 from sia_dagster.cli.check.check_results import CheckResult, Result, finding
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.core.cost import Estimate, estimate_sentence
@@ -24,14 +24,14 @@ ALLOWED_SKIPPED = 0.1
 
 
 class WindowSpans(Value):
-    """What a loop would read in a window."""
+    """The spans that a loop would read in a window."""
 
     loop: str
     window: TimeWindow
     calls: int = 0
-    """The application's LLM calls in it."""
+    """The application's LLM calls in the window."""
     sampled: int = 0
-    """Those that would be evaluated and replayed."""
+    """The calls that would be evaluated and replayed."""
     samples: tuple[Sample, ...] = ()
     skipped: tuple[str, ...] = ()
     counts: dict[tuple[str, str], int] = Field(default_factory=dict)
@@ -39,29 +39,29 @@ class WindowSpans(Value):
 
 
 class WindowCheck(Value):
-    """What was found out about one window of one loop."""
+    """The findings about one window of one loop."""
 
     findings: tuple[CheckResult, ...]
     spans: WindowSpans | None = None
     """None where they could not be read."""
-    speaks: Calls = Calls()
-    """Which calls and policies these are."""
+    calls: Calls = Calls()
+    """The window's calls and policies."""
     estimate: Estimate = Estimate()
 
 
 def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     """Read the window (by default the latest closed one) and estimate its cost; nothing is paid for."""
-    name, looked_at = project.loop.name, "spans"
+    name, step = project.loop.name, "spans"
     found: list[CheckResult] = []
     try:
         window = project.window(key)
-        looked_at = "trace store"
-        if told := probe_store(project.loop, window):
-            found.append(CheckResult(check=f"{name}: {looked_at}", result="pass", found=told))
-        looked_at = "spans"
+        step = "trace store"
+        if answer := probe_store(project.loop, window):
+            found.append(CheckResult(check=f"{name}: {step}", result="pass", found=answer))
+        step = "spans"
         spans = read_window(project, window)
     except SiaError as error:
-        failed = CheckResult(check=f"{name}: {looked_at}", result="fail", found=str(error))
+        failed = CheckResult(check=f"{name}: {step}", result="fail", found=str(error))
         return WindowCheck(findings=(*found, failed))
     found.append(finding(f"{name}: spans", lambda: _spans(spans)))
     if not spans.sampled:
@@ -69,16 +69,16 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     found.append(finding(f"{name}: samples", lambda: _samples(spans)))
     if not spans.samples:
         return WindowCheck(findings=tuple(found), spans=spans)
-    looked_at, speaks, expected = "calls", Calls(), Estimate()
+    step, calls, expected = "calls", Calls(), Estimate()
     try:
-        speaks = find_calls(project, spans)
-        found.append(finding(f"{name}: calls", lambda: calls_finding(speaks)))
-        looked_at = "cost"
-        expected = _estimated(project, spans, speaks.samples)
+        calls = find_calls(project, spans)
+        found.append(finding(f"{name}: calls", lambda: calls_finding(calls)))
+        step = "cost"
+        expected = _estimated(project, spans, calls.samples)
         found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
     except SiaError as error:
-        found.append(CheckResult(check=f"{name}: {looked_at}", result="fail", found=str(error)))
-    return WindowCheck(findings=tuple(found), spans=spans, speaks=speaks, estimate=expected)
+        found.append(CheckResult(check=f"{name}: {step}", result="fail", found=str(error)))
+    return WindowCheck(findings=tuple(found), spans=spans, calls=calls, estimate=expected)
 
 
 def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
@@ -102,13 +102,13 @@ def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
 
 
 def find_calls(project: CommandProject, spans: WindowSpans) -> Calls:
-    """Which calls and policies speak in the window, by the registry at its end. Raises PolicyError."""
+    """The window's calls and policies, by the registry at its end. Raises PolicyError."""
     registry = [version for version in project.policies.versions() if version.at < spans.window.end]
-    return look_at_calls(project.loop.traces, spans.samples, spans.counts, registry)
+    return calls_in(project.loop.traces, spans.samples, spans.counts, registry)
 
 
 def _estimated(project: CommandProject, spans: WindowSpans, samples: Sequence[Sample]) -> Estimate:
-    """What the window would take under the policy that was in force at its end. Raises ConfigError, PolicyError."""
+    """The estimate under the policy that was in force at the window's end. Raises ConfigError, PolicyError."""
     in_force = project.policies.in_force(before=spans.window.end)
     policy = in_force.actions if in_force else None
     llm, folder = project.file.config.llm, project.file.folder
@@ -130,27 +130,25 @@ def _spans(spans: WindowSpans) -> str:
 def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
     if not spans.skipped:
         return f"all {spans.sampled} can be read"
-    told = f"{len(spans.skipped)} of {spans.sampled} cannot be read; the first: {spans.skipped[0]}"
+    sentence = f"{len(spans.skipped)} of {spans.sampled} cannot be read; the first: {spans.skipped[0]}"
     if not spans.samples:
-        raise TraceError(told)
-    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", told
+        raise TraceError(sentence)
+    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", sentence
 
 
 def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, str]:
-    """Whether the window fits its budget. Raises ConfigError where the budget could not be kept."""
+    """Whether the window stays below its spend cap. Raises ConfigError where the cap could not be enforced."""
     llm, spend = project.file.config.llm, expected.total
-    tokens, said = (
-        spend.prompt_tokens + spend.completion_tokens,
-        estimate_sentence(expected, llm, prices_source=prices_source()),
-    )
+    tokens = spend.prompt_tokens + spend.completion_tokens
+    sentence = estimate_sentence(expected, llm, prices_source=prices_source())
     if spend.cost_usd is None:
         models = ", ".join(expected.unpriced)
         if llm.budget_usd is not None:
             advice = "add their prices (USD for a million tokens), or use llm.budget_tokens"
-            raise ConfigError(f"llm.budget_usd cannot be kept, since the price of {models} is unknown: {advice}")
-        return "warn", f"{said}: add it to llm.prices"
+            raise ConfigError(f"llm.budget_usd cannot be enforced, since the price of {models} is unknown: {advice}")
+        return "warn", f"{sentence}: add it to llm.prices"
     if llm.budget_usd is not None and spend.cost_usd > llm.budget_usd:
-        return "warn", f"{said}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
+        return "warn", f"{sentence}: more than llm.budget_usd ({llm.budget_usd:g}), where the run would stop"
     if llm.budget_tokens is not None and tokens > llm.budget_tokens:
-        return "warn", f"{said}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
-    return said
+        return "warn", f"{sentence}: more than llm.budget_tokens ({llm.budget_tokens:,}), where the run would stop"
+    return sentence

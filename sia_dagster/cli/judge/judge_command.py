@@ -1,4 +1,4 @@
-"""`sia judge`: what the judges are held against, and new anchors after a judge was changed on purpose."""
+"""`sia judge`: the judges' anchors and drift, and new anchors after a judge was changed on purpose."""
 
 import json
 from datetime import UTC, datetime
@@ -6,91 +6,85 @@ from typing import Any
 
 import click
 
-from sia_dagster.adapters.config.environment import read
 from sia_dagster.adapters.files.gate_files import GateFiles
 from sia_dagster.cli.judge.judge_text import judges_table
 from sia_dagster.cli.open_project import CommandProject, open_project
+from sia_dagster.cli.options import by_option, json_option, loop_option, note_option, user
+from sia_dagster.cli.text_tables import show
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.judge_watch import reset_anchors as reset_anchors
+from sia_dagster.core.judge_watch import reset_anchors
 from sia_dagster.core.ports.stores import GateLog
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.gate import WHENEVER
 from sia_dagster.wiring.session import eval_constants
 
-_loop = click.option("--loop", "loop_name", help="The loop; not needed where there is only one.")
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
 
 @click.group(epilog="Example: sia judge list --loop message_desk")
 def command() -> None:
-    """List how steady the judges are, and freeze new anchors for one.
+    """List the judges' drift, and freeze new anchors for one.
 
-    Anchors are outputs whose judgements were kept: in each window every judge judges its anchors again.
+    Anchors are outputs whose scores were kept: in each window every judge scores its anchors again.
     """
 
 
-@command.command(
-    "list", short_help="List judges, anchors and drift.", epilog="Example: sia judge list --loop message_desk"
-)
-@_loop
-@_json
+@command.command("list", epilog="Example: sia judge list --loop message_desk")
+@loop_option
+@json_option
 def list_(loop_name: str | None, as_json: bool) -> None:
-    """List the loop's judges: the anchors of each, what they said last, and since when it drifts."""
+    """List judges, anchors and drift.
+
+    For each judge: its anchors, the last result on them, and since which window it drifts.
+    """
     project = open_project(loop_name)
     log = gate_log(project)
     judges = [_document(judge, log) for judge in judges_of(project)]
     if as_json:
         click.echo(json.dumps(judges, indent=2))
     elif not judges:
-        click.echo(f"{project.loop.name}: none of the evaluators is a judge (llm_classify), so none is watched.")
+        click.echo(f"{project.loop.name}: the loop has no judge (llm_classify) to watch.")
     else:
-        from rich.console import Console
-
-        Console(highlight=False).print(judges_table(project.loop.name, judges))
+        show(judges_table(project.loop.name, judges))
 
 
 @command.command(
-    short_help="Let the next window freeze new anchors.",
-    epilog="Example: sia judge reset --evaluator correctness --by Ada --note 'the new model is the one we want'",
+    epilog="Example: sia judge reset --evaluator correctness --by Ada --note 'the new model is the one we want'"
 )
-@_loop
-@click.option("--evaluator", required=True, help="The judge whose anchors count no more.")
-@click.option("--by", help="Your name, for the log; by default $USER.")
-@click.option("--note", default="", help="Why, in your words.")
-@_json
+@loop_option
+@click.option("--evaluator", required=True, help="The judge whose anchors no longer count.")
+@by_option
+@note_option
+@json_option
 def reset(loop_name: str | None, evaluator: str, by: str | None, note: str, as_json: bool) -> None:
-    """Say that a judge's anchors count no more: the next window that runs freezes its own outputs instead.
+    """Let the next window freeze new anchors.
 
-    For a judge that changed and is right as it is now. Nothing is asked here, and nothing is deleted; windows that
-    ended before keep the anchors they had. A judge with another template, model or labels is another judge and needs
-    no reset.
+    For a judge that changed on purpose: its anchors no longer count, and the next window that runs freezes its own
+    outputs instead. This calls no model and deletes nothing; windows that ended before keep the anchors they had. A
+    judge with another template, model or labels is another judge and needs no reset.
     """
     project = open_project(loop_name)
     judge = _named(project, evaluator)
-    record = reset_anchors(gate_log(project), judge, at=datetime.now(UTC), by=by or _user(), note=note)
+    record = reset_anchors(gate_log(project), judge, at=datetime.now(UTC), by=by or user(), note=note)
     if as_json:
         click.echo(json.dumps({"evaluator": judge.name, "reset": record is not None}, indent=2))
     elif record is None:
         click.echo(f"{project.loop.name}: {judge.name} has no anchors; the next window that runs freezes some.")
     else:
-        told = f"the anchors of window {record.window.key} count no more; the next window that runs freezes new ones"
-        click.echo(f"{project.loop.name}: {judge.name}: {told}")
+        text = f"the anchors of window {record.window.key} no longer count; the next window that runs freezes new ones"
+        click.echo(f"{project.loop.name}: {judge.name}: {text}")
 
 
-def gate_log(project: "CommandProject") -> "GateLog":
+def gate_log(project: CommandProject) -> GateLog:
     """The loop's log, where its assets keep it."""
     return GateFiles(project.file.storage, project.loop.name)
 
 
-def judges_of(project: "CommandProject") -> "list[EvalConstant]":
+def judges_of(project: CommandProject) -> list[EvalConstant]:
     """The loop's judges as they are configured now. Raises ConfigError."""
     constants = eval_constants(project.loop, project.file.folder)
     return [constant for constant in constants if constant.kind == "llm_classify"]
 
 
-def _named(project: "CommandProject", name: str) -> "EvalConstant":
+def _named(project: CommandProject, name: str) -> EvalConstant:
     judges = {judge.name: judge for judge in judges_of(project)}
     if name not in judges:
         there = ", ".join(judges) or "none"
@@ -98,7 +92,7 @@ def _named(project: "CommandProject", name: str) -> "EvalConstant":
     return judges[name]
 
 
-def _document(judge: "EvalConstant", log: "GateLog") -> dict[str, Any]:
+def _document(judge: EvalConstant, log: GateLog) -> dict[str, Any]:
     """One judge as data: anchors, the last watch of its fingerprint, and the reset that waits for a window."""
     anchors = log.anchors(judge.name, judge.fingerprint, WHENEVER)
     watches = [
@@ -117,7 +111,3 @@ def _document(judge: "EvalConstant", log: "GateLog") -> dict[str, Any]:
         "last": watches[-1].judge.model_dump(mode="json") if watches else None,
         "last_window": watches[-1].window.key if watches else None,
     }
-
-
-def _user() -> str:
-    return read("USER") or read("USERNAME") or "a person"

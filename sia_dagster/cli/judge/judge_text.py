@@ -1,4 +1,4 @@
-"""Judges as people read them in a terminal."""
+"""Judges as a table for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def _drifted(judge: Mapping[str, Any]) -> bool:
 
 
 def _word(judge: Mapping[str, Any], since: Sequence[str]) -> str:
-    """Whether it drifted, and in which windows it was not seen steady."""
+    """Whether it drifted, and in which windows it was not steady."""
     if not judge["last"]:
         return NOTHING
     word = "yes" if _drifted(judge) else "no"

@@ -13,8 +13,8 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.wiring.platforms import Published, faults_of, publish_in_force
 
 
-class Said(Value):
-    """What a person decides about a window's candidate."""
+class PersonDecision(Value):
+    """A person's decision about a window's candidate."""
 
     by: str
     note: str = ""
@@ -22,26 +22,26 @@ class Said(Value):
     override: bool = False
 
 
-def promote_window(project: CommandProject, window: str, said: Said) -> Promotion:
+def promote_window(project: CommandProject, window: str, decision: PersonDecision) -> Promotion:
     """Put the window's candidate in force. A second call for the same window gives the first one's entry.
 
     Raises PromotionRefused with the reason where the gate does not allow it, ConfigError where the window has not run,
-    SiaError where the asset fails or a platform of `publish` did not take what came into force.
+    SiaError where the asset or a platform of `publish` fails.
     """
     report = read_report(project, window)
-    if report.verdict != "accept" and not said.override:
+    if report.verdict != "accept" and not decision.override:
         reasons = "; ".join(report.reasons)
         raise PromotionRefused(f"the verdict of window {window} is {report.verdict}, so the policy stays. {reasons}")
-    promotion = _materialise(project, window, said)
+    promotion = _materialise(project, window, decision)
     if promotion.promoted is None:
         raise PromotionRefused(promotion.reason)
     return promotion
 
 
-def reject_window(project: CommandProject, window: str, said: Said) -> Promotion:
-    """Record that the window's candidate is not to come into force. Raises as `promote_window`."""
+def reject_window(project: CommandProject, window: str, decision: PersonDecision) -> Promotion:
+    """Record that the window's candidate must not come into force. Raises as `promote_window`."""
     read_report(project, window)
-    promotion = _materialise(project, window, said)
+    promotion = _materialise(project, window, decision)
     if promotion.decision is None or promotion.decision.kind != "reject":
         raise PromotionRefused(promotion.reason)
     return promotion
@@ -59,12 +59,12 @@ def read_report(project: CommandProject, window: str) -> ValidationReport:
         raise ConfigError(f"{path}: this document cannot be read; {advice}") from error
 
 
-def _materialise(project: CommandProject, window: str, said: Said) -> Promotion:
+def _materialise(project: CommandProject, window: str, decision: PersonDecision) -> Promotion:
     from sia_dagster.defs.claims import PUBLISHED_WHERE_ASKED
     from sia_dagster.defs.jobs import QUIET
 
     key = project.names.asset("promoted_policy")
-    config = {"approved_by": said.by, **said.model_dump(exclude={"by"})}
+    config = {"approved_by": decision.by, **decision.model_dump(exclude={"by"})}
     step = {"__".join(key.path): {"config": config}}
     # Not the loop's job: where promotion is manual it leaves this asset out.
     job = project.definitions.resolve_implicit_global_asset_job_def()
@@ -85,10 +85,10 @@ def _materialise(project: CommandProject, window: str, said: Said) -> Promotion:
         return promotion
 
 
-def publish_policy(project: CommandProject, *, force: bool = False) -> "tuple[Published, ...]":
-    """Bring the platforms of `publish` to the policy in force, and tell what was done on each.
+def publish_policy(project: CommandProject, *, force: bool = False) -> tuple[Published, ...]:
+    """Publish the policy in force on the platforms of `publish`; the outcome on each.
 
-    Raises SiaError where one did not take it, after all were tried.
+    Raises SiaError where one failed, after all were tried.
     """
     published = publish_in_force(project.loop, project.policies, project.file.storage, force=force)
     if faults := faults_of(published):

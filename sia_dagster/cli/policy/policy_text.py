@@ -1,4 +1,4 @@
-"""Policies as people read them in a terminal. Prompts are untrusted text: shown, never obeyed by the terminal."""
+"""Policies as text for the terminal. Prompts are untrusted: control characters are made visible."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from sia_dagster.reports.prompt_diff import unified_lines
 from sia_dagster.reports.wording import visible
 
 _SETTINGS = ("model", "parameters", "examples", "tools", "variables")
-
-
 _COLOURS = {"+": "green", "-": "red"}
 
 
@@ -33,7 +31,7 @@ def versions_table(loop: str, versions: Sequence[PolicyVersion]) -> Table:
 
 def decisions_table(loop: str, decisions: Sequence[PolicyDecision]) -> Table:
     """One row a decision, oldest first."""
-    table = new_table("window", "decided", "by", "what", "the gate said", "note", title=f"{loop}: what people decided")
+    table = new_table("window", "decided", "by", "what", "verdict", "note", title=f"{loop}: decisions")
     for decision in decisions:
         what = Text(f"{decision.kind} {decision.candidate[:8]}")
         by, note = Text(visible(decision.by)), Text(visible(decision.note))
@@ -44,7 +42,7 @@ def decisions_table(loop: str, decisions: Sequence[PolicyDecision]) -> Table:
 def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool) -> Text:
     """One version, its settings and its prompt; without an `entry` the policy before any promotion."""
     if entry is None:
-        lines = ["The policy before any promotion, as the traces showed it"]
+        lines = ["The policy before any promotion, as in the traces"]
     else:
         since = f"{entry.at:%Y-%m-%d %H:%M} {entry.at:%Z}"
         state = f"in force since {since}" if in_force else f"came into force {since}"
@@ -60,7 +58,7 @@ def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool
 
 
 def promotion_text(promotion: Promotion) -> str:
-    """What became of a window's candidate, in a line."""
+    """The outcome for a window's candidate, in a line."""
     return f"{promotion.loop}: {visible(promotion.reason)}"
 
 
@@ -94,7 +92,7 @@ def _value(value: Any) -> str:
 
 
 def _what(entry: PolicyVersion) -> str:
-    """What put the version in force, in a line."""
+    """How the version came into force, in a line."""
     if entry.kind == "rollback":
         return f"rolled back to version {entry.restores}" if entry.restores else "rolled back to before any promotion"
     how = "promoted past the gate" if entry.override else "promoted"

@@ -17,25 +17,18 @@ from sia_dagster.defs.metadata import present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.reports.markdown.tables import skipped_markdown, state_markdown
-from sia_dagster.reports.policy_shares import left_out_sentence, spoke_sentence
+from sia_dagster.reports.policy_shares import left_out_sentence, policy_share_sentence
 from sia_dagster.wiring.session import eval_constants
 
 SPEC = StageSpec(
     stage="baseline_state_actions",
     description="The policy that was in force at the window's end, and the samples with their evaluations and "
     "the split (train, selection, holdout) that their conversation belongs to for ever.",
-    claims=(
-        ONE_POLICY_SPOKE,
-        ENOUGH_CAN_BE_REPLAYED,
-        EVERY_SPLIT_HAS_SAMPLES,
-    ),
+    claims=(ONE_POLICY_SPOKE, ENOUGH_CAN_BE_REPLAYED, EVERY_SPLIT_HAS_SAMPLES),
     io="documents",
     kinds=("json",),
     resources=("storage",),
-    upstream=(
-        "traces",
-        "eval_results",
-    ),
+    upstream=("traces", "eval_results"),
 )
 
 
@@ -90,7 +83,7 @@ def _claims(state: StateActions) -> Sequence[dg.AssetCheckResult]:
     splits = _splits(state)
     share = state.policy_share
     return [
-        ONE_POLICY_SPOKE.holds(share is not None and share > 0.5, spoke_sentence(state)),
+        ONE_POLICY_SPOKE.holds(share is not None and share > 0.5, policy_share_sentence(state)),
         ENOUGH_CAN_BE_REPLAYED.holds(state.refusal is None, state.refusal or left_out_sentence(state)),
         EVERY_SPLIT_HAS_SAMPLES.holds(
             all(splits.values()), ", ".join(f"{split}: {count}" for split, count in splits.items()) + " samples."

@@ -1,4 +1,4 @@
-"""`eval_results`: what the evaluators say of the application's logged outputs."""
+"""`eval_results`: the evaluators' scores of the application's logged outputs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from sia_dagster.defs.metadata import column_schema, outcome_metadata, score_met
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
 from sia_dagster.defs.table_types import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
-from sia_dagster.reports.html.people import agreement_markdown
+from sia_dagster.reports.human_agreement import agreement_markdown
 from sia_dagster.reports.markdown.tables import logged_samples_table, skipped_markdown
 from sia_dagster.wiring.session import StageResult, eval_constants
 from sia_dagster.wiring.stages import Evals, evaluate_window
@@ -26,15 +26,9 @@ from sia_dagster.wiring.stages import Evals, evaluate_window
 SPEC = StageSpec(
     stage="eval_results",
     description="One row for each sampled call and evaluator: label, score, explanation, or the error of that row.",
-    claims=(
-        SPANS_ARE_READABLE,
-        UNSCORED_SHARE_IS_LOW,
-    ),
+    claims=(SPANS_ARE_READABLE, UNSCORED_SHARE_IS_LOW),
     io="tables",
-    kinds=(
-        "pandas",
-        "openai",
-    ),
+    kinds=("pandas", "openai"),
     resources=("model",),
     upstream=("traces",),
 )
@@ -61,7 +55,7 @@ def _flat(evals: Evals) -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: StageResult[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
+def _metadata(outcome: StageResult[Evals], mapped: MappedSpans, names: LoopNames) -> dict[str, Any]:
     judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
     rows = _flat(outcome.value)
     return {
@@ -72,14 +66,14 @@ def _metadata(outcome: StageResult[Evals], mapped: "MappedSpans", names: LoopNam
         **score_metadata(rows),
         **outcome_metadata(outcome),
         "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, names.loop.validation.primary)),
-        **_beside_people(judged, names),
+        **_agreement(judged, names),
         **column_schema(EVAL_RESULT_COLUMNS, EVAL_RESULT_TYPES),
         "skipped": dg.MetadataValue.md(skipped_markdown(mapped.skipped)),
     }
 
 
-def _beside_people(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
-    """How evaluators agree with people: kappa and counts as plottable numbers; nothing where nobody annotated."""
+def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
+    """Agreement of evaluators with people: kappa and counts as plottable numbers; empty without annotations."""
     found = agreement(judged, eval_constants(names.loop, names.folder))
     if not found:
         return {}
@@ -90,7 +84,7 @@ def _beside_people(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]
     }
 
 
-def _claims(evals: Evals, mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
+def _claims(evals: Evals, mapped: MappedSpans, allowed: float) -> Sequence[dg.AssetCheckResult]:
     rows = _flat(evals)
     worst, share = worst_unscored_share(evals)
     unscored = [row for row in rows if row.score is None and row.name == worst]

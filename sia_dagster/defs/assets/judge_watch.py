@@ -1,4 +1,4 @@
-"""`judge_watch`: whether the judges still judge as they did, and by what they should."""
+"""`judge_watch`: drift, agreement with people, and biases of the judges."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,26 +30,12 @@ from sia_dagster.wiring.stages import watch_window
 SPEC = StageSpec(
     stage="judge_watch",
     description="Every judge of the loop on frozen outputs that it judged before, its agreement with people, and "
-    "probes: the labels in another order, the answer made longer. Functions are not watched.",
-    claims=(
-        JUDGES_ARE_STEADY,
-        JUDGES_ARE_FAIR,
-    ),
+    "probes: the labels in another order, the answer made longer. Code evaluators are not watched.",
+    claims=(JUDGES_ARE_STEADY, JUDGES_ARE_FAIR),
     io="documents",
-    kinds=(
-        "json",
-        "openai",
-        "scipy",
-    ),
-    resources=(
-        "model",
-        "storage",
-        "clock",
-    ),
-    upstream=(
-        "traces",
-        "eval_results",
-    ),
+    kinds=("json", "openai", "scipy"),
+    resources=("model", "storage", "clock"),
+    upstream=("traces", "eval_results"),
 )
 
 
@@ -75,7 +61,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 
 def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> tuple[Sample, ...]:
-    """The window's samples with what the evaluators of today said of them. Raises EvaluatorError for others."""
+    """The window's samples with their evaluations. Raises EvaluatorError if those are not of today's evaluators."""
     constants = eval_constants(stage.names.loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     evals = evals_from_rows(eval_rows)
@@ -96,7 +82,7 @@ def _metadata(report: JudgeReport, outcome: StageResult[Any]) -> dict[str, Any]:
 
 
 def _numbers(judge: JudgeWatch) -> dict[str, float]:
-    """What plots over the windows."""
+    """Numbers that plot over the windows."""
     name = judge.evaluator
     values = {
         f"shift_{name}": judge.shift,

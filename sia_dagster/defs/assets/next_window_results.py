@@ -25,7 +25,7 @@ from sia_dagster.wiring.stages import check_promise
 SPEC = StageSpec(
     stage="next_window_results",
     description="The candidate of the window before and the policy it was to replace, replayed on this window's "
-    "held-out samples, from which nothing was learned yet; and what the policy in force gained over the loop's first.",
+    "held-out samples, from which nothing was learned yet; and the gain of the policy in force over the loop's first.",
     claims=(PROMISE_IS_KEPT,),
     io="documents",
     kinds=("json", "openai", "scipy"),
@@ -48,13 +48,13 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         with staged(names, context) as stage:
             before = names.previous_window(stage.window)
             if before and previous_validation_results is None:
-                # Stored, this would say for ever what was true only in the order in which the windows ran.
-                told = f"Nothing is stored: window {before.key} has not run, and its candidate is what is examined."
-                context.log.info(told)
-                yield PROMISE_IS_KEPT.holds(True, told)
+                # A stored result would stand for ever, though it depends only on the order in which the windows ran.
+                reason = f"Nothing is stored: window {before.key}, whose candidate would be replayed, has not run."
+                context.log.info(reason)
+                yield PROMISE_IS_KEPT.holds(True, reason)
                 return
-            paper = _paper(stage, baseline_state_actions, judge_watch, previous_validation_results)
-            outcome = asyncio.run(check_promise(stage.session, paper))
+            check = _check(stage, baseline_state_actions, judge_watch, previous_validation_results)
+            outcome = asyncio.run(check_promise(stage.session, check))
             yield dg.MaterializeResult(
                 value=outcome.value, metadata=_metadata(stage, outcome), check_results=[_claim(outcome.value)]
             )
@@ -62,9 +62,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return next_window_results
 
 
-def _paper(
+def _check(
     stage: StageContext, state: StateActions, watch: JudgeReport, found: ValidationReport | None
-) -> "NextWindowCheck":
+) -> NextWindowCheck:
     versions = stage.storage.policies(stage.names.name).versions()
     known = tuple(version for version in versions if version.at < state.window.end)
     drifted = tuple(judge.evaluator for judge in watch.drifted)
@@ -86,39 +86,39 @@ def _metadata(stage: StageContext, outcome: StageResult[NextWindowResults]) -> d
         "falls_short": found.falls_short,
         "conversations": found.conversations,
         **{name: round(value, 6) for name, value in present(numbers).items()},
-        **_exam_numbers(found.comparisons),
+        **_comparison_numbers(found.comparisons),
         "gain_by_window": link(draw_gain(stage.storage.path(), found)),
-        "exam": dg.MetadataValue.md(next_window_markdown(found)),
+        "next_window": dg.MetadataValue.md(next_window_markdown(found)),
         **outcome_metadata(outcome),
     }
 
 
-def _exam_numbers(exam: tuple[NextWindowComparison, ...]) -> dict[str, float]:
-    """What plots: `exam_difference` of the primary evaluator, and every evaluator's under its name."""
+def _comparison_numbers(comparisons: tuple[NextWindowComparison, ...]) -> dict[str, float]:
+    """Plottable: `next_window_difference` of the primary evaluator, and every evaluator's under its name."""
     numbers: dict[str, float | None] = {}
-    for each in exam:
+    for each in comparisons:
         ends = {"difference": each.difference, "ci_low": each.ci_low, "ci_high": each.ci_high}
         numbers |= {f"{each.evaluator}/{end}": value for end, value in ends.items()}
         if each.primary:
-            numbers |= {f"exam_{end}": value for end, value in ends.items()}
+            numbers |= {f"next_window_{end}": value for end, value in ends.items()}
     return {name: round(value, 6) for name, value in present(numbers).items()}
 
 
 def _claim(found: NextWindowResults) -> dg.AssetCheckResult:
     """An undecided candidate promised nothing; an accepted one did, also while it waits for approval.
 
-    Where the replays failed nobody knows, which is told as loud as a promise that is not kept.
+    Failed replays leave the promise unchecked, which is reported as loudly as a broken one.
     """
     promising = found.promoted_version is not None or found.verdict == "accept"
     share = round(found.unscored_share, 6)
-    numbers = present({"promised": found.promised, "unscored_share": share, **_exam_numbers(found.comparisons)})
+    numbers = present({"promised": found.promised, "unscored_share": share, **_comparison_numbers(found.comparisons)})
     return PROMISE_IS_KEPT.holds(not (promising and (found.falls_short or found.lost)), found.reason, **numbers)
 
 
 def draw_gain(root: StoragePath, latest: NextWindowResults) -> StoragePath:
-    """Draw the cumulative gain over all stored exams and this one; where the picture is.
+    """Draw the cumulative gain over all stored results and this one, and return the picture's path.
 
-    It is a view, no result: it shows whatever windows have run, and is drawn anew with each.
+    The picture is a view: it shows all windows that have run, and is drawn anew with each.
     """
     others = (each for each in _stored(root, latest.loop) if each.window.key != latest.window.key)
     path = root.joinpath("reports", latest.loop, "cumulative_gain.svg")
@@ -127,7 +127,7 @@ def draw_gain(root: StoragePath, latest: NextWindowResults) -> StoragePath:
 
 
 def _stored(root: StoragePath, loop: str) -> Iterator[NextWindowResults]:
-    """The exams that can be read; a damaged one is its own stage's fault, and not worth the picture."""
+    """The results that can be read; a damaged one is left out, so that the picture is drawn all the same."""
     folder = root.joinpath("assets", loop, "next_window_results")
     for name in file_names(folder):
         try:

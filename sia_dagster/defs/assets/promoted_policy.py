@@ -22,20 +22,12 @@ from sia_dagster.wiring.prices import prompt_token_price
 
 SPEC = StageSpec(
     stage="promoted_policy",
-    description="The registry entry that this window put in force, or why none. The whole gate is checked again; past "
-    "it, only a person's recorded override leads.",
-    claims=(
-        PROMOTION_RESTS_ON_EVIDENCE,
-        APPROVED_POLICY_IS_IN_FORCE,
-        PUBLISHED_WHERE_ASKED,
-    ),
+    description="The registry entry that this window put in force, or why none. The whole gate is checked again; only "
+    "a person's recorded override passes it.",
+    claims=(PROMOTION_RESTS_ON_EVIDENCE, APPROVED_POLICY_IS_IN_FORCE, PUBLISHED_WHERE_ASKED),
     io="documents",
     kinds=("json",),
-    resources=(
-        "model",
-        "storage",
-        "clock",
-    ),
+    resources=("model", "storage", "clock"),
     upstream=("validation_results",),
 )
 
@@ -53,15 +45,15 @@ class PromotionConfig(dg.Config):
     decision: Decided = Field(
         default=Decided.approve,
         description="`approve` puts the window's candidate in force, if the gate accepts it. `reject` records that it "
-        "is not to come into force: the job leaves it alone, and only a name and a note can approve it later.",
+        "must not come into force: the job leaves it alone, and a later approval needs a name and a note.",
     )
     approved_by: str = Field(default="", description="Your name, for the registry. Empty: whoever started the run.")
     note: str = Field(default="", description="Why, for the registry. An override needs it.")
     override: bool = Field(
         default=False,
         description="Put the candidate in force although the gate does not accept it. Recorded with your name and "
-        "your note, which both are needed. A candidate that breaks the contract of the policy in force, or that was "
-        "compared with another policy than that, is not put in force by anybody.",
+        "your note; both are required. No override puts in force a candidate that breaks the contract of the policy in "
+        "force, or that was compared with another policy.",
     )
 
 
@@ -81,10 +73,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         with staged(names, context) as stage:
             _check_window(stage, validation_results)
             ruling = _ruling(stage, config)
-            why_not = _objection(stage, ruling) if _is_wanted(ruling, validation_results) else None
-            books = _books(stage, validation_results)
+            why_not = _objection(stage, ruling) if _would_promote(ruling, validation_results) else None
+            stores = _stores(stage, validation_results)
             promotion = (
-                not_promoted(validation_results, why_not) if why_not else promote(validation_results, ruling, books)
+                not_promoted(validation_results, why_not) if why_not else promote(validation_results, ruling, stores)
             )
             published = _publish(stage) if promotion.promoted else ()
             claims = _claims(promotion, validation_results, approving=not stage.runs("validation_results"))
@@ -118,7 +110,7 @@ def _check_window(stage: StageContext, report: ValidationReport) -> None:
         )
 
 
-def _books(stage: StageContext, report: ValidationReport) -> PromotionStores:
+def _stores(stage: StageContext, report: ValidationReport) -> PromotionStores:
     name, storage = stage.names.name, stage.storage
     price = prompt_token_price(stage.model.settings().llm, report.baseline.model) if report.baseline else None
     return PromotionStores(
@@ -129,13 +121,13 @@ def _books(stage: StageContext, report: ValidationReport) -> PromotionStores:
     )
 
 
-def _is_wanted(ruling: PromotionRequest, report: ValidationReport) -> bool:
-    """Whether the candidate is to come into force, so far as the word of the document goes."""
+def _would_promote(ruling: PromotionRequest, report: ValidationReport) -> bool:
+    """Whether the ruling, with the verdict of the document, would put the candidate in force."""
     return ruling.kind == "override" or (ruling.kind != "reject" and report.verdict == "accept")
 
 
 def _objection(stage: StageContext, ruling: PromotionRequest) -> str | None:
-    """Why a wanted candidate is not put in force by this run, whatever the evidence; None where it may be.
+    """Why this run does not put the candidate in force, whatever the evidence; None where it may.
 
     A person approves evidence that is there to be read, not what the same run just found. Automatic promotion is for
     the newest closed window: in a backfill the order of the runs would otherwise choose the policy of today.
@@ -150,7 +142,7 @@ def _objection(stage: StageContext, ruling: PromotionRequest) -> str | None:
 
 
 def _publish(stage: StageContext) -> tuple[Published, ...]:
-    """After the registry, which is the truth: what fails here is a check's to say, and repeated by doing it again."""
+    """Publish after the registry, which is the truth; a failure fails a check, and another run tries again."""
     loop = stage.names.loop
     return publish_in_force(loop, stage.storage.policies(loop.name), stage.storage.path())
 
@@ -158,13 +150,13 @@ def _publish(stage: StageContext) -> tuple[Published, ...]:
 def _whereabouts(published: Sequence[Published]) -> dict[str, Any]:
     if not published:
         return {}
-    return {"published": table({"target": each.target, "what happened": each.told} for each in published)}
+    return {"published": table({"target": each.target, "what happened": each.sentence} for each in published)}
 
 
 def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
     faults = faults_of(published)
-    told = " ".join(faults or [each.told for each in published])
-    return PUBLISHED_WHERE_ASKED.holds(not faults, told or "Nothing to publish beside the registry.")
+    sentence = " ".join(faults or [each.sentence for each in published])
+    return PUBLISHED_WHERE_ASKED.holds(not faults, sentence or "Nothing to publish beside the registry.")
 
 
 def _metadata(promotion: Promotion) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return published_validation
 
 
-def _metadata(published: "PublishedValidation") -> dict[str, Any]:
+def _metadata(published: PublishedValidation) -> dict[str, Any]:
     return {
         "dataset": published.dataset,
         "experiments": table({"experiment": name} for name in published.experiments),

@@ -19,20 +19,16 @@ from sia_dagster.reports.wording import trimmed
 from sia_dagster.wiring.prices import estimate_window
 
 MOST_MODELS: Final = 20
-"""Named in the metadata."""
+"""How many models the metadata names."""
 LONGEST_NAME: Final = 80
-
 SPEC = StageSpec(
     stage="traces",
     description="The window's LLM spans, one row a call, normalised. Only the calls that `sample_limit` chose by "
-    "a hash of their id carry their text; all are counted. Materialised by itself it costs nothing, and its metadata "
-    "says what the rest of the window would take: calls, tokens and USD.",
+    "a hash of their id carry their text; all are counted. Materialised alone it costs nothing, and its metadata "
+    "estimates the rest of the window: calls, tokens and USD.",
     claims=(WINDOW_HAS_TRACES,),
     io="tables",
-    kinds=(
-        "parquet",
-        "duckdb",
-    ),
+    kinds=("parquet", "duckdb"),
     resources=("traces", "storage", "model"),
 )
 
@@ -51,16 +47,14 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             expected = _estimate(stage, spans)
             context.log.info(f"the window's model calls: {expected['estimate']}")
             return dg.MaterializeResult(
-                value=spans,
-                metadata={**_metadata(spans, unreadable), **expected},
-                check_results=[_has_traces(spans)],
+                value=spans, metadata={**_metadata(spans, unreadable), **expected}, check_results=[_has_traces(spans)]
             )
 
     return traces
 
 
 def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
-    """What the rest of the window would take; where that cannot be said, why. It never stops the stage."""
+    """The estimate of the rest of the window, or why there is none; it never stops the stage."""
     llm, names = stage.model.settings().llm, stage.names
     try:
         in_force = stage.storage.policies(names.name).in_force(before=stage.window.end)
@@ -83,7 +77,7 @@ def _has_traces(spans: SpanFile) -> dg.AssetCheckResult:
 
 
 def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The models with the most calls, and how many calls the others have: traces may name any number of them."""
+    """The models with the most calls, and one row for all others: traces may name any number of models."""
     ordered = sorted(calls.items(), key=lambda item: (-item[1], item[0]))
     rows: list[dict[str, Any]] = [{"model": trimmed(n, LONGEST_NAME), "calls": c} for n, c in ordered[:MOST_MODELS]]
     rest = ordered[MOST_MODELS:]

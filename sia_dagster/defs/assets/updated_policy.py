@@ -23,22 +23,12 @@ from sia_dagster.wiring.stages import search_window
 SPEC = StageSpec(
     stage="updated_policy",
     description="Candidates that the updater proposed from the train split, stopped by the contract guard or "
-    "compared on the selection split; the best goes on, or the policy stays. A candidate that the window before could "
-    "not decide goes on first.",
-    claims=(
-        POLICY_KEEPS_ITS_VARIABLES,
-        GUARD_STOPPED_NOTHING,
-        SELECTION_IS_SCORED,
-    ),
+    "compared on the selection split; the best one is validated, or the policy stays. A candidate that earlier windows "
+    "left undecided is validated first.",
+    claims=(POLICY_KEEPS_ITS_VARIABLES, GUARD_STOPPED_NOTHING, SELECTION_IS_SCORED),
     io="documents",
-    kinds=(
-        "json",
-        "openai",
-    ),
-    resources=(
-        "model",
-        "storage",
-    ),
+    kinds=("json", "openai"),
+    resources=("model", "storage"),
     upstream=("baseline_state_actions",),
 )
 
@@ -61,7 +51,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 
 def _carried(stage: StageContext, state: StateActions) -> Undecided | None:
-    """The candidate that an earlier window left undecided, by what was recorded before this window's end."""
+    """The candidate that an earlier window left undecided, by the records from before this window's end."""
     name, end = stage.names.name, stage.window.end
     looks = stage.storage.gate_log(name).looks(before=end)
     decisions = stage.storage.decisions(name).decisions(before=end)
@@ -87,7 +77,7 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
 
 
 def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:
-    """The passages of `policy.protected` that the policy in force lacks: nobody can be held to keep them."""
+    """The passages of `policy.protected` that the policy in force lacks, which no candidate can keep."""
     missing = missing_passages(update.baseline, protected) if update.baseline else ()
     return {"protected_but_not_there": table({"passage": passage} for passage in missing)} if missing else {}
 
@@ -107,13 +97,13 @@ def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
 
 
 def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:
-    """Of the policy in force: a candidate whose own answers fail is not chosen, and no reason to stop the run."""
+    """Judged by the policy in force: a candidate whose own answers fail is not chosen, and does not stop the run."""
     compared = [c for candidate in update.candidates for c in candidate.selection if c.samples]
     worst = max(compared, key=lambda c: c.unscored_baseline / c.samples, default=None)
     if worst is None:
         return SELECTION_IS_SCORED.holds(True, "Nothing was compared on the selection split.")
     share = worst.unscored_baseline / worst.samples
-    advice = " Replays or judges failed, so they cannot choose: see what `sia check` says, then run it again."
+    advice = " Replays or judges failed, so no candidate can be chosen: run `sia check`, then run the window again."
     failed = "" if share <= allowed else advice
     return SELECTION_IS_SCORED.holds(
         share <= allowed,

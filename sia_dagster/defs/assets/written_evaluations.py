@@ -15,19 +15,13 @@ from sia_dagster.defs.stage import StageSpec, staged
 
 SPEC = StageSpec(
     stage="written_evaluations",
-    description="What `eval_results` says, put on the spans of the trace store: what it took, what it does not know, "
-    "and what is too old to be updated. Materialising it again changes nothing.",
+    description="The `eval_results` written to the spans of the trace store: what it took, the spans it does not know, "
+    "and those too old to be updated. Materialising it again changes nothing.",
     claims=(EVALUATIONS_ARE_BACK,),
     io="documents",
     kinds=("json",),
-    resources=(
-        "traces",
-        "clock",
-    ),
-    upstream=(
-        "traces",
-        "eval_results",
-    ),
+    resources=("traces", "clock"),
+    upstream=("traces", "eval_results"),
 )
 MOST_SHOWN = 50
 """Rows of a table in the metadata; the asset itself holds all."""

@@ -8,15 +8,9 @@ from sia_dagster.reports.figures import svg
 from sia_dagster.reports.wording import share
 
 WIDTH, HEIGHT = 880.0, 300.0
-
-
 LEFT, RIGHT, TOP, BOTTOM = 90.0, 850.0, 34.0, 240.0
-
-
 MOST_LABELS = 13
-"""Windows that are named below the picture; of more, every so many-th."""
-
-
+"""At most this many windows are labelled below the figure, evenly spaced."""
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1f2328}.muted{fill:#57606a}.grid{stroke:#d0d7de}.zero{stroke:#57606a}"
     ".whisker{stroke:#57606a;stroke-width:1.5}.course{fill:none;stroke:#0969da;stroke-width:2}.estimate{fill:#0969da}"
@@ -25,7 +19,7 @@ STYLE = (
     ".zero,.whisker{stroke:#8b949e}.course{stroke:#4493f8}.estimate{fill:#4493f8}"
     ".short{fill:#f85149}}"
 )
-"""Of the picture, which stands alone as a file."""
+"""The style of the figure, which is a file of its own."""
 
 
 class GainPoint(Value):
@@ -39,7 +33,7 @@ class GainPoint(Value):
     """Whether the candidate of the window before fell short here."""
 
 
-def gain_points(exams: Sequence[NextWindowResults]) -> tuple[GainPoint, ...]:
+def gain_points(results: Sequence[NextWindowResults]) -> tuple[GainPoint, ...]:
     """The windows whose cumulative gain is known, by their start."""
     return tuple(
         GainPoint(
@@ -49,19 +43,19 @@ def gain_points(exams: Sequence[NextWindowResults]) -> tuple[GainPoint, ...]:
             high=each.cumulative_high,
             falls_short=each.falls_short,
         )
-        for each in sorted(exams, key=lambda each: each.window.start)
+        for each in sorted(results, key=lambda each: each.window.start)
         if each.cumulative_gain is not None
     )
 
 
 def gain_plot(points: Sequence[GainPoint]) -> str:
-    """The cumulative gain over the windows with its intervals, as an SVG that stands alone.
+    """The cumulative gain over the windows with its intervals, as an SVG file of its own.
 
-    A red dot is a window in which the candidate of the window before fell short. Without points the picture says so.
+    A red dot is a window in which the candidate of the window before fell short. Without points the figure says so.
     """
     style = f"<style>{STYLE}</style>"
     if not points:
-        nothing = "No window was examined yet."
+        nothing = "No candidate was checked on a next window yet."
         return svg.figure("gain", nothing, (WIDTH, 60), [style, svg.text(LEFT, 34, nothing, "muted")])
     ends = [value for p in points for value in (p.gain, p.low, p.high) if value is not None]
     scale = svg.axis(ends, BOTTOM, TOP)

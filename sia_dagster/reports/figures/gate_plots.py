@@ -1,4 +1,4 @@
-"""Pictures of what a verdict rests on: the gain beside the noise, and what is left of the error budget."""
+"""Figures of the evidence section: the gain beside the noise, and the remaining error budget."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,10 +14,8 @@ from sia_dagster.reports.figures import svg
 from sia_dagster.reports.figures.scores import LEFT, RIGHT, ROW, TOP, WIDTH, frame, row_label, whisker
 from sia_dagster.reports.wording import interval, signed
 
-NOISE: Final = {"generation": "policy asked twice", "judge": "answers judged twice"}
-"""What was done a second time, by kind of noise."""
-
-
+NOISE: Final = {"generation": "policy replayed twice", "judge": "answers judged twice"}
+"""The repeated step, by kind of noise."""
 HEIGHT: Final = 190.0
 
 
@@ -27,7 +25,7 @@ class _Bar(NamedTuple):
     middle: float | None
     low: float | None
     high: float | None
-    told: str
+    numbers: str
     """The numbers in the evaluator's own units."""
 
 
@@ -44,14 +42,14 @@ def noise_plot(primary: EvaluatorComparison, noise: Sequence[NoiseEstimate]) -> 
     label = "difference of the means, as a share of the evaluator's range"
     zero = svg.line(scale.x(0), TOP - 8, scale.x(0), bottom, "zero")
     rows = [_row(bar, TOP + ROW * index + ROW / 2, scale) for index, bar in enumerate(bars)]
-    title = f"{primary.evaluator}: " + "; ".join(f"{bar.name} {bar.told}" for bar in bars)
+    title = f"{primary.evaluator}: " + "; ".join(f"{bar.name} {bar.numbers}" for bar in bars)
     return svg.figure("noise", title, (WIDTH, bottom + 56), [*frame(scale, bottom, label, signs=True), zero, *rows])
 
 
 def budget_plot(budget: ErrorBudget, window: TimeWindow, looks: Sequence[Look]) -> str:
-    """What is left of the error budget over the year that ends with `window`; each dot is a look at a holdout.
+    """The remaining error budget over the year that ends with `window`; each dot is a verdict on a holdout.
 
-    `looks` are those that the window sees, with its own or without; the last point is `budget.left`.
+    `looks` are those up to the window, with or without its own; the last point is `budget.left`.
     """
     points = _left_by_time(budget, window, looks)
     start, end = window.end - YEAR, window.end
@@ -82,8 +80,8 @@ def _noise(estimate: NoiseEstimate, scale: float) -> _Bar:
 def _bar(name: str, conversations: int, ends: tuple[float | None, float | None, float | None], scale: float) -> _Bar:
     """`ends` are the middle, the low and the high one, in the evaluator's own units."""
     middle, low, high = (None if value is None else value / (scale or 1.0) for value in ends)
-    told = f"{signed(ends[0], scale)} {interval(ends[1], ends[2], scale)}".strip()
-    return _Bar(name, count(conversations, "conversation"), middle, low, high, told)
+    numbers = f"{signed(ends[0], scale)} {interval(ends[1], ends[2], scale)}".strip()
+    return _Bar(name, count(conversations, "conversation"), middle, low, high, numbers)
 
 
 def _row(bar: _Bar, y: float, scale: svg.Axis) -> str:
@@ -92,11 +90,11 @@ def _row(bar: _Bar, y: float, scale: svg.Axis) -> str:
         parts += whisker(scale, bar.low, bar.high, y)
     if bar.middle is not None:
         parts.append(svg.circle(scale.x(bar.middle), y, 5.5, "estimate"))
-    return svg.group(f"{bar.name}: {bar.told}", [*parts, svg.text(RIGHT + 20, y + 5, bar.told, "strong")])
+    return svg.group(f"{bar.name}: {bar.numbers}", [*parts, svg.text(RIGHT + 20, y + 5, bar.numbers, "strong")])
 
 
 def _left_by_time(budget: ErrorBudget, window: TimeWindow, looks: Sequence[Look]) -> list[tuple[datetime, float, bool]]:
-    """When, what was left, and whether that look accepted; by the end of the windows."""
+    """For each look the time, the remaining budget, and whether it accepted; by the end of the windows."""
     whole = budget.false_promotions_a_year
     past = sorted((k for k in looks if k.window.end <= window.end), key=lambda look: look.window.end)
     own = next((k for k in past if k.window.key == window.key), None)
@@ -109,7 +107,7 @@ def _left_by_time(budget: ErrorBudget, window: TimeWindow, looks: Sequence[Look]
 
 
 def _steps(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """What is left stays the same until the next look takes its part."""
+    """Steps: the remaining budget is constant until the next look spends its part."""
     found = list(places[:1])
     for (_, before), (x, y) in pairwise(places):
         found += [(x, before), (x, y)]

@@ -1,4 +1,4 @@
-"""The report's pictures as SVG text: pure, escaped, readable without colour."""
+"""Figures of the scores as SVG text: escaped, and readable without colour."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,8 @@ from sia_dagster.reports.figures import svg
 from sia_dagster.reports.wording import interval, number, share, signed, trimmed
 
 WIDTH = 880.0
-
-
 LEFT, RIGHT = 210.0, 670.0
 """Where the axis begins and ends; labels are left of it, numbers right of it."""
-
-
 ROW, TOP = 46.0, 26.0
 
 
@@ -40,7 +36,7 @@ def forest_plot(
 
     `min_effect` and `margin` are such shares: what the primary must gain, and what a guardrail without a margin of its
     own may lose (not drawn where None). Numbers at the right are in the evaluator's own units. Without comparisons the
-    picture says so.
+    figure says so.
     """
     if not comparisons:
         return _empty("forest", "Nothing was compared in this window.")
@@ -109,7 +105,7 @@ def _level_row(level: ScoreLevels, top: float, scale: svg.Axis) -> str:
 
 
 def row_label(name: str, small: str, y: float) -> list[str]:
-    """What stands left of a row: its name, and a line in small print."""
+    """The label left of a row: its name, and a line in small print."""
     return [
         svg.text(LEFT - 20, y - 2, trimmed(name, 26), "strong", "end"),
         svg.text(LEFT - 20, y + 15, small, "muted", "end"),
@@ -123,12 +119,12 @@ def whisker(scale: svg.Axis, low: float, high: float, y: float) -> list[str]:
 
 
 def frame(scale: svg.Axis, bottom: float, label: str, *, signs: bool) -> list[str]:
-    """The grid with its shares, and what the axis means."""
+    """The grid with its shares, and the axis label."""
     parts = []
     for tick in scale.ticks:
-        told = ("+" if signs and tick > 0 else "") + share(tick)
+        tick_text = ("+" if signs and tick > 0 else "") + share(tick)
         parts.append(svg.line(scale.x(tick), TOP - 8, scale.x(tick), bottom, "grid"))
-        parts.append(svg.text(scale.x(tick), bottom + 18, told, "muted", "middle"))
+        parts.append(svg.text(scale.x(tick), bottom + 18, tick_text, "muted", "middle"))
     return [*parts, svg.text((LEFT + RIGHT) / 2, bottom + 42, label, "muted", "middle")]
 
 
@@ -153,8 +149,8 @@ def _spoken(comparison: EvaluatorComparison) -> str:
     if comparison.difference is None:
         return f"{comparison.evaluator}: not compared"
     bounds = interval(comparison.ci_low, comparison.ci_high, comparison.scale)
-    told = f"{comparison.evaluator}: {signed(comparison.difference, comparison.scale)}"
-    return f"{told}, interval {bounds}" if bounds else f"{told}, no interval"
+    difference = f"{comparison.evaluator}: {signed(comparison.difference, comparison.scale)}"
+    return f"{difference}, interval {bounds}" if bounds else f"{difference}, no interval"
 
 
 def _levels_numbers(level: ScoreLevels) -> str:
@@ -166,8 +162,8 @@ def _levels_numbers(level: ScoreLevels) -> str:
 
 def _levels_text(level: ScoreLevels) -> str:
     scale = level.high - level.low
-    told = (("logged", level.logged), ("old policy", level.old), ("new policy", level.new))
-    return ", ".join(f"{name} {number(value, scale)}" for name, value in told if value is not None) or "no score"
+    means = (("logged", level.logged), ("old policy", level.old), ("new policy", level.new))
+    return ", ".join(f"{name} {number(value, scale)}" for name, value in means if value is not None) or "no score"
 
 
 def _empty(name: str, sentence: str) -> str:

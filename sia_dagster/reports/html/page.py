@@ -15,10 +15,10 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import Spend, total
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count
-from sia_dagster.reports import brief, changes, pairs, prompt_diff, wording
-from sia_dagster.reports import policy_shares as policies
+from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, summary, wording
 from sia_dagster.reports.figures import scores as figures
-from sia_dagster.reports.html import basis, people
+from sia_dagster.reports.html.gate_tables import gate_tables
+from sia_dagster.reports.human_agreement import human_agreements
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Samples of each kind."""
-
-
 EVIDENCE_SHOWN = 4
-"""Samples an edit is shown with; the others by id."""
-
-
+"""Samples shown with an edit; the others are listed by id."""
 OPERATIONS = {"add": "Add", "replace": "Replace", "delete": "Delete"}
 
 
@@ -45,16 +41,16 @@ def render_report(
 ) -> str:
     """One window's report as a self-contained HTML page; the same values give the same text.
 
-    `spend` is by stage (or by stage and model, `judge gpt-4o-mini`); without it, what `update` and `report` carry.
-    `looks` are the ledger's that the window sees, for the picture of what is left of the error budget.
-    Works for an empty window and for a policy that stays. The text can always be encoded as UTF-8.
+    `spend` is by stage (or by stage and model, `judge gpt-4o-mini`); by default that of `update` and `report`. `looks`
+    are those of the looks ledger up to this window, for the figure of the remaining error budget. Works for an empty
+    window and for a policy that stays. The text can always be encoded as UTF-8.
     """
     spent = dict(spend) if spend is not None else {"search": update.spend, "validation": report.spend}
     style = _text("report.css")
     content = {"state": state, "update": update, "report": report, "pairs": _pairs(report), "facts": _facts(state)}
     content |= _verdict(state, update, report, tuple(spent)) | _scores(state, report) | _policy(state, update, report)
-    content |= _basis(report, looks)
-    content |= {"spend": spent, "total": total(spent.values()), "people": people.judge_and_people(state)}
+    content |= _evidence(report, looks)
+    content |= {"spend": spent, "total": total(spent.values()), "people": human_agreements(state)}
     template = _environment().get_template("report.html.j2")
     return template.render(style=_trusted(style), csp=_policy_of(style), **content) + "\n"
 
@@ -62,23 +58,23 @@ def render_report(
 def _verdict(
     state: StateActions, update: PolicyUpdate, report: ValidationReport, spent: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What stands at the top: the word, its reason, and what the person who decides has to know."""
+    """The top of the page: the verdict's reasons, and the summary for the person who decides."""
     reason, *more = report.reasons or (update.reason or "No reason was recorded.",)
     return {
         "reason": reason,
         "more_reasons": more,
-        "brief": brief.brief(state, update, report),
+        "summary": summary.decision_summary(state, update, report),
         "window": wording.window_text(report.window),
         "simulated": changes.simulated_names(state, update, report, spent),
     }
 
 
-def _basis(report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
-    """What the verdict rests on besides the scores."""
-    found = basis.basis(report, looks)
+def _evidence(report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
+    """The evidence for the verdict besides the scores."""
+    found = gate_tables(report, looks)
     figures_ = {name: _trusted(getattr(found, name)) for name in ("noise_figure", "budget_figure")}
     levels = sorted({c.alpha if c.alpha is not None else report.alpha for c in report.comparisons}, reverse=True)
-    return {"basis": found, **figures_, "confidence": " or ".join(dict.fromkeys(map(wording.confidence, levels)))}
+    return {"tables": found, **figures_, "confidence": " or ".join(dict.fromkeys(map(wording.confidence, levels)))}
 
 
 def _scores(state: StateActions, report: ValidationReport) -> dict[str, Any]:
@@ -119,7 +115,7 @@ def _policy(state: StateActions, update: PolicyUpdate, report: ValidationReport)
         "prompt": new,
         "settings": changes.settings_changes(update.baseline, update.candidate),
         "edits": edits,
-        "primary": pairs.primary_name(report) or (state.primary.name if state.primary else ""),
+        "primary": sample_pairs.primary_name(report) or (state.primary.name if state.primary else ""),
         "operations": OPERATIONS,
         "statuses": wording.STATUSES,
     }
@@ -127,12 +123,12 @@ def _policy(state: StateActions, update: PolicyUpdate, report: ValidationReport)
 
 def _pairs(report: ValidationReport) -> list[dict[str, Any]]:
     """The groups of samples before and after, each with its heading; empty groups are left out but the first."""
-    every = pairs.paired(report.rows, pairs.primary_name(report))
+    every = sample_pairs.paired(report.rows, sample_pairs.primary_name(report))
     groups = (
-        ("Scored lower under the new policy", pairs.lost(every, len(every)), SHOWN),
-        ("Most improved", pairs.pick(every, "most_improved", len(every)), SHOWN),
-        ("Unchanged, lowest first", pairs.pick(every, "unchanged", len(every)), 3),
-        ("Could not be compared", pairs.pick(every, "unscored", len(every)), 3),
+        ("Scored lower under the new policy", sample_pairs.lost(every, len(every)), SHOWN),
+        ("Most improved", sample_pairs.pick(every, "most_improved", len(every)), SHOWN),
+        ("Unchanged, lowest first", sample_pairs.pick(every, "unchanged", len(every)), 3),
+        ("Could not be compared", sample_pairs.pick(every, "unscored", len(every)), 3),
     )
     shown = [{"title": title, "count": len(found), "pairs": found[:limit]} for title, found, limit in groups]
     return [group for index, group in enumerate(shown) if group["pairs"] or (index == 0 and every)]
@@ -148,12 +144,12 @@ def _facts(state: StateActions) -> dict[str, Any]:
         samples = [sample for sample in state.samples if sample.split == split]
         conversations = len({sample.conversation_id for sample in samples})
         splits.append({"name": split, "use": use, "samples": len(samples), "conversations": conversations})
-    failed = {c.name: _failed(state, c) for c in state.eval_constants}
-    spoke = {
-        "policies": policies.policy_rows(state.policies, state.actions),
-        "left_out": policies.left_out_sentence(state) if state.left_out else "",
+    return {
+        "splits": splits,
+        "failed": {c.name: _failed(state, c) for c in state.eval_constants},
+        "policies": policy_shares.policy_rows(state.policies, state.actions),
+        "left_out": policy_shares.left_out_sentence(state) if state.left_out else "",
     }
-    return {"splits": splits, "failed": failed, **spoke}
 
 
 def _failed(state: StateActions, constant: EvalConstant) -> int:
@@ -162,7 +158,7 @@ def _failed(state: StateActions, constant: EvalConstant) -> int:
 
 @functools.cache
 def _environment() -> "jinja2.Environment":
-    import jinja2  # here, so that only who renders a report pays for it
+    import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
@@ -180,7 +176,7 @@ def _environment() -> "jinja2.Environment":
 
 
 def _shown(value: object) -> object:
-    """Every plain text that the template writes passes here, so that no hidden character reaches a reader."""
+    """Applied to every plain text of the template, so that no hidden character reaches a reader."""
     return wording.visible(value) if type(value) is str else value
 
 

@@ -1,4 +1,4 @@
-"""The judges' watch in plain words, as Markdown."""
+"""The judge watch as sentences and Markdown tables."""
 
 from collections.abc import Sequence
 
@@ -6,53 +6,48 @@ from sia_dagster.core.judge_watch import ChangedAnchor, Watched
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch, Probe
 from sia_dagster.core.text import count
-from sia_dagster.reports.markdown.tables import CELL
+from sia_dagster.reports.markdown.tables import CELL, table
 from sia_dagster.reports.wording import NOTHING, escape, interval, number, share, signed, trimmed
 
 SHOWN = 20
-"""Changed anchors of a judge."""
-
-
-_PROBED = {"position": "the labels in reverse order", "verbosity": "the answer said twice"}
+"""Changed anchors shown for each judge."""
+_PROBED = {"position": "the labels in reverse order", "verbosity": "the answer repeated twice"}
 
 
 def judges_table(report: JudgeReport) -> str:
-    """A row a judge: what its anchors say and how it agrees with people; below it what was found, in words."""
+    """One row for each judge: its anchors and its agreement with people; below the table the finding as a sentence."""
     if not report.judges:
         return "No evaluator of this loop is a judge."
-    head = ("judge", "anchors", "mean moved by", "judged otherwise", "its own noise", "kappa")
-    rows = [head, ("---",) * len(head), *(_row(judge) for judge in report.judges)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([table, "", *(f"- {escape(found_sentence(judge))}" for judge in report.judges)])
+    head = ("judge", "anchors", "mean moved by", "changed labels", "judge noise", "kappa")
+    rows = table(head, map(_row, report.judges))
+    return "\n".join([rows, "", *(f"- {escape(found_sentence(judge))}" for judge in report.judges)])
 
 
 def probes_table(report: JudgeReport) -> str:
-    """A row a probe of each judge; says so where none was made."""
+    """One row for each probe of each judge; a sentence where none was made."""
     probed = [(judge, probe) for judge in report.judges for probe in judge.probes]
     if not probed:
         return "No judge was probed: `watch.probes` is 0, or no answer of the window has a score."
     head = ("judge", "probe", "answers", "mean moved by", "biased")
-    rows = [head, ("---",) * len(head), *(_probe_row(judge, probe) for judge, probe in probed)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(head, (_probe_row(judge, probe) for judge, probe in probed))
 
 
 def changed_table(watched: Sequence[Watched]) -> str:
-    """A row for each anchor that is judged otherwise now, at most SHOWN a judge: what was said then, and now."""
+    """One row for each anchor whose label or score changed, at most SHOWN a judge: the old and the new one."""
     changed = [(found.judge, anchor) for found in watched for anchor in found.changed[:SHOWN]]
     if not changed:
-        return "No anchor is judged otherwise than when it was frozen."
+        return "Every anchor is judged as when it was frozen."
     head = ("judge", "request", "answer", "then", "now")
-    rows = [head, ("---",) * len(head), *(_changed_row(judge, anchor) for judge, anchor in changed)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(head, (_changed_row(judge, anchor) for judge, anchor in changed))
 
 
 def steady_sentence(report: JudgeReport) -> str:
-    """What the anchors of all judges say, a sentence each, and since when one drifts."""
-    return " ".join(f"{found_sentence(judge)}" for judge in report.judges) or "No evaluator of this loop is a judge."
+    """The finding on every judge's anchors, a sentence each, and since when one drifts."""
+    return " ".join(found_sentence(judge) for judge in report.judges) or "No evaluator of this loop is a judge."
 
 
 def fair_sentence(report: JudgeReport) -> str:
-    """Which probes moved which judge."""
+    """The probes that moved a judge's mean score."""
     biased = [(judge, probe) for judge in report.judges for probe in judge.probes if probe.biased]
     if biased:
         return " ".join(
@@ -64,15 +59,15 @@ def fair_sentence(report: JudgeReport) -> str:
 
 
 def found_sentence(judge: JudgeWatch) -> str:
-    """What the watch found of a judge, and since when it is not steady; it begins with the judge's name."""
-    since = f"; not seen steady in {since_text(judge.since)}" if judge.since else ""
+    """The finding for a judge, and since when it is not steady; begins with the judge's name."""
+    since = f"; not steady in {since_text(judge.since)}" if judge.since else ""
     named = judge.reason if judge.reason.startswith(judge.evaluator) else f"{judge.evaluator}: {judge.reason}"
     return f"{named}{since}."
 
 
-def since_text(judges: Sequence[str]) -> str:
-    """`2 windows (2026-10-05 to 2026-10-12)` of the keys of windows; a dash for none."""
-    return f"{count(len(judges), 'window')} ({judges[0]} to {judges[-1]})" if judges else NOTHING
+def since_text(windows: Sequence[str]) -> str:
+    """`2 windows (2026-10-05 to 2026-10-12)` for these keys of windows; a dash for none."""
+    return f"{count(len(windows), 'window')} ({windows[0]} to {windows[-1]})" if windows else NOTHING
 
 
 def _row(judge: JudgeWatch) -> tuple[str, ...]:
@@ -90,12 +85,12 @@ def _row(judge: JudgeWatch) -> tuple[str, ...]:
 def _changed_row(judge: JudgeWatch, anchor: ChangedAnchor) -> tuple[str, ...]:
     sample = anchor.was.sample
     texts = (judge.evaluator, trimmed(sample.request, CELL), trimmed(sample.output, CELL))
-    return (*map(escape, texts), escape(_word(anchor.was.first)), escape(_word(anchor.now)))
+    return (*map(escape, texts), escape(_judgement(anchor.was.first)), escape(_judgement(anchor.now)))
 
 
-def _word(said: EvalMetrics) -> str:
-    word = said.label or number(said.score)
-    return trimmed(f"{word}: {said.explanation}" if said.explanation else word, CELL)
+def _judgement(metrics: EvalMetrics) -> str:
+    word = metrics.label or number(metrics.score)
+    return trimmed(f"{word}: {metrics.explanation}" if metrics.explanation else word, CELL)
 
 
 def _probe_row(judge: JudgeWatch, probe: Probe) -> tuple[str, ...]:

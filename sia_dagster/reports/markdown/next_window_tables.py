@@ -1,20 +1,19 @@
-"""What the next window's traffic said: Markdown for the asset, and the cumulative gain as a picture."""
+"""The results on the next window's traffic as Markdown."""
 
 from sia_dagster.core.records.next_window import NextWindowComparison, NextWindowResults
 from sia_dagster.reports.figures.gain import bounds
-from sia_dagster.reports.markdown.tables import fenced
+from sia_dagster.reports.markdown.tables import fenced, table
 from sia_dagster.reports.wording import escape, interval, number, p_value, share, signed, visible
 
 
 def next_window_markdown(found: NextWindowResults) -> str:
-    """What was found in words, both policies by evaluator, and the cumulative gain."""
+    """The finding, both policies by evaluator, and the cumulative gain."""
     parts = [escape(found.reason)]
     if found.rollback_to is not None:
         parts.append(fenced(f"sia policy rollback --loop {found.loop} --to {found.rollback_to}", "sh"))
     if found.comparisons:
-        head = "| evaluator | conversations | policy before | candidate | difference | interval | p |"
-        rows = [_row(each) for each in found.comparisons]
-        parts.append("\n".join([head, "|---|---:|---:|---:|---:|---|---:|", *rows]))
+        head = ("evaluator", "conversations", "policy before", "candidate", "difference", "interval", "p")
+        parts.append(table(head, map(_row, found.comparisons), right=(1, 2, 3, 4, 6)))
     if found.promised is not None:
         parts.append(f"Promised at least {signed(found.promised)} at the verdict.")
     if found.cumulative_gain is not None:
@@ -24,8 +23,7 @@ def next_window_markdown(found: NextWindowResults) -> str:
     return "\n\n".join(parts)
 
 
-def _row(each: NextWindowComparison) -> str:
+def _row(each: NextWindowComparison) -> tuple[str, ...]:
     name = f"{escape(visible(each.evaluator))}{' (primary)' if each.primary else ''}"
-    means = f"{number(each.baseline_mean)} | {number(each.candidate_mean)}"
-    bounds = interval(each.ci_low, each.ci_high) or "too few"
-    return f"| {name} | {each.n} | {means} | {signed(each.difference)} | {bounds} | {p_value(each.p_value)} |"
+    means = (number(each.baseline_mean), number(each.candidate_mean), signed(each.difference))
+    return (name, f"{each.n}", *means, interval(each.ci_low, each.ci_high) or "too few", p_value(each.p_value))

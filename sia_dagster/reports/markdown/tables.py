@@ -13,8 +13,7 @@ from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count
-from sia_dagster.reports import changes, pairs, prompt_diff
-from sia_dagster.reports import policy_shares as policies
+from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs
 from sia_dagster.reports.wording import (
     NOTHING,
     STATUSES,
@@ -39,6 +38,13 @@ def fenced(text: str, language: str = "text") -> str:
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{shown}\n{fence}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A table of cells that are Markdown already; the columns at the positions `right` are aligned right."""
+    rule = ("---:" if index in right else "---" for index in range(len(head)))
+    lines = [head, tuple(rule), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def prompt_diff_markdown(old: str, new: str) -> str:
@@ -66,21 +72,21 @@ def comparison_table(report: ValidationReport) -> str:
         )
         for c in report.comparisons
     ]
-    return _table(head, rows, right=(2, 3, 4, 5, 6, 7))
+    return table(head, rows, right=(2, 3, 4, 5, 6, 7))
 
 
-def samples_table(rows: Sequence[ValidationRow], primary: str, *, which: pairs.Which, limit: int = 5) -> str:
-    """Held-out samples before and after, by the evaluator `primary`; see `pairs.pick` for the order.
+def samples_table(rows: Sequence[ValidationRow], primary: str, *, which: sample_pairs.Which, limit: int = 5) -> str:
+    """Held-out samples before and after, by the evaluator `primary`; see `sample_pairs.pick` for the order.
 
     An empty `primary` says that nothing was compared.
     """
     if not primary:
         return "Nothing was compared in this window."
-    found = pairs.pick(pairs.paired(rows, primary), which, limit)
+    found = sample_pairs.pick(sample_pairs.paired(rows, primary), which, limit)
     if not found:
         return f"No sample is {which.replace('_', ' ')} by {escape(primary)}."
     head = ("span", escape(primary), "request", "old output", "new output", "why")
-    return _table(
+    return table(
         head,
         [
             (
@@ -106,13 +112,13 @@ def logged_samples_table(samples: Sequence[Sample], evaluator: str, *, limit: in
     for score, span_id, sample in lowest[:limit]:
         why = next((e.explanation or e.label or "" for e in sample.evals if e.name == evaluator), "")
         rows.append((escape(span_id), number(score), _cell(sample.request), _cell(sample.output), _cell(why)))
-    return _table(("span", escape(evaluator), "request", "output", "why"), rows, right=(1,))
+    return table(("span", escape(evaluator), "request", "output", "why"), rows, right=(1,))
 
 
 def edits_markdown(update: PolicyUpdate) -> str:
-    """The edits of the candidate that goes on, each with its reason and the samples that call for it.
+    """The edits of the chosen candidate, each with its reason and the samples that call for it.
 
-    Why there is none stands in the update's `reason`, which is shown beside this.
+    The update's `reason`, shown beside this, says why there are none.
     """
     if not update.edits:
         return "No edits."
@@ -120,7 +126,7 @@ def edits_markdown(update: PolicyUpdate) -> str:
 
 
 def candidates_markdown(update: PolicyUpdate) -> str:
-    """Every candidate, how far it came and why, with its gain on the selection split."""
+    """Every candidate with its status, its reasons and its gain on the selection split."""
     if not update.candidates:
         return "No candidate."
     rows = []
@@ -128,11 +134,11 @@ def candidates_markdown(update: PolicyUpdate) -> str:
         gains = (f"{escape(c.evaluator)} {signed(c.difference, c.scale)}" for c in candidate.selection)
         reasons = escape(" ".join(f"{reason.rstrip('.')}." for reason in candidate.reasons))
         rows.append((escape(candidate.name), STATUSES[candidate.status], ", ".join(gains) or NOTHING, reasons))
-    return _table(("candidate", "came as far as", "on the selection split", "reasons"), rows)
+    return table(("candidate", "status", "on the selection split", "reasons"), rows)
 
 
 def state_markdown(state: StateActions) -> str:
-    """The policy in force in readable form, with where it comes from."""
+    """The policy in force in readable form, with its origin."""
     if state.actions is None:
         return "No policy: the window has no usable traffic, and none was promoted before it."
     origin = (
@@ -147,20 +153,20 @@ def state_markdown(state: StateActions) -> str:
         *_settings(state.actions),
     ]
     prompt = fenced(state.actions.system_prompt) if state.actions.system_prompt else "No system prompt."
-    table = _table(("policy in force", ""), [(name, escape(value)) for name, value in facts])
-    return "\n\n".join([table, prompt, *_who_spoke(state)])
+    shown = table(("policy in force", ""), [(name, escape(value)) for name, value in facts])
+    return "\n\n".join([shown, prompt, *_prompt_shares(state)])
 
 
-def _who_spoke(state: StateActions, limit: int = 8) -> list[str]:
-    """The prompts of the window with their shares, and what was left out; nothing where one prompt spoke alone."""
+def _prompt_shares(state: StateActions, limit: int = 8) -> list[str]:
+    """The prompts of the window with their shares, and the samples left out; empty where one prompt gave all."""
     parts = []
     if len(state.policies) > 1:
-        rows = policies.policy_rows(state.policies, state.actions)
+        rows = policy_shares.policy_rows(state.policies, state.actions)
         cells = [(_cell(r.prompt), escape(r.origin), r.role, str(r.samples), escape(r.share)) for r in rows[:limit]]
-        parts.append(_table(("prompt", "known by", "role", "samples", "share"), cells, right=(3, 4)))
+        parts.append(table(("prompt", "origin", "role", "samples", "share"), cells, right=(3, 4)))
         parts += [f"And {count(len(rows) - limit, 'more prompt')}."] if len(rows) > limit else []
     if state.left_out:
-        parts.append(escape(policies.left_out_sentence(state)))
+        parts.append(escape(policy_shares.left_out_sentence(state)))
     return parts
 
 
@@ -172,12 +178,12 @@ def change_markdown(update: PolicyUpdate) -> str:
         parts.append(prompt_diff_markdown(old.system_prompt, new.system_prompt))
     settings = [(c.name, _cell(c.old), _cell(c.new)) for c in changes.settings_changes(old, new)]
     if settings:
-        parts.append(_table(("setting", "policy in force", "candidate"), settings))
+        parts.append(table(("setting", "policy in force", "candidate"), settings))
     return "\n\n".join(parts)
 
 
 def skipped_markdown(skipped: Sequence[str], *, limit: int = 20) -> str:
-    """Why spans could not be used: how many, and the first `limit` sentences."""
+    """How many spans were skipped, and the first `limit` reasons."""
     if not skipped:
         return "No span was skipped."
     lines = [f"{count(len(skipped), 'span')} skipped:", ""]
@@ -213,10 +219,3 @@ def _explanation(arm: ArmOutcome, evaluator: str) -> str:
 
 def _cell(text: str) -> str:
     return escape(trimmed(visible(text), CELL)) or NOTHING
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A table of cells that are Markdown already; the columns `right` are aligned right."""
-    rule = ("---:" if index in right else "---" for index in range(len(head)))
-    lines = [head, tuple(rule), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

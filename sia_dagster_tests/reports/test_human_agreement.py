@@ -9,7 +9,7 @@ from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.reports.html.page import render_report
-from sia_dagster.reports.html.people import agreement_markdown, judge_and_people, reading
+from sia_dagster.reports.human_agreement import agreement_markdown, human_agreements, reading
 from sia_dagster_tests.worlds import report_cases as cases
 
 ATTACK = "</details><script>alert(1)</script> [a](http://example.com)"
@@ -93,14 +93,14 @@ def test_a_disagreement_stands_with_what_both_said() -> None:
 
 def test_at_most_five_disagreements_are_shown_and_all_are_counted() -> None:
     samples = [annotated(cases.sample(n), label="correct") for n in range(1, 13)]
-    (shown,) = judge_and_people(state(*samples))
-    assert [case.said.span_id for case in shown.differing] == [f"{n:016x}" for n in (1, 2, 4, 5, 7)]
+    (shown,) = human_agreements(state(*samples))
+    assert [case.disagreement.span_id for case in shown.disputed] == [f"{n:016x}" for n in (1, 2, 4, 5, 7)]
     assert "5 of 8" in html(state(*samples))
 
 
 def test_what_could_not_be_compared_is_said() -> None:
     samples = (*LABELLED, annotated(cases.sample(10), label="no idea"))
-    (shown,) = judge_and_people(state(*samples))
+    (shown,) = human_agreements(state(*samples))
     assert shown.left_out.startswith("1 annotation could not be compared")
     assert shown.left_out in html(state(*samples)).replace("&#39;", "'")
 
@@ -110,9 +110,9 @@ def test_the_farthest_apart_come_first() -> None:
         said = EvalMetrics(name="tone", score=judge, source="llm_classify")
         return annotated(cases.sample(number), "tone", score=people).model_copy(update={"evals": (said,)})
 
-    (shown,) = judge_and_people(state(graded(1, 2.0, 3.0), graded(2, 1.0, 5.0), graded(3, 4.0, 4.0)))
+    (shown,) = human_agreements(state(graded(1, 2.0, 3.0), graded(2, 1.0, 5.0), graded(3, 4.0, 4.0)))
     assert (shown.found.method, shown.found.same) == ("linear", 1)
-    assert [case.sample.span_id for case in shown.differing] == [f"{2:016x}", f"{1:016x}"]
+    assert [case.sample.span_id for case in shown.disputed] == [f"{2:016x}", f"{1:016x}"]
     assert "linearly weighted kappa" in shown.reading
 
 
@@ -120,7 +120,7 @@ def test_without_annotations_the_report_has_no_such_part() -> None:
     text = render_report(cases.state(), cases.update(), cases.report())
     assert "Judge and people" not in text
     assert "#people" not in text
-    assert judge_and_people(cases.state()) == ()
+    assert human_agreements(cases.state()) == ()
     assert agreement_markdown(()) == "People annotated no answer under an evaluator's name."
 
 

@@ -10,11 +10,11 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.reports.brief import BriefPart, brief, brief_markdown, edits_in_words
 from sia_dagster.reports.figures.gate_plots import budget_plot, noise_plot
-from sia_dagster.reports.html.basis import basis, budget_sentence
+from sia_dagster.reports.html.gate_tables import budget_sentence, gate_tables
 from sia_dagster.reports.html.page import render_report
-from sia_dagster.reports.unshown import unshown
+from sia_dagster.reports.limitations import limitations
+from sia_dagster.reports.summary import SummaryPart, decision_summary, edit_sentences, summary_markdown
 from sia_dagster.reports.wording import confidence, dollars, share
 from sia_dagster_tests.reports.test_page import ATTACKS, Page
 from sia_dagster_tests.worlds import gate_cases as gate
@@ -25,7 +25,7 @@ def told(
     report: ValidationReport, state: StateActions | None = None, update: PolicyUpdate | None = None
 ) -> dict[str, str]:
     """Each part's sentences by its heading."""
-    parts = brief(state or gate.state(), update or cases.update(), report)
+    parts = decision_summary(state or gate.state(), update or cases.update(), report)
     return {part.term: " ".join(part.sentences) for part in parts}
 
 
@@ -40,7 +40,7 @@ def text_of(report: ValidationReport) -> str:
 
 
 def test_the_first_lines_answer_in_the_order_in_which_one_decides() -> None:
-    parts = brief(gate.state(), cases.update(), gate.report())
+    parts = decision_summary(gate.state(), cases.update(), gate.report())
     terms = ["What would change", "For whom", "What it gains", "What it costs", "Not shown", "What to do"]
     assert [part.term for part in parts] == terms
     text = text_of(gate.report())
@@ -58,20 +58,20 @@ def test_what_would_change_is_said_in_words() -> None:
 
 def test_many_edits_are_counted_and_a_deletion_is_called_so() -> None:
     edits = tuple(Edit(operation="delete", find=f"line {n}") for n in range(5))
-    assert edits_in_words(edits)[0] == "Deleted: “line 0”."
-    assert edits_in_words(edits)[-1] == "And 2 more edits, below."
-    assert len(edits_in_words(edits)) == 4
+    assert edit_sentences(edits)[0] == "Deleted: “line 0”."
+    assert edit_sentences(edits)[-1] == "And 2 more edits, below."
+    assert len(edit_sentences(edits)) == 4
 
 
 def test_for_whom_names_calls_conversations_and_parts() -> None:
     whom = told(gate.report())["For whom"]
-    assert "About 12,400 calls a week; 97 % of the window's samples were given by the policy in force." in whom
+    assert "About 12,400 calls a week; the policy in force produced 97 % of the window's samples." in whom
     assert "Compared on 58 held-out conversations, 23 of them from 2 earlier windows." in whom
     assert "Shown not to lose: language en (66 % of the conversations)." in whom
     lost = changed(slices=(gate.part("tag", "vip", "loses", gate.compared(20, -0.2, -0.3, -0.1)),), repeats=3)
     whom = told(lost, cases.state())["For whom"]
     assert "Shown to lose: tag vip (34 % of the conversations)." in whom
-    assert "each asked 3 times" in whom
+    assert "each replayed 3 times" in whom
     assert "calls a week" not in whom
 
 
@@ -80,14 +80,14 @@ def test_a_decision_that_came_early_or_from_an_earlier_window_says_so() -> None:
     report = changed(interim_analyses=(early,), carried=Carried(window="2026-09-14", times=2))
     whom = told(report)["For whom"]
     assert "58 held-out conversations, 23 of them from 2 earlier windows; 29 of them were enough to decide." in whom
-    assert "The candidate is from window 2026-09-14; 2 windows before could not decide it." in whom
-    assert "accepted; the rest was not asked" in text_of(report)
+    assert "The candidate is from window 2026-09-14; 2 windows before left it undecided." in whom
+    assert "accepted; the rest was not replayed" in text_of(report)
 
 
 def test_a_candidate_that_was_given_up_at_the_first_look_was_not_decided_on() -> None:
     given_up = InterimAnalysis(conversations=29, alpha=0.0003, p_value=0.7, outcome="futile")
     whom = told(changed(interim_analyses=(given_up,), verdict="inconclusive"))["For whom"]
-    assert "58 held-out conversations, 23 of them from 2 earlier windows; 29 of them were enough to give it up." in whom
+    assert "from 2 earlier windows; 29 of them were enough to stop for futility." in whom
 
 
 def test_requests_to_another_model_are_no_answers_of_that_model() -> None:
@@ -97,7 +97,7 @@ def test_requests_to_another_model_are_no_answers_of_that_model() -> None:
     )
     report = changed(slices=parts)
     assert "Shown not to lose: requests to large (34 % of the conversations)." in told(report)["For whom"]
-    assert "requests to small (4 conversations)" in " ".join(unshown(gate.state(), report))
+    assert "requests to small (4 conversations)" in " ".join(limitations(gate.state(), report))
 
 
 def test_a_window_without_a_candidate_has_nothing_to_decide() -> None:
@@ -121,7 +121,7 @@ def test_the_gain_is_what_is_promised_at_least() -> None:
     [
         (-0.4, -0.1, "it is worse: at best \u22120.10"),
         (-0.1, 0.2, "anything from \u22120.10 to +0.20 fits, so no gain is shown"),
-        (None, None, "too few conversations to say how much of it is chance"),
+        (None, None, "too few conversations to separate it from chance"),
     ],
 )
 def test_without_a_gain_it_says_what_there_is(low: float | None, high: float | None, sentence: str) -> None:
@@ -192,20 +192,20 @@ def test_what_is_not_shown_is_named() -> None:
 
 def test_models_that_no_replay_asked_are_named() -> None:
     state, report = gate.state(), gate.report()
-    assert not any("both policies asked" in sentence for sentence in unshown(state, report))
+    assert not any("both policies were replayed" in sentence for sentence in limitations(state, report))
     half = len(state.samples) // 2
     told = [s.model_copy(update={"model": "large"}) if n < half else s for n, s in enumerate(state.samples)]
-    (sentence,) = [s for s in unshown(state.model_copy(update={"samples": told}), report) if "large" in s]
+    (sentence,) = [s for s in limitations(state.model_copy(update={"samples": told}), report) if "large" in s]
     assert sentence == (
-        f"How it does with large, which gave {share(half / len(told))} of the window's samples: both policies asked "
-        "simulated-application alone."
+        f"How it performs with large, which produced {share(half / len(told))} of the window's samples: both policies "
+        "were replayed with simulated-application only."
     )
 
 
 def test_a_window_of_an_earlier_version_hides_nothing_that_it_did_not_look_at() -> None:
-    hidden = " ".join(unshown(cases.state(), cases.report()))
+    hidden = " ".join(limitations(cases.state(), cases.report()))
     assert "Whether a part of the traffic loses: no part was compared by itself." in hidden
-    assert "no answer was drawn or judged a second time" in hidden
+    assert "no answer was generated or judged a second time" in hidden
     assert "That correctness and tone judge as before" in hidden
 
 
@@ -222,11 +222,11 @@ def test_guardrails_probes_and_noise_that_leave_a_doubt_are_named() -> None:
     )
     moved = gate.NOISE[0].model_copy(update={"ci_low": 0.01, "mean_difference": 0.06})
     again = gate.NOISE[1].model_copy(update={"ci_high": -0.01, "mean_difference": -0.02})
-    hidden = " ".join(unshown(gate.state(), changed(comparisons=doubted, watch=(biased,), noise=(moved, again))))
+    hidden = " ".join(limitations(gate.state(), changed(comparisons=doubted, watch=(biased,), noise=(moved, again))))
     assert "That is_brief keeps its level: it may have fallen by \u22120.20." in hidden
     assert "That tone keeps its level: only 3 conversations scored." in hidden
-    assert "correctness is fair: it goes by the order of its labels and an answer's length" in hidden
-    assert "Why correctness moved by +0.06 where the same was answered twice by one policy." in hidden
+    assert "correctness is fair: it is swayed by the order of its labels and an answer's length" in hidden
+    assert "Why correctness moved by +0.06 where requests were answered twice by one policy." in hidden
     assert "Why correctness moved by \u22120.02 where the same was judged twice." in hidden
     assert "safe keeps" not in hidden
 
@@ -234,7 +234,7 @@ def test_guardrails_probes_and_noise_that_leave_a_doubt_are_named() -> None:
 def test_a_window_that_knows_more_says_less() -> None:
     judges = (gate.STEADY, gate.STEADY.model_copy(update={"evaluator": "tone"}))
     primary = gate.compared(0, None)
-    hidden = " ".join(unshown(gate.state(), changed(watch=judges, comparisons=(primary,), rows=())))
+    hidden = " ".join(limitations(gate.state(), changed(watch=judges, comparisons=(primary,), rows=())))
     assert "as before" not in hidden
     assert "people agree" not in hidden
     assert "A rare harm" not in hidden
@@ -243,15 +243,15 @@ def test_a_window_that_knows_more_says_less() -> None:
 
 def test_a_judge_that_could_not_be_watched_is_not_called_steady() -> None:
     unseen = gate.STEADY.model_copy(update={"shift": None, "ci_low": None, "ci_high": None, "reason": "no score"})
-    (row,) = basis(changed(watch=(unseen,)), ()).judges
+    (row,) = gate_tables(changed(watch=(unseen,)), ()).judges
     assert row[1] == "could not be watched"
-    hidden = " ".join(unshown(gate.state(), changed(watch=(unseen,))))
+    hidden = " ".join(limitations(gate.state(), changed(watch=(unseen,))))
     assert f"That {unseen.evaluator} judges as before: too many anchors got no score in this window." in hidden
 
 
 def test_many_parts_without_a_finding_are_counted() -> None:
     parts = tuple(gate.part("tag", f"t{n}", "too_few", gate.compared(2, None)) for n in range(9))
-    assert "tag t5 (2 conversations), 3 more." in " ".join(unshown(gate.state(), changed(slices=parts)))
+    assert "tag t5 (2 conversations), 3 more." in " ".join(limitations(gate.state(), changed(slices=parts)))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_many_parts_without_a_finding_are_counted() -> None:
     ],
 )
 def test_what_to_do_where_nothing_is_to_be_approved(changes: dict[str, object], sentence: str) -> None:
-    parts = brief(gate.state(), cases.update(), changed(**changes))
+    parts = decision_summary(gate.state(), cases.update(), changed(**changes))
     assert sentence in " ".join(parts[-1].sentences)
     assert parts[-1].commands == ()
 
@@ -279,7 +279,7 @@ def test_what_to_read_before_deciding_is_there_to_be_read() -> None:
 
 
 def test_the_commands_are_whole() -> None:
-    last: BriefPart = brief(gate.state(), cases.update(), gate.report())[-1]
+    last: SummaryPart = decision_summary(gate.state(), cases.update(), gate.report())[-1]
     assert last.commands == (
         "sia policy promote --loop message_desk --window 2026-09-28 --by YOU",
         "sia policy reject --loop message_desk --window 2026-09-28 --by YOU --note WHY",
@@ -288,18 +288,18 @@ def test_the_commands_are_whole() -> None:
 
 def test_a_policy_that_stays_says_why_and_asks_for_nothing() -> None:
     state, update, report = cases.empty()
-    assert [part.term for part in brief(state, update, report)] == ["What would change", "What to do"]
+    assert [part.term for part in decision_summary(state, update, report)] == ["What would change", "What to do"]
     other = update.model_copy(update={"reason": "no candidate gained"})
     assert told(report, state, other)["Why"] == "no candidate gained"
 
 
 def test_the_summary_in_the_ui_says_the_same_as_markdown() -> None:
-    summary = brief_markdown(gate.state(), cases.update(), gate.report())
+    summary = summary_markdown(gate.state(), cases.update(), gate.report())
     assert summary.startswith("**Accept.** correctness rose")
     assert "- **What it gains:** correctness" in summary
     assert "  - `sia policy promote --loop message_desk --window 2026-09-28 --by YOU`" in summary
     state, update, report = cases.empty()
-    assert brief_markdown(state, update, report.model_copy(update={"reasons": ()})).startswith(
+    assert summary_markdown(state, update, report.model_copy(update={"reasons": ()})).startswith(
         "**Inconclusive.** the window"
     )
 
@@ -314,20 +314,20 @@ def test_untrusted_text_in_the_first_lines_stays_text(attack: str) -> None:
     assert page.open == []
     assert page.tags == plain.tags
     assert attack in page.text
-    summary = brief_markdown(gate.state(), update, report)
+    summary = summary_markdown(gate.state(), update, report)
     assert not re.search(r"(?<!\\)[<\[]", summary)
 
 
 def test_the_evidence_stands_below_the_scores() -> None:
     text = text_of(gate.report())
     for sentence in (
-        "1 29 0.0003 0.006 93 % went on",
+        "1 29 0.0003 0.006 93 % continued",
         "2 58 0.0095 0.0004 \u2013 accepted",
         "2026-09-14 12 9 11 % the limit is reached",
         "language de 20 34 % 0.41 0.45 +0.04 [\u22120.21, +0.27] not shown either way",
         "correctness steady 30 of window 2026-07-06 \u22120.02 [\u22120.08, +0.04] 7 % / 5 % 0.71",
         "tone not watched none",
-        "The gain is known to within ±0.13; the same policy asked twice, means agree to within ±0.10",
+        "The gain is known to within ±0.13; the same policy replayed twice, means agree to within ±0.10",
         "This window's verdict spent 0.0096 of the 0.5 false promotions a year",
         "each end holds with 95 % or 99 % confidence (the higher one is the primary evaluator's)",
     ):
@@ -336,7 +336,7 @@ def test_the_evidence_stands_below_the_scores() -> None:
 
 def test_a_window_without_the_full_gate_shows_no_empty_tables() -> None:
     html = render_report(cases.state(), cases.update(), cases.report())
-    for heading in ("Looks", "Earlier windows", "Gain beside noise", "Parts of the traffic", "Error budget"):
+    for heading in ("Looks", "Earlier windows", "Gain and noise", "Parts of the traffic", "Error budget"):
         assert f"<h3>{heading}</h3>" not in html
     assert "each end holds with 95 % confidence" in " ".join(Page(html).text.split())
 
@@ -358,14 +358,8 @@ def test_noise_is_drawn_beside_the_gain_on_one_axis() -> None:
     primary = gate.report().comparisons[0]
     figure = noise_plot(primary, gate.NOISE)
     assert figure.count("<g>") == 3
-    for words in (
-        "the gain",
-        "policy asked twice",
-        "answers judged twice",
-        "+0.29 [+0.15, +0.41]",
-        "20 conversations",
-    ):
-        assert words in figure
+    assert all(words in figure for words in ("the gain", "policy replayed twice", "answers judged twice"))
+    assert all(numbers in figure for numbers in ("+0.29 [+0.15, +0.41]", "20 conversations"))
     bare = gate.NOISE[0].model_copy(update={"ci_low": None, "ci_high": None, "mean_difference": None})
     assert noise_plot(primary, (bare,)).count("<g>") == 2
     other = gate.NOISE[0].model_copy(update={"evaluator": "tone"})
@@ -375,9 +369,9 @@ def test_noise_is_drawn_beside_the_gain_on_one_axis() -> None:
 def test_noise_that_could_not_be_bounded_says_nothing_of_its_width() -> None:
     unbounded = gate.NOISE[0].model_copy(update={"ci_low": None})
     primary = gate.report().comparisons[0].model_copy(update={"ci_low": None, "ci_high": None})
-    found = basis(changed(comparisons=(primary,), noise=(unbounded,)), ())
+    found = gate_tables(changed(comparisons=(primary,), noise=(unbounded,)), ())
     assert found.noise_sentence == ""
-    assert found.noise[0][:3] == ("correctness", "same policy asked twice", "20")
+    assert found.noise[0][:3] == ("correctness", "same policy replayed twice", "20")
 
 
 def points(figure: str) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Held-out samples under both policies, in the order in which people want to see them."""
+"""Held-out samples under both policies, ordered by the change of their score."""
 
 from collections.abc import Sequence
 from typing import Literal

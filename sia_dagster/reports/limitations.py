@@ -1,4 +1,4 @@
-"""What a verdict could not show, in sentences: what the person who approves takes upon themselves."""
+"""What a verdict could not show, in sentences: the risks of an approval."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from sia_dagster.core.text import count
 from sia_dagster.reports.wording import share, signed, trimmed
 
 SURE: Final = 0.05
-"""The chance with which a harm of the named share would have stayed unseen."""
+"""The probability that a harm of the named share is in none of the conversations."""
 NAMED: Final = 6
-"""Parts of the traffic, and models, that are named; the others are counted."""
+"""How many parts of the traffic, or models, are named; the others are counted."""
 MODEL: Final = 80
 """Characters of a model's name."""
 
 
-def unshown(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
-    """One sentence for each thing that this window does not know; empty where nothing was compared."""
+def limitations(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
+    """One sentence for each thing that this window could not show; empty where nothing was compared."""
     if report.primary is None:
         return ()
     return (
@@ -34,7 +34,7 @@ def unshown(state: StateActions, report: ValidationReport) -> tuple[str, ...]:
 
 
 def part_name(part: SliceComparison) -> str:
-    """`tag vip`; of a model `requests to NAME`, since in a replay they are asked of the policy's own."""
+    """`tag vip`; for a model `requests to NAME`, since replays send them to the policy's own model."""
     return f"{'requests to' if part.dimension == 'model' else part.dimension} {part.value}"
 
 
@@ -43,27 +43,27 @@ def _parts(report: ValidationReport) -> Iterator[str]:
     if found["not_shown"]:
         yield f"That these parts of the traffic do not lose: {_named(found['not_shown'])}."
     if found["too_few"]:
-        yield f"Anything about these parts, of which there are too few conversations: {_named(found['too_few'])}."
+        yield f"Anything about these parts, which have too few conversations: {_named(found['too_few'])}."
     if not report.slices:
         yield "Whether a part of the traffic loses: no part was compared by itself."
 
 
 def _named(parts: list[SliceComparison]) -> str:
-    told = [f"{part_name(part)} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
+    names = [f"{part_name(part)} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
     more = [f"{len(parts) - NAMED:,} more"] if len(parts) > NAMED else []
-    return ", ".join(told + more)
+    return ", ".join(names + more)
 
 
 def _models(state: StateActions, report: ValidationReport) -> Iterator[str]:
-    """A policy has one model: what another one answered in production is asked of that one in a replay."""
+    """A policy has one model: replays send it the requests that other models answered in production."""
     asked = report.candidate.model if report.candidate else ""
     others = Counter(sample.model for sample in state.samples if sample.model and sample.model != asked)
     if others:
         part = share(others.total() / len(state.samples))
         more = [count(len(others) - NAMED, "more model")] if len(others) > NAMED else []
         names = _and([*(trimmed(name, MODEL) for name, _ in others.most_common(NAMED)), *more])
-        alone = f"both policies asked {trimmed(asked, MODEL)} alone"
-        yield f"How it does with {names}, which gave {part} of the window's samples: {alone}."
+        alone = f"both policies were replayed with {trimmed(asked, MODEL)} only"
+        yield f"How it performs with {names}, which produced {part} of the window's samples: {alone}."
 
 
 def _guardrails(report: ValidationReport) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _guardrails(report: ValidationReport) -> Iterator[str]:
 
 
 def _rare(report: ValidationReport) -> Iterator[str]:
-    """The rule of three, exactly: a harm of this share is in none of n conversations with chance `SURE`."""
+    """The exact rule of three: a harm of this share is in none of n conversations with probability `SURE`."""
     primary = report.primary
     if primary and primary.n:
         unseen = 1 - SURE ** (1 / primary.n)
@@ -87,12 +87,12 @@ def _rare(report: ValidationReport) -> Iterator[str]:
 
 def _noise(report: ValidationReport) -> Iterator[str]:
     if not report.noise:
-        yield "How much scores move where nothing changed: no answer was drawn or judged a second time."
+        yield "How much scores vary without a change: no answer was generated or judged a second time."
     for estimate in report.noise:
         if estimate.ci_low is None or estimate.ci_high is None or estimate.ci_low <= 0 <= estimate.ci_high:
             continue
-        what = "answered twice by one policy" if estimate.kind == "generation" else "judged twice"
-        yield f"Why {estimate.evaluator} moved by {signed(estimate.mean_difference)} where the same was {what}."
+        what = "answered twice by one policy" if estimate.kind == "generation" else "judged twice with the same answer"
+        yield f"Why {estimate.evaluator} moved by {signed(estimate.mean_difference)} where requests were {what}."
 
 
 def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
         biased = [probe.kind for probe in watch.probes if probe.biased]
         if biased:
             what = {"position": "the order of its labels", "verbosity": "an answer's length"}
-            yield f"That {watch.evaluator} is fair: it goes by {_and([what[kind] for kind in biased])}."
+            yield f"That {watch.evaluator} is fair: it is swayed by {_and([what[kind] for kind in biased])}."
     known = {watch.evaluator for watch in report.watch if watch.kappa is not None}
     alone = [name for name in judges if name not in known]
     if alone:
@@ -120,8 +120,8 @@ def _as_before(judges: list[str], why: str) -> Iterator[str]:
 def _pool(report: ValidationReport) -> Iterator[str]:
     left_out = [window for window in report.pooled if not window.used and window.reason]
     if left_out:
-        told = "; ".join(f"{window.window} ({window.reason})" for window in left_out)
-        yield f"Whether it holds in earlier windows that were left out: {told}."
+        names = "; ".join(f"{window.window} ({window.reason})" for window in left_out)
+        yield f"Whether it holds in earlier windows that were left out: {names}."
 
 
 def _and(names: list[str]) -> str:

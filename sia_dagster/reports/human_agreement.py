@@ -1,4 +1,4 @@
-"""Judge and people: how an evaluator stands beside what people annotated, in plain words."""
+"""How far evaluators agree with people's annotations, in sentences."""
 
 from collections.abc import Sequence
 
@@ -10,37 +10,39 @@ from sia_dagster.core.text import count
 from sia_dagster.reports.wording import escape, number, share
 
 SHOWN = 5
-"""Disagreements of an evaluator."""
+"""Disagreements shown for each evaluator."""
 
 
-class Differing(Value):
-    """A logged answer that people and the evaluator judge differently."""
+class DisputedAnswer(Value):
+    """A logged answer that people and the evaluator score differently."""
 
     sample: Sample
-    said: Disagreement
+    disagreement: Disagreement
 
 
-class Beside(Value):
+class HumanAgreement(Value):
     """One evaluator as the report shows it."""
 
     found: Agreement
     reading: str
     left_out: str
-    """What of people's annotations could not be compared; empty where all could."""
+    """The annotations that could not be compared; empty where all could."""
     interval: str
-    differing: tuple[Differing, ...]
+    disputed: tuple[DisputedAnswer, ...]
 
 
-def judge_and_people(state: StateActions) -> tuple[Beside, ...]:
-    """Every evaluator that people annotated answers of, with the disagreements that lie farthest apart."""
+def human_agreements(state: StateActions) -> tuple[HumanAgreement, ...]:
+    """Every evaluator with annotated answers, with its largest disagreements."""
     by_id = {sample.span_id: sample for sample in state.samples}
     return tuple(
-        Beside(
+        HumanAgreement(
             found=found,
             reading=reading(found),
             left_out=_left_out(found),
             interval=_interval(found),
-            differing=tuple(Differing(sample=by_id[d.span_id], said=d) for d in found.disagreements[:SHOWN]),
+            disputed=tuple(
+                DisputedAnswer(sample=by_id[d.span_id], disagreement=d) for d in found.disagreements[:SHOWN]
+            ),
         )
         for found in agreement(state.samples, state.eval_constants)
     )
@@ -62,7 +64,7 @@ def reading(found: Agreement) -> str:
 
 
 def agreement_markdown(found: Sequence[Agreement]) -> str:
-    """A line an evaluator; says so where people annotated nothing."""
+    """One line for each evaluator; a sentence where people annotated nothing."""
     if not found:
         return "People annotated no answer under an evaluator's name."
     return "\n".join(f"- {escape(' '.join(filter(None, (reading(one), _left_out(one)))))}" for one in found)
@@ -73,11 +75,11 @@ def _left_out(found: Agreement) -> str:
     if not missing:
         return ""
     return (
-        f"{count(missing, 'annotation')} could not be compared: off the evaluator's labels and range, or of an answer "
-        "that it gave no score."
+        f"{count(missing, 'annotation')} could not be compared: outside the evaluator's labels and range, or of "
+        "an answer without its score."
     )
 
 
 def _interval(found: Agreement) -> str:
-    """The bounds without a sign: they are no differences."""
+    """The bounds without a sign: they are not differences."""
     return "" if found.ci_low is None else f"[{number(found.ci_low)}, {number(found.ci_high)}]"

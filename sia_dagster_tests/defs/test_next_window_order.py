@@ -16,8 +16,6 @@ from simulation.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, de
 from simulation.servers import Body, Reply
 
 KEY = dg.AssetKey([NAME, STAGE])
-
-
 CONVERSATIONS = 90
 
 
@@ -89,7 +87,7 @@ def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia
         write_week(folder, 30, SECOND_WEEK)
         later = sia("run", "--window", SECOND_WEEK.key)
         assert later.code == 0, later.err
-        assert "held the exam" not in later.out
+        assert "candidate checked on" not in later.out
         assert not (exams / f"{SECOND_WEEK.key}.json").exists()
         first = json.loads(sia("run", "--window", FIRST_WEEK.key, "--json").out)
         held = (exams / f"{SECOND_WEEK.key}.json").read_bytes()
@@ -98,8 +96,8 @@ def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia
         anew = sia("run", "--window", FIRST_WEEK.key)
     assert first["examined_in"] == SECOND_WEEK.key
     assert NextWindowResults.model_validate_json(held).found_in == FIRST_WEEK
-    assert "held the exam" not in again.out
-    assert f"  held the exam that waited for this window: {SECOND_WEEK.key}\n" in anew.out
+    assert "candidate checked on" not in again.out
+    assert f"  candidate checked on the next window's traffic: {SECOND_WEEK.key}\n" in anew.out
     assert (exams / f"{SECOND_WEEK.key}.json").read_bytes() == held
 
 
@@ -116,4 +114,4 @@ def test_an_exam_that_cannot_be_held_does_not_hide_the_verdict(folder: Path, sia
         failed = sia("run", "--window", FIRST_WEEK.key)
     assert failed.code == 1
     assert failed.out.startswith(f"desk {FIRST_WEEK.key}: ")
-    assert "this window has run, but not its candidate's exam in the window after it: " in failed.err
+    assert f"this window has run, but next_window_results of {SECOND_WEEK.key} failed: " in failed.err

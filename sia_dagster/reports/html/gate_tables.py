@@ -1,4 +1,4 @@
-"""What the verdict rests on, as the report's section shows it: looks, windows, noise, parts, judges, budget."""
+"""The report's evidence section: looks, windows, noise, parts of the traffic, judges, error budget."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,16 +15,12 @@ from sia_dagster.reports.wording import NOTHING, interval, number, p_value, shar
 OUTCOMES = {
     "accept": "accepted",
     "reject": "rejected",
-    "futile": "stopped: more would hardly have decided it",
-    "go_on": "went on",
-    "undecided": "not decided",
+    "futile": "stopped for futility",
+    "go_on": "continued",
+    "undecided": "undecided",
 }
-"""How a look ended."""
-
-
-EARLY = "; the rest was not asked"
-
-
+"""The outcome of a look."""
+EARLY = "; the rest was not replayed"
 FINDINGS = {
     "loses": "loses",
     "holds": "does not lose",
@@ -33,7 +29,7 @@ FINDINGS = {
 }
 
 
-class Basis(NamedTuple):
+class GateTables(NamedTuple):
     """The section's tables, and its figures as our own SVG."""
 
     looks: tuple[tuple[str, ...], ...]
@@ -43,16 +39,16 @@ class Basis(NamedTuple):
     slices: tuple[tuple[str, ...], ...]
     judges: tuple[tuple[str, ...], ...]
     judged: tuple[str, ...]
-    """What was found of each judge, a sentence each."""
+    """The finding for each judge, a sentence each."""
     budget_figure: str
     budget_sentence: str
 
 
-def basis(report: ValidationReport, looks: Sequence[Look]) -> Basis:
-    """Everything of the section; what there is nothing of is empty."""
-    primary = report.primary
+def gate_tables(report: ValidationReport, looks: Sequence[Look]) -> GateTables:
+    """All parts of the section; a part without data is empty."""
+    primary, budget = report.primary, report.error_budget
     shown = primary is not None and primary.difference is not None and bool(report.noise)
-    return Basis(
+    return GateTables(
         looks=tuple(_looks(report)),
         noise_figure=gate_figures.noise_plot(primary, report.noise) if primary and shown else "",
         noise=tuple(_noise(estimate, report) for estimate in report.noise),
@@ -60,15 +56,13 @@ def basis(report: ValidationReport, looks: Sequence[Look]) -> Basis:
         slices=tuple(_slice(part) for part in report.slices),
         judges=tuple(_judge(watch) for watch in report.watch),
         judged=tuple(found_sentence(watch) for watch in report.watch),
-        budget_figure=gate_figures.budget_plot(report.error_budget, report.window, looks)
-        if report.error_budget
-        else "",
-        budget_sentence=budget_sentence(report.error_budget) if report.error_budget else "",
+        budget_figure=gate_figures.budget_plot(budget, report.window, looks) if budget else "",
+        budget_sentence=budget_sentence(budget) if budget else "",
     )
 
 
 def noise_sentence(primary: EvaluatorComparison, noise: Sequence[NoiseEstimate]) -> str:
-    """Half widths side by side: what of the interval is the policy's doing, and what would be there anyway."""
+    """The half widths of the gain's interval and of each kind of noise, for comparison."""
     parts = []
     if (width := _half(primary.ci_low, primary.ci_high)) is not None:
         parts.append(f"the gain is known to within ±{number(width, primary.scale)}")
@@ -78,12 +72,12 @@ def noise_sentence(primary: EvaluatorComparison, noise: Sequence[NoiseEstimate])
             parts.append(
                 f"the same {gate_figures.NOISE[estimate.kind]}, means agree to within ±{number(half, primary.scale)}"
             )
-    told = "; ".join(parts)
-    return f"{told[:1].upper()}{told[1:]}." if told else ""
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def budget_sentence(budget: ErrorBudget) -> str:
-    """What the window spent of the year's budget, and what is left."""
+    """The part of the year's error budget that the window spent, and what is left."""
     spent = f"This window's verdict spent {budget.spent:.2g}" if budget.spent else "This window spent nothing"
     return (
         f"{spent} of the {budget.false_promotions_a_year:g} false promotions a year that the loop may expect, and "

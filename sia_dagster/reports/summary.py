@@ -1,4 +1,4 @@
-"""What the person who decides reads first: what would change, for whom, the gain, the cost, what is not shown."""
+"""The summary for the person who decides: the change, for whom, the gain, the cost, and what is not shown."""
 
 from collections.abc import Iterator
 
@@ -10,49 +10,49 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import count
 from sia_dagster.reports.changes import change_sentence
-from sia_dagster.reports.pairs import paired
-from sia_dagster.reports.unshown import part_name, unshown
+from sia_dagster.reports.limitations import limitations, part_name
+from sia_dagster.reports.sample_pairs import paired
 from sia_dagster.reports.wording import confidence, dollars, escape, number, share, signed, trimmed
 
 EDITS = 3
-"""Edits told in words; the others stand below."""
+"""Edits in the summary; the report lists all of them below."""
 CENT = 0.01
 QUOTED = 160
 """Characters of an edit's text."""
 
 
-class BriefPart(Value):
-    """One answer to the reader, under its heading."""
+class SummaryPart(Value):
+    """One part of the summary, under its heading."""
 
     term: str
     sentences: tuple[str, ...]
     commands: tuple[str, ...] = ()
-    """What to type, as it is."""
+    """Commands to type as they are."""
 
 
-def brief(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> tuple[BriefPart, ...]:
-    """The parts in the order in which they are read; those that do not apply are left out."""
+def decision_summary(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> tuple[SummaryPart, ...]:
+    """The parts in reading order; those that do not apply are left out."""
     if report.candidate is None:
-        parts = [BriefPart(term="What would change", sentences=(_changed(update),))]
+        parts = [SummaryPart(term="What would change", sentences=(_changed(update),))]
         known = {*report.reasons[:1], ""}
-        parts += [BriefPart(term="Why", sentences=(update.reason,))] if update.reason not in known else []
+        parts += [SummaryPart(term="Why", sentences=(update.reason,))] if update.reason not in known else []
         return (*parts, _next_step(update, report))
     parts = [
-        BriefPart(term="What would change", sentences=(_changed(update), *edits_in_words(update.edits))),
-        BriefPart(term="For whom", sentences=tuple(_for_whom(state, report))),
-        BriefPart(term="What it gains", sentences=tuple(_gains(report))),
-        BriefPart(term="What it costs", sentences=(_cost(report),)),
-        BriefPart(term="Not shown", sentences=unshown(state, report)),
+        SummaryPart(term="What would change", sentences=(_changed(update), *edit_sentences(update.edits))),
+        SummaryPart(term="For whom", sentences=tuple(_for_whom(state, report))),
+        SummaryPart(term="What it gains", sentences=tuple(_gains(report))),
+        SummaryPart(term="What it costs", sentences=(_cost(report),)),
+        SummaryPart(term="Not shown", sentences=limitations(state, report)),
         _next_step(update, report),
     ]
     return tuple(part for part in parts if part.sentences or part.commands)
 
 
-def brief_markdown(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> str:
+def summary_markdown(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> str:
     """The same for the Dagster UI, below the verdict and its first reason."""
     reason = report.reasons[0] if report.reasons else update.reason
     lines = [f"**{report.verdict.capitalize()}.** {escape(reason)}", ""]
-    for part in brief(state, update, report):
+    for part in decision_summary(state, update, report):
         first, *more = [escape(sentence) for sentence in part.sentences] or [""]
         lines.append(f"- **{part.term}:** {first}")
         lines += [f"  - {sentence}" for sentence in more]
@@ -60,18 +60,18 @@ def brief_markdown(state: StateActions, update: PolicyUpdate, report: Validation
     return "\n".join(lines)
 
 
-def edits_in_words(edits: tuple[Edit, ...]) -> tuple[str, ...]:
+def edit_sentences(edits: tuple[Edit, ...]) -> tuple[str, ...]:
     """Each of the first edits in a sentence with its reason, and how many more there are."""
-    told = [_edit(edit) for edit in edits[:EDITS]]
+    sentences = [_edit(edit) for edit in edits[:EDITS]]
     more = len(edits) - EDITS
-    return (*told, *([f"And {count(more, 'more edit')}, below."] if more > 0 else []))
+    return (*sentences, *([f"And {count(more, 'more edit')}, below."] if more > 0 else []))
 
 
 def _edit(edit: Edit) -> str:
     old, new = (f"“{trimmed(text, QUOTED)}”" for text in (edit.find, edit.text))
-    told = {"add": f"Added: {new}", "replace": f"{old} becomes {new}", "delete": f"Deleted: {old}"}[edit.operation]
+    text = {"add": f"Added: {new}", "replace": f"{old} becomes {new}", "delete": f"Deleted: {old}"}[edit.operation]
     why = f" Why: {trimmed(edit.why, QUOTED)}" if edit.why else ""
-    return f"{told}{'' if told.endswith(('.”', '!”', '?”')) else '.'}{why}"
+    return f"{text}{'' if text.endswith(('.”', '!”', '?”')) else '.'}{why}"
 
 
 def _changed(update: PolicyUpdate) -> str:
@@ -80,8 +80,8 @@ def _changed(update: PolicyUpdate) -> str:
 
 def _for_whom(state: StateActions, report: ValidationReport) -> Iterator[str]:
     calls = calls_a_week(state)
-    spoke = f"{share(state.policy_share)} of the window's samples were given by the policy in force"
-    yield f"About {calls:,.0f} calls a week; {spoke}." if calls else f"{spoke}."
+    produced = f"the policy in force produced {share(state.policy_share)} of the window's samples"
+    yield f"About {calls:,.0f} calls a week; {produced}." if calls else f"{produced[0].upper()}{produced[1:]}."
     yield _tested(report)
     parts = [_part(part) for part in report.slices if part.finding == "holds"]
     if parts:
@@ -95,17 +95,17 @@ def _tested(report: ValidationReport) -> str:
     used = [window for window in report.pooled if window.used]
     pooled = sum(window.used for window in used)
     where = f", {pooled:,} of them from {count(len(used), 'earlier window')}" if pooled else ""
-    times = f", each asked {report.repeats} times" if report.repeats > 1 else ""
+    times = f", each replayed {report.repeats} times" if report.repeats > 1 else ""
     last = report.interim_analyses[-1] if report.interim_analyses else None
     early = ""
     if last and len(report.interim_analyses) == 1 and last.conversations < report.conversations:
-        given_up = last.outcome == "futile"
-        early = f"; {last.conversations:,} of them were enough to {'give it up' if given_up else 'decide'}"
-    told = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
+        end = "stop for futility" if last.outcome == "futile" else "decide"
+        early = f"; {last.conversations:,} of them were enough to {end}"
+    compared = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
     if report.carried is None:
-        return told
+        return compared
     tries = count(report.carried.times, "window")
-    return f"{told} The candidate is from window {report.carried.window}; {tries} before could not decide it."
+    return f"{compared} The candidate is from window {report.carried.window}; {tries} before left it undecided."
 
 
 def _part(part: SliceComparison) -> str:
@@ -126,14 +126,14 @@ def _gains(report: ValidationReport) -> Iterator[str]:
 
 
 def _by_sample(report: ValidationReport, primary: str) -> str:
-    """What a mean hides: how many answers got better, and how many worse."""
+    """How many answers scored higher, and how many lower, which a mean hides."""
     changes = [pair.change for pair in paired(report.rows, primary)]
     known = [change for change in changes if change is not None]
-    told = (
+    counts = (
         f"Of {count(len(changes), 'answer')}, {sum(c > 0 for c in known):,} scored higher, "
         f"{sum(c < 0 for c in known):,} lower, {sum(c == 0 for c in known):,} the same"
     )
-    return f"{told}." if len(known) == len(changes) else f"{told}; {len(changes) - len(known):,} without a score."
+    return f"{counts}." if len(known) == len(changes) else f"{counts}; {len(changes) - len(known):,} without a score."
 
 
 def _moved(c: EvaluatorComparison) -> str:
@@ -143,7 +143,7 @@ def _moved(c: EvaluatorComparison) -> str:
 
 def _promise(c: EvaluatorComparison, alpha: float) -> str:
     if c.ci_low is None or c.ci_high is None:
-        return "; too few conversations to say how much of it is chance."
+        return "; too few conversations to separate it from chance."
     level = confidence(c.alpha if c.alpha is not None else alpha)
     if c.ci_low > 0:
         return f"; it promises at least {signed(c.ci_low, c.scale)}, with {level} confidence."
@@ -170,21 +170,21 @@ def _cost(report: ValidationReport) -> str:
         return "Not known: the window's calls or the replays' tokens were not counted."
     prompt = f"reads {cost.baseline_prompt_tokens:,.0f} → {cost.candidate_prompt_tokens:,.0f} tokens"
     answer = f"writes {cost.baseline_completion_tokens:,.0f} → {cost.candidate_completion_tokens:,.0f}"
-    told = f"at {cost.calls_a_week:,.0f} calls a week; a call {prompt} and {answer}."
+    usage = f"at {cost.calls_a_week:,.0f} calls a week; a call {prompt} and {answer}."
     if cost.baseline_usd is None or cost.candidate_usd is None:
-        return f"In USD it is not known, since a price is missing; {told}"
+        return f"In USD it is not known, since a price is missing; {usage}"
     more = cost.candidate_usd - cost.baseline_usd
     sign = "more" if more > 0 else "less"
     amount = f"About {dollars(abs(more))}" if abs(more) >= CENT else "Less than a cent"
     change = f"{amount} a week {sign}" if more else "The same"
-    return f"{change} ({dollars(cost.baseline_usd)} → {dollars(cost.candidate_usd)}), {told}"
+    return f"{change} ({dollars(cost.baseline_usd)} → {dollars(cost.candidate_usd)}), {usage}"
 
 
-def _next_step(update: PolicyUpdate, report: ValidationReport) -> BriefPart:
+def _next_step(update: PolicyUpdate, report: ValidationReport) -> SummaryPart:
     if report.verdict != "accept":
-        return BriefPart(term="What to do", sentences=(_stays(update, report),))
+        return SummaryPart(term="What to do", sentences=(_stays(update, report),))
     where = f"--loop {report.loop} --window {report.window.key} --by YOU"
-    return BriefPart(
+    return SummaryPart(
         term="What to do",
         sentences=(
             f"{_to_read(report)}, then approve or reject; the asset promoted_policy does both in the UI. Where "
