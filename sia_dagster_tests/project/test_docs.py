@@ -169,7 +169,7 @@ def test_every_page_of_the_docs_is_reached_from_the_readme() -> None:
 
 
 def test_paths_of_modules_on_the_pages_are_there() -> None:
-    layers = "core|adapters|reports|wiring|runners|defs|component|demo|cli|bench"
+    layers = "core|adapters|reports|wiring|runners|defs|component|demo|cli|bench|simulation|sia_dagster_tests"
     named = set(re.findall(rf"`((?:sia_dagster/)?(?:{layers})/[\w./]+)`", all_pages()))
     assert len(named) > 20
     folders = (ROOT, ROOT / "sia_dagster")
