@@ -24,16 +24,16 @@ MOST_TRIES = 6
 _LONGEST_DELAY = 16.0
 
 _CONTENTION = ("40001", "40P01")
-"""Two transactions were in each other's way: the one that the server stopped is done again."""
+"""Two transactions blocked each other: the one that the server stopped is run again."""
 
 _IN_USE = 7_351_946_208_113_004
-"""The advisory lock of those who use the answers, in the database of the store."""
+"""The advisory lock of the stages that use the answers."""
 
 _CREATION = _IN_USE + 1
-"""That of who creates the tables."""
+"""The advisory lock for creating the tables."""
 
 _TURN = _IN_USE + 2
-"""That of who hands in or collects batches."""
+"""The advisory lock for handing in and collecting batches."""
 
 _FORMAT_TABLE = sa.Table("sia_completions_format", sa.MetaData(), sa.Column("format", sa.INTEGER, nullable=False))
 
@@ -46,11 +46,11 @@ _OPTIONS = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-"""What goes before libpq's defaults; the address goes before both."""
+"""They replace libpq's defaults; the address may replace both."""
 
 _MALFORMED = (
-    "is no Postgres URL: write postgresql://user:password@host:5432/database, with every character of user and "
-    "password that is no letter or digit as %XX (@ is %40, / is %2F)"
+    "is not a Postgres URL: write postgresql://user:password@host:5432/database, and every character of user and "
+    "password that is not a letter or digit as %XX (@ is %40, / is %2F)"
 )
 
 
@@ -62,16 +62,16 @@ def pause(seconds: float) -> None:
 class PostgresStore(CompletionStore):
     """The store for every machine that reaches the database (Postgres 13 or newer).
 
-    Transactions run one at a time, over a connection that is made again when it is lost. An answer is committed
+    Transactions run one at a time, over one connection, which is made again when it is lost. An answer is committed
     before it is returned, as durably as the server's `synchronous_commit` says, and booked once: where the connection
-    is lost in the middle of the commit, the server is asked what became of it. After MOST_TRIES in vain, and at once
-    where the server refuses, a method raises SiaError. The tables `sia_*` are made where there are none.
+    is lost during a commit, the server is asked whether it went through. A method raises SiaError after MOST_TRIES
+    failures, and at once where the server refuses. The tables `sia_*` are created where there are none.
     """
 
     remote = True
     hint = (
-        "Check that the server is there, that the database in llm.completions exists and that its user may create "
-        "tables in it."
+        "Check that the server runs, that the database in llm.completions exists and that its user may create tables "
+        "in it."
     )
 
     def __init__(self, address: str, *, limits: Path, wait: Callable[[float], object] = pause) -> None:
@@ -196,7 +196,7 @@ class PostgresStore(CompletionStore):
         status = self._db.scalar(query, {"transaction": transaction})
         if status == "in progress":
             self._db.invalidate()
-            raise sa.exc.InvalidRequestError("the connection was lost, and the server still works for it")
+            raise sa.exc.InvalidRequestError("the connection was lost, and the server has not yet ended its work")
         return bool(status == "committed")
 
     def _failed(self, action: Action, error: Exception) -> SiaError:

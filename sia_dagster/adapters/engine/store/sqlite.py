@@ -24,16 +24,15 @@ class SqliteStore(CompletionStore):
     """The store for one machine.
 
     The file is in WAL mode with `synchronous=NORMAL`: a commit is in the operating system's hands before `put`
-    returns, so that a killed process loses nothing, and costs some 150 microseconds in the event loop. Commits of
-    several answers at once would save a few hundredths of what a call costs, and keep answers waiting. A
-    power cut can lose the last seconds (which are then paid again), never break the file. FULL would close that gap
-    for an fsync a call. WAL needs a local disk, not a network share. Beside the file stand SQLite's own `-wal` and
-    `-shm`, and empty files for locks, which the system releases when their process dies.
+    returns, so that a killed process loses nothing, and costs some 0.2 ms in the event loop. Commits of several answers
+    at once would save most of that, but keep answers waiting. A power cut can lose the last seconds (which are then
+    paid again), never break the file. FULL would close that gap for an fsync a call. WAL needs a local disk, not a
+    network share. Beside the file stand SQLite's own `-wal` and `-shm`, and empty files for locks.
     """
 
     remote = False
     hint = (
-        "Check that it is a file of this package on a local disk with room and write permission; moved away, its "
+        "Check that it is a completion store on a local disk with free space and write permission. Without it its "
         "answers are paid for again."
     )
 

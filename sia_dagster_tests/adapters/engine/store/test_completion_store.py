@@ -19,8 +19,6 @@ from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
-
-
 ASKED = ChatRequest(
     model="judge",
     messages=({"role": "user", "content": "Is it so?"},),
@@ -105,7 +103,7 @@ def test_processes_that_create_and_fill_one_store_together_agree(tmp_path: Path)
         child.stdin.flush()
     ends = [child.communicate() for child in children]
     assert [error for _, error in ends] == [""] * 4
-    assert len({told for told, _ in ends}) == 1
+    assert len({output for output, _ in ends}) == 1
     for number in range(20):
         store = SqliteStore(tmp_path / f"{number}.sqlite")
         assert store.spent("desk", "2026-11-02") == (0.0, 40)
@@ -238,7 +236,7 @@ def test_a_new_file_has_the_tables_of_the_second_format(tmp_path: Path) -> None:
     def shape(path: Path) -> dict[str, list[tuple[object, ...]]]:
         with closing(sqlite3.connect(path)) as db:
             names = [row[0] for row in db.execute("SELECT name FROM sqlite_master")]
-            columns = "SELECT name, upper(type), \"notnull\", dflt_value, pk FROM pragma_table_info(?)"
+            columns = 'SELECT name, upper(type), "notnull", dflt_value, pk FROM pragma_table_info(?)'
             found = {name: db.execute(columns, (name,)).fetchall() for name in names}
             return found | {"format": db.execute("PRAGMA user_version").fetchall()}
 

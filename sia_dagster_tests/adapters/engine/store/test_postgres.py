@@ -110,9 +110,9 @@ def test_an_answer_is_booked_once_whenever_the_connection_is_lost(
                 for key in ("own", "theirs")
             ]
             proxy.arm(at)
-            told = store.put_many(paid)
+            replies = store.put_many(paid)
             assert proxy.cuts == 1
-            assert [(reply.text, reply.cached) for reply in told] == [("own", False), ("theirs", True)]
+            assert [(reply.text, reply.cached) for reply in replies] == [("own", False), ("theirs", True)]
             assert store.spent(WINDOW.loop, WINDOW.window) == (3.0, 0)
 
 
@@ -184,24 +184,19 @@ def test_a_store_of_a_newer_format_is_left_alone(postgres: PostgresServer, datab
 
 
 @pytest.mark.parametrize(
-    ("password", "database_name", "told"),
+    ("password", "database_name", "message"),
     [
         ("wrong-secret", "postgres", "password authentication failed"),
         (PASSWORD, "nowhere", 'database "nowhere" does not exist'),
-        (PASSWORD, PASSWORD, r'database "\*\*\*" does not exist'),
     ],
 )
-def test_a_database_that_cannot_be_used_is_told_at_once(
-    postgres: PostgresServer, password: str, database_name: str, told: str
+def test_a_database_that_cannot_be_used_fails_at_once(
+    postgres: PostgresServer, password: str, database_name: str, message: str
 ) -> None:
     waits = Waits()
     host = f"127.0.0.1:{postgres.port}"
     address = f"postgresql://{USER}:{quote(password, safe='')}@{host}/{quote(database_name, safe='')}"
-    if database_name == PASSWORD:
-        with pytest.raises(ConfigError, match="is no Postgres URL"):
-            PostgresStore(address, limits=Path("limits"), wait=waits)
-        return
-    with pytest.raises(SiaError, match=told) as caught:
+    with pytest.raises(SiaError, match=message) as caught:
         PostgresStore(address, limits=Path("limits"), wait=waits)
     error: BaseException | None = caught.value
     while error:
@@ -213,6 +208,7 @@ def test_a_database_that_cannot_be_used_is_told_at_once(
 @pytest.mark.parametrize(
     "address",
     [
+        f"postgresql://sia:{quote('sec@ret', safe='')}@127.0.0.1/{quote('sec@ret', safe='')}",
         "postgresql://sia:se/cret@127.0.0.1/db",
         "postgresql://sia:sec@ret@127.0.0.1/db",
         "postgresql://sia:sec%ret@127.0.0.1/db",
@@ -223,7 +219,7 @@ def test_a_database_that_cannot_be_used_is_told_at_once(
     ],
 )
 def test_what_is_no_address_is_refused_and_not_repeated(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"llm\.completions: is no Postgres URL") as caught:
+    with pytest.raises(ConfigError, match=r"llm\.completions: is not a Postgres URL") as caught:
         PostgresStore(address, limits=Path("limits"))
     assert "ret" not in str(caught.value).replace("every", "")
     assert caught.value.__cause__ is None
@@ -351,16 +347,16 @@ def test_what_comes_while_a_trip_is_under_way_goes_with_the_next(postgres: Postg
                 Paid(key=f"{n}", reply=ChatReply(text=f"{n}", prompt_tokens=1), scope=scope, stage="s", model="m")
                 for n in range(MOST_IN_ONE_TRIP + 200)
             ]
-            told = await asyncio.gather(*(answers.put(each) for each in paid))
+            replies = await asyncio.gather(*(answers.put(each) for each in paid))
             assert await answers.spent(scope) == (0.0, len(paid))
             lost = asyncio.create_task(answers.put(paid[0].model_copy(update={"key": "left alone"})))
             await asyncio.sleep(0)
             lost.cancel()
-        return told
+        return replies
 
     with closing(Slow(postgres.address(database), limits=Path("limits"))) as store:
-        told = asyncio.run(scene(store))
-        assert [reply.text for reply in told] == [f"{n}" for n in range(MOST_IN_ONE_TRIP + 200)]
+        replies = asyncio.run(scene(store))
+        assert [reply.text for reply in replies] == [f"{n}" for n in range(MOST_IN_ONE_TRIP + 200)]
         assert store.trips == [MOST_IN_ONE_TRIP, 200, 1]
         assert store.get("left alone") is not None
 
@@ -387,10 +383,10 @@ def test_two_machines_on_one_database_end_with_the_same_answers(desk: MakeDesk, 
             )
             for name in ("one", "two")
         ]
-        told = [machine.communicate() for machine in machines]
+        outputs = [machine.communicate() for machine in machines]
         paid = len(server.requests)
         again = desk(server).ask(*(ask(f"question {n}") for n in range(100)))
-    assert [error for _, error in told] == ["", ""]
-    assert told[0] == told[1] == ("\n".join(getattr(answer, "text", "") for answer in again), "")
+    assert [error for _, error in outputs] == ["", ""]
+    assert outputs[0] == outputs[1] == ("\n".join(getattr(answer, "text", "") for answer in again), "")
     assert len(server.requests) == paid
     assert desk(server).spent()[1] == paid * 15

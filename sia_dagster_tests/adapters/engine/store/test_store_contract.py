@@ -16,17 +16,9 @@ from sia_dagster.core.records.spend import Spend
 from sia_dagster_tests.worlds.either_store import Connect
 
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
-
-
 NEXT = LedgerScope(loop="desk", window="2026-11-09")
-
-
 MAIL = LedgerScope(loop="mail", window="2026-11-02")
-
-
 EVER = datetime(2100, 1, 1, tzinfo=UTC)
-
-
 REPLY = ChatReply(
     text="größer — 大\x00\n'%s'",
     tool_calls=(ToolCall(id="1", name="look", arguments='{"a": 1}'),),
@@ -74,7 +66,7 @@ def test_the_first_answer_wins_and_both_are_booked(store: CompletionStore) -> No
 
 def test_many_are_as_one_after_the_other(store: CompletionStore) -> None:
     put(store, "b", ChatReply(text="theirs", cost_usd=1.0))
-    told = store.put_many(
+    replies = store.put_many(
         [
             paid("c", ChatReply(text="own c", cost_usd=1.0)),
             paid("b", ChatReply(text="own b", cost_usd=1.0), stage="replay"),
@@ -82,7 +74,7 @@ def test_many_are_as_one_after_the_other(store: CompletionStore) -> None:
             paid("a", ChatReply(text="second a", cost_usd=1.0)),
         ]
     )
-    assert [(reply.text, reply.cached) for reply in told] == [
+    assert [(reply.text, reply.cached) for reply in replies] == [
         ("own c", False),
         ("theirs", True),
         ("first a", False),
@@ -129,8 +121,8 @@ def test_threads_share_one_store(store: CompletionStore) -> None:
         return [put(store, str(number), reply).text for number in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(fill, range(8)))
-    assert all(answers == told[0] for answers in told)
+        by_thread = list(pool.map(fill, range(8)))
+    assert all(answers == by_thread[0] for answers in by_thread)
     assert store.spent("desk", "2026-11-02") == (160.0, 320)
 
 
@@ -142,8 +134,8 @@ def test_users_that_make_and_fill_one_store_together_agree(connect: Connect) -> 
         keys = sorted((str(n) for n in range(30)), reverse=bool(user % 2))
         with closing(connect()) as own:
             for _ in range(5):
-                told = own.put_many([paid(key, reply, stage=f"s{key}") for key in keys])
-        return sorted(f"{key} {each.text}" for key, each in zip(keys, told, strict=True))
+                replies = own.put_many([paid(key, reply, stage=f"s{key}") for key in keys])
+        return sorted(f"{key} {each.text}" for key, each in zip(keys, replies, strict=True))
 
     with ThreadPoolExecutor(6) as pool:
         ends = list(pool.map(fill, range(6)))
@@ -177,14 +169,14 @@ def test_what_is_stored_is_shown_by_window_stage_and_model(store: CompletionStor
     assert store.size() >= empty > 0
 
 
-def test_every_answer_is_told_in_the_order_of_the_keys(store: CompletionStore) -> None:
+def test_answers_come_in_the_order_of_the_keys(store: CompletionStore) -> None:
     keys = [f"{number:04}" for number in range(2100)]
     store.put_many([paid(key, REPLY.model_copy(update={"attempts": int(key)})) for key in reversed(keys)])
-    told = list(store.answers())
-    assert [each.key for each in told] == keys
-    assert [each.reply.attempts for each in told] == list(range(2100))
-    assert told[0].paid_at.tzinfo is not None
-    assert (told[0].loop, told[0].window, told[0].stage, told[0].model) == ("desk", "2026-11-02", "judge", "m")
+    stored = list(store.answers())
+    assert [each.key for each in stored] == keys
+    assert [each.reply.attempts for each in stored] == list(range(2100))
+    assert stored[0].paid_at.tzinfo is not None
+    assert (stored[0].loop, stored[0].window, stored[0].stage, stored[0].model) == ("desk", "2026-11-02", "judge", "m")
 
 
 def test_pruning_takes_the_windows_that_were_named_and_leaves_the_ledger(store: CompletionStore) -> None:
