@@ -1,4 +1,4 @@
-"""What is sent, cut into portions that one request or file can carry."""
+"""Cuts a sequence of items into chunks that fit into one request or file."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -6,14 +6,14 @@ from typing import TypeVar
 Sized = TypeVar("Sized")
 
 
-def portions(sized: Iterable[tuple[Sized, int]], *, most: int, most_bytes: int) -> Iterator[list[Sized]]:
-    """Things with their sizes, in order: at most `most` to a portion, and `most_bytes` where one alone has no more."""
-    portion, size = list[Sized](), 0
+def chunks(sized: Iterable[tuple[Sized, int]], *, most: int, most_bytes: int) -> Iterator[list[Sized]]:
+    """The items in order, at most `most` in a chunk; only an item that is larger alone exceeds `most_bytes`."""
+    chunk, size = list[Sized](), 0
     for each, bytes_ in sized:
-        if portion and (len(portion) == most or size + bytes_ > most_bytes):
-            yield portion
-            portion, size = [], 0
-        portion.append(each)
+        if chunk and (len(chunk) == most or size + bytes_ > most_bytes):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(each)
         size += bytes_
-    if portion:
-        yield portion
+    if chunk:
+        yield chunk

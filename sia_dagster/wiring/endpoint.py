@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from sia_dagster.adapters.config.environment import require
 from sia_dagster.adapters.config.references import importable_from, read_template
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
-from sia_dagster.adapters.engine.batches.desk import BatchDesk
-from sia_dagster.adapters.engine.batches.lanes import BatchTerms, lanes_of
+from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
+from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.adapters.files.storage import StoragePath
@@ -106,12 +106,12 @@ def batches_ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
 async def _ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
     keys = api_keys(settings)
     with closing(open_store(settings.llm, settings.completions)) as store:
-        lanes = lanes_of(settings.llm, api_key=keys, store=store, endpoint=settings.endpoint, terms=BatchTerms())
-        desk = BatchDesk(lanes, store=store, scope=LedgerScope(loop="", window=""), terms=BatchTerms())
+        routes = batch_routes(settings.llm, api_key=keys, store=store, endpoint=settings.endpoint, terms=BatchTerms())
+        exchange = BatchExchange(routes, store=store, scope=LedgerScope(loop="", window=""), terms=BatchTerms())
         async with AsyncExitStack() as last:
-            for lane in lanes.values():
-                last.push_async_callback(lane.endpoint.close)
-            return not (await desk.standing(batches)).under_way
+            for route in routes.values():
+                last.push_async_callback(route.endpoint.close)
+            return not (await exchange.standing(batches)).under_way
 
 
 def completions_file(storage: StoragePath, folder: Path) -> Path:

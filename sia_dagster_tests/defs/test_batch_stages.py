@@ -210,7 +210,7 @@ def test_a_cap_that_stops_a_batch_says_what_is_missing(tmp_path: Path) -> None:
     with batched(tmp_path, budget_tokens=3000) as (found, server):
         stage, told = failure(run_to_the_end(found))
     assert stage == "eval_results"
-    assert "the budget is reached" in told
+    assert "the spend cap is reached" in told
     assert "Missing: " in told
     assert sum(spend.prompt_tokens + spend.completion_tokens for spend in ledger(found).values()) <= 3000
     assert len(server.requests) > 1

@@ -15,7 +15,7 @@ from pydantic import Field
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.patience import Wait, wait_for_real
 from sia_dagster.adapters.arize.rest_calls import PAGE, RestCalls, id_of
-from sia_dagster.adapters.request_chunks import portions
+from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.policy import Actions
@@ -75,7 +75,7 @@ def run_key(run: Mapping[str, object]) -> RunKey:
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
     """The items in order, in lists that one request can carry; an item too large for any goes alone."""
-    return portions(((item, len(json.dumps(item))) for item in items), most=MOST_ITEMS, most_bytes=MOST_BYTES)
+    return chunks(((item, len(json.dumps(item))) for item in items), most=MOST_ITEMS, most_bytes=MOST_BYTES)
 
 
 def _run(row: ValidationRow, outcome: ArmOutcome, arm: Arm, policy: Actions | None) -> JsonObject:

@@ -27,6 +27,11 @@ class Spend(Value):
     """Parameters that were not sent, since an endpoint refuses them."""
 
 
+def spend_key(stage: str, model: str) -> str:
+    """The key by which spend is kept: `stage model`, or the model alone for a call of no stage."""
+    return f"{stage} {model}".strip()
+
+
 def total(spends: Iterable[Spend]) -> Spend:
     """The sum; `cost_usd` is None as soon as one part's price is unknown."""
     parts = tuple(spends)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
-from sia_dagster.adapters.engine.batches.lanes import BatchTerms
+from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.gate.rules import ValidationRules

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sia_dagster.adapters.engine.batches.lines import Line, outcome_of, written_line
 from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _root, _shown
-from sia_dagster.adapters.engine.calls.mends import forms_of, mended, refused_by
 from sia_dagster.adapters.engine.calls.refusals import Refusals
+from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.completions import body_of
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying_async
@@ -28,11 +28,11 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 FILE_SECONDS = 600.0
-"""A file may take to go up or come down, whatever the timeout of a model call is."""
+"""The time limit of an upload or a download, whatever the timeout of a model call is."""
 
 
 GONE_AFTER = 3 * 86400.0
-"""Seconds after which a batch, or its file, that the endpoint does not know is gone; before that the key is wrong."""
+"""Seconds after which a batch or file that the endpoint does not find is gone; before that, the key is wrong."""
 
 
 _LABEL = "sia_batch"
@@ -40,14 +40,14 @@ _LABEL = "sia_batch"
 
 
 _CLOCKS_APART = 86400.0
-"""Seconds by which the endpoint's clock may be behind this one; batches that are older are not looked through."""
+"""Seconds by which the endpoint's clock may be behind; the search for a batch stops at older ones."""
 
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
 
 
 class BatchState(Value):
-    """How a batch stands at the endpoint."""
+    """The state of a batch at the endpoint."""
 
     ended: bool
     files: tuple[str, ...] = ()
@@ -56,11 +56,11 @@ class BatchState(Value):
     """Requests that are answered or failed."""
     of: int = 0
     problem: str = ""
-    """Why the endpoint did not take it, where it says so."""
+    """Why the endpoint refused it, where it gives a reason."""
 
 
 class BatchEndpoint(Endpoint):
-    """The client of the model calls, asked for batches. Each step is tried `max_attempts` times.
+    """The client of the model calls, for batches. Each step is tried `max_attempts` times.
 
     Every step raises EndpointRefused where no batch can succeed, and CallFailed, with what to do, where the endpoint
     gives no usable answer.
@@ -74,11 +74,11 @@ class BatchEndpoint(Endpoint):
         self._path: Any = "/chat/completions" if config.provider == "azure" else "/v1/chat/completions"
 
     def line(self, key: str, request: ChatRequest) -> Line | Failure:
-        """The request without what the endpoint is known to refuse, or its own words where that cannot be left out."""
+        """The request without the parameters that the endpoint refuses, or its refusal of what cannot be left out."""
         asked, refused = body_of(request), self._known.of(request.model)
         if form := next((form for form in forms_of(asked) if form in refused), None):
             return Failure(message=refused[form], status=400, code="unsupported_value")
-        body, left_out = mended(asked, refused)
+        body, left_out = without_refused(asked, refused)
         try:
             return Line(text=written_line(key, body, path=self._path), left_out=left_out)
         except UnicodeEncodeError:
@@ -87,17 +87,17 @@ class BatchEndpoint(Endpoint):
             return self._failure(f"not sent: the request is no JSON ({error})", status=422)
 
     def learns(self, request: ChatRequest, failure: Failure) -> bool:
-        """Whether the request can be sent again in another form than the one that failed so."""
+        """Whether the request can be repeated in another form after it failed so."""
         asked = body_of(request)
         if what := refused_by(failure, asked):
             self._known.learn(request.model, what, failure.message)
-            return mended(asked, {what: ""})[0] != asked
+            return without_refused(asked, {what: ""})[0] != asked
         return False
 
-    async def hand_in(self, path: Path, token: str, since: float) -> str | Failure:
-        """Upload a file of requests and start its batch; returns its id, or why the endpoint does not want it.
+    async def submit(self, path: Path, token: str, since: float) -> str | Failure:
+        """Upload a file of requests and start its batch; returns its id, or why the endpoint does not request it.
 
-        Where nobody knows whether the start arrived, the endpoint is asked before it is started again.
+        Where the answer to the start was lost, the endpoint is asked for the batch before it is started again.
         """
         file = await self._tried(lambda: self._upload(path, token))
         if isinstance(file, Failure):
@@ -105,21 +105,21 @@ class BatchEndpoint(Endpoint):
         return await self._tried(lambda: self._start(file, token), before_again=lambda: self.find(token, since))
 
     async def find(self, token: str, since: float) -> str | None:
-        """The id of the batch that was handed in under `token` after `since`; None where there is none."""
+        """The id of the batch that was submitted under `token` after `since`; None where there is none."""
         found = await self._tried(lambda: self._look_for(token, since), may_miss=True)
         return found if isinstance(found, str) and found else None
 
     async def state(self, batch: str, *, age: float) -> BatchState:
-        """How the batch stands that was handed in `age` seconds ago."""
+        """The state of a batch that was submitted `age` seconds ago."""
         found = await self._tried(lambda: self._look_at(batch), may_miss=True)
         if isinstance(found, BatchState):
             return found
         if age > GONE_AFTER:
-            return BatchState(ended=True, problem="the endpoint does not know it any more")
+            return BatchState(ended=True, problem="the endpoint no longer has it")
         raise self._missing(f"the batch {batch}", found)
 
     async def download(self, file: str, path: Path, *, age: float) -> None:
-        """Write a file of the endpoint to `path`; an empty one where it is gone, `age` seconds after the handing in."""
+        """Write a file of the endpoint to `path`; an empty one where it is gone `age` seconds after the submission."""
         found = await self._tried(lambda: self._fetch(file, path), may_miss=True)
         if isinstance(found, Failure):
             if age <= GONE_AFTER:
@@ -127,7 +127,7 @@ class BatchEndpoint(Endpoint):
             path.write_bytes(b"")
 
     def outcome(self, entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failure:
-        """What a line of an answer's file says of its request."""
+        """The outcome of a request, from its line in a file of answers."""
         found = outcome_of(entry, estimated_prompt=estimated_prompt)
         if isinstance(found, ChatReply):
             return found
@@ -141,10 +141,10 @@ class BatchEndpoint(Endpoint):
         before_again: Callable[[], Awaitable[Result | None]] | None = None,
         may_miss: bool = False,
     ) -> Result | Failure:
-        """What `step` returns, or the failure that another try would meet again; raises what stops every batch.
+        """What `step` returns, or a failure that another attempt would meet again.
 
-        With `may_miss` the step is about what may be handed in already: a 404 is such a failure, and what else says
-        nothing about it is no answer. Without, a 404 means that the endpoint has no Batch API.
+        With `may_miss` the step asks for a batch or file that may not exist: a 404 is returned, any other failure is
+        raised. Without, a 404 means that the endpoint has no Batch API. Raises what stops every batch.
         """
 
         async def once() -> Result | Failure:
@@ -175,7 +175,7 @@ class BatchEndpoint(Endpoint):
         except (openai.APIConnectionError, aiohttp.ClientError, httpx2.TransportError, OSError) as error:
             return self._broken(_root(error))
         except (openai.APIResponseValidationError, TypeError, AttributeError) as error:
-            return self._failure(f"the reply is none of a Batch API ({type(error).__name__})", status=501)
+            return self._failure(f"the reply is not that of a Batch API ({type(error).__name__})", status=501)
 
     def _no_batches(self, failure: Failure) -> EndpointRefused:
         if failure.status in (404, 405, 501):
@@ -188,8 +188,8 @@ class BatchEndpoint(Endpoint):
 
     def _missing(self, what: str, failure: Failure) -> CallFailed:
         return CallFailed(
-            f"{_shown(self._config.base_url)} does not give {what} that was handed in there ({failure.message}): check "
-            "that llm.api_key is of the same project, then run the window again",
+            f"{_shown(self._config.base_url)} does not return {what} that was submitted there ({failure.message}): "
+            "check that llm.api_key is of the same project, then run the window again",
             attempts=1,
             status=failure.status,
         )
@@ -199,7 +199,7 @@ class BatchEndpoint(Endpoint):
         where = _shown(self._config.base_url)
         return CallFailed(
             f"the Batch API of {where} gives no usable answer after {attempts} attempts{status}: "
-            f"{failure.message.rstrip('.')}. What was handed in is kept: run the window again to go on",
+            f"{failure.message.rstrip('.')}. Batches under way are kept: run the window again to continue",
             attempts=attempts,
             status=failure.status,
         )
@@ -223,7 +223,7 @@ class BatchEndpoint(Endpoint):
         return found.id
 
     async def _look_for(self, token: str, since: float) -> str:
-        """Its id; "" where it is not there."""
+        """The batch's id; "" where there is no such batch."""
         async for found in self._opened().batches.list(limit=100, **self._headers()):
             if (found.metadata or {}).get(_LABEL) == token:
                 return found.id
@@ -234,8 +234,8 @@ class BatchEndpoint(Endpoint):
     async def _look_at(self, batch: str) -> BatchState:
         found = await self._opened().batches.retrieve(batch, **self._headers())
         problems = (found.errors.data if found.errors else None) or ()
-        told = "; ".join(str(problem.message) for problem in problems if problem.message)
-        return _state(found).model_copy(update={"problem": self._failure(told).message})
+        message = "; ".join(str(problem.message) for problem in problems if problem.message)
+        return _state(found).model_copy(update={"problem": self._failure(message).message})
 
     async def _fetch(self, file: str, path: Path) -> None:
         files = self._opened().files.with_streaming_response

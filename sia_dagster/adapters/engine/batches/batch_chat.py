@@ -1,4 +1,4 @@
-"""A chat model whose calls are handed in as batches: stages are run in rounds until every answer is there."""
+"""A chat model whose calls are submitted as batches: a stage runs in rounds until it has every answer."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -8,14 +8,14 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from sia_dagster.adapters.engine.batches.desk import BatchDesk, Standing
-from sia_dagster.adapters.engine.batches.lanes import BatchTerms, Lane, lanes_of
-from sia_dagster.adapters.engine.batches.wants import Sizes, Wants
+from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange, BatchProgress
+from sia_dagster.adapters.engine.batches.batch_routes import BatchRoute, BatchTerms, batch_routes
+from sia_dagster.adapters.engine.batches.pending_requests import LargestCalls, PendingRequests
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
-from sia_dagster.adapters.engine.money.cap import budget_reached
-from sia_dagster.adapters.engine.money.ledger import line_of
+from sia_dagster.adapters.engine.money.ledger import ledger_key
 from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.money.spend_cap import spend_cap_reached
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.batch_records import Asked
@@ -25,17 +25,17 @@ from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 from sia_dagster.core.progress import Advance, Progress
-from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.spend import Spend, spend_key
 
 MOST_MISSES = 60
-"""Looks in a row for which the endpoint may be away while somebody waits for batches."""
+"""Checks in a row for which the endpoint may be unavailable while a run waits for batches."""
 
 
 Wait = Callable[[float], Awaitable[object]]
 
 
 class AnswerPending(CallFailed):
-    """The answer comes with a batch: the row fails in this round, and the round is run again when it is there."""
+    """The answer comes with a batch: the row fails in this round, which is run again once the answer is stored."""
 
     def __init__(self) -> None:
         super().__init__("the answer comes with a batch", attempts=0)
@@ -44,12 +44,12 @@ class AnswerPending(CallFailed):
 class BatchChat:
     """Plays `core.ports.ChatModel` for a configuration in which a stage's mode is `batch`.
 
-    Whoever runs a stage runs it, asks `settled`, and as long as that is False runs it again from the start and takes
-    the last result alone. In each round the store answers what it can; what it cannot is noted, its row fails with
-    AnswerPending, and `settled` hands all of it in at once and waits. So a round is one batch of everything that can
-    be asked without another answer (judging: one round; replaying and judging: two), and a stage that is started
-    again after any interruption, in this process or another, goes on where it was. Calls of other stages, and those
-    that no batch answered in `batch_tries` tries, are made directly.
+    The caller runs a stage, then calls `settled`; while that returns False, it runs the stage again from the start and
+    uses the last result only. In each round the store answers what it can. Every other request is queued, its row fails
+    with AnswerPending, and `settled` submits all of them at once and waits. So a round is one batch of everything that
+    can be asked without another answer (judging: one round; replaying and judging: two), and a stage that is started
+    again after an interruption, in this process or another, continues where it was. Calls of other stages, and requests
+    that were not answered in `batch_tries` batches, are made directly.
     """
 
     def __init__(
@@ -62,28 +62,28 @@ class BatchChat:
         endpoint: str | None = None,
         terms: BatchTerms | None = None,
     ) -> None:
-        """As `OpenAIChat`. Nothing is opened yet; `terms` by default are those of a real run."""
+        """As `OpenAIChat`. Nothing is opened yet; `terms` are by default those of a real run."""
         terms = terms or BatchTerms()
         self._config, self._store, self._scope = config, store, scope
         self._new: Callable[[], OpenAIChat] = partial(
             OpenAIChat, config, api_key=api_key, store=store, scope=scope, endpoint=endpoint, sleep=terms.sleep
         )
-        self._lanes = lanes_of(config, api_key=api_key, store=store, endpoint=endpoint, terms=terms)
-        self._desk = BatchDesk(self._lanes, store=store, scope=scope, terms=terms)
+        self._routes = batch_routes(config, api_key=api_key, store=store, endpoint=endpoint, terms=terms)
+        self._exchange = BatchExchange(self._routes, store=store, scope=scope, terms=terms)
         self._answers, self._direct = Answers(store), self._new()
         self._capped = config.budget_usd is not None or config.budget_tokens is not None
-        self._wants, self._sizes = Wants(), Sizes()
+        self._requests, self._largest = PendingRequests(), LargestCalls()
         self._pending: set[str] = set()
         self._known: dict[str, Asked] = {}
         self._over: set[str] = set()
-        """Requests whose record ends with the stage."""
+        """Requests whose records are deleted when the stage ends."""
         self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._paid: Counter[str] = Counter()
 
     @property
     def spend(self) -> Mapping[str, Spend]:
-        """What this round's answers used; `paid_calls` are those of all rounds, calls and batches."""
-        paid = self._paid + self._desk.paid
+        """Spend of this round's answers; `paid_calls` counts all rounds, direct calls and batches."""
+        paid = self._paid + self._exchange.paid
         return {
             name: spend.model_copy(update={"paid_calls": spend.paid_calls + paid[name]})
             for name, spend in self._direct.spend.items()
@@ -91,60 +91,60 @@ class BatchChat:
 
     @property
     def pending(self) -> int:
-        """Requests of this round whose answers are not there yet."""
+        """Number of requests of this round without an answer yet."""
         return len(self._pending)
 
     async def __aenter__(self) -> Self:
-        """Ready for the first round. Raises SiaError, and holds nothing, where the store cannot be used."""
+        """Open for the first round. Raises SiaError, and leaves nothing open, where the store cannot be used."""
         async with AsyncExitStack() as opened:
-            opened.callback(self._wants.close)
+            opened.callback(self._requests.close)
             await opened.enter_async_context(self._answers)
             await opened.enter_async_context(self._direct)
-            self._known = await asyncio.to_thread(self._desk.records.of_window, self._scope)
+            self._known = await asyncio.to_thread(self._exchange.records.of_window, self._scope)
             opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections; batches go on. What failed is asked anew by the next run, unless this one goes on."""
+        """Close the connections; batches continue. The next run repeats what failed, unless this one is to continue."""
         async with AsyncExitStack() as last:
-            last.callback(self._wants.close)
+            last.callback(self._requests.close)
             last.push_async_exit(self._answers.__aexit__)
-            for lane in self._lanes.values():
-                last.push_async_callback(lane.endpoint.close)
+            for route in self._routes.values():
+                last.push_async_callback(route.endpoint.close)
             await self._direct.__aexit__(kind, error, trace)
             if self._over and (error is None or _is_the_end(error)):
-                await asyncio.to_thread(self._desk.records.forget, self._over)
+                await asyncio.to_thread(self._exchange.records.forget, self._over)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`; raises AnswerPending where the answer comes with a batch."""
-        lane = self._lanes.get(request.stage)
-        if lane is None:
+        route = self._routes.get(request.stage)
+        if route is None:
             return await self._direct.complete(request)
-        key = request_key(lane.identity, request)
-        if await self._answers.get(key) is None and not self._is_for_a_call(lane, key, request):
+        key = request_key(route.identity, request)
+        if await self._answers.get(key) is None and not self._is_for_a_call(route, key, request):
             if self._asks_first(key, request):
-                async with self._first[line_of(request)]:
-                    if not self._sizes.knows(request):
+                async with self._first[ledger_key(request)]:
+                    if not self._largest.knows(request):
                         return await self._called(request)
-            self._want(lane, key, request)
+            self._queue(route, key, request)
             raise AnswerPending
         return await self._called(request)
 
     async def settled(self, *, wait: Wait | None, progress: Progress | None = None) -> bool:
-        """Whether the round had every answer. Else hand in what was asked, wait, and make ready for another round.
+        """Whether the round had every answer. If not: submit what is pending, wait, and prepare another round.
 
-        `wait` takes the seconds between two looks at the batches. Without it nobody waits: raises BatchesUnderWay
-        where a batch has not ended. Raises SpendCapReached where not one more request may be handed in.
+        `wait` is called with the seconds between two checks of the batches. Without it nothing waits: raises
+        BatchesUnderWay where a batch has not ended. Raises SpendCapReached where the caps leave room for no request.
         """
         if not self._pending:
             await self._tidy()
             return True
-        handing = await self._desk.hand_in(self._wants, self._config)
-        if handing.short is not None and not handing.handed and not await self._awaited():
-            where, short = f"{self._scope.loop} {self._scope.window}", handing.short
-            raise budget_reached(where, short.line, handing.spent, short.expected, self._config)
+        done = await self._exchange.submit(self._requests, self._config)
+        if done.refused is not None and not done.submitted and not await self._awaited():
+            where, call = f"{self._scope.loop} {self._scope.window}", spend_key(done.refused.stage, done.refused.model)
+            raise spend_cap_reached(where, call, done.spent, done.refused.expected, self._config)
         misses = 0
         while (standing := await self._looked(MOST_MISSES if wait is None else misses)) is None or (standing.under_way):
             if standing is not None and wait is None:
@@ -154,67 +154,67 @@ class BatchChat:
                 progress(Advance(done=standing.done, of=standing.of, what="answers in batches"))
             if wait is not None:
                 await wait(self._config.batch_poll_seconds)
-        self._tell_problems(progress)
+        self._report_problems(progress)
         await self._next_round()
         return False
 
-    async def _looked(self, misses: int) -> Standing | None:
-        """How the batches stand; None where the endpoint is away, and was not for long."""
+    async def _looked(self, misses: int) -> BatchProgress | None:
+        """The progress of the batches; None where the endpoint is unavailable, and has not been for long."""
         try:
-            return await self._desk.look(await self._awaited())
+            return await self._exchange.collect(await self._awaited())
         except CallFailed as error:
             if error.status == 404 or misses >= MOST_MISSES:
                 raise
             return None
 
-    def _tell_problems(self, progress: Progress | None) -> None:
-        for problem in self._desk.problems:
+    def _report_problems(self, progress: Progress | None) -> None:
+        for problem in self._exchange.problems:
             if progress is not None:
-                progress(Advance(done=0, of=self.pending, what=f"not taken as a batch ({problem}): asked again"))
-        self._desk.problems.clear()
+                progress(Advance(done=0, of=self.pending, what=f"refused as a batch ({problem}): asked again"))
+        self._exchange.problems.clear()
 
-    def _is_for_a_call(self, lane: Lane, key: str, request: ChatRequest) -> bool:
-        """Whether no batch is to be tried any more. Raises what the failure of a batch means for its request."""
+    def _is_for_a_call(self, route: BatchRoute, key: str, request: ChatRequest) -> bool:
+        """Whether the request is to be called directly by now. Raises its error where it would fail again."""
         known = self._known.get(key)
         if known is None or known.under_way:
             return False
         self._over.add(key)
-        if known.failure is not None and not lane.endpoint.learns(request, known.failure):
-            raise lane.error(request, known.failure, known.tries)
-        return known.tries >= lane.config.batch_tries
+        if known.failure is not None and not route.endpoint.learns(request, known.failure):
+            raise route.error(request, known.failure, known.tries)
+        return known.tries >= route.config.batch_tries
 
     def _asks_first(self, key: str, request: ChatRequest) -> bool:
-        """Whether a call has to show what such requests cost, since a cap cannot count them yet."""
+        """Whether a direct call has to show what such requests cost, since a cap cannot count them yet."""
         known = self._known.get(key)
-        return self._capped and not (known and known.under_way) and not self._sizes.knows(request)
+        return self._capped and not (known and known.under_way) and not self._largest.knows(request)
 
     async def _called(self, request: ChatRequest) -> ChatReply:
         reply = await self._direct.complete(request)
-        self._sizes.learn(request, estimate_prompt(request), reply)
+        self._largest.learn(request, estimate_prompt(request), reply)
         return reply
 
-    def _want(self, lane: Lane, key: str, request: ChatRequest) -> None:
+    def _queue(self, route: BatchRoute, key: str, request: ChatRequest) -> None:
         known = self._known.get(key)
-        if key not in self._wants and not (known and known.under_way):
-            line = lane.endpoint.line(key, request)
+        if key not in self._requests and not (known and known.under_way):
+            line = route.endpoint.line(key, request)
             if isinstance(line, Failure):
-                raise lane.error(request, line, 0)
+                raise route.error(request, line, 0)
             estimated = estimate_prompt(request)
-            expected = self._sizes.expected(request, estimated, price_of(request.model, lane.config.prices))
-            self._wants.add(key, request, line, estimated_prompt=estimated, expected=expected)
+            expected = self._largest.expected(request, estimated, price_of(request.model, route.config.prices))
+            self._requests.add(key, request, line, estimated_prompt=estimated, expected=expected)
         self._pending.add(key)
 
     async def _tidy(self) -> None:
-        """Collect batches of the window that a killed run had as good as collected; it is no matter if that fails."""
+        """Collect batches of the window that a killed run had all but collected; a failure to do so is ignored."""
         with suppress(CallFailed, EndpointRefused):
-            await self._desk.look(await asyncio.to_thread(self._desk.records.open_of, self._scope))
+            await self._exchange.collect(await asyncio.to_thread(self._exchange.records.open_of, self._scope))
 
     async def _awaited(self) -> set[str]:
-        """The batches that are under way with what is pending."""
-        asked = await asyncio.to_thread(self._desk.records.find, self._pending)
+        """The batches under way that hold pending requests."""
+        asked = await asyncio.to_thread(self._exchange.records.find, self._pending)
         return {each.token for each in asked.values() if each.under_way}
 
-    def _underway(self, standing: Standing) -> BatchesUnderWay:
+    def _underway(self, standing: BatchProgress) -> BatchesUnderWay:
         batches = len(standing.under_way)
         return BatchesUnderWay(
             f"{self.pending} answers come with {batches} {'batch' if batches == 1 else 'batches'} that "
@@ -224,11 +224,11 @@ class BatchChat:
         )
 
     async def _next_round(self) -> None:
-        """The answers that are stored now, and what is known of the others."""
+        """Prepare another round: read the records of all requests, and start with no pending ones."""
         before = set(self._pending) | set(self._known)
-        self._known = await asyncio.to_thread(self._desk.records.find, before)
+        self._known = await asyncio.to_thread(self._exchange.records.find, before)
         self._pending.clear()
-        self._wants.clear()
+        self._requests.clear()
         await self._direct.__aexit__(None, None, None)
         self._paid.update({name: spend.paid_calls for name, spend in self._direct.spend.items()})
         self._direct = self._new()
@@ -236,5 +236,5 @@ class BatchChat:
 
 
 def _is_the_end(error: BaseException) -> bool:
-    """Whether the stage is over, and not to be gone on with where it was."""
+    """Whether the stage has failed for good, rather than being interrupted."""
     return isinstance(error, Exception) and not isinstance(error, BatchesUnderWay)

@@ -1,4 +1,4 @@
-"""The files of the Batch API: one JSON object a line, a request in one, what became of it in the other."""
+"""The files of the Batch API: one JSON object a line, requests in one file, their outcomes in another."""
 
 import json
 
@@ -16,7 +16,7 @@ MOST_BYTES = 200_000_000
 
 
 class Line(Value):
-    """A request as it stands in a file."""
+    """A request as a line of a file."""
 
     text: bytes
     left_out: tuple[str, ...] = ()
@@ -24,16 +24,16 @@ class Line(Value):
 
 
 def written_line(key: str, body: JsonObject, *, path: str) -> bytes:
-    """The line that asks for `body` at `path` under the name `key`.
+    """The line that requests `body` at `path` under the name `key`.
 
-    Raises UnicodeEncodeError for what is no text, another ValueError for a number that JSON does not have.
+    Raises UnicodeEncodeError for half a surrogate pair, another ValueError for a number that JSON does not have.
     """
     asked = {"custom_id": key, "method": "POST", "url": path, "body": body}
     return json.dumps(asked, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_line(line: bytes) -> tuple[str, JsonObject] | None:
-    """The key that a line of answers is about, and the line as an object; None where it is none."""
+    """The key of a line of answers and the line as an object; None for a line that cannot be read."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -43,7 +43,7 @@ def read_line(line: bytes) -> tuple[str, JsonObject] | None:
 
 
 def outcome_of(entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failure:
-    """What a line of answers says of its request; a failure's message as the endpoint wrote it."""
+    """The outcome of a request, from its line of answers; a failure keeps the endpoint's message."""
     response = entry.get("response")
     if not isinstance(response, dict):
         return _failure(entry, None)
@@ -56,12 +56,12 @@ def outcome_of(entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failu
         return Failure(message=str(error), status=200)
 
 
-def _failure(told: object, status: int | None) -> Failure:
-    error = told.get("error") if isinstance(told, dict) else None
+def _failure(payload: object, status: int | None) -> Failure:
+    error = payload.get("error") if isinstance(payload, dict) else None
     facts = error if isinstance(error, dict) else {}
     texts = {name: value for name in ("code", "type", "param") if isinstance(value := facts.get(name), str)}
     return Failure(
-        message=error_message(told) or "no reason is given",
+        message=error_message(payload) or "no reason is given",
         status=status,
         code=texts.get("code") or texts.get("type") or "",
         param=texts.get("param", ""),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sia_dagster.adapters.engine.calls.mends import forms_of, mended, refused_by
 from sia_dagster.adapters.engine.calls.refusals import Refusals
+from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.completions import BadReply, body_of, error_message, parse_completion
 from sia_dagster.adapters.engine.wire.failures import Failure, retry_after
 from sia_dagster.core.config.llm import LLMConfig
@@ -68,14 +68,14 @@ class Endpoint:
             refused = self._refusals.of(request.model)
             if form := next((form for form in forms_of(asked) if form in refused), None):
                 return Failure(message=refused[form], status=400, code="unsupported_value")
-            body, left_out = mended(asked, refused)
+            body, left_out = without_refused(asked, refused)
             outcome = await self._once(body, estimated_prompt)
             if not isinstance(outcome, Failure):
                 return outcome.model_copy(update={"left_out": left_out}) if left_out else outcome
             if what := refused_by(outcome, body):
                 self._refusals.learn(request.model, what, outcome.message)
             # Another call may have learnt it meanwhile.
-            if mended(asked, self._refusals.of(request.model))[0] == body:
+            if without_refused(asked, self._refusals.of(request.model))[0] == body:
                 return outcome
 
     async def _once(self, body: JsonObject, estimated_prompt: int) -> ChatReply | Failure:

@@ -1,1 +1,1 @@
-"""Money: prices, the spend ledger of a window, and its cap."""
+"""Money: prices, the spend ledger of a window, and its caps."""

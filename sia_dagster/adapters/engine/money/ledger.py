@@ -1,24 +1,24 @@
-"""What a stage used and what a window may still spend."""
+"""The spend of a stage, and what its window may still spend under its caps."""
 
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sia_dagster.adapters.engine.money.cap import Amount, budget_reached, over
 from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.money.spend_cap import Amount, exceeded_cap, spend_cap_reached
 from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.wire.completions import answer_limit
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
-from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.spend import Spend, spend_key
 
 
 @dataclass(eq=False)
 class Reservation:
-    """What one call in flight may cost, held against the cap until it is settled."""
+    """The most that one call in flight is expected to cost, held against the caps until the call is settled."""
 
     line: str
     estimated_prompt: int
@@ -27,7 +27,7 @@ class Reservation:
 
 @dataclass
 class _Line:
-    """One stage and model: what was used, and the dearest call so far, which the next is expected to be at most."""
+    """Spend of one stage and model, and its largest call so far: the next is expected to be no larger."""
 
     calls: int = 0
     paid_calls: int = 0
@@ -38,13 +38,13 @@ class _Line:
     seconds: float = 0.0
     left_out: set[str] = field(default_factory=set)
     costs: list[float] | None = field(default_factory=list)
-    """One a distinct answer; None where one of them has no price."""
+    """USD of each distinct answer; None as soon as one of them has no price."""
     most_prompt_ratio: float = 0.0
     most_completion: int | None = None
     seen: set[str] = field(default_factory=set)
 
     def use(self, reply: ChatReply) -> None:
-        """Add an answer that was not handed out before."""
+        """Add an answer that was not returned before."""
         self.prompt_tokens += reply.prompt_tokens
         self.cached_tokens += reply.cached_tokens
         self.completion_tokens += reply.completion_tokens
@@ -57,7 +57,7 @@ class _Line:
             self.costs = None
 
     def spend(self) -> Spend:
-        # fsum: the same total in whatever order answers came.
+        # fsum: the total does not depend on the order of the answers.
         cost = None if self.costs is None else math.fsum(self.costs)
         return Spend(
             calls=self.calls,
@@ -73,12 +73,12 @@ class _Line:
 
 
 class SpendLedger:
-    """Counts one stage's use, and keeps a window under its caps.
+    """Counts what one stage spends, and keeps its window under the spend cap and the token cap.
 
-    The caps hold over all stages, runs and processes of the window, since what is spent is read from the store
-    before each call. Calls in flight in this process are counted as dear as the dearest so far of their stage and
-    model. The first of its kind cannot be predicted: it holds all that is left until it is settled, so with a cap
-    it runs alone.
+    The caps hold over all stages, runs and processes of the window, since the amount spent is read from the store
+    before each call. Calls in flight in this process count as much as the largest call so far of their stage and model.
+    The first call of a stage and model cannot be predicted: it holds all that is left until it is settled, so with a
+    cap it runs alone.
     """
 
     def __init__(self, config: LLMConfig, *, answers: Answers, scope: LedgerScope) -> None:
@@ -90,14 +90,14 @@ class SpendLedger:
 
     @property
     def spend(self) -> Mapping[str, Spend]:
-        """What was used, by `stage model`, in that order. Tokens and cost count once for each distinct answer.
+        """Spend by `stage model`, sorted. Tokens and cost count once for each distinct answer.
 
-        They are the same whether an answer was paid for in this run or an earlier one; only `paid_calls` differs.
+        They do not depend on whether an answer was paid for in this run or an earlier one; only `paid_calls` does.
         """
         return {name: self._lines[name].spend() for name in sorted(self._lines)}
 
     def use(self, request: ChatRequest, key: str, reply: ChatReply) -> None:
-        """Count an answer that was handed out."""
+        """Count an answer that is returned to a caller."""
         line = self._line(request)
         line.calls += 1
         if key not in line.seen:
@@ -105,13 +105,14 @@ class SpendLedger:
             line.use(reply)
 
     def price(self, request: ChatRequest) -> Price | None:
-        """What the request's model costs in its stage; None where that is unknown."""
+        """The price of the request's model in its stage; None where it is unknown."""
         return price_of(request.model, self._prices.get(request.stage, self._config.prices))
 
     async def reserve(self, request: ChatRequest, *, estimated_prompt: int) -> Reservation:
-        """Hold what the call may cost. Waits while only calls in flight stand between it and the cap.
+        """Hold what the call may cost. Waits while it would fit under the caps but for calls in flight.
 
-        Raises SpendCapReached where it does not fit even then, ConfigError where a USD cap cannot count this model.
+        Raises SpendCapReached where it does not fit even without them, ConfigError where a USD cap is set and the
+        model's price is unknown.
         """
         self._check_countable(request)
         if self._config.budget_usd is None and self._config.budget_tokens is None:
@@ -120,11 +121,11 @@ class SpendLedger:
             before = set(self._held)
             spent = Amount(*await self._answers.spent(self._scope))
             expected = self._expected(request, estimated_prompt)
-            if over(spent + expected, self._config):
+            if exceeded_cap(spent + expected, self._config):
                 where = f"{self._scope.loop} {self._scope.window}"
-                raise budget_reached(where, line_of(request), spent, expected, self._config)
-            # A call that was settled while the store was asked may not be in what is spent yet: it counts as held.
-            if over(spent + _sum(before | self._held) + expected, self._config) is None:
+                raise spend_cap_reached(where, ledger_key(request), spent, expected, self._config)
+            # A call settled while the store was read may not be part of `spent` yet: it still counts as held.
+            if exceeded_cap(spent + _sum(before | self._held) + expected, self._config) is None:
                 amount = self._predicted(request, expected, spent + _sum(self._held))
                 return self._hold(request, estimated_prompt, amount)
             if before <= self._held:
@@ -132,7 +133,7 @@ class SpendLedger:
                 await self._settled.wait()
 
     def settle(self, reservation: Reservation, reply: ChatReply | None) -> None:
-        """Give back what was held; with a `reply` it was paid for, and the next estimates learn from it."""
+        """Release the reservation. With a `reply` the call was paid for, and later estimates take it into account."""
         self._held.discard(reservation)
         self._settled.set()
         if reply is None:
@@ -144,7 +145,7 @@ class SpendLedger:
         line.most_completion = max(line.most_completion or 0, reply.completion_tokens)
 
     def _line(self, request: ChatRequest) -> _Line:
-        return self._lines.setdefault(line_of(request), _Line())
+        return self._lines.setdefault(ledger_key(request), _Line())
 
     def _expected(self, request: ChatRequest, estimated_prompt: int) -> Amount:
         line = self._line(request)
@@ -158,7 +159,7 @@ class SpendLedger:
         return Amount(price.cost(prompt, completion) if price else 0.0, prompt + completion)
 
     def _predicted(self, request: ChatRequest, expected: Amount, taken: Amount) -> Amount:
-        """`expected`, or all that is left where nothing is known of such calls."""
+        """`expected`, or all that is left where no call of this stage and model was answered yet."""
         if self._line(request).most_completion is not None:
             return expected
         usd = (self._config.budget_usd or 0.0) - taken.usd
@@ -167,14 +168,14 @@ class SpendLedger:
 
     def _hold(self, request: ChatRequest, estimated_prompt: int, amount: Amount) -> Reservation:
         self._line(request)
-        reservation = Reservation(line_of(request), estimated_prompt, amount)
+        reservation = Reservation(ledger_key(request), estimated_prompt, amount)
         self._held.add(reservation)
         return reservation
 
     def _check_countable(self, request: ChatRequest) -> None:
         if self._config.budget_usd is not None and self.price(request) is None:
             raise ConfigError(
-                f"llm.budget_usd cannot be kept, since the price of {request.model!r} is unknown: give it as "
+                f"llm.budget_usd cannot be enforced, since the price of {request.model!r} is unknown: give it as "
                 f"`{request.model}: {{input: ..., output: ...}}` (USD for a million tokens), or use llm.budget_tokens",
                 key="llm.prices",
             )
@@ -184,6 +185,6 @@ def _sum(held: Iterable[Reservation]) -> Amount:
     return sum((reservation.amount for reservation in held), Amount())
 
 
-def line_of(request: ChatRequest) -> str:
-    """The line of the ledger: stage and model."""
-    return f"{request.stage} {request.model}".strip()
+def ledger_key(request: ChatRequest) -> str:
+    """The ledger's line for `request`: its stage and model."""
+    return spend_key(request.stage, request.model)

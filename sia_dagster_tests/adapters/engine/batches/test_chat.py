@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sia_dagster.adapters.engine.batches.batch_chat import AnswerPending, BatchChat
-from sia_dagster.adapters.engine.batches.desk import BatchDesk
-from sia_dagster.adapters.engine.batches.lanes import BatchTerms, lanes_of
+from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
+from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
 from sia_dagster.adapters.engine.store.batch_records import BatchRecords, Handed
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
@@ -30,14 +30,14 @@ FULL = (10 * 1.0 + 5 * 2.0) / 1_000_000
 """USD of one call of the server's sizes."""
 
 
-class BatchDeskWorld:
+class BatchWorld:
     """Runs requests round by round over one store, each `ask` in a session of its own."""
 
     def __init__(self, base_url: str, folder: Path, *, most_requests: int = 50_000, **config: Any) -> None:
         settings = {"base_url": base_url, "mode": "batch", "prices": PRICED, "batch_poll_seconds": 5}
         self.config = LLMConfig.model_validate(settings | config)
         self.path, self.most = folder / "completions.sqlite", most_requests
-        self.waits, self.told = Waits(), list[Advance]()
+        self.waits, self.steps = Waits(), list[Advance]()
         self.spend: dict[str, Spend] = {}
         self.rounds, self.now = 0, 1_800_000_000.0
 
@@ -52,7 +52,7 @@ class BatchDeskWorld:
                     while True:
                         self.rounds += 1
                         outcomes = await _answers(chat, requests)
-                        if await chat.settled(wait=self.waits if waits else None, progress=self.told.append):
+                        if await chat.settled(wait=self.waits if waits else None, progress=self.steps.append):
                             self.spend = dict(chat.spend)
                             return outcomes
 
@@ -99,7 +99,7 @@ def asked(count: int, **fields: Any) -> list[ChatRequest]:
 
 def test_all_is_handed_in_at_once_and_answers_fall_into_place_at_half_the_price(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         assert world.texts(*asked(30)) == [f"to question {n}" for n in range(30)]
         assert len(server.batches) == 1
         assert server.paid.total() == len(server.requests) == 30
@@ -109,21 +109,21 @@ def test_all_is_handed_in_at_once_and_answers_fall_into_place_at_half_the_price(
         assert world.ledger()["judge gpt-4o-mini"].calls == 30
         assert world.spent() == (round(30 * FULL / 2, 9), 450)
         assert world.waits == [5.0, 5.0, 5.0]
-        assert {(told.of, told.what) for told in world.told} == {(30, "answers in batches")}
+        assert {(step.of, step.what) for step in world.steps} == {(30, "answers in batches")}
         assert world.texts(*asked(30)) == [f"to question {n}" for n in range(30)]
     assert len(server.batches) == 1
 
 
 def test_equal_requests_are_asked_once_and_draws_are_not_equal(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         world.texts(ask("same"), ask("same"), ask("same", draw="1"))
     assert server.paid.total() == 2
 
 
-def test_who_does_not_wait_is_told_and_the_next_session_collects(tmp_path: Path) -> None:
+def test_without_waiting_an_error_reports_the_batches_and_the_next_session_collects(tmp_path: Path) -> None:
     with BatchServer(echo, steps=1) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         with pytest.raises(BatchesUnderWay, match="20 answers come with 1 batch that is under way") as caught:
             world.ask(*asked(20), waits=False)
         assert len(caught.value.batches) == 1
@@ -137,7 +137,7 @@ def test_who_does_not_wait_is_told_and_the_next_session_collects(tmp_path: Path)
 
 def test_a_file_holds_one_model_and_no_more_than_it_may(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, most_requests=4)
+        world = BatchWorld(server.base_url, tmp_path, most_requests=4)
         world.texts(*asked(10), *asked(3, model="gpt-4o"))
     assert sorted(len(batch.lines) for batch in server.batches) == [2, 3, 4, 4]
     assert server.paid.total() == 13
@@ -145,7 +145,7 @@ def test_a_file_holds_one_model_and_no_more_than_it_may(tmp_path: Path) -> None:
 
 def test_what_expired_is_sent_again_and_what_came_is_kept(tmp_path: Path) -> None:
     with BatchServer(echo, endings=["expired"]) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         assert world.texts(*asked(20)) == [f"to question {n}" for n in range(20)]
         assert [len(batch.lines) for batch in server.batches] == [20, 10]
         assert set(server.paid.values()) == {1}
@@ -155,7 +155,7 @@ def test_what_expired_is_sent_again_and_what_came_is_kept(tmp_path: Path) -> Non
 @pytest.mark.parametrize("ending", ["expired", "cancelled", "failed"])
 def test_after_some_batches_the_rest_is_called_directly_at_the_full_price(tmp_path: Path, ending: str) -> None:
     with BatchServer(echo, endings=[ending] * 9) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, batch_tries=2)
+        world = BatchWorld(server.base_url, tmp_path, batch_tries=2)
         assert world.texts(*asked(8)) == [f"to question {n}" for n in range(8)]
         batched = server.paid.total()
         assert len(server.batches) == 2
@@ -178,7 +178,7 @@ def test_failed_lines_are_sent_again_and_refused_ones_are_their_rows_errors(tmp_
         return echo(body, n)
 
     with BatchServer(answer) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         answers = world.ask(*asked(8))
         good = [a.text for a in answers if isinstance(a, ChatReply)]
         assert good == [f"to question {n}" for n in range(8) if n != 3]
@@ -199,7 +199,7 @@ def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(tmp_path: Pat
         return echo(body, n)
 
     with BatchServer(answer) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         answers = world.ask(*asked(5, parameters={"temperature": 0}))
     assert {a.left_out for a in answers if isinstance(a, ChatReply)} == {("temperature",)}
     assert len(server.batches) == 2
@@ -213,7 +213,7 @@ def test_a_form_that_is_refused_is_the_rows_error_at_once_the_next_time(tmp_path
         return refusal(400, "This model does not support response_format json_schema.")
 
     with BatchServer(answer) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         (first,) = world.ask(ask("a", response_format=form))
         (second,) = world.ask(ask("b", response_format=form))
     assert isinstance(first, CallFailed)
@@ -223,7 +223,7 @@ def test_a_form_that_is_refused_is_the_rows_error_at_once_the_next_time(tmp_path
 
 def test_stages_that_are_not_in_batch_mode_are_called_directly(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, mode="direct", stages={"judge": {"mode": "batch"}})
+        world = BatchWorld(server.base_url, tmp_path, mode="direct", stages={"judge": {"mode": "batch"}})
         world.texts(*asked(3), *asked(2, stage="replay", draw="1"))
         assert [len(batch.lines) for batch in server.batches] == [3]
         assert len(server.requests) == 5
@@ -231,7 +231,7 @@ def test_stages_that_are_not_in_batch_mode_are_called_directly(tmp_path: Path) -
     assert world.spent()[0] == pytest.approx(3 * FULL / 2 + 2 * FULL)
 
 
-def killed_at(world: BatchDeskWorld, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def killed_at(world: BatchWorld, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Run until `method` is called, and die there."""
 
     class Killed(BaseException):
@@ -252,7 +252,7 @@ def test_a_restart_anywhere_between_pays_for_nothing_twice(
 ) -> None:
     """The process dies before the claim, before the id is stored, after answers are stored, before the end is."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         killed_at(world, monkeypatch, method)
         assert world.texts(*asked(12)) == [f"to question {n}" for n in range(12)]
         assert len(server.batches) == 1
@@ -264,7 +264,7 @@ def test_a_restart_anywhere_between_pays_for_nothing_twice(
 def test_a_claim_that_was_never_sent_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: refusal(503, "Busy.") if path == "/v1/files" and n < 3 else None
-        world = BatchDeskWorld(server.base_url, tmp_path, max_attempts=3)
+        world = BatchWorld(server.base_url, tmp_path, max_attempts=3)
         with pytest.raises(CallFailed, match=r"gives no usable answer after 3 attempts \(status 503\): Busy."):
             world.ask(*asked(4))
         assert world.texts(*asked(4)) == [f"to question {n}" for n in range(4)]
@@ -276,7 +276,7 @@ def test_a_start_whose_reply_was_lost_is_not_started_again(tmp_path: Path) -> No
         server.late_fault = lambda method, path, n: (
             Reply(drop=True) if (method, path, n) == ("POST", "/v1/batches", 0) else None
         )
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         assert len(world.texts(*asked(6))) == 6
     assert (len(server.batches), server.paid.total()) == (1, 6)
 
@@ -284,13 +284,13 @@ def test_a_start_whose_reply_was_lost_is_not_started_again(tmp_path: Path) -> No
 def test_files_that_do_not_come_down_whole_are_fetched_again(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: Reply(drop=True) if path.endswith("/content") and n == 0 else None
-        assert len(BatchDeskWorld(server.base_url, tmp_path).texts(*asked(6))) == 6
+        assert len(BatchWorld(server.base_url, tmp_path).texts(*asked(6))) == 6
     assert server.seen["GET", "/v1/files/{id}/content"] == 2
 
 
 def test_lines_that_are_none_and_answers_nobody_asked_for_are_passed_over(tmp_path: Path) -> None:
     with BatchServer(echo, steps=0) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         finish = server._finish
 
         def spoilt(batch: Any) -> None:
@@ -309,7 +309,7 @@ def test_lines_that_are_none_and_answers_nobody_asked_for_are_passed_over(tmp_pa
 def test_an_endpoint_without_batches_is_said_to_have_none(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: refusal(404, "Not found.") if path == "/v1/files" else None
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         with pytest.raises(EndpointRefused, match=r"has no Batch API \(status 404: Not found.\): write `mode: direct`"):
             world.ask(*asked(3))
         assert world.spent() == (0.0, 0)
@@ -319,7 +319,7 @@ def test_a_refused_key_stops_the_stage(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: refusal(401, f"Bad {KEY}.", code="invalid_api_key")
         with pytest.raises(EndpointRefused, match="the key is not accepted") as caught:
-            BatchDeskWorld(server.base_url, tmp_path).ask(*asked(3))
+            BatchWorld(server.base_url, tmp_path).ask(*asked(3))
     assert KEY not in str(caught.value)
 
 
@@ -328,15 +328,15 @@ def test_a_batch_that_the_endpoint_does_not_want_counts_as_a_try(tmp_path: Path)
         server.fault = lambda method, path, n: (
             refusal(400, "This model has no batches.") if (method, path) == ("POST", "/v1/batches") else None
         )
-        world = BatchDeskWorld(server.base_url, tmp_path, batch_tries=2)
+        world = BatchWorld(server.base_url, tmp_path, batch_tries=2)
         assert len(world.texts(*asked(3))) == 3
         assert server.seen["POST", "/v1/batches"] == 2
     assert world.spent()[0] == pytest.approx(3 * FULL)
 
 
-def test_two_runs_at_once_hand_in_once(tmp_path: Path) -> None:
+def test_two_runs_at_once_submit_once(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        worlds = [BatchDeskWorld(server.base_url, tmp_path) for _ in range(2)]
+        worlds = [BatchWorld(server.base_url, tmp_path) for _ in range(2)]
 
         async def both() -> list[list[ChatReply | Exception]]:
             return await asyncio.gather(*(asyncio.to_thread(world.ask, *asked(40)) for world in worlds))
@@ -352,15 +352,15 @@ def test_two_runs_at_once_hand_in_once(tmp_path: Path) -> None:
 def test_the_cap_holds_over_calls_and_batches(tmp_path: Path, cap: dict[str, Any]) -> None:
     """Ten calls' tokens: one call shows what such requests take, the rest is handed in as far as it fits."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, **cap)
-        with pytest.raises(SpendCapReached, match=r"desk 2026-11-02: the budget is reached.*All answers are kept"):
+        world = BatchWorld(server.base_url, tmp_path, **cap)
+        with pytest.raises(SpendCapReached, match=r"desk 2026-11-02: the spend cap is reached.*All answers are kept"):
             world.ask(*asked(30))
         paid = len(server.requests)
         assert 8 <= paid <= 11
         usd, tokens = world.spent()
         assert tokens <= cap.get("budget_tokens", 1e9)
         assert usd <= cap.get("budget_usd", 1e9)
-        more = BatchDeskWorld(server.base_url, tmp_path)
+        more = BatchWorld(server.base_url, tmp_path)
         assert len(more.texts(*asked(30))) == 30
         assert len(server.requests) == 30
 
@@ -368,12 +368,12 @@ def test_the_cap_holds_over_calls_and_batches(tmp_path: Path, cap: dict[str, Any
 def test_a_cap_is_not_handed_in_twice(tmp_path: Path) -> None:
     """What is reserved for a batch under way counts for every other run of the window."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, budget_tokens=300)
+        world = BatchWorld(server.base_url, tmp_path, budget_tokens=300)
         world.texts(*asked(1))
         with pytest.raises(BatchesUnderWay):
             world.ask(*asked(15), waits=False)
         assert world.spent()[1] == pytest.approx(15 * 15, abs=15)
-        other = BatchDeskWorld(server.base_url, tmp_path, budget_tokens=300, mode="direct")
+        other = BatchWorld(server.base_url, tmp_path, budget_tokens=300, mode="direct")
         with pytest.raises(SpendCapReached):
             other.ask(*asked(30))
         assert world.spent()[1] <= 300
@@ -381,7 +381,7 @@ def test_a_cap_is_not_handed_in_twice(tmp_path: Path) -> None:
 
 def test_half_a_surrogate_pair_is_its_rows_error(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
-        bad, good = BatchDeskWorld(server.base_url, tmp_path).ask(ask("\ud800"), ask("fine"))
+        bad, good = BatchWorld(server.base_url, tmp_path).ask(ask("\ud800"), ask("fine"))
     assert isinstance(bad, CallFailed)
     assert "half of a surrogate pair" in str(bad)
     assert isinstance(good, ChatReply)
@@ -391,7 +391,7 @@ def test_a_number_that_json_does_not_have_is_its_rows_error(tmp_path: Path) -> N
     """One such line and the endpoint would take none of the file's."""
     with BatchServer(echo) as server:
         odd = ask("odd").model_copy(update={"parameters": {"temperature": float("nan")}})
-        bad, good = BatchDeskWorld(server.base_url, tmp_path).ask(odd, ask("fine"))
+        bad, good = BatchWorld(server.base_url, tmp_path).ask(odd, ask("fine"))
         assert [len(batch.lines) for batch in server.batches] == [1]
     assert isinstance(bad, CallFailed)
     assert bad.status == 422
@@ -411,10 +411,10 @@ def gone(server: BatchServer, path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/batches/{id}", "/v1/files/{id}/content"])
 def test_what_is_gone_for_days_is_asked_again_and_before_that_the_key_is_doubted(tmp_path: Path, path: str) -> None:
     with BatchServer(echo, steps=0) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         gone(server, path)
         with pytest.raises(
-            CallFailed, match=r"that was handed in there \(No such thing.\): check that llm.api_key is of"
+            CallFailed, match=r"that was submitted there \(No such thing.\): check that llm.api_key is of"
         ):
             world.ask(*asked(3))
         world.now += 4 * 86400
@@ -429,7 +429,7 @@ def test_what_is_gone_for_days_is_asked_again_and_before_that_the_key_is_doubted
 def test_an_endpoint_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: refusal(503, "Away.") if path.endswith("{id}") and n < 9 else None
-        world = BatchDeskWorld(server.base_url, tmp_path, max_attempts=2)
+        world = BatchWorld(server.base_url, tmp_path, max_attempts=2)
         assert len(world.texts(*asked(3))) == 3
         server.fault = lambda method, path, n: refusal(503, "Away.") if path.endswith("{id}") else None
         with pytest.raises(CallFailed, match="after 2 attempts"):
@@ -437,27 +437,27 @@ def test_an_endpoint_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> N
     assert world.waits.count(5.0) > 60
 
 
-def test_why_a_batch_was_not_taken_is_told(tmp_path: Path) -> None:
+def test_the_reason_why_a_batch_was_refused_is_reported(tmp_path: Path) -> None:
     with BatchServer(echo, endings=["failed"]) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         world.texts(*asked(4))
-    told = [step.what for step in world.told if "not taken" in step.what]
-    assert told == ["not taken as a batch (Enqueued token limit reached.): asked again"]
+    reported = [step.what for step in world.steps if "refused" in step.what]
+    assert reported == ["refused as a batch (Enqueued token limit reached.): asked again"]
 
 
 def test_a_file_that_the_endpoint_does_not_want_counts_as_a_try(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: refusal(400, "Too big.") if path == "/v1/files" else None
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         assert len(world.texts(*asked(2))) == 2
-    assert [step.what for step in world.told] == ["not taken as a batch (Too big.): asked again"] * 2
+    assert [step.what for step in world.steps] == ["refused as a batch (Too big.): asked again"] * 2
     assert server.batches == []
 
 
 def test_a_batch_is_found_among_many_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint lists a hundred at a time, newest first."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         killed_at(world, monkeypatch, "opened")
         for number in range(1, 251):
             facts = {**server.batches[0].facts, "id": f"batch_{number}", "metadata": {"sia_batch": f"of {number}"}}
@@ -470,7 +470,7 @@ def test_a_batch_is_found_among_many_others(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("listed", ["old", "none"])
 def test_a_batch_that_is_not_found_is_handed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         from sia_dagster.adapters.engine.batches.batch_api import BatchEndpoint
 
         class Killed(BaseException):
@@ -480,7 +480,7 @@ def test_a_batch_that_is_not_found_is_handed_in(tmp_path: Path, monkeypatch: pyt
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(BatchEndpoint, "hand_in", dies)
+            patch.setattr(BatchEndpoint, "submit", dies)
             with pytest.raises(Killed):
                 world.ask(*asked(5))
         if listed == "none":
@@ -495,8 +495,8 @@ def test_a_batch_that_is_not_found_is_handed_in(tmp_path: Path, monkeypatch: pyt
 def test_a_reply_that_is_no_batch_is_no_batch_api(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         server.fault = lambda method, path, n: Reply(200, b"<html>Welcome</html>")
-        with pytest.raises(EndpointRefused, match=r"has no Batch API \(status 501: the reply is none of a Batch API"):
-            BatchDeskWorld(server.base_url, tmp_path).ask(*asked(1))
+        with pytest.raises(EndpointRefused, match=r"has no Batch API \(status 501: the reply is not that of a Batch"):
+            BatchWorld(server.base_url, tmp_path).ask(*asked(1))
 
 
 @pytest.mark.parametrize("reply", [Reply(200, b"<html>Back soon</html>"), refusal(400, "No such limit.")])
@@ -505,10 +505,10 @@ def test_a_batch_that_may_be_there_is_not_handed_in_again(
 ) -> None:
     """Where the endpoint does not say whether it has the batch of a dead process."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path, max_attempts=1)
+        world = BatchWorld(server.base_url, tmp_path, max_attempts=1)
         killed_at(world, monkeypatch, "opened")
         server.fault = lambda method, at, n: reply if (method, at) == ("GET", "/v1/batches") else None
-        with pytest.raises(CallFailed, match="What was handed in is kept: run the window again"):
+        with pytest.raises(CallFailed, match="Batches under way are kept: run the window again"):
             world.ask(*asked(12))
         server.fault = lambda method, at, n: None
         assert len(world.texts(*asked(12))) == 12
@@ -520,14 +520,14 @@ def test_a_page_in_place_of_a_batch_is_waited_out(tmp_path: Path) -> None:
     page = Reply(200, b"<html>Back soon</html>")
     with BatchServer(echo) as server:
         server.fault = lambda method, at, n: page if at == "/v1/batches/{id}" and n < 2 else None
-        assert len(BatchDeskWorld(server.base_url, tmp_path).texts(*asked(3))) == 3
+        assert len(BatchWorld(server.base_url, tmp_path).texts(*asked(3))) == 3
     assert len(server.batches) == 1
 
 
 def test_a_batch_that_does_not_say_how_far_it_is_is_collected(tmp_path: Path) -> None:
     """Some servers leave the counts empty until the end."""
     with BatchServer(echo) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         with pytest.raises(BatchesUnderWay):
             world.ask(*asked(3), waits=False)
         server.batches[0].facts["request_counts"] = {"total": None, "completed": None, "failed": None}
@@ -555,16 +555,16 @@ def test_a_block_that_cannot_be_entered_leaves_the_store_to_others(
 
 def test_a_refused_answer_that_every_call_would_meet_stops_the_stage_and_is_not_remembered(tmp_path: Path) -> None:
     with BatchServer(lambda body, n: refusal(401, "Expired.", code="invalid_api_key")) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         with pytest.raises(EndpointRefused, match="the key is not accepted"):
             world.ask(*asked(2))
         server.answer = echo
         assert len(world.texts(*asked(2))) == 2
 
 
-def test_stages_with_an_endpoint_of_their_own_hand_in_there(tmp_path: Path) -> None:
+def test_stages_with_an_endpoint_of_their_own_submit_there(tmp_path: Path) -> None:
     with BatchServer(echo) as one, BatchServer(echo) as other:
-        world = BatchDeskWorld(one.base_url, tmp_path, stages={"judge": {"base_url": other.base_url}})
+        world = BatchWorld(one.base_url, tmp_path, stages={"judge": {"base_url": other.base_url}})
         world.texts(*asked(3), *asked(2, stage="replay"))
     assert [len(server.batches[0].lines) for server in (one, other)] == [2, 3]
 
@@ -572,20 +572,20 @@ def test_stages_with_an_endpoint_of_their_own_hand_in_there(tmp_path: Path) -> N
 def test_an_open_batch_of_an_endpoint_that_is_no_longer_configured_is_left_alone(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         stages = {"judge": {"base_url": server.base_url}}
-        world = BatchDeskWorld("http://127.0.0.1:1/v1", tmp_path, stages=stages)
+        world = BatchWorld("http://127.0.0.1:1/v1", tmp_path, stages=stages)
         with pytest.raises(BatchesUnderWay):
             world.ask(*asked(2), waits=False)
-        assert len(BatchDeskWorld(server.base_url, tmp_path).texts(*asked(3))) == 3
+        assert len(BatchWorld(server.base_url, tmp_path).texts(*asked(3))) == 3
     assert len(server.batches) == 2
 
 
 def test_a_stage_that_went_back_to_calls_leaves_no_reservation(tmp_path: Path) -> None:
     """Another stage of the window that is still in batch mode collects what was handed in."""
     with BatchServer(echo, steps=1) as server:
-        world = BatchDeskWorld(server.base_url, tmp_path)
+        world = BatchWorld(server.base_url, tmp_path)
         with pytest.raises(BatchesUnderWay):
             world.ask(*asked(4, stage="replay"), waits=False)
-        later = BatchDeskWorld(server.base_url, tmp_path, mode="direct", stages={"judge": {"mode": "batch"}})
+        later = BatchWorld(server.base_url, tmp_path, mode="direct", stages={"judge": {"mode": "batch"}})
         assert len(later.texts(*asked(2, draw="1"))) == 2
         assert set(later.ledger()) == {"judge gpt-4o-mini", "replay gpt-4o-mini"}
         assert later.spent() == (round(6 * FULL / 2, 9), 90)
@@ -605,11 +605,11 @@ def test_a_dead_sender_s_batch_is_looked_for_by_whoever_waits_for_it(tmp_path: P
         handed_in=1_800_000_000.0,
     )
 
-    async def look(desk: BatchDesk) -> tuple[str, ...]:
+    async def under_way(exchange: BatchExchange) -> tuple[str, ...]:
         try:
-            return (await desk.look([handed.token])).under_way
+            return (await exchange.collect([handed.token])).under_way
         finally:
-            await desk_lanes["judge"].endpoint.close()
+            await routes["judge"].endpoint.close()
 
     with BatchServer(echo) as server, closing(SqliteStore(tmp_path / "c.sqlite")) as store:
         facts = {"id": "b", "object": "batch", "created_at": 1_800_000_000, "status": "in_progress", "endpoint": ""}
@@ -617,13 +617,13 @@ def test_a_dead_sender_s_batch_is_looked_for_by_whoever_waits_for_it(tmp_path: P
         server.batches.append(BatchFile(0, [], {**facts, **given}))
         config = LLMConfig(base_url=server.base_url, mode="batch")
         terms = BatchTerms(clock=lambda: 1_800_000_001.0)
-        desk_lanes = lanes_of(config, api_key=KEY, store=store, endpoint="server", terms=terms)
-        desk = BatchDesk(desk_lanes, store=store, scope=WINDOW, terms=terms)
-        desk.records.claim(handed, [])
-        assert asyncio.run(look(desk)) == (("t",) if found else ())
+        routes = batch_routes(config, api_key=KEY, store=store, endpoint="server", terms=terms)
+        exchange = BatchExchange(routes, store=store, scope=WINDOW, terms=terms)
+        exchange.records.claim(handed, [])
+        assert asyncio.run(under_way(exchange)) == (("t",) if found else ())
 
 
-def test_azure_is_told_its_own_path(tmp_path: Path) -> None:
+def test_azure_gets_its_own_path(tmp_path: Path) -> None:
     from sia_dagster.adapters.engine.batches.batch_api import BatchEndpoint
     from sia_dagster.adapters.engine.batches.lines import Line
     from sia_dagster.adapters.engine.calls.refusals import Refusals

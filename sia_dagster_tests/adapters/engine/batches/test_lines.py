@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.batches.lines import outcome_of, read_line, written_line
 from sia_dagster.adapters.engine.wire.failures import Failure, course
-from sia_dagster.adapters.request_chunks import portions
+from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.ports.model import ChatReply
 from simulation.servers import completion
 
@@ -90,8 +90,8 @@ def test_a_failed_line_keeps_the_endpoint_s_words_for_it() -> None:
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 5), st.integers(1, 60))
-def test_portions_are_in_order_and_within_both_limits(sizes: list[int], most: int, most_bytes: int) -> None:
-    found = list(portions(((n, size) for n, size in enumerate(sizes)), most=most, most_bytes=most_bytes))
+def test_chunks_are_in_order_and_within_both_limits(sizes: list[int], most: int, most_bytes: int) -> None:
+    found = list(chunks(((n, size) for n, size in enumerate(sizes)), most=most, most_bytes=most_bytes))
     assert [n for part in found for n in part] == list(range(len(sizes)))
     for part in found:
         assert 0 < len(part) <= most

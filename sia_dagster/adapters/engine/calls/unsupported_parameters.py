@@ -73,7 +73,7 @@ def forms_of(body: JsonObject) -> tuple[str, ...]:
     return tuple(form for form in asked if form in _FORMS)
 
 
-def mended(body: JsonObject, refused: Mapping[str, object]) -> tuple[JsonObject, tuple[str, ...]]:
+def without_refused(body: JsonObject, refused: Mapping[str, object]) -> tuple[JsonObject, tuple[str, ...]]:
     """The body without the parameters in `refused`, and the names of those that are left out.
 
     A limit goes by its other name; it stays as it is where that is refused, too.

@@ -1,4 +1,4 @@
-"""Where each stage's batches go, and by which terms they are handed in."""
+"""The endpoint of each stage's batches, and the settings under which they are submitted."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from sia_dagster.adapters.engine.batches.batch_api import BatchEndpoint
 from sia_dagster.adapters.engine.batches.lines import MOST_REQUESTS
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
-from sia_dagster.adapters.engine.money.ledger import line_of
+from sia_dagster.adapters.engine.money.ledger import ledger_key
 from sia_dagster.adapters.engine.store import CompletionStore
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.core.config.llm import STAGES, LLMConfig
@@ -19,10 +19,10 @@ from sia_dagster.core.ports.model import ChatRequest
 
 @dataclass(frozen=True)
 class BatchTerms:
-    """What does not depend on the configuration."""
+    """Settings that do not depend on the configuration."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """Waits between two attempts, and for another process to have handed in its batches."""
+    """Waits between two attempts, and while another process submits its batches."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
     most_requests: int = MOST_REQUESTS
@@ -30,35 +30,35 @@ class BatchTerms:
 
 
 @dataclass(frozen=True)
-class Lane:
-    """Where one stage's batches go."""
+class BatchRoute:
+    """The endpoint of one stage's batches."""
 
     identity: str
-    """Who answers, in the completion store's keys."""
+    """The endpoint's name in the completion store's keys."""
     config: LLMConfig
-    """Of the stage."""
+    """The stage's own."""
     endpoint: BatchEndpoint
 
     def error(self, request: ChatRequest, failure: Failure, tries: int) -> Exception:
-        """What a failure means for its request."""
+        """The error of a request that failed so."""
         if course(failure) == "stop":
             return self.endpoint.refused(failure, request.model)
         status = "" if failure.status is None else f" (status {failure.status})"
         return CallFailed(
-            f"{line_of(request)}: no answer from the batch{status}: {failure.message}",
+            f"{ledger_key(request)}: no answer from the batch{status}: {failure.message}",
             attempts=tries,
             status=failure.status,
         )
 
 
-def lanes_of(
+def batch_routes(
     config: LLMConfig, *, api_key: ApiKeys, store: CompletionStore, endpoint: str | None, terms: BatchTerms
-) -> dict[str, Lane]:
-    """By stage, where its batches go; stages whose calls are direct are not in it.
+) -> dict[str, BatchRoute]:
+    """The route of each stage whose mode is `batch`.
 
-    `endpoint` names who answers at the address of `llm`. Raises ConfigError for an address or a key that is none.
+    `endpoint` names the endpoint at the address of `llm`. Raises ConfigError for an invalid address or key.
     """
-    lanes: dict[str, Lane] = {}
+    routes: dict[str, BatchRoute] = {}
     for stage in STAGES:
         found = config.at(stage)
         if found.mode == "batch":
@@ -67,5 +67,5 @@ def lanes_of(
             key = api_key.get(named) if isinstance(api_key, Mapping) else api_key
             refusals = Refusals(store.limits.with_suffix(".refusals"), endpoint=identity)
             client = BatchEndpoint(found, api_key=key, refusals=refusals, sleep=terms.sleep)
-            lanes[stage] = Lane(identity, found, client)
-    return lanes
+            routes[stage] = BatchRoute(identity, found, client)
+    return routes

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.calls.mends import forms_of, mended, refused_by
+from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.records.value import JsonObject
 
@@ -116,29 +116,30 @@ def test_forms_are_the_response_formats_type_and_tools() -> None:
 
 
 def test_a_setting_of_the_draw_is_left_out_and_named() -> None:
-    body, left_out = mended(BODY, {"temperature": "no", "seed": "no", "frequency_penalty": "no"})
+    body, left_out = without_refused(BODY, {"temperature": "no", "seed": "no", "frequency_penalty": "no"})
     assert left_out == ("seed", "temperature")
     assert body == {name: value for name, value in BODY.items() if name not in left_out}
 
 
 def test_a_limit_goes_by_its_other_name_and_nothing_is_left_out() -> None:
     old, new = {"max_tokens": 7}, {"max_completion_tokens": 7}
-    assert mended(old, {"max_tokens": ""}) == (new, ())
-    assert mended(new, {"max_completion_tokens": ""}) == (old, ())
+    assert without_refused(old, {"max_tokens": ""}) == (new, ())
+    assert without_refused(new, {"max_completion_tokens": ""}) == (old, ())
     both = {"max_tokens": 7, "max_completion_tokens": 9}
-    assert mended(both, {"max_tokens": ""}) == ({"max_completion_tokens": 9}, ())
+    assert without_refused(both, {"max_tokens": ""}) == ({"max_completion_tokens": 9}, ())
 
 
 def test_a_limit_that_has_no_name_left_stays_as_it_is() -> None:
-    assert mended({"max_tokens": 7}, {"max_tokens": "", "max_completion_tokens": ""}) == ({"max_tokens": 7}, ())
+    refused = {"max_tokens": "", "max_completion_tokens": ""}
+    assert without_refused({"max_tokens": 7}, refused) == ({"max_tokens": 7}, ())
 
 
 @given(st.sets(st.sampled_from([*BODY, "max_completion_tokens", SCHEMA])), st.sets(st.sampled_from(list(BODY))))
 def test_what_is_asked_for_stays_whatever_is_refused(refused: set[str], held: set[str]) -> None:
     body = {name: BODY[name] for name in held}
-    found, left_out = mended(body, dict.fromkeys(refused, ""))
+    found, left_out = without_refused(body, dict.fromkeys(refused, ""))
     asked = {"model", "messages", "stop", "tools", "response_format"}
     assert {name: found[name] for name in asked & set(found)} == {name: body[name] for name in asked & held}
     assert set(left_out) <= refused & held
     assert ("max_tokens" in held) == bool({"max_tokens", "max_completion_tokens"} & set(found))
-    assert mended(found, dict.fromkeys(refused, ""))[1] == ()
+    assert without_refused(found, dict.fromkeys(refused, ""))[1] == ()
