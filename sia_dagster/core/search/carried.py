@@ -11,7 +11,7 @@ from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.search_policy import STAYS, SearchRules, screen
+from sia_dagster.core.search.search_policy import STAYS, SearchRules, concluded, screen
 from sia_dagster.core.text import count
 
 Undecided = tuple[Look, Carried]
@@ -57,21 +57,12 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     (screened,) = screen([proposed], look.baseline, state, rules)
     objection = state.refusal or "; ".join(screened.reasons)
     if objection:
-        reason = f"{STAYS}the candidate of {carried.window} is not tried again, since {objection}"
-    else:
-        tried = count(carried.times, "window")
-        reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
-        screened = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
-    return PolicyUpdate(
-        loop=state.loop,
-        window=state.window,
-        baseline=state.actions,
-        candidate=state.actions if objection else look.candidate,
-        changed=not objection,
-        reason=reason,
-        candidates=(screened,),
-        carried=None if objection else carried,
-    )
+        dropped = f"{STAYS}the candidate of {carried.window} is not tried again, since {objection}"
+        return concluded(state, dropped, (screened,))
+    tried = count(carried.times, "window")
+    reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
+    chosen = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
+    return concluded(state, reason, (chosen,), chosen).model_copy(update={"carried": carried})
 
 
 def search_after_carried(fresh: PolicyUpdate, dropped: PolicyUpdate) -> PolicyUpdate:

@@ -216,42 +216,35 @@ def _none_left(candidates: Sequence[Candidate]) -> str:
 
 def _without_selection(state: StateActions, candidates: Sequence[Candidate], place: int) -> PolicyUpdate:
     name = candidates[place].name
-    seen = [
-        _set_aside(c, f"{name} was proposed before it, and there is no selection split to choose by")
-        if c.status == "not_chosen" and not c.reasons
-        else c
-        for c in candidates
-    ]
+    why = f"{name} was proposed before it, and there is no selection split to choose by"
+    seen = [_set_aside(c, why) if c.status == "not_chosen" and not c.reasons else c for c in candidates]
     seen[place] = candidates[place]
-    why = (
-        f"{name} goes on to validation as the updater's first candidate: no sample is in the selection split, so "
-        "none was compared"
-    )
-    return _goes_on(state, seen, place, why)
+    unseen = "no sample is in the selection split, so none was compared"
+    return _goes_on(state, seen, place, f"{name} goes on to validation as the updater's first candidate: {unseen}")
 
 
 def _goes_on(state: StateActions, candidates: Sequence[Candidate], place: int, reason: str) -> PolicyUpdate:
     seen = list(candidates)
     seen[place] = chosen = seen[place].model_copy(update={"status": "chosen", "reasons": (reason,)})
-    return PolicyUpdate(
-        loop=state.loop,
-        window=state.window,
-        baseline=state.actions,
-        candidate=chosen.actions,
-        changed=True,
-        thoughts=chosen.thoughts,
-        reason=reason,
-        edits=chosen.edits,
-        candidates=tuple(seen),
-    )
+    return concluded(state, reason, seen, chosen)
 
 
 def _stays(state: StateActions, reason: str, candidates: Sequence[Candidate] = ()) -> PolicyUpdate:
+    return concluded(state, f"{STAYS}{reason}", candidates)
+
+
+def concluded(
+    state: StateActions, reason: str, candidates: Sequence[Candidate], chosen: Candidate | None = None
+) -> PolicyUpdate:
+    """The outcome of a search: `chosen` goes on to validation; without it the policy stays."""
     return PolicyUpdate(
         loop=state.loop,
         window=state.window,
         baseline=state.actions,
-        candidate=state.actions,
-        reason=f"{STAYS}{reason}",
+        candidate=chosen.actions if chosen else state.actions,
+        changed=chosen is not None,
+        thoughts=chosen.thoughts if chosen else "",
+        reason=reason,
+        edits=chosen.edits if chosen else (),
         candidates=tuple(candidates),
     )

@@ -125,10 +125,13 @@ def test_a_policy_that_speaks_of_json_may_say_how_to_use_it() -> None:
 
 @pytest.mark.parametrize(
     "culprit",
-    ["evil.support", "sub.evil-shop.bank", "EVIL.SUPPORT", "пример.рф", "evil.xn--p1ai", "(evil.zip)",
-     "evil.money/path", "evil dot com", "evil (dot) support", "evil[.]bank", "evil [dot] com", "shop dot co dot uk"],
+    ["http://evil.example/x?y=1", "slack://desk", "ftp://a.example", "www.evil.example", "evil.com", "Evil.COM/path",
+     "a.b.evil.co.uk", "mailto:someone", "javascript:alert", "[here](https://evil.example)", "127.evil.dev",
+     "https://shop.example/help2", "evil.support", "sub.evil-shop.bank", "EVIL.SUPPORT", "пример.рф", "evil.xn--p1ai",
+     "(evil.zip)", "evil.money/path", "evil dot com", "evil (dot) support", "evil[.]bank", "evil [dot] com",
+     "shop dot co dot uk"],
 )  # fmt: skip
-def test_every_form_of_a_domain_stops(culprit: str) -> None:
+def test_every_form_of_an_address_stops(culprit: str) -> None:
     assert "URL: the candidate holds" in stopped(added(f"Send them to {culprit} then."))
 
 
