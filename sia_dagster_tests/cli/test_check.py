@@ -51,7 +51,7 @@ def test_all_checks_pass_on_a_loop_that_can_run(sia: Sia, folder: Path, provider
     assert all(name in seen.out for name in CHECKS)
     assert re.search(rf"window {FIRST.key}: 1\d\d calls, 120 of them would be evaluated", seen.out)
     assert "all 120 can be read" in seen.out
-    assert f"desk {FIRST.key}: what it would take" in seen.out
+    assert f"desk {FIRST.key}: estimated cost" in seen.out
     assert "judge correctness (simulated-judge)" in seen.out
     assert sum(provider.calls.values()) == 0
     assert not (folder / ".sia").exists()
@@ -179,7 +179,7 @@ def test_traces_that_are_not_there_fail(sia: Sia, folder: Path, provider: Simula
 
 def test_a_window_that_is_not_closed_fails(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
     configure(folder, provider.base_url)
-    assert "'2999-01-01' is no closed window of desk" in sia("check", "--window", "2999-01-01").out
+    assert "'2999-01-01' is not a closed window of desk" in sia("check", "--window", "2999-01-01").out
 
 
 def test_the_window_is_by_default_the_latest_closed(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
@@ -193,7 +193,7 @@ def test_the_window_is_by_default_the_latest_closed(sia: Sia, folder: Path, prov
     ("lines", "result", "told"),
     [
         (["prices: {simulated-judge: {input: 1, output: 1}}"], "warn", "simulated-application, simulated-optimizer is"),
-        (["budget_usd: 5"], "fail", "llm.budget_usd cannot be kept, since the price of"),
+        (["budget_usd: 5"], "fail", "llm.budget_usd cannot be enforced, since the price of"),
         (["budget_tokens: 9000000"], "warn", "add it to llm.prices"),
     ],
 )

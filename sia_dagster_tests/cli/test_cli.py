@@ -136,7 +136,7 @@ def test_windows_are_the_closed_ones(folder: Path) -> None:
     keys = project.names.partitions.get_partition_keys()
     assert project.window(FIRST.key) == FIRST
     assert project.window().key == keys[-1]
-    with pytest.raises(ConfigError, match=f"'2026-01-01' is no closed window of desk; the latest are: .*{keys[-1]}"):
+    with pytest.raises(ConfigError, match=f"'2026-01-01' is not a closed window of desk; the latest are: .*{keys[-1]}"):
         project.window("2026-01-01")
 
 

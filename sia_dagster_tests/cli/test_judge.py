@@ -96,7 +96,7 @@ def test_reset_lets_the_next_window_freeze_new_anchors_and_says_who_and_why(sia:
     freeze(log, print_)
     done = sia("judge", "reset", "--evaluator", "correctness", "--by", "Ada", "--note", "the new model is right")
     assert done.out == (
-        f"desk: correctness: the anchors of window {FIRST.key} count no more; the next window that runs freezes new "
+        f"desk: correctness: the anchors of window {FIRST.key} no longer count; the next window that runs freezes new "
         "ones\n"
     )
     assert "reset by Ada: the new model is right; the next window freezes new ones" in sia("judge", "list").out
@@ -142,7 +142,7 @@ def test_a_loop_without_a_judge_says_that_none_is_watched(sia: Sia, folder: Path
     function = "kind: code\n        function: sia_dagster.demo.checks:is_brief\n"
     judge = r"kind: llm_classify\n.*?rails: [^\n]*\n"
     configure(folder, NOWHERE, loops=[re.sub(judge, function, loop_entry(), flags=re.DOTALL)])
-    assert "desk: none of the evaluators is a judge" in sia("judge", "list").out
+    assert "desk: the loop has no judge" in sia("judge", "list").out
     assert listed(sia) == []
     assert "its judges (llm_classify) are: none" in sia("judge", "reset", "--evaluator", "correctness").err
 

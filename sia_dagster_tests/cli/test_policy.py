@@ -101,7 +101,7 @@ def test_a_prompt_cannot_speak_to_the_terminal(sia: Sia, store: PolicyFiles) -> 
 def test_show_goes_back_to_before_any_promotion(sia: Sia, store: PolicyFiles) -> None:
     assert "came into force 2026-10-05" in sia("policy", "show", "--version", "1").out
     before = sia("policy", "show", "--version", "0").out
-    assert before.startswith("The policy before any promotion, as the traces showed it\n")
+    assert before.startswith("The policy before any promotion, as in the traces\n")
     assert before.endswith(f"{OLD.system_prompt}\n")
     assert json.loads(sia("policy", "show", "--version", "0", "--json").out) == {
         "version": 0,
@@ -213,7 +213,7 @@ def test_a_note_is_kept_with_who_approved(sia: Sia, folder: Path) -> None:
     assert sia("policy", "promote", "--window", FIRST.key, "--by", "Ada", "--note", "read it").code == 0
     assert "  note: read it" in sia("policy", "show").out
     out = sia("policy", "list").out
-    assert "desk: what people decided" in out
+    assert "desk: decisions" in out
     (decision,) = json.loads(sia("policy", "list", "--decisions", "--json").out)
     assert (decision["kind"], decision["by"], decision["note"], decision["verdict"]) == (
         "approve",
@@ -235,7 +235,7 @@ def test_a_verdict_that_somebody_edited_is_not_promoted(sia: Sia, folder: Path) 
     document.write_text(document.read_text(encoding="utf-8").replace('"inconclusive"', '"accept"'), encoding="utf-8")
     refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
     assert refused.code == 1
-    assert "the gate's ledger says that this window's holdout gave inconclusive" in refused.err
+    assert "the looks ledger says that this window's holdout gave inconclusive" in refused.err
     assert not registry(folder).versions()
 
 
@@ -346,7 +346,7 @@ def test_report_in_a_remote_store_is_not_opened(sia: Sia, folder: Path) -> None:
     path.write_text(f"storage: memory://reports-test\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
     seen = sia("report", "--open")
     assert (seen.code, seen.out) == (1, f"{remote / FIRST.key}.html\n")
-    assert "is no local file: download it to open it" in seen.err
+    assert "is not a local file: download it to open it" in seen.err
 
 
 def test_a_policy_shows_all_that_it_sets(sia: Sia, folder: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_window_that_decides_nothing_says_how_much_it_would_take(
     run = sia("run", "--window", SECOND.key)
     assert run.code == 0, run.err
     assert run.out.startswith(f"desk {SECOND.key}: inconclusive\n")
-    assert re.search(r"  held-out conversations it would take: \d+\n", run.out)
+    assert re.search(r"  held-out conversations needed: \d+\n", run.out)
     assert "to approve it" not in run.out
 
 
@@ -59,7 +59,7 @@ def test_a_window_that_is_not_closed_is_not_run(sia: Sia, folder: Path, provider
     configure(folder, provider.base_url)
     refused = sia("run", "--window", "2999-01-04")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err.startswith("Error: '2999-01-04' is no closed window of desk; the latest are: ")
+    assert refused.err.startswith("Error: '2999-01-04' is not a closed window of desk; the latest are: ")
 
 
 def test_a_configuration_that_cannot_run_is_told_before_it_does(

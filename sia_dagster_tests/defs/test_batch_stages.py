@@ -121,8 +121,8 @@ def test_a_run_ends_instead_of_waiting_and_the_sensor_goes_on_with_what_is_left(
         stage, told = failure(result)
         assert stage == "eval_results"
         assert told.endswith(
-            f"are collected when the window is run again; nothing is paid for twice. The sensor {SENSOR} goes on when "
-            "they have ended"
+            f"are collected when the window is run again; nothing is paid for twice. The sensor {SENSOR} resumes the "
+            "window when they have ended"
         )
         rounds = 1
         while "validation_results" not in materialized(result):

@@ -114,6 +114,6 @@ def test_the_launchpad_says_where_the_estimate_stands(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, server):
         found.write(conversations=4)
         job = found.definitions.resolve_job_def(f"{NAME}_improvement")
-        assert "What a window would take stands on `traces`" in (job.description or "")
+        assert "Materialise `traces` alone, which costs nothing" in (job.description or "")
         assert found.run(FIRST, "traces").success
         assert server.requests == []

@@ -118,7 +118,7 @@ def test_the_farthest_apart_come_first() -> None:
 
 def test_without_annotations_the_report_has_no_such_part() -> None:
     text = render_report(cases.state(), cases.update(), cases.report())
-    assert "Judge and people" not in text
+    assert "Agreement with people" not in text
     assert "#people" not in text
     assert human_agreements(cases.state()) == ()
     assert agreement_markdown(()) == "People annotated no answer under an evaluator's name."

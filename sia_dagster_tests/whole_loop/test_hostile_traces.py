@@ -116,7 +116,7 @@ def test_a_models_name_is_no_markup(sia: Sia, folder: Path) -> None:
         policy = BASE_POLICY.model_copy(update={"model": "[/x][red]large\x1b[31m"})
         write_traffic(folder / "traces", FIRST, policy, WeekPlan(conversations=20))
         seen = sia("check", "--window", FIRST.key)
-    assert "what it would take" in seen.out
+    assert "estimated cost" in seen.out
     assert "([/x][red]large⟨U+001B⟩[31m)" in "".join(seen.out.split())
     assert "\x1b" not in seen.out
 

@@ -73,7 +73,7 @@ def test_the_asset_carries_kappa_and_counts_as_numbers(run: Run) -> None:
 
 def test_the_report_has_the_section(run: Run) -> None:
     report = Path(metadata(run[1], "validation_results")["report"]).read_text(encoding="utf-8")
-    assert "<h2>Judge and people</h2>" in report
+    assert "<h2>Agreement with people</h2>" in report
     assert NOTE in report
 
 
