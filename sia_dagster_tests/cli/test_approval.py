@@ -106,9 +106,9 @@ def test_another_windows_verdict_promotes_nothing(found: Desk) -> None:
     found.file("validation_results").rename(found.file("validation_results", SECOND))
     result = found.run(SECOND, "promoted_policy", config={"approved_by": "Ada", "note": "looks fine"})
     assert not result.success
-    stage, told = failure(result)
+    stage, text = failure(result)
     assert stage == "promoted_policy"
-    assert f"window {SECOND}: the stored verdict is that of loop {NAME}, window {FIRST}" in told
+    assert f"window {SECOND}: the stored verdict is that of loop {NAME}, window {FIRST}" in text
     assert (found.versions, decisions(found)) == ((), ())
 
 
@@ -123,8 +123,8 @@ def test_a_cost_that_was_bounded_since_the_verdict_counts(found: Desk, most: flo
     bounded = found.with_loop(policy={"model": "simulated-optimizer", "max_extra_usd_a_week": most})
     result = run(bounded, approved_by="Ada", note="read it")
     assert bool(found.versions) == in_force
-    told = metadata(result, "promoted_policy")["reason"]
-    assert ("policy.max_extra_usd_a_week allows 0.00" in told) != in_force
+    text = metadata(result, "promoted_policy")["reason"]
+    assert ("policy.max_extra_usd_a_week allows 0.00" in text) != in_force
 
 
 def test_a_repeated_run_of_the_asset_writes_the_same_bytes(found: Desk) -> None:

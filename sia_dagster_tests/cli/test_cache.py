@@ -71,11 +71,11 @@ def test_what_is_stored_is_shown_with_what_it_cost(sia: Sia, age: Age) -> None:
     assert any(row[:4] == ["desk", "2026-06-01", "replay", "gpt[bold]"] and row[-1] == "0.2500" for row in rows)
     assert any(row[:1] == ["total"] and "5" in row and row[-1] == "1.0000" for row in rows)
     assert "1 of them have no price and count as 0 USD." in seen.out
-    told = json.loads(sia("cache", "show", "--json").out)
-    assert (told["answers"], told["cost_usd"], told["unpriced"], len(told["groups"])) == (5, 1.0, 1, 5)
-    assert told["size"] > 1000
-    assert told["oldest"] < told["newest"]
-    assert "p@ss" not in seen.out + json.dumps(told)
+    document = json.loads(sia("cache", "show", "--json").out)
+    assert (document["answers"], document["cost_usd"], document["unpriced"], len(document["groups"])) == (5, 1.0, 1, 5)
+    assert document["size"] > 1000
+    assert document["oldest"] < document["newest"]
+    assert "p@ss" not in seen.out + json.dumps(document)
 
 
 def test_the_table_is_readable_in_a_narrow_terminal(sia: Sia, age: Age, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,8 +87,8 @@ def test_the_table_is_readable_in_a_narrow_terminal(sia: Sia, age: Age, monkeypa
 
 
 def test_one_loop_is_shown_alone(sia: Sia, age: Age) -> None:
-    told = json.loads(sia("cache", "show", "--loop", "mail", "--json").out)
-    assert (told["answers"], [group["loop"] for group in told["groups"]]) == (1, ["mail"])
+    document = json.loads(sia("cache", "show", "--loop", "mail", "--json").out)
+    assert (document["answers"], [group["loop"] for group in document["groups"]]) == (1, ["mail"])
 
 
 def test_old_windows_are_dropped_whole_and_what_was_paid_stays_known(sia: Sia, age: Age) -> None:
@@ -103,8 +103,8 @@ def test_old_windows_are_dropped_whole_and_what_was_paid_stays_known(sia: Sia, a
             ("mail", "2026-06-01"),
         }
         assert opened.spent("desk", "2026-06-01") == (0.5, 6)
-    told = json.loads(sia("cache", "prune", "--older-than", "12w", "--yes", "--json").out)
-    assert (told["dropped"], told["windows"]) == (1, 1)
+    document = json.loads(sia("cache", "prune", "--older-than", "12w", "--yes", "--json").out)
+    assert (document["dropped"], document["windows"]) == (1, 1)
     assert json.loads(sia("cache", "prune", "--older-than", "12h", "--json").out)["dropped"] == 0
 
 
@@ -157,8 +157,8 @@ def test_json_lines_hold_every_answer_and_nothing_that_was_asked(sia: Sia, age: 
 
 
 def test_parquet_holds_the_same(sia: Sia, age: Age) -> None:
-    told = json.loads(sia("cache", "export", "all.parquet", "--loop", "desk", "--json").out)
-    assert (told["file"], told["answers"]) == ("all.parquet", 4)
+    document = json.loads(sia("cache", "export", "all.parquet", "--loop", "desk", "--json").out)
+    assert (document["file"], document["answers"]) == ("all.parquet", 4)
     content = Path("all.parquet").read_bytes()
     sia("cache", "export", "all.parquet", "--loop", "desk")
     assert Path("all.parquet").read_bytes() == content

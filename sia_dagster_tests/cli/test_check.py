@@ -190,7 +190,7 @@ def test_the_window_is_by_default_the_latest_closed(sia: Sia, folder: Path, prov
 
 
 @pytest.mark.parametrize(
-    ("lines", "result", "told"),
+    ("lines", "result", "text"),
     [
         (["prices: {simulated-judge: {input: 1, output: 1}}"], "warn", "simulated-application, simulated-optimizer is"),
         (["budget_usd: 5"], "fail", "llm.budget_usd cannot be enforced, since the price of"),
@@ -198,19 +198,19 @@ def test_the_window_is_by_default_the_latest_closed(sia: Sia, folder: Path, prov
     ],
 )
 def test_unknown_prices_are_told(
-    sia: Sia, folder: Path, provider: SimulatedProvider, lines: list[str], result: str, told: str
+    sia: Sia, folder: Path, provider: SimulatedProvider, lines: list[str], result: str, text: str
 ) -> None:
     configure(folder, provider.base_url, llm=lines)
     write_week(folder, 30)
     found = checked(sia)["desk: cost"]
-    assert (found[0], told in found[1]) == (result, True)
+    assert (found[0], text in found[1]) == (result, True)
 
 
 PRICED = "prices: {simulated-judge: &p {input: 9, output: 9}, simulated-optimizer: *p, simulated-application: *p}"
 
 
 @pytest.mark.parametrize(
-    ("cap", "result", "told"),
+    ("cap", "result", "text"),
     [
         ("budget_usd: 0.01", "warn", "more than llm.budget_usd (0.01), where the run would stop"),
         ("budget_tokens: 5000", "warn", "more than llm.budget_tokens (5,000), where the run would stop"),
@@ -218,13 +218,13 @@ PRICED = "prices: {simulated-judge: &p {input: 9, output: 9}, simulated-optimize
     ],
 )
 def test_a_window_over_its_budget_is_a_warning(
-    sia: Sia, folder: Path, provider: SimulatedProvider, cap: str, result: str, told: str
+    sia: Sia, folder: Path, provider: SimulatedProvider, cap: str, result: str, text: str
 ) -> None:
     configure(folder, provider.base_url, llm=[PRICED, cap])
     write_week(folder, 30)
     found = checked(sia)["desk: cost"]
     assert found[0] == result
-    assert found[1].endswith(told)
+    assert found[1].endswith(text)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, "pass"), (12, "warn"), (None, "fail")])

@@ -59,10 +59,10 @@ def test_where_is_in_the_language_of_the_store(traces: TracesConfig, other: dict
     assert found.where == where
     finding = calls_finding(found)
     assert isinstance(finding, tuple)
-    told = finding[1]
+    sentence = finding[1]
     assert finding[0] == "warn"
-    assert told.startswith("75% of the samples are of this loop's call")
-    assert told.endswith(where or "set traces.where by another column")
+    assert sentence.startswith("75% of the samples are of this loop's call")
+    assert sentence.endswith(where or "set traces.where by another column")
 
 
 def test_where_goes_on_from_the_condition_that_is_set() -> None:

@@ -23,17 +23,17 @@ def test_version_is_told(sia: Sia) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["cheque"], "No such command 'cheque'"),
         (["run"], "Missing option '--window'"),
         (["policy", "rollback", "--to", "last"], "Invalid value for '--to'"),
     ],
 )
-def test_wrong_use_is_exit_code_2(sia: Sia, arguments: list[str], told: str) -> None:
+def test_wrong_use_is_exit_code_2(sia: Sia, arguments: list[str], sentence: str) -> None:
     seen = sia(*arguments)
     assert (seen.code, seen.out) == (2, "")
-    assert told in seen.err
+    assert sentence in seen.err
 
 
 def test_our_errors_are_one_sentence_and_exit_code_1(sia: Sia, folder: Path) -> None:

@@ -118,8 +118,8 @@ def test_the_old_anchors_stay_for_windows_that_ended_before_the_reset(sia: Sia, 
 
 def test_reset_is_by_the_user_without_a_name(sia: Sia, log: GateFiles) -> None:
     freeze(log, fingerprint(sia))
-    told = json.loads(sia("judge", "reset", "--evaluator", "correctness", "--json").out)
-    assert told == {"evaluator": "correctness", "reset": True}
+    document = json.loads(sia("judge", "reset", "--evaluator", "correctness", "--json").out)
+    assert document == {"evaluator": "correctness", "reset": True}
     assert "reset by ada; the next" in sia("judge", "list").out
 
 

@@ -145,8 +145,8 @@ def test_rollback_adds_a_version(sia: Sia, store: PolicyFiles, monkeypatch: pyte
     entry = store.versions()[-1]
     assert (entry.actions, entry.by, entry.restores) == (NEW, "Bo", 1)
     monkeypatch.setenv("USER", "ada")
-    told = json.loads(sia("policy", "rollback", "--to", "0", "--json").out)
-    assert (told["version"], told["by"], told["actions"]) == (4, "ada", OLD.model_dump(mode="json"))
+    output = json.loads(sia("policy", "rollback", "--to", "0", "--json").out)
+    assert (output["version"], output["by"], output["actions"]) == (4, "ada", OLD.model_dump(mode="json"))
     assert "from before any promotion" in sia("policy", "rollback", "--to", "0").out
 
 
@@ -253,10 +253,10 @@ def test_an_override_is_recorded_and_shown(sia: Sia, folder: Path) -> None:
     done = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada", "--override", "--note", "it is urgent")
     assert done.out == f"desk: Ada put version 1 in force past the gate of window {FIRST.key}: it is urgent\n"
     assert f"promoted past the gate, window {FIRST.key}" in sia("policy", "show").out
-    told = sia("policy", "list", "--decisions").out
-    assert "override" in told
-    assert "inconclusive" in told
-    assert "it is urgent" in told
+    output = sia("policy", "list", "--decisions").out
+    assert "override" in output
+    assert "inconclusive" in output
+    assert "it is urgent" in output
 
 
 def test_a_rejection_is_recorded_and_holds_until_somebody_says_why_not(sia: Sia, folder: Path) -> None:
@@ -284,10 +284,10 @@ def test_there_is_nothing_to_reject_without_a_candidate_or_a_run(sia: Sia, folde
 
 def test_a_rejection_as_json_is_the_asset(sia: Sia, folder: Path) -> None:
     write_verdict(folder)
-    told = json.loads(sia("policy", "reject", "--window", FIRST.key, "--by", "Bo", "--json").out)
+    output = json.loads(sia("policy", "reject", "--window", FIRST.key, "--by", "Bo", "--json").out)
     document = folder / ".sia" / "assets" / "desk" / "promoted_policy" / f"{FIRST.key}.json"
-    assert json.loads(document.read_bytes()) == told
-    assert (told["promoted"], told["decision"]["by"]) == (None, "Bo")
+    assert json.loads(document.read_bytes()) == output
+    assert (output["promoted"], output["decision"]["by"]) == (None, "Bo")
 
 
 def test_a_rollback_takes_a_note(sia: Sia, store: PolicyFiles) -> None:

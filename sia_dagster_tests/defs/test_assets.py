@@ -188,20 +188,20 @@ def test_every_asset_says_what_it_is(run: Run) -> None:
 def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
     """What the command's bar shows; the log gets a line at each tenth of the way."""
     found, _, _ = run
-    heard: list[tuple[int, int, str]] = []
-    with listen(lambda step: heard.append((step.done, step.of, step.what))):
+    progress: list[tuple[int, int, str]] = []
+    with listen(lambda step: progress.append((step.done, step.of, step.what))):
         assert found.run().success
-    ends = {what: (done, of) for done, of, what in heard}
+    ends = {what: (done, of) for done, of, what in progress}
     replays = {"selection replay", "holdout replay", "noise replay", "noise judging"}
     assert set(ends) == {"evaluations", "judgements of judges", *replays}
     assert all(done == of for done, of in ends.values())
-    silent = len(heard)
+    silent = len(progress)
     assert found.run(FIRST, "eval_results").success
-    assert len(heard) == silent
+    assert len(progress) == silent
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"source": "guessed"}, "source"),
         ({"attempts": -1}, "attempts"),
@@ -209,13 +209,13 @@ def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
         ({"score": "high"}, "score"),
     ],
 )
-def test_what_is_no_eval_result_is_refused(change: dict[str, Any], said: str) -> None:
+def test_what_is_no_eval_result_is_refused(change: dict[str, Any], message: str) -> None:
     metrics = EvalMetrics(name="is_brief", score=1.0, source="code")
     frame = eval_results_frame({"a": (metrics,), "b": (metrics.model_copy(update={"score": None, "error": "hung"}),)})
     fine = dg.check_dagster_type(EVAL_RESULTS_TYPE, frame)
     bad = dg.check_dagster_type(EVAL_RESULTS_TYPE, frame.assign(**change))
     assert (fine.success, bad.success) == (True, False)
-    assert said in str(bad.description)
+    assert message in str(bad.description)
 
 
 def test_a_protected_passage_that_the_policy_lacks_is_named(tmp_path: Path) -> None:

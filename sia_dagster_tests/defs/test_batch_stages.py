@@ -118,9 +118,9 @@ def test_a_run_ends_instead_of_waiting_and_the_sensor_goes_on_with_what_is_left(
         result = found.run()
         assert not result.success
         assert materialized(result) == {"traces"}
-        stage, told = failure(result)
+        stage, text = failure(result)
         assert stage == "eval_results"
-        assert told.endswith(
+        assert text.endswith(
             f"are collected when the window is run again; nothing is paid for twice. The sensor {SENSOR} resumes the "
             "window when they have ended"
         )
@@ -185,9 +185,9 @@ def test_nobody_is_told_of_a_failure_where_a_window_waits(tmp_path: Path) -> Non
         context = dg.build_run_status_sensor_context(
             sensor_name=f"{NAME}_run_failed", dagster_instance=found.instance, dagster_run=run, dagster_event=event
         ).for_run_failure()
-        told = found.definitions.resolve_sensor_def(f"{NAME}_run_failed")(context)
-    assert isinstance(told, dg.SkipReason)
-    assert "waits for batches" in str(told.skip_message)
+        skipped = found.definitions.resolve_sensor_def(f"{NAME}_run_failed")(context)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "waits for batches" in str(skipped.skip_message)
 
 
 def test_a_loop_whose_calls_are_direct_has_no_such_sensor(tmp_path: Path) -> None:
@@ -198,20 +198,20 @@ def test_a_loop_whose_calls_are_direct_has_no_such_sensor(tmp_path: Path) -> Non
 def test_waiting_is_told_as_progress(tmp_path: Path) -> None:
     from sia_dagster.defs.progress_log import listen
 
-    told: list[tuple[int, str]] = []
-    with batched(tmp_path) as (found, _), listen(lambda advance: told.append((advance.of, advance.what))):
+    progress: list[tuple[int, str]] = []
+    with batched(tmp_path) as (found, _), listen(lambda advance: progress.append((advance.of, advance.what))):
         assert run_to_the_end(found).success
-    assert list(dict.fromkeys(what for _, what in told))[:2] == ["evaluations", "answers in batches"]
+    assert list(dict.fromkeys(what for _, what in progress))[:2] == ["evaluations", "answers in batches"]
     judged = len(found.rows("eval_results")) // 2
-    assert (judged, "answers in batches") in told
+    assert (judged, "answers in batches") in progress
 
 
 def test_a_cap_that_stops_a_batch_says_what_is_missing(tmp_path: Path) -> None:
     with batched(tmp_path, budget_tokens=3000) as (found, server):
-        stage, told = failure(run_to_the_end(found))
+        stage, text = failure(run_to_the_end(found))
     assert stage == "eval_results"
-    assert "the spend cap is reached" in told
-    assert "Missing: " in told
+    assert "the spend cap is reached" in text
+    assert "Missing: " in text
     assert sum(spend.prompt_tokens + spend.completion_tokens for spend in ledger(found).values()) <= 3000
     assert len(server.requests) > 1
 

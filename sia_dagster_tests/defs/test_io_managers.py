@@ -63,8 +63,8 @@ def test_a_document_comes_back_as_plain_json_for_who_knows_no_model(root: str, a
 
 
 def test_a_table_comes_back_as_a_frame(root: str) -> None:
-    said = EvalMetrics(name="correctness", score=1.0), EvalMetrics(name="correctness", error="no answer")
-    frame = eval_results_frame({"a": said[:1], "b": said[1:]})
+    evals = EvalMetrics(name="correctness", score=1.0), EvalMetrics(name="correctness", error="no answer")
+    frame = eval_results_frame({"a": evals[:1], "b": evals[1:]})
     pd.testing.assert_frame_equal(stored(frame, "tables", root, Any), frame)
     assert (UPath(root) / NAME / "kept" / f"{FIRST}.parquet").exists()
 
@@ -72,10 +72,10 @@ def test_a_table_comes_back_as_a_frame(root: str) -> None:
 def test_a_document_of_another_shape_is_named(tmp_path: Path) -> None:
     with pytest.raises(dg.Failure) as caught:
         stored(Actions(system_prompt="a"), "documents", str(tmp_path), ValidationReport)
-    said = str(caught.value.description)
-    assert str(tmp_path / NAME / "kept" / f"{FIRST}.json") in said
-    assert "ValidationReport" in said
-    assert "materialise its asset again" in said
+    message = str(caught.value.description)
+    assert str(tmp_path / NAME / "kept" / f"{FIRST}.json") in message
+    assert "ValidationReport" in message
+    assert "materialise its asset again" in message
 
 
 @pytest.mark.parametrize("stage", ["traces", "eval_results"])
@@ -86,9 +86,9 @@ def test_a_table_that_is_cut_off_fails_the_next_stage_by_its_name(tmp_path: Path
         path = found.file(stage)
         path.write_bytes(path.read_bytes()[:-20])
         result = found.run(FIRST, "baseline_state_actions")
-    failed, said = failure(result)
+    failed, message = failure(result)
     assert failed == "baseline_state_actions"
-    assert str(path) in said
+    assert str(path) in message
 
 
 @pytest.fixture(scope="module")

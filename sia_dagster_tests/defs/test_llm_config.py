@@ -48,7 +48,7 @@ def test_stages_may_be_at_azure_while_others_are_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"stages": {"judging": {}}}, "there is no stage 'judging'; write one of judge, replay, update"),
         ({**AZURE, "api_version": None}, "api_version: Azure OpenAI needs one"),
@@ -58,14 +58,13 @@ def test_stages_may_be_at_azure_while_others_are_not() -> None:
         ({"stages": {"judge": {"provider": "azure", "api_version": "1"}}}, "stages.judge.base_url: write"),
     ],
 )
-def test_what_does_not_fit_is_said(fields: dict[str, Any], said: str) -> None:
+def test_what_does_not_fit_is_said(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         llm(**fields)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_resource_gives_back_every_setting(tmp_path: Path) -> None:
     config = llm(**{**BASE, **AZURE}, stages={"judge": {"base_url": "http://127.0.0.1/v1", "api_key": "JUDGE_KEY"}})
     resource = ModelEndpoint.of(config, tmp_path / "completions.sqlite")
     assert resource.settings().llm == config
-    assert set(LLMConfig.model_fields) <= set(ModelEndpoint.model_fields)

@@ -66,9 +66,9 @@ def test_a_key_that_is_not_set_fails_the_stage_by_its_variable(tmp_path: Path, m
     monkeypatch.delenv("DESK_KEY", raising=False)
     with desk(tmp_path) as (found, server):
         found.write(conversations=4)
-        stage, said = failure(found.with_llm(api_key="DESK_KEY").run())
+        stage, message = failure(found.with_llm(api_key="DESK_KEY").run())
     assert stage == "eval_results"
-    assert "DESK_KEY is not set" in said
+    assert "DESK_KEY is not set" in message
     assert not server.requests
 
 

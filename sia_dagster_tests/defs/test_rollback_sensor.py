@@ -35,10 +35,10 @@ def test_a_proposal_is_told_once_with_its_reason_and_the_command(
         verdict(found)
         promote(found)
         check_next_window(found)
-        said, cursor = tick(found)
+        message, cursor = tick(found)
         later, unmoved = tick(found, cursor)
         ((_, _, body),) = server.received
-    assert (said, later, unmoved) == (f"notified of {SECOND}", NOTHING, cursor)
+    assert (message, later, unmoved) == (f"notified of {SECOND}", NOTHING, cursor)
     assert body["title"] == f"{NAME}: the policy in force falls short"
     facts = body["facts"]
     assert (facts["loop"], facts["window"], facts["reason"]) == (NAME, SECOND, exam(found).reason)

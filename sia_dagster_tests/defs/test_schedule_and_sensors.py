@@ -142,8 +142,8 @@ def test_nobody_overrides_what_the_same_run_has_just_found(tmp_path: Path) -> No
     """Nor in a loop that promotes by itself: an override is of evidence that is there to be read."""
     with desk(tmp_path) as (found, _):
         found.write(conversations=4)
-        said = {"approved_by": "Ada", "note": "whatever it is", "override": True}
-        result = found.run(FIRST, "promoted_policy", *(s for s in STAGES if s != "promoted_policy"), config=said)
+        decision = {"approved_by": "Ada", "note": "whatever it is", "override": True}
+        result = found.run(FIRST, "promoted_policy", *(s for s in STAGES if s != "promoted_policy"), config=decision)
     assert result.success
     assert "materialise promoted_policy of this window by itself" in (
         found.document("promoted_policy", Promotion).reason
@@ -165,15 +165,15 @@ def test_history_is_promoted_by_a_person_alone(tmp_path: Path) -> None:
 
 def test_a_window_that_waits_is_told_once_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with accepted(tmp_path) as found:
-        said, cursor = tick(found)
+        message, cursor = tick(found)
         later, unmoved = tick(found, cursor)
-    assert said == f"notified of {FIRST}"
+    assert message == f"notified of {FIRST}"
     assert cursor == unmoved
     assert later == "no new window waits for approval"
-    told = capsys.readouterr().err
-    assert told.count("an accepted policy waits for approval") == 1
-    assert f"{NAME}/promoted_policy" in told
-    assert str(tmp_path / ".sia" / "reports" / NAME / f"{FIRST}.html") in told
+    text = capsys.readouterr().err
+    assert text.count("an accepted policy waits for approval") == 1
+    assert f"{NAME}/promoted_policy" in text
+    assert str(tmp_path / ".sia" / "reports" / NAME / f"{FIRST}.html") in text
 
 
 def test_every_window_of_a_backfill_that_waits_is_told_to_the_webhook(
@@ -188,11 +188,11 @@ def test_every_window_of_a_backfill_that_waits_is_told_to_the_webhook(
             w: found.document("validation_results", ValidationReport, w).verdict for w in (FIRST, SECOND, THIRD)
         }
         tick(found)
-        told = [body["facts"] for _, _, body in server.received]
+        sent = [body["facts"] for _, _, body in server.received]
     waiting = [window for window, verdict in verdicts.items() if verdict == "accept"]
     assert len(waiting) == 3
-    assert [facts["window"] for facts in told] == waiting
-    assert all(f"sia policy promote --loop {NAME} --window {facts['window']}" in facts["approve"] for facts in told)
+    assert [facts["window"] for facts in sent] == waiting
+    assert all(f"sia policy promote --loop {NAME} --window {facts['window']}" in facts["approve"] for facts in sent)
 
 
 def test_a_window_that_was_promoted_meanwhile_does_not_wait(tmp_path: Path) -> None:
@@ -260,9 +260,9 @@ def test_a_failed_run_without_our_own_words_is_told_too(tmp_path: Path, capsys: 
     with desk(tmp_path) as (found, _):
         result = found.run(FIRST, "eval_results")  # what it reads was never stored
         tell_failure(found, result)
-    told = capsys.readouterr().err.partition("a run failed")[2]
-    assert "the stage desk__eval_results failed: " in told
-    assert f"{FIRST}.parquet" in told
+    text = capsys.readouterr().err.partition("a run failed")[2]
+    assert "the stage desk__eval_results failed: " in text
+    assert f"{FIRST}.parquet" in text
 
 
 def test_a_failed_run_of_another_loop_is_not_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

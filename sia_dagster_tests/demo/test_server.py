@@ -80,8 +80,8 @@ def test_judge_answers_by_the_schema(client: openai.OpenAI) -> None:
             },
         },
     )
-    said = json.loads(reply.choices[0].message.content or "")
-    assert said == {"explanation": " ".join(element.missing for element in ELEMENTS), "label": "incorrect"}
+    fields = json.loads(reply.choices[0].message.content or "")
+    assert fields == {"explanation": " ".join(element.missing for element in ELEMENTS), "label": "incorrect"}
 
 
 def test_forced_tool_is_called(client: openai.OpenAI) -> None:

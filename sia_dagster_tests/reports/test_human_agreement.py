@@ -15,9 +15,9 @@ from sia_dagster_tests.worlds import report_cases as cases
 ATTACK = "</details><script>alert(1)</script> [a](http://example.com)"
 
 
-def annotated(sample: Sample, name: str = "correctness", **said: Any) -> Sample:
+def annotated(sample: Sample, name: str = "correctness", **evaluation: Any) -> Sample:
     """The sample with what people said of it."""
-    return sample.model_copy(update={"annotations": (EvalMetrics(name=name, source="platform", **said),)})
+    return sample.model_copy(update={"annotations": (EvalMetrics(name=name, source="platform", **evaluation),)})
 
 
 def state(*samples: Sample) -> StateActions:
@@ -107,8 +107,8 @@ def test_what_could_not_be_compared_is_said() -> None:
 
 def test_the_farthest_apart_come_first() -> None:
     def graded(number: int, people: float, judge: float) -> Sample:
-        said = EvalMetrics(name="tone", score=judge, source="llm_classify")
-        return annotated(cases.sample(number), "tone", score=people).model_copy(update={"evals": (said,)})
+        evaluation = EvalMetrics(name="tone", score=judge, source="llm_classify")
+        return annotated(cases.sample(number), "tone", score=people).model_copy(update={"evals": (evaluation,)})
 
     (shown,) = human_agreements(state(graded(1, 2.0, 3.0), graded(2, 1.0, 5.0), graded(3, 4.0, 4.0)))
     assert (shown.found.method, shown.found.same) == ("linear", 1)

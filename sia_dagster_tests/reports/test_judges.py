@@ -48,11 +48,11 @@ def test_a_loop_without_a_judge_says_so() -> None:
 
 
 def test_a_row_has_every_number() -> None:
-    _, _, row, _, told = judges_table(report(STEADY)).splitlines()
+    _, _, row, _, text = judges_table(report(STEADY)).splitlines()
     for part in ("correctness", "30 of 2026\\-09\\-28", "0\\.01", "5 %", "7 %", "0.61"):
         assert part in row
-    assert told.startswith("- ")
-    assert "is steady" in told
+    assert text.startswith("- ")
+    assert "is steady" in text
 
 
 def test_a_drift_stands_out_and_says_since_when() -> None:
@@ -71,10 +71,10 @@ def test_a_reason_that_does_not_name_its_judge_gets_the_name() -> None:
 
 def test_text_from_a_failed_judgement_is_no_markup() -> None:
     hostile = judge(reason="the judge could not be watched: <b>x</b> | [y](http://example.com)")
-    told = judges_table(report(hostile))
-    assert "<b>" not in told
-    assert "](http" not in told
-    assert told.splitlines()[2].count(" | ") == 5
+    text = judges_table(report(hostile))
+    assert "<b>" not in text
+    assert "](http" not in text
+    assert text.splitlines()[2].count(" | ") == 5
 
 
 def test_probes_say_what_was_done_and_which_are_biased() -> None:

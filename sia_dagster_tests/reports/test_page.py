@@ -71,9 +71,9 @@ def attacked(text: str) -> Page:
     policy = Actions(system_prompt=f"{text}\n{text}", model=text, parameters={text: text})
     edit = Edit(operation="replace", find=text, text=text, samples=(f"{4:016x}", text), why=text)
     candidate = Candidate(name=text, actions=policy, status="unusable", reasons=(text,), thoughts=text, edits=(edit,))
-    said = EvalMetrics(name="correctness", label=text, score=0.0, explanation=text, source="platform")
+    annotation = EvalMetrics(name="correctness", label=text, score=0.0, explanation=text, source="platform")
     samples = [cases.sample(n, request=text, output=text) for n in range(1, 9)]
-    annotated = tuple(sample.model_copy(update={"annotations": (said,)}) for sample in samples)
+    annotated = tuple(sample.model_copy(update={"annotations": (annotation,)}) for sample in samples)
     state = cases.state().model_copy(update={"samples": annotated, "skipped": (text,)})
     update = cases.update().model_copy(
         update={"candidate": policy, "thoughts": text, "reason": text, "edits": (edit,), "candidates": (candidate,)}

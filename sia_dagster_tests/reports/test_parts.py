@@ -117,7 +117,7 @@ def test_samples_are_ordered_by_the_first_evaluator_where_none_decides() -> None
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("written", "expected"),
     [
         (wording.number(0.5), "0.50"),
         (wording.number(-3.14159, 100.0), "\u22123"),
@@ -150,5 +150,5 @@ def test_samples_are_ordered_by_the_first_evaluator_where_none_decides() -> None
         (wording.visible("a\r\nb\rc"), "a\nb\nc"),
     ],
 )
-def test_numbers_and_texts_are_written_for_people(told: str, expected: str) -> None:
-    assert told == expected
+def test_numbers_and_texts_are_written_for_people(written: str, expected: str) -> None:
+    assert written == expected

@@ -43,8 +43,8 @@ def test_the_claim_names_the_others() -> None:
 def test_a_version_is_told_from_the_policy_in_force_also_where_that_one_gave_nothing() -> None:
     force = Actions(system_prompt="You answer the customers of a bicycle shop. Be warm.", model="gpt")
     edited = prompt("You answer the customers of a bicycle shop. Be warm. Never promise a refund.", 20)
-    told = policy_share_sentence(spoken(edited, actions=force, policy_share=0.0))
-    assert "20 % “… warm. Never promise a refund.”" in told
+    sentence = policy_share_sentence(spoken(edited, actions=force, policy_share=0.0))
+    assert "20 % “… warm. Never promise a refund.”" in sentence
 
 
 def test_rows_say_where_prompts_come_from_and_what_they_are() -> None:

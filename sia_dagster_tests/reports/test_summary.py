@@ -21,7 +21,7 @@ from sia_dagster_tests.worlds import gate_cases as gate
 from sia_dagster_tests.worlds import report_cases as cases
 
 
-def told(
+def shown_parts(
     report: ValidationReport, state: StateActions | None = None, update: PolicyUpdate | None = None
 ) -> dict[str, str]:
     """Each part's sentences by its heading."""
@@ -50,7 +50,7 @@ def test_the_first_lines_answer_in_the_order_in_which_one_decides() -> None:
 
 
 def test_what_would_change_is_said_in_words() -> None:
-    change = told(gate.report())["What would change"]
+    change = shown_parts(gate.report())["What would change"]
     assert change.startswith("The system prompt: 1 line added, 1 line changed")
     assert f"Added: “{cases.ADDED}” Why: Most failures say that the order number is missing." in change
     assert "“Keep it short.” becomes “Keep it under 80 words" in change
@@ -64,12 +64,12 @@ def test_many_edits_are_counted_and_a_deletion_is_called_so() -> None:
 
 
 def test_for_whom_names_calls_conversations_and_parts() -> None:
-    whom = told(gate.report())["For whom"]
+    whom = shown_parts(gate.report())["For whom"]
     assert "About 12,400 calls a week; the policy in force produced 97 % of the window's samples." in whom
     assert "Compared on 58 held-out conversations, 23 of them from 2 earlier windows." in whom
     assert "Shown not to lose: language en (66 % of the conversations)." in whom
     lost = changed(slices=(gate.part("tag", "vip", "loses", gate.compared(20, -0.2, -0.3, -0.1)),), repeats=3)
-    whom = told(lost, cases.state())["For whom"]
+    whom = shown_parts(lost, cases.state())["For whom"]
     assert "Shown to lose: tag vip (34 % of the conversations)." in whom
     assert "each replayed 3 times" in whom
     assert "calls a week" not in whom
@@ -78,7 +78,7 @@ def test_for_whom_names_calls_conversations_and_parts() -> None:
 def test_a_decision_that_came_early_or_from_an_earlier_window_says_so() -> None:
     early = InterimAnalysis(conversations=29, alpha=0.0003, p_value=0.0001, outcome="accept")
     report = changed(interim_analyses=(early,), carried=Carried(window="2026-09-14", times=2))
-    whom = told(report)["For whom"]
+    whom = shown_parts(report)["For whom"]
     assert "58 held-out conversations, 23 of them from 2 earlier windows; 29 of them were enough to decide." in whom
     assert "The candidate is from window 2026-09-14; 2 windows before left it undecided." in whom
     assert "accepted; the rest was not replayed" in text_of(report)
@@ -86,7 +86,7 @@ def test_a_decision_that_came_early_or_from_an_earlier_window_says_so() -> None:
 
 def test_a_candidate_that_was_given_up_at_the_first_look_was_not_decided_on() -> None:
     given_up = InterimAnalysis(conversations=29, alpha=0.0003, p_value=0.7, outcome="futile")
-    whom = told(changed(interim_analyses=(given_up,), verdict="inconclusive"))["For whom"]
+    whom = shown_parts(changed(interim_analyses=(given_up,), verdict="inconclusive"))["For whom"]
     assert "from 2 earlier windows; 29 of them were enough to stop for futility." in whom
 
 
@@ -96,18 +96,18 @@ def test_requests_to_another_model_are_no_answers_of_that_model() -> None:
         gate.part("model", "small", "too_few", gate.compared(4, None)),
     )
     report = changed(slices=parts)
-    assert "Shown not to lose: requests to large (34 % of the conversations)." in told(report)["For whom"]
+    assert "Shown not to lose: requests to large (34 % of the conversations)." in shown_parts(report)["For whom"]
     assert "requests to small (4 conversations)" in " ".join(limitations(gate.state(), report))
 
 
 def test_a_window_without_a_candidate_has_nothing_to_decide() -> None:
     none = changed(candidate=None, verdict="inconclusive", samples_needed=1_017, comparisons=())
     update = cases.update().model_copy(update={"changed": False})
-    assert told(none, update=update)["What to do"] == "The policy in force stays. Nothing to approve."
+    assert shown_parts(none, update=update)["What to do"] == "The policy in force stays. Nothing to approve."
 
 
 def test_the_gain_is_what_is_promised_at_least() -> None:
-    gains = told(gate.report())["What it gains"]
+    gains = shown_parts(gate.report())["What it gains"]
     assert "correctness: from 0.41 to 0.71 (+0.29); it promises at least +0.15, with 99 % confidence." in gains
     assert "Of 24 answers, 9 scored higher, 2 lower, 12 the same; 1 without a score." in gains
     assert (
@@ -127,7 +127,7 @@ def test_the_gain_is_what_is_promised_at_least() -> None:
 def test_without_a_gain_it_says_what_there_is(low: float | None, high: float | None, sentence: str) -> None:
     primary, *rest = gate.report().comparisons
     seen = primary.model_copy(update={"ci_low": low, "ci_high": high, "alpha": None})
-    assert sentence in told(changed(comparisons=(seen, *rest)))["What it gains"]
+    assert sentence in shown_parts(changed(comparisons=(seen, *rest)))["What it gains"]
 
 
 def test_guardrails_say_how_they_stand() -> None:
@@ -137,7 +137,7 @@ def test_guardrails_say_how_they_stand() -> None:
     bare = brief_.model_copy(update={"evaluator": "bare", "ci_low": None, "ci_high": None, "margin": None})
     unsampled = safety.model_copy(update={"evaluator": "empty", "samples": 0})
     report = changed(comparisons=(primary, falls, safety, bare, unsampled), guardrail_margin=0.05)
-    gains = told(report)["What it gains"]
+    gains = shown_parts(report)["What it gains"]
     assert "a guardrail that may fall beyond the \u22120.10 that is allowed" in gains
     assert "a safety evaluator: 1 sample scored lower" in gains
     assert "a guardrail." in gains
@@ -146,13 +146,13 @@ def test_guardrails_say_how_they_stand() -> None:
 
 def test_nothing_compared_is_nothing_known() -> None:
     report = changed(comparisons=(), rows=(), slices=())
-    found = told(report)
+    found = shown_parts(report)
     assert found["What it gains"] == "Nothing was compared, so no gain is known."
     assert "Not shown" not in found
 
 
 def test_what_it_costs_is_a_week_at_this_traffic() -> None:
-    assert told(gate.report())["What it costs"] == (
+    assert shown_parts(gate.report())["What it costs"] == (
         "About $0.13 a week more ($0.87 → $1.00), at 12,400 calls a week; a call reads 212 → 251 tokens and writes "
         "64 → 71."
     )
@@ -169,15 +169,15 @@ def test_what_it_costs_is_a_week_at_this_traffic() -> None:
 )
 def test_a_cost_that_falls_stays_or_is_unknown(old: float | None, new: float, sentence: str) -> None:
     cost: TrafficCost = gate.COST.model_copy(update={"baseline_usd": old, "candidate_usd": new})
-    assert told(changed(cost=cost))["What it costs"].startswith(sentence)
+    assert shown_parts(changed(cost=cost))["What it costs"].startswith(sentence)
 
 
 def test_a_cost_that_was_not_counted_is_not_guessed() -> None:
-    assert told(changed(cost=None))["What it costs"].startswith("Not known")
+    assert shown_parts(changed(cost=None))["What it costs"].startswith("Not known")
 
 
 def test_what_is_not_shown_is_named() -> None:
-    hidden = told(gate.report())["Not shown"]
+    hidden = shown_parts(gate.report())["Not shown"]
     for sentence in (
         "these parts of the traffic do not lose: language de (20 conversations)",
         "too few conversations: length long (7 conversations), tag vip (3 conversations)",
@@ -194,11 +194,11 @@ def test_models_that_no_replay_asked_are_named() -> None:
     state, report = gate.state(), gate.report()
     assert not any("both policies were replayed" in sentence for sentence in limitations(state, report))
     half = len(state.samples) // 2
-    told = [s.model_copy(update={"model": "large"}) if n < half else s for n, s in enumerate(state.samples)]
-    (sentence,) = [s for s in limitations(state.model_copy(update={"samples": told}), report) if "large" in s]
+    samples = [s.model_copy(update={"model": "large"}) if n < half else s for n, s in enumerate(state.samples)]
+    (sentence,) = [s for s in limitations(state.model_copy(update={"samples": samples}), report) if "large" in s]
     assert sentence == (
-        f"How it performs with large, which produced {share(half / len(told))} of the window's samples: both policies "
-        "were replayed with simulated-application only."
+        f"How it performs with large, which produced {share(half / len(samples))} of the window's samples: both "
+        "policies were replayed with simulated-application only."
     )
 
 
@@ -238,7 +238,7 @@ def test_a_window_that_knows_more_says_less() -> None:
     assert "as before" not in hidden
     assert "people agree" not in hidden
     assert "A rare harm" not in hidden
-    assert "scored higher" not in told(changed(rows=()))["What it gains"]
+    assert "scored higher" not in shown_parts(changed(rows=()))["What it gains"]
 
 
 def test_a_judge_that_could_not_be_watched_is_not_called_steady() -> None:
@@ -273,9 +273,11 @@ def test_what_to_do_where_nothing_is_to_be_approved(changes: dict[str, object], 
 
 
 def test_what_to_read_before_deciding_is_there_to_be_read() -> None:
-    assert told(gate.report())["What to do"].startswith("Read the samples that scored lower, then approve or reject")
+    assert shown_parts(gate.report())["What to do"].startswith(
+        "Read the samples that scored lower, then approve or reject"
+    )
     better = changed(rows=(cases.row(1, 0.0, 1.0),))
-    assert told(better)["What to do"].startswith("No sample scored lower: read the changed prompt, then approve")
+    assert shown_parts(better)["What to do"].startswith("No sample scored lower: read the changed prompt, then approve")
 
 
 def test_the_commands_are_whole() -> None:
@@ -290,7 +292,7 @@ def test_a_policy_that_stays_says_why_and_asks_for_nothing() -> None:
     state, update, report = cases.empty()
     assert [part.term for part in decision_summary(state, update, report)] == ["What would change", "What to do"]
     other = update.model_copy(update={"reason": "no candidate gained"})
-    assert told(report, state, other)["Why"] == "no candidate gained"
+    assert shown_parts(report, state, other)["Why"] == "no candidate gained"
 
 
 def test_the_summary_in_the_ui_says_the_same_as_markdown() -> None:
@@ -414,14 +416,15 @@ def test_a_window_that_spent_nothing_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alpha", "told"), [(0.05, "95 %"), (0.0096, "99 %"), (0.001, "99.9 %"), (0.0003, "99.97 %"), (0.005, "99.5 %")]
+    ("alpha", "text"),
+    [(0.05, "95 %"), (0.0096, "99 %"), (0.001, "99.9 %"), (0.0003, "99.97 %"), (0.005, "99.5 %")],
 )
-def test_a_level_is_told_as_confidence(alpha: float, told: str) -> None:
-    assert confidence(alpha) == told
+def test_a_level_is_told_as_confidence(alpha: float, text: str) -> None:
+    assert confidence(alpha) == text
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"), [(0.0, "$0.00"), (0.13, "$0.13"), (1234.5, "$1,234.50"), (0.0042, "$0.0042")]
+    ("amount", "text"), [(0.0, "$0.00"), (0.13, "$0.13"), (1234.5, "$1,234.50"), (0.0042, "$0.0042")]
 )
-def test_amounts_are_told_in_cents(amount: float, told: str) -> None:
-    assert dollars(amount) == told
+def test_amounts_are_told_in_cents(amount: float, text: str) -> None:
+    assert dollars(amount) == text

@@ -112,7 +112,7 @@ def test_what_it_raises_is_the_error_of_its_row_alone(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "sentence"),
     [
         (3, [None, 3.0, None, None]),
         (-2.5, [None, -2.5, None, None]),
@@ -120,9 +120,9 @@ def test_what_it_raises_is_the_error_of_its_row_alone(run: Run) -> None:
         (EvalMetrics(name="x", label="fine", score=0.5, explanation="Why."), ["fine", 0.5, "Why.", None]),
     ],
 )
-def test_what_it_returns_is_read_as_in_the_loop(run: Run, result: Any, said: list[Any]) -> None:
+def test_what_it_returns_is_read_as_in_the_loop(run: Run, result: Any, sentence: list[Any]) -> None:
     table = run(lambda sample: result, telemetry={"limit": 1})
-    assert [None if pd.isna(cell) else cell for cell in table.iloc[0, 1:]] == said
+    assert [None if pd.isna(cell) else cell for cell in table.iloc[0, 1:]] == sentence
 
 
 @pytest.mark.parametrize("result", [float("nan"), float("inf"), None, ["a"], "excellent"])
@@ -197,7 +197,7 @@ def test_cells_come_out_in_the_tables_types(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("evaluator", "said"),
+    ("evaluator", "sentence"),
     [
         (lambda dataframe: dataframe.assign(score=1).head(3), "returned 3 rows for 12; it must keep the index"),
         (lambda dataframe: pd.concat([one_score(dataframe)] * 2), "it must keep the index"),
@@ -205,11 +205,11 @@ def test_cells_come_out_in_the_tables_types(run: Run) -> None:
         (lambda dataframe: dataframe, "none of the columns label, score, explanation, error"),
     ],
 )
-def test_a_result_that_does_not_fit_the_frame_is_refused(run: Run, evaluator: Any, said: str) -> None:
+def test_a_result_that_does_not_fit_the_frame_is_refused(run: Run, evaluator: Any, sentence: str) -> None:
     with pytest.raises(EvaluatorError) as raised:
         run(evaluator)
     assert str(raised.value).startswith("polite: the evaluator returned")
-    assert said in str(raised.value)
+    assert sentence in str(raised.value)
 
 
 def test_the_frame_has_the_columns_of_an_export(run: Run) -> None:
@@ -257,7 +257,7 @@ def test_a_name_that_trace_stores_would_drop_is_refused(run: Run, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("telemetry", "said"),
+    ("telemetry", "sentence"),
     [
         ({"start_time": "2026-09-14"}, "takes start_time and end_time"),
         ({}, "it has nothing"),
@@ -268,11 +268,11 @@ def test_a_name_that_trace_stores_would_drop_is_refused(run: Run, name: str) -> 
     ],
 )
 def test_telemetry_that_cannot_be_used_is_named(
-    orchestrator: WorkflowOrchestrator, telemetry: dict[str, Any], said: str
+    orchestrator: WorkflowOrchestrator, telemetry: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ConfigError) as raised:
         orchestrator.run_eval_pipeline(evaluator=Prompt(), evaluator_name="polite", get_telemetry_kwargs=telemetry)
-    assert said in str(raised.value)
+    assert sentence in str(raised.value)
 
 
 def test_a_condition_and_a_model_id_may_be_given(run: Run, traces: Path) -> None:

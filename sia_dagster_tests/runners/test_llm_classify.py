@@ -118,13 +118,13 @@ def test_a_refused_model_stops_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [("{anwser}", "Did you mean {answer}?"), ("Two\nlines", "names no column"), ("nofile.md", "nofile.md")],
 )
-def test_a_template_that_does_not_fit_the_frame_is_refused_before_any_call(template: str, said: str) -> None:
+def test_a_template_that_does_not_fit_the_frame_is_refused_before_any_call(template: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         llm_classify(FRAME, template, "judge", ["right", "wrong"])
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_template_may_be_a_file_and_a_frame_may_be_empty(tmp_path: Path) -> None:

@@ -212,10 +212,10 @@ def test_too_many_unscored_rows_stop_before_the_search_and_are_kept(desk: Desk) 
     orchestrator = desk.orchestrator()
     with pytest.raises(EvaluatorError) as raised:
         orchestrator.run_complete_workflow(**DATES, evaluator_names=["is_brief", "failing"], limit=20, checkpoint=True)
-    said = str(raised.value)
-    assert said.startswith("100% of the evaluations by failing have no score (allowed: 20%)")
-    assert "by failing" in said
-    assert "raised ValueError: cannot read " in said
+    message = str(raised.value)
+    assert message.startswith("100% of the evaluations by failing have no score (allowed: 20%)")
+    assert "by failing" in message
+    assert "raised ValueError: cannot read " in message
     (document,) = (desk.folder / "storage" / "checkpoints" / "workflow").rglob("*.json")
     kept = StateActions.model_validate_json(document.read_text(encoding="utf-8"))
     assert kept.samples[0].score("is_brief") is not None
@@ -223,7 +223,7 @@ def test_too_many_unscored_rows_stop_before_the_search_and_are_kept(desk: Desk) 
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         ([], "a list of at least one name"),
         ("correctness", "a list of at least one name"),
@@ -232,11 +232,11 @@ def test_too_many_unscored_rows_stop_before_the_search_and_are_kept(desk: Desk) 
         (["csat"], "validation.primary: 'csat' is a platform score"),
     ],
 )
-def test_evaluator_names_that_cannot_be_used_are_named(desk: Desk, names: Any, said: str) -> None:
+def test_evaluator_names_that_cannot_be_used_are_named(desk: Desk, names: Any, message: str) -> None:
     evaluators = (BRIEF, FAILING, PlatformConfig(name="csat", kind="platform"))
     with pytest.raises(ConfigError) as raised:
         desk.orchestrator(evaluators=evaluators).validate_baseline(**DATES, evaluator_names=names)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_an_evaluator_given_goes_before_the_ready_made_judge_of_its_name(desk: Desk) -> None:
@@ -387,7 +387,7 @@ def test_moments_are_utc_and_name_the_window(start: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "message"),
     [
         ("2026-09-21", "2026-09-14", "the window is empty: it starts at 2026-09-21"),
         ("2026-09-14", "2026-09-14", "the window is empty"),
@@ -395,7 +395,7 @@ def test_moments_are_utc_and_name_the_window(start: Any) -> None:
         (20260914, "2026-09-21", "20260914 is not a date or time"),
     ],
 )
-def test_windows_that_are_none_are_refused(start: Any, end: Any, said: str) -> None:
+def test_windows_that_are_none_are_refused(start: Any, end: Any, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         window_between(start, end)
-    assert said in str(raised.value)
+    assert message in str(raised.value)

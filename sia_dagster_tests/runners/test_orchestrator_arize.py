@@ -44,7 +44,7 @@ class Account:
         return WorkflowOrchestrator(**{**settings, **given})
 
     def scores(self, name: str) -> dict[str, Any]:
-        return {span: said[name] for span, said in self.store.evaluations.items() if name in said}
+        return {span: evaluation[name] for span, evaluation in self.store.evaluations.items() if name in evaluation}
 
     def drop(self, *span_ids: str) -> None:
         table = self.store.tables[PROJECT]
@@ -154,7 +154,7 @@ def test_upsert_puts_evaluations_on_their_spans(account: Account) -> None:
 
 def test_a_second_upsert_changes_nothing(account: Account) -> None:
     run(account)
-    before = {span: dict(said) for span, said in account.store.evaluations.items()}
+    before = {span: dict(evaluation) for span, evaluation in account.store.evaluations.items()}
     file = Path(".sia/evaluations/brief.parquet")
     kept = file.read_bytes()
     run(account)
@@ -177,10 +177,10 @@ def test_a_judge_with_its_kwargs_puts_label_score_and_explanation_back(account: 
         "base_url": account.provider.base_url,
     }
     table = run(account, llm_classify, evaluator_name="correctness", evaluator_kwargs=kwargs)
-    said = account.store.evaluations[table["context.span_id"][0]]
-    assert said["eval.correctness.label"] in {"correct", "incorrect"}
-    assert said["eval.correctness.score"] == float(said["eval.correctness.label"] == "correct")
-    assert said["eval.correctness.explanation"]
+    evaluation = account.store.evaluations[table["context.span_id"][0]]
+    assert evaluation["eval.correctness.label"] in {"correct", "incorrect"}
+    assert evaluation["eval.correctness.score"] == float(evaluation["eval.correctness.label"] == "correct")
+    assert evaluation["eval.correctness.explanation"]
 
 
 def test_another_project_is_read_and_written_where_model_id_names_it(account: Account) -> None:
@@ -223,9 +223,9 @@ def test_what_the_store_did_not_take_is_in_the_report_and_the_log(
     with caplog.at_level(logging.WARNING, logger="sia_dagster"):
         table = run_at(account, WEEK.end, meanwhile_deleted)
     assert table.attrs["write_report"]["unmatched"] == tuple(sorted(ids[:3]))
-    (told,) = [record.getMessage() for record in caplog.records if record.name.startswith("sia_dagster")]
-    assert "brief: 17 of 20 evaluations are in the trace store" in told
-    assert "3 spans are unknown to the store" in told
+    (logged,) = [record.getMessage() for record in caplog.records if record.name.startswith("sia_dagster")]
+    assert "brief: 17 of 20 evaluations are in the trace store" in logged
+    assert "3 spans are unknown to the store" in logged
 
 
 def test_what_is_too_old_to_be_updated_is_in_the_log_as_well(
@@ -235,8 +235,8 @@ def test_what_is_too_old_to_be_updated_is_in_the_log_as_well(
     with caplog.at_level(logging.WARNING, logger="sia_dagster"):
         table = run_at(account, account.store.now, is_brief)
     assert len(table.attrs["write_report"]["too_old"]) == 20
-    (told,) = [record.getMessage() for record in caplog.records if record.name.startswith("sia_dagster")]
-    assert told == "brief: 0 of 20 evaluations are in the trace store; 20 spans are too old to be updated."
+    (logged,) = [record.getMessage() for record in caplog.records if record.name.startswith("sia_dagster")]
+    assert logged == "brief: 0 of 20 evaluations are in the trace store; 20 spans are too old to be updated."
 
 
 def test_a_store_that_takes_nothing_is_an_error_after_the_rows_are_kept(account: Account) -> None:

@@ -108,12 +108,12 @@ def test_a_component_refuses_a_password_and_does_not_repeat_it() -> None:
     with pytest.raises(Exception, match=r"defs\.yaml") as caught:
         component({"completions": SECRET[0]})
     error: BaseException | None = caught.value
-    said = ""
+    message = ""
     while error:
-        said += str(error)
+        message += str(error)
         error = error.__cause__
-    assert "llm.completions: must be exactly ${NAME}" in said
-    assert "wq7wq7" not in said
+    assert "llm.completions: must be exactly ${NAME}" in message
+    assert "wq7wq7" not in message
 
 
 def test_the_variable_is_read_when_the_store_is_opened(

@@ -181,7 +181,7 @@ def test_promote_says_what_came_into_force_and_is_not_published(sia: Sia, rest: 
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("", "the environment variable ARIZE_API_KEY is not set"),
         (f"{KEY}\n", "the value of ARIZE_API_KEY holds a blank, a line break"),
@@ -190,14 +190,14 @@ def test_promote_says_what_came_into_force_and_is_not_published(sia: Sia, rest: 
     ],
 )
 def test_a_key_that_cannot_publish_costs_no_promotion(
-    sia: Sia, rest: ArizeRest, folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+    sia: Sia, rest: ArizeRest, folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, message: str
 ) -> None:
     monkeypatch.setenv("ARIZE_API_KEY", key)
     accepted(folder)
     promoted = sia("policy", "promote", "--window", WINDOW, "--by", "Ada")
     assert promoted.code == 1
     assert "put version 1 in force, but it is not published" in promoted.err
-    assert said in promoted.err
+    assert message in promoted.err
     assert len(registry(folder).versions()) == 1
     assert not key.strip() or key.strip() not in promoted.err
     monkeypatch.setenv("ARIZE_API_KEY", KEY)
@@ -243,9 +243,9 @@ def test_the_check_fails_where_publishing_does_and_the_registry_has_the_promotio
             "approved_policy_is_in_force": True,
             "published_where_asked": False,
         }
-        told = claims["published_where_asked"].description or ""
-        assert "arize_prompt_hub: Arize, a version of the prompt 'desk'" in told
-        assert "publish again" in told
+        text = claims["published_where_asked"].description or ""
+        assert "arize_prompt_hub: Arize, a version of the prompt 'desk'" in text
+        assert "publish again" in text
         assert metadata(result, "promoted_policy")["promoted"] is True
         assert [entry.by for entry in found.versions] == ["Ada"]
         assert found.document("promoted_policy", Promotion, WINDOW).promoted == found.versions[0]
@@ -281,9 +281,9 @@ def test_targets_without_prompts_are_left_to_others(rest: ArizeRest, folder: Pat
 
 def test_the_prompt_may_have_a_name_of_its_own(rest: ArizeRest, folder: Path, store: PolicyFiles) -> None:
     loop = asset(folder, prompt_name="Desk, English").loop
-    (told,) = publish_in_force(loop, store, folder / ".sia")
-    assert told.publication is not None
-    assert told.fault is None
+    (text,) = publish_in_force(loop, store, folder / ".sia")
+    assert text.publication is not None
+    assert text.fault is None
     assert list(rest.prompts) == ["Desk, English"]
 
 
@@ -297,8 +297,8 @@ def test_phoenix_has_the_policy_in_force_under_its_tag(phoenix: Phoenix, folder:
     policies = registry(folder, version(1, NEW))
 
     def in_production() -> str:
-        (told,) = publish_in_force(loop, policies, folder / ".sia")
-        assert told.fault is None
+        (text,) = publish_in_force(loop, policies, folder / ".sia")
+        assert text.fault is None
         found = project.client.prompts.get(prompt_identifier=project.name, tag="production")
         return str(next(iter(found.format(variables={}, sdk="openai").messages))["content"])
 
