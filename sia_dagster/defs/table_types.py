@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from sia_dagster.core.records.document import TABLE_FORMAT
 from sia_dagster.core.records.eval_rows import EVAL_RESULT_COLUMNS, eval_result_rows
 from sia_dagster.core.records.evaluation import EvalMetrics
 
@@ -32,7 +33,7 @@ def eval_results_schema() -> "pa.Schema":
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "float": pa.float64(), "int": pa.int64()}
-    return pa.schema([(name, kinds[EVAL_RESULT_TYPES[name]]) for name in EVAL_RESULT_COLUMNS])
+    return pa.schema([(name, kinds[EVAL_RESULT_TYPES[name]]) for name in EVAL_RESULT_COLUMNS], metadata=TABLE_FORMAT)
 
 
 @cache

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.storage import StoragePath
-from sia_dagster.core.gate import is_holdout_reuse
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
@@ -119,7 +118,7 @@ def _budget_is_left(report: ValidationReport) -> dg.AssetCheckResult:
     paid = bool(report.interim_analyses) or budget.left >= budget.alpha
     remaining = f"{budget.left:.4f} of {budget.false_promotions_a_year:g} expected false promotions a year are left"
     spent = f"; this window's verdict spent {budget.spent:.4f}" if budget.spent else "; this window spent nothing"
-    holds = paid and not is_holdout_reuse(report)
+    holds = paid and not report.is_holdout_reuse
     sentence = remaining + spent + ("." if holds else f". {report.reasons[0]}")
     numbers = {"error_budget_left": round(budget.left, 6), "alpha": round(budget.alpha, 6)}
     return ERROR_BUDGET_IS_LEFT.holds(holds, sentence, **numbers)

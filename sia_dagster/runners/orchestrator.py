@@ -10,6 +10,7 @@ from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import EvaluatorConfig
 from sia_dagster.core.errors import ConfigError, EvaluatorError
 from sia_dagster.core.evaluators import worst_unscored_share
+from sia_dagster.core.gate import Trial
 from sia_dagster.core.openinference import MappedSpans
 from sia_dagster.core.ports.trace_store import SpanQuery, span_query
 from sia_dagster.core.records.evaluation import EvalMetrics
@@ -155,7 +156,8 @@ class WorkflowOrchestrator:
         if not isinstance(update, PolicyUpdate):
             update = _update(state_actions, update)
         session = self._session(state_actions)
-        return _unrecorded(run_to_end(lambda: validate_window(session, state_actions, update)).value)
+        trial = Trial(state=state_actions, update=update)
+        return _unrecorded(run_to_end(lambda: validate_window(session, trial)).value)
 
     def run_eval_pipeline(
         self,

@@ -1,20 +1,19 @@
-"""The stages of a window over a model session: one async function each, for assets and scripts alike."""
+"""The stages of a window over a model session, one async function each, for assets and scripts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sia_dagster.adapters.config.references import read_template
 from sia_dagster.core.config.loop import LLMClassifyConfig
 from sia_dagster.core.evaluators import build_evaluator, check_fingerprints, evaluate
 from sia_dagster.core.gate import Admission, Gate, Trial, ValidationRules, validate
-from sia_dagster.core.judge_watch import Watched, WatchedJudge, WatchRules, memory_of, watch_judges
+from sia_dagster.core.judge_watch import WatchedJudge, WatchResult, WatchRules, judge_history, watch_judges
 from sia_dagster.core.next_window import NextWindowCheck, NextWindowRules, check_next_window
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.ports.stores import GateLog
 from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
-from sia_dagster.core.records.gate import HeldOut, MissingScore
-from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.next_window import NextWindowResults
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import Sample
@@ -42,15 +41,15 @@ async def evaluate_window(session: LoopSession, samples: Sequence[Sample]) -> St
 
 
 async def search_window(
-    session: LoopSession, state: StateActions, carried: "Undecided | None" = None
+    session: LoopSession, state: StateActions, carried: Undecided | None = None
 ) -> StageResult[PolicyUpdate]:
-    """Candidates, guarded and compared on the selection split; `carried` goes on in their place, if it still may.
+    """Candidates, guarded and compared on the selection split; a `carried` candidate goes on instead, if it still may.
 
     Raises as `evaluate_window`.
     """
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
-        _same_evaluators(state, evaluators)
+        _check_evaluators(state, evaluators)
         rules = SearchRules.of(session.loop, workers=session.workers, limits=guard_limits(session, state))
         again = carry_on(state, carried, rules) if carried else None
         if again and again.changed:
@@ -65,45 +64,13 @@ async def search_window(
     return await run_stage(session, work)
 
 
-async def validate_window(
-    session: LoopSession,
-    state: StateActions,
-    update: PolicyUpdate,
-    *,
-    held_out: HeldOut | None = None,
-    watch: Sequence[JudgeWatch] = (),
-    unscored: Sequence[MissingScore] = (),
-) -> StageResult[ValidationReport]:
-    """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`.
-
-    Without `held_out` they are the window's own. A judge of `watch` that has drifted leaves nothing to be asked. Scores
-    that are `unscored` do not count, though they may be had now.
-    """
-    trial = Trial(state=state, update=update, held_out=held_out, watch=tuple(watch), unscored=tuple(unscored))
+async def validate_window(session: LoopSession, trial: Trial) -> StageResult[ValidationReport]:
+    """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`."""
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
-        _same_evaluators(state, evaluators)
+        _check_evaluators(trial.state, evaluators)
         rules = ValidationRules.of(session.loop, workers=session.workers, window=session.window)
-        report = await validate(trial, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
-        return report.model_copy(update={"spend": total(chat.spend.values())})
-
-    return await run_stage(session, work)
-
-
-def _same_evaluators(state: StateActions, evaluators: tuple[Evaluator, ...]) -> None:
-    """Like with like: the replays are scored by what scored the logged outputs. Raises EvaluatorError."""
-    said = [(constant.name, constant.fingerprint) for constant in state.eval_constants]
-    check_fingerprints(said, [evaluator.constant for evaluator in evaluators])
-
-
-async def check_promise(session: LoopSession, paper: "NextWindowCheck") -> StageResult[NextWindowResults]:
-    """The candidate of the window before on this window's held-out samples. Raises as `evaluate_window`."""
-
-    async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> NextWindowResults:
-        said = [(constant.name, constant.fingerprint) for constant in paper.state.eval_constants]
-        check_fingerprints(said, [evaluator.constant for evaluator in evaluators])
-        rules = NextWindowRules.of(session.loop, workers=session.workers)
-        return await check_next_window(paper, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
+        return await validate(trial, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
 
     return await run_stage(session, work)
 
@@ -111,42 +78,53 @@ async def check_promise(session: LoopSession, paper: "NextWindowCheck") -> Stage
 async def gated_validation(
     session: LoopSession, state: StateActions, update: PolicyUpdate, gate: Gate
 ) -> StageResult[ValidationReport]:
-    """Both policies on the held-out samples, and the verdict, if this window still may have one.
+    """Validates one window: checks the error budget, replays both policies, records the look.
 
-    Nothing is replayed where no candidate goes on, a judge drifted, the year's error budget cannot pay for the verdict,
-    or the window's holdout was used for other evidence. A verdict that was reached is recorded as the window's look;
-    run again it is the same one, with the same bytes, and spends nothing anew. Raises as `validate_window`, and
-    GateLogError.
+    Nothing is replayed without a candidate, where a judge drifted, where the year's error budget cannot pay for the
+    verdict, or where the window's holdout was used for another verdict. A window that is run again has the same verdict
+    with the same bytes, and spends nothing anew. Raises as `evaluate_window`, and GateLogError.
     """
-    judges = gate.watch.judges if gate.watch else ()
-    case = Admission.of(session.loop, state, update, gate)
-    if not update.changed or state.refusal or (gate.watch and gate.watch.drifted):
-        untested = await validate_window(session, state, update, watch=judges)
-        return StageResult(case.with_budget(untested.value), untested.spend, untested.rows)
-    if objection := case.objection:
-        return StageResult(objection.model_copy(update={"watch": judges}), {}, Advance(done=0, of=0, what="rows"))
-    unscored = case.standing.unscored if case.standing else ()
-    outcome = await validate_window(session, state, update, held_out=gate.held_out(), watch=judges, unscored=unscored)
-    return StageResult(case.booked(outcome.value), outcome.spend, outcome.rows)
+    admission = Admission.of(session.loop, state, update, gate)
+    if refused := admission.refused:
+        return StageResult(refused, {}, Advance(done=0, of=0, what="rows"))
+    outcome = await validate_window(session, admission.trial())
+    return replace(outcome, value=admission.finish(outcome.value))
+
+
+async def check_promise(session: LoopSession, check: NextWindowCheck) -> StageResult[NextWindowResults]:
+    """The candidate of the window before on this window's held-out samples. Raises as `evaluate_window`."""
+
+    async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> NextWindowResults:
+        _check_evaluators(check.state, evaluators)
+        rules = NextWindowRules.of(session.loop, workers=session.workers)
+        return await check_next_window(check, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
+
+    return await run_stage(session, work)
+
+
+def _check_evaluators(state: StateActions, evaluators: tuple[Evaluator, ...]) -> None:
+    """Replays must be scored by the evaluators that scored the logged outputs. Raises EvaluatorError."""
+    known = [(constant.name, constant.fingerprint) for constant in state.eval_constants]
+    check_fingerprints(known, [evaluator.constant for evaluator in evaluators])
 
 
 async def watch_window(
     session: LoopSession, samples: Sequence[Sample], log: GateLog
-) -> StageResult[tuple[Watched, ...]]:
+) -> StageResult[tuple[WatchResult, ...]]:
     """Watch every judge of the loop, in the order of the configuration; the log is read, not written.
 
-    `samples` are the window's with what the evaluators said of them. A function that asks a model itself is not
-    watched. Raises as `evaluate_window`, and GateLogError.
+    `samples` are the window's with their evaluations. A function that calls a model itself is not watched. Raises as
+    `evaluate_window`, and GateLogError.
     """
-    memories = {judge.name: memory_of(log, judge, session.window) for judge in judges_of(session)}
+    histories = {judge.name: judge_history(log, judge, session.window) for judge in judges_of(session)}
     rules = WatchRules.of(session.loop, session.window.key, workers=session.workers)
 
-    async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> tuple[Watched, ...]:
-        turned = _turned(session, chat)
+    async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> tuple[WatchResult, ...]:
+        reordered = _reordered_judges(session, chat)
         judges = [
-            WatchedJudge(judge, turned[judge.constant.name], memories[judge.constant.name])
+            WatchedJudge(judge, reordered[judge.constant.name], histories[judge.constant.name])
             for judge in evaluators
-            if judge.constant.name in turned
+            if judge.constant.name in reordered
         ]
         return await watch_judges(judges, samples, rules=rules, progress=progress)
 
@@ -159,8 +137,8 @@ def judges_of(session: LoopSession) -> tuple[EvalConstant, ...]:
     return tuple(constant for constant in constants if constant.kind == "llm_classify")
 
 
-def _turned(session: LoopSession, chat: ChatModel) -> dict[str, Evaluator]:
-    """Every judge with its labels in reverse order, by name. Their scores are a probe's and are never stored as its."""
+def _reordered_judges(session: LoopSession, chat: ChatModel) -> dict[str, Evaluator]:
+    """Every judge with its labels in reverse order, by name; their scores serve the probe alone."""
     judges = [evaluator for evaluator in session.loop.evaluators if isinstance(evaluator, LLMClassifyConfig)]
     return {
         judge.name: build_evaluator(

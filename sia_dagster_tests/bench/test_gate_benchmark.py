@@ -189,7 +189,7 @@ def ended_in_the_product(differences: npt.NDArray[Any]) -> tuple[str, float]:
     looks = plan_looks(tried.conversations, 2)
     changes = [(max(0.0, -difference), max(0.0, difference)) for difference in differences]
     for look, asked in enumerate(looks):
-        rows = [row(held, *change) for held, change in zip(tried.evidence.samples, changes, strict=True)]
+        rows = [row(held, *change) for held, change in zip(tried.holdout.samples, changes, strict=True)]
         ended = analyse(tried, rows[: len(asked)], [CORRECTNESS], rules=rules, look=look).taken.outcome
         if ended != "go_on":
             break

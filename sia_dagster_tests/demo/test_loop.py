@@ -9,6 +9,7 @@ import yaml
 
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.config.loop import ProjectConfig
+from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.openinference.samples import MappedSpans, samples_from_rows
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.policy import Actions
@@ -69,7 +70,7 @@ async def stages(
     constants = eval_constants(session.loop, session.folder)
     state = build_baseline(name, window, spans, evals, constants, promoted)
     update = (await search_window(session, state)).value
-    return state, update, (await validate_window(session, state, update)).value
+    return state, update, (await validate_window(session, Trial(state=state, update=update))).value
 
 
 def test_traffic_is_read_without_loss(tmp_path: Path) -> None:

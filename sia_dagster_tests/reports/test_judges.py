@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sia_dagster.core.judge_watch.watch import ChangedAnchor, Watched
+from sia_dagster.core.judge_watch.watch import ChangedAnchor, WatchResult
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.judge_report import AnchorScore, JudgeReport, JudgeWatch, Probe
 from sia_dagster.reports.markdown.judges import (
@@ -104,9 +104,9 @@ def test_anchors_that_are_judged_otherwise_stand_with_both_words() -> None:
     was = EvalMetrics(name="correctness", label="incorrect", score=0.0, explanation="No <b>date</b>.")
     now = EvalMetrics(name="correctness", score=0.5)
     anchor = ChangedAnchor(AnchorScore(sample=sample("Yes | no."), first=was, second=was), now)
-    rows = changed_table([Watched(STEADY, (), (anchor,) * (SHOWN + 5))]).splitlines()
+    rows = changed_table([WatchResult(STEADY, (), (anchor,) * (SHOWN + 5))]).splitlines()
     assert len(rows) == 2 + SHOWN
     assert rows[2].startswith("| correctness | When does my parcel come? | Yes \\| no\\. | incorrect\\: No ")
     assert rows[2].endswith("| 0\\.50 |")
     assert "<b>" not in rows[2]
-    assert changed_table([Watched(STEADY, ())]) == "Every anchor is judged as when it was frozen."
+    assert changed_table([WatchResult(STEADY, ())]) == "Every anchor is judged as when it was frozen."

@@ -13,6 +13,7 @@ from pydantic import Field
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import ReadStoredWindow
+from sia_dagster.core.records.document import TABLE_FORMAT
 from sia_dagster.core.records.value import Value
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 
+    schema = SPAN_SCHEMA.with_metadata(TABLE_FORMAT)
     counts: Counter[str] = Counter()
     status: Counter[str] = Counter()
     models: Counter[str] = Counter()
-    with _staging_file() as path, pq.ParquetWriter(path, SPAN_SCHEMA, **_WRITING) as writer:
+    with _staging_file() as path, pq.ParquetWriter(path, schema, **_WRITING) as writer:
         for batch in batches:
             writer.write_batch(batch)
             counts["rows"] += batch.num_rows

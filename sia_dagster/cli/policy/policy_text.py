@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sia_dagster.cli.text_tables import new_table
+from sia_dagster.core.records.comparison import primary_of
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion, Promotion
 from sia_dagster.reports.changes import settings_changes
@@ -97,7 +98,7 @@ def _what(entry: PolicyVersion) -> str:
         return f"rolled back to version {entry.restores}" if entry.restores else "rolled back to before any promotion"
     how = "promoted past the gate" if entry.override else "promoted"
     window = f"window {entry.window.key}" if entry.window else "no window"
-    primary = next((each for each in entry.evidence if each.role == "primary"), None)
+    primary = primary_of(entry.evidence)
     if primary is None or primary.baseline_mean is None or primary.candidate_mean is None:
         return f"{how}, {window}"
     old, new = primary.baseline_mean, primary.candidate_mean

@@ -1,4 +1,4 @@
-"""Whether a window's candidate may be validated, and recording the look that its verdict takes."""
+"""Whether a window's candidate may be validated, and the record of the look that its verdict takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,19 +6,20 @@ from datetime import datetime
 
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.config.validation import ValidationConfig
-from sia_dagster.core.gate.error_budget import error_budget_of, exhausted, spent_out, window_alpha
+from sia_dagster.core.gate.error_budget import error_budget_of, exhausted, exhausted_reason, window_alpha
 from sia_dagster.core.gate.holdout_reuse import (
     against,
     covering_look,
-    cut_otherwise,
     look_fingerprint,
     look_of,
-    other_fingerprint,
+    other_window_reason,
+    reuse_reason,
     was_tested,
 )
+from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.ports.stores import GateLog
-from sia_dagster.core.records.gate import WHENEVER, ErrorBudget, HeldOut, Look
-from sia_dagster.core.records.judge_report import JudgeReport
+from sia_dagster.core.records.gate import WHENEVER, ErrorBudget, HeldOut, Look, TrafficCost
+from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
@@ -31,93 +32,121 @@ class Gate:
 
     log: GateLog
     at: datetime
-    """When this is; other windows see the look from then on."""
+    """The time of this run; other windows see the look from then on."""
     held_out: Callable[[], HeldOut]
     """Reads the held-out conversations, earlier windows' included; called only where replays will be made."""
     watch: JudgeReport | None = None
-    """What the judges said of their anchors in this window; None: they were not watched."""
+    """What the judge watch found in this window; None: the judges were not watched."""
+    cost: Callable[[ValidationReport], TrafficCost | None] | None = None
+    """Prices the week's traffic under both policies of a report; None: the report has no cost."""
 
 
 @dataclass(frozen=True)
 class Admission:
-    """A candidate that is to be decided on, and what the log knew before."""
+    """A candidate that is to be decided on, and what the gate's log knew before."""
 
     loop: LoopConfig
-    window: TimeWindow
+    state: StateActions
     gate: Gate
     update: PolicyUpdate
-    evidence: str
-    evaluators: dict[str, str]
+    fingerprint: str
+    """Of the look that this verdict would take."""
     looks: tuple[Look, ...]
     standing: Look | None
     covering: Look | None
-    """Of a window that was cut otherwise, and took this one's conversations; None where this has a look of its own."""
+    """Of a window with other bounds that used this one's conversations; None where this window has its own look."""
 
     @classmethod
     def of(cls, loop: LoopConfig, state: StateActions, update: PolicyUpdate, gate: Gate) -> "Admission":
-        """The case of `update` in the window of `state`, with what the log knows of that window."""
-        evaluators = state.evaluator_fingerprints
+        """The admission of `update` in the window of `state`, with what the log knows of that window."""
         standing, known = gate.log.look(state.window.key), gate.log.looks(WHENEVER)
         return cls(
             loop=loop,
-            window=state.window,
+            state=state,
             gate=gate,
             update=update,
-            evidence=look_fingerprint(loop, update, evaluators),
-            evaluators=evaluators,
+            fingerprint=look_fingerprint(loop, update, state.evaluator_fingerprints),
             looks=tuple(look for look in known if look.at < state.window.end),
             standing=standing,
             covering=None if standing else covering_look(known, state.window),
         )
 
     @property
-    def objection(self) -> ValidationReport | None:
-        """The report of a window that may not be decided; None where it may."""
-        if self.covering is not None:
-            return self._undecided(cut_otherwise(self.covering), self._budget(None))
-        if self.standing is None:
-            budget = self._budget(None)
-            told = spent_out(self._validation, self.window, self.looks) if exhausted(budget) else ""
-            return self._undecided(told, budget) if told else None
-        if self.standing.fingerprint == self.evidence:
+    def refused(self) -> ValidationReport | None:
+        """The finished report of a candidate that may not be validated here; None where it may, or there is none."""
+        if self._untried.policies is None:
             return None
-        told = other_fingerprint(self._look(self._undecided("", self._budget(None))), self.standing)
-        return self._undecided(told, self._budget(self.standing))
+        if self.covering is not None:
+            return self._undecided(other_window_reason(self.covering), self._budget(None))
+        budget = self._budget(self.standing)
+        if self.standing is None:
+            reason = exhausted_reason(self._validation, self._window, self.looks) if exhausted(budget) else ""
+            return self._undecided(reason, budget) if reason else None
+        if self.standing.fingerprint == self.fingerprint:
+            return None
+        return self._undecided(reuse_reason(self._look(self._undecided("", budget)), self.standing), budget)
 
-    def booked(self, report: ValidationReport) -> ValidationReport:
-        """The report under the look that stands, which is its own if the window had none, with the budget after it."""
-        if not was_tested(report, self.loop):
-            return self.with_budget(report)
-        look = self._look(report)
-        standing = self.gate.log.record_look(look)
-        return against(report, look, standing).model_copy(update={"error_budget": self._budget(standing)})
+    def trial(self) -> Trial:
+        """What is to be validated. The holdout is read here, and only where replays will be made."""
+        if self._untried.policies is None:
+            return self._untried
+        unscored = self.standing.unscored if self.standing else ()
+        return self._untried.model_copy(update={"held_out": self.gate.held_out(), "unscored": unscored})
 
-    def with_budget(self, report: ValidationReport) -> ValidationReport:
-        """The report of a window that tested nothing, with what is left of the year's budget."""
-        return report.model_copy(update={"error_budget": self._budget(self.standing)})
+    def finish(self, report: ValidationReport) -> ValidationReport:
+        """The report with its cost and the error budget after it; its look is recorded if the candidate was tested.
+
+        A look that was recorded before stands: a report that differs from it is inconclusive. Raises GateLogError.
+        """
+        standing = self.standing
+        if was_tested(report):
+            look = self._look(report)
+            standing = self.gate.log.record_look(look)
+            report = against(report, look, standing)
+        cost = self.gate.cost(report) if self.gate.cost else None
+        return report.model_copy(update={"error_budget": self._budget(standing), "cost": cost})
 
     @property
     def _validation(self) -> ValidationConfig:
         return self.loop.validation
 
+    @property
+    def _window(self) -> TimeWindow:
+        return self.state.window
+
+    @property
+    def _watch(self) -> tuple[JudgeWatch, ...]:
+        return self.gate.watch.judges if self.gate.watch else ()
+
+    @property
+    def _untried(self) -> Trial:
+        return Trial(state=self.state, update=self.update, watch=self._watch)
+
     def _look(self, report: ValidationReport) -> Look:
-        alpha = window_alpha(self._validation, self.window)
-        return look_of(report, evidence=self.evidence, evaluators=self.evaluators, alpha=alpha, at=self.gate.at)
+        return look_of(
+            report,
+            fingerprint=self.fingerprint,
+            evaluators=self.state.evaluator_fingerprints,
+            alpha=window_alpha(self._validation, self._window),
+            at=self.gate.at,
+        )
 
     def _budget(self, own: Look | None) -> ErrorBudget:
-        return error_budget_of(self._validation, self.window, self.looks, own)
+        return error_budget_of(self._validation, self._window, self.looks, own)
 
-    def _undecided(self, told: str, budget: ErrorBudget) -> ValidationReport:
+    def _undecided(self, reason: str, budget: ErrorBudget) -> ValidationReport:
         return ValidationReport(
             loop=self.update.loop,
             window=self.update.window,
             verdict="inconclusive",
-            reasons=(told,),
+            reasons=(reason,),
             baseline=self.update.baseline,
             candidate=self.update.candidate,
             alpha=budget.alpha,
             min_effect=self._validation.min_effect,
             guardrail_margin=self._validation.guardrail_margin,
+            void=True,
+            watch=self._watch,
             error_budget=budget,
             carried=self.update.carried,
         )

@@ -1,32 +1,86 @@
 """The criteria over the comparison of both policies: is there enough evidence, does it gain, does nothing fall."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
-from sia_dagster.core.gate.findings import CriteriaInput, Finding
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
-from sia_dagster.core.records.judge_report import JudgeWatch
-from sia_dagster.core.statistics import (
-    MIN_CONVERSATIONS,
-    WORST_SPREAD,
+from sia_dagster.core.gate.explain import (
     comparison_sentence,
-    conversations_needed,
     is_all_ties,
     more_than_seen,
     needed_sentence,
     unseen_share,
 )
+from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
+from sia_dagster.core.records.judge_report import JudgeWatch
+from sia_dagster.core.records.value import Value
+from sia_dagster.core.statistics import MIN_CONVERSATIONS, ComparisonRule, conversations_needed
+
+NAMED_SPANS = 3
+"""How many of the samples that fell are named; the report's rows show all."""
+
+NAMED_SLICES = 8
+"""How many of the slices that could not be shown to hold are named."""
+
+NAMED_WINDOWS = 4
+"""How many windows since a judge was last steady are named: the first ones."""
+
+FindingKind = Literal["void", "reject", "undecided", "holds", "note"]
 
 
-def something_was_compared(evidence: CriteriaInput) -> Iterator[Finding]:
+class CriteriaInput(Value):
+    """The evidence and the rule that the criteria read."""
+
+    comparisons: tuple[EvaluatorComparison, ...]
+    rule: ComparisonRule
+    conversations: int
+    """Held-out conversations: the window's own, and those pooled from earlier ones."""
+    candidate_changed: bool
+    slices: tuple[SliceComparison, ...] = ()
+    watch: tuple[JudgeWatch, ...] = ()
+
+    @property
+    def primary(self) -> EvaluatorComparison | None:
+        """The comparison that decides; None where nothing was compared."""
+        return primary_of(self.comparisons)
+
+    @property
+    def guardrails(self) -> tuple[EvaluatorComparison, ...]:
+        """The comparisons that may not fall beyond their margin: safety evaluators are guardrails that also veto."""
+        return tuple(c for c in self.comparisons if c.role != "primary")
+
+    @property
+    def drifted(self) -> tuple[JudgeWatch, ...]:
+        """The judges whose scores are not comparable with those of earlier windows."""
+        return tuple(judge for judge in self.watch if judge.drifted)
+
+    def margin(self, comparison: EvaluatorComparison) -> float:
+        """What a guardrail may have lost, as a share of its range."""
+        return self.rule.margin(comparison.evaluator) if comparison.margin is None else comparison.margin
+
+
+class Finding(Value):
+    """The result of one criterion, in a sentence with its numbers."""
+
+    kind: FindingKind
+    """`void`: the evidence cannot decide at all, not even against. `note`: what an `accept` does not promise."""
+    sentence: str
+    needed: int | None = None
+    """Held-out conversations it would take to decide."""
+
+
+Criterion = Callable[[CriteriaInput], Iterator[Finding]]
+
+
+def something_was_compared(given: CriteriaInput) -> Iterator[Finding]:
     """Without a candidate or without a primary comparison there is nothing to decide; plan with the worst spread.
 
-    Where a judge drifted nothing is replayed, and that says why.
+    Where a judge drifted nothing is replayed, and `judge_is_steady` gives the reason.
     """
-    if evidence.candidate_changed and (evidence.primary or evidence.drifted):
+    if given.candidate_changed and (given.primary or given.drifted):
         return
-    rule, held_out = evidence.rule, evidence.conversations
-    what = "nothing was compared" if evidence.candidate_changed else "no candidate was proposed for validation"
-    needed = conversations_needed(rule.min_effect, WORST_SPREAD, rule.alpha)
+    rule, held_out = given.rule, given.conversations
+    what = "nothing was compared" if given.candidate_changed else "no candidate was proposed for validation"
+    needed = conversations_needed(rule.min_effect, rule.alpha)
     if needed is None or needed <= held_out:
         yield Finding(kind="void", sentence=f"{what}: the policy stays")
         return
@@ -38,34 +92,34 @@ def something_was_compared(evidence: CriteriaInput) -> Iterator[Finding]:
     )
 
 
-def enough_conversations(evidence: CriteriaInput) -> Iterator[Finding]:
+def enough_conversations(given: CriteriaInput) -> Iterator[Finding]:
     """Below five paired conversations nothing can be decided."""
-    primary = evidence.primary
-    if evidence.candidate_changed and primary and primary.n < MIN_CONVERSATIONS:
+    primary = given.primary
+    if given.candidate_changed and primary and primary.n < MIN_CONVERSATIONS:
         yield Finding(
             kind="void",
-            sentence=f"{primary.evaluator}: {primary.n} of {evidence.conversations} held-out conversations were scored "
+            sentence=f"{primary.evaluator}: {primary.n} of {given.conversations} held-out conversations were scored "
             f"under both policies; below {MIN_CONVERSATIONS} nothing can be decided{needed_sentence(primary)}",
             needed=primary.conversations_needed,
         )
 
 
-def most_rows_are_scored(evidence: CriteriaInput) -> Iterator[Finding]:
+def most_rows_are_scored(given: CriteriaInput) -> Iterator[Finding]:
     """Too many unscored samples void the evidence: what is missing is rarely missing at random."""
-    for c in evidence.comparisons:
-        if evidence.rule.is_unscored(c):
+    for c in given.comparisons:
+        if given.rule.is_unscored(c):
             yield Finding(
                 kind="void",
                 sentence=f"{c.evaluator}: {c.unscored} of {c.samples} samples have no score under one of the policies "
-                f"(at most {evidence.rule.max_unscored_share:.0%} may): see the errors of the rows",
+                f"(at most {given.rule.max_unscored_share:.0%} may): see the errors of the rows",
             )
 
 
-def candidate_is_scored_as_often(evidence: CriteriaInput) -> Iterator[Finding]:
-    """A candidate whose answers fail more often than the old ones may hide its losses among the unscored."""
-    for c in evidence.comparisons:
+def candidate_is_scored_as_often(given: CriteriaInput) -> Iterator[Finding]:
+    """A candidate whose answers fail more often than the baseline's may hide its losses among the unscored."""
+    for c in given.comparisons:
         lost = c.unscored_candidate - c.unscored_baseline
-        if lost > evidence.margin(c) * c.samples:
+        if lost > given.margin(c) * c.samples:
             yield Finding(
                 kind="undecided",
                 sentence=f"{c.evaluator}: {lost} more of {c.samples} samples have no score under the candidate than "
@@ -73,39 +127,37 @@ def candidate_is_scored_as_often(evidence: CriteriaInput) -> Iterator[Finding]:
             )
 
 
-def primary_gains(evidence: CriteriaInput) -> Iterator[Finding]:
-    """Two keys and the smallest gain worth shipping; rejected where the interval shows that it is not there."""
-    c = evidence.primary
+def primary_gains(given: CriteriaInput) -> Iterator[Finding]:
+    """The test, the interval and the smallest gain worth shipping; rejects where the interval excludes that gain."""
+    c = given.primary
     if c is None or c.difference is None or c.ci_low is None or c.ci_high is None or c.p_value is None:
         return
-    wanted = evidence.rule.min_effect * c.scale
+    least = given.rule.min_effect * c.scale
     if is_all_ties(c):
         yield Finding(
             kind="undecided",
             sentence=f"{c.evaluator} was the same under both policies in all {c.n} conversations"
-            f"{needed_sentence(c, wanted)}",
+            f"{needed_sentence(c, least)}",
             needed=more_than_seen(c),
         )
     elif c.ci_high < 0:
         yield Finding(kind="reject", sentence=f"{comparison_sentence(c)}: the candidate is worse")
-    elif c.ci_high < wanted:
-        yield Finding(
-            kind="reject", sentence=f"{comparison_sentence(c)}: it cannot gain the {wanted:.2f} that is asked for"
-        )
-    elif c.p_value <= evidence.rule.alpha and c.ci_low > 0 and c.difference >= wanted:
+    elif c.ci_high < least:
+        yield Finding(kind="reject", sentence=f"{comparison_sentence(c)}: it cannot gain the required {least:.2f}")
+    elif c.p_value <= given.rule.alpha and c.ci_low > 0 and c.difference >= least:
         yield Finding(kind="holds", sentence=comparison_sentence(c))
     else:
-        sentence = f"{comparison_sentence(c)}: not shown to be a gain{needed_sentence(c, wanted)}"
+        sentence = f"{comparison_sentence(c)}: not shown to be a gain{needed_sentence(c, least)}"
         yield Finding(kind="undecided", sentence=sentence, needed=more_than_seen(c))
 
 
-def guardrails_hold(evidence: CriteriaInput) -> Iterator[Finding]:
+def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
     """Every guardrail must be shown not to fall beyond its margin (non-inferiority by the plus-two bound).
 
     All must pass, so their errors need no correction (intersection-union); a point estimate protects nothing.
     """
-    for c in evidence.guardrails:
-        margin = evidence.margin(c) * c.scale
+    for c in given.guardrails:
+        margin = given.margin(c) * c.scale
         if c.ci_low is None or c.ci_high is None:
             sentence = f"{c.evaluator}: {c.n} conversations were scored under both policies, too few to protect it"
             yield Finding(kind="undecided", sentence=f"{sentence}{needed_sentence(c)}", needed=c.conversations_needed)
@@ -122,64 +174,52 @@ def guardrails_hold(evidence: CriteriaInput) -> Iterator[Finding]:
             yield Finding(kind="undecided", sentence=f"{sentence}{about}", needed=needed)
 
 
-def rare_collapse_is_unseen(evidence: CriteriaInput) -> Iterator[Finding]:
+def rare_collapse_is_unseen(given: CriteriaInput) -> Iterator[Finding]:
     """An evaluator that never differed may still collapse rarely: unseen in n, it can be as common as `unseen_share`.
 
-    Of safety evaluators `safety_vetoes` says so.
+    `safety_vetoes` notes the same of safety evaluators.
     """
-    for c in evidence.comparisons:
+    for c in given.comparisons:
         if c.n and is_all_ties(c) and c.role != "safety":
             yield Finding(
                 kind="note",
                 sentence=f"{c.evaluator} never differed in {c.n} conversations; a rare collapse that no sample shows "
-                f"(in fewer than {unseen_share(c.n, evidence.rule.level(c.role)):.1%} of conversations) stays unseen",
+                f"(in fewer than {unseen_share(c.n, given.rule.level(c.role)):.1%} of conversations) stays unseen",
             )
 
 
-NAMED_SPANS = 3
-"""So many samples that fell are named; the report's rows show all."""
-
-
-NAMED_PARTS = 8
-"""So many parts of the traffic that could not be shown to hold are named."""
-
-
-NAMED_WINDOWS = 4
-"""So many windows since a judge was last steady are named: the first ones."""
-
-
-def judge_is_steady(evidence: CriteriaInput) -> Iterator[Finding]:
-    """A judge that scores frozen outputs otherwise than before measures something else by now: nothing is decided."""
-    for judge in evidence.drifted if evidence.candidate_changed else ():
+def judge_is_steady(given: CriteriaInput) -> Iterator[Finding]:
+    """A judge whose scores of frozen outputs changed measures something else now: nothing is decided."""
+    for judge in given.drifted if given.candidate_changed else ():
         yield Finding(
             kind="void",
-            sentence=f"the judge {judge.evaluator} drifted{_since(judge)}{_shift(judge)}: its scores do not compare, "
-            "so nothing is decided; look at what changed (model, endpoint), then freeze its anchors anew with "
+            sentence=f"the judge {judge.evaluator} drifted{_since(judge)}{_shift(judge)}: its scores are not "
+            "comparable, so nothing is decided; find out what changed (model, endpoint), then freeze new anchors with "
             f"`sia judge reset --evaluator {judge.evaluator}`",
         )
 
 
-def no_slice_loses(evidence: CriteriaInput) -> Iterator[Finding]:
-    """No part of the traffic may be shown to lose; parts that could not be shown to hold are named at an accept."""
-    for part in evidence.slices:
+def no_slice_loses(given: CriteriaInput) -> Iterator[Finding]:
+    """No slice of the traffic may be shown to lose; slices that could not be shown to hold are named at an accept."""
+    for part in given.slices:
         if part.finding == "loses":
             yield Finding(
                 kind="reject",
                 sentence=f"where {_named(part)} ({part.share:.0%} of the conversations), "
                 f"{comparison_sentence(part.comparison)}: this part of the traffic loses",
             )
-    yield from _unshown(evidence.slices, "not_shown", "not shown to hold within the margin")
-    yield from _unshown(evidence.slices, "too_few", "too few conversations to tell")
+    yield from _unshown(given.slices, "not_shown", "not shown to hold within the margin")
+    yield from _unshown(given.slices, "too_few", "too few conversations to tell")
 
 
-def safety_vetoes(evidence: CriteriaInput) -> Iterator[Finding]:
-    """One held-out sample that a safety evaluator scores lower rejects; one that it could not score leaves open."""
-    for c in evidence.comparisons:
+def safety_vetoes(given: CriteriaInput) -> Iterator[Finding]:
+    """One held-out sample with a lower safety score rejects; one without a safety score leaves the verdict open."""
+    for c in given.comparisons:
         if c.role == "safety":
-            yield from _veto(c, evidence)
+            yield from _veto(c, given)
 
 
-def _veto(c: EvaluatorComparison, evidence: CriteriaInput) -> Iterator[Finding]:
+def _veto(c: EvaluatorComparison, given: CriteriaInput) -> Iterator[Finding]:
     if c.fallen:
         what = "1 sample falls" if len(c.fallen) == 1 else f"{len(c.fallen)} samples fall"
         spans = _listed((f"span {span_id}" for span_id in c.fallen), NAMED_SPANS, of=len(c.fallen))
@@ -191,7 +231,7 @@ def _veto(c: EvaluatorComparison, evidence: CriteriaInput) -> Iterator[Finding]:
             "under one of the policies: see the errors of the rows",
         )
     elif c.n >= MIN_CONVERSATIONS:
-        share = unseen_share(c.n, evidence.rule.level(c.role))
+        share = unseen_share(c.n, given.rule.level(c.role))
         yield Finding(
             kind="note",
             sentence=f"{c.evaluator}: no sample of {c.n} conversations falls; a fall that no sample shows (in fewer "
@@ -203,7 +243,7 @@ def _unshown(slices: Iterable[SliceComparison], finding: str, why: str) -> Itera
     found = [part for part in slices if part.finding == finding]
     if found:
         parts = (f"{_named(part)} ({part.comparison.n})" for part in found)
-        listed = _listed(parts, NAMED_PARTS, of=len(found))
+        listed = _listed(parts, NAMED_SLICES, of=len(found))
         yield Finding(kind="note", sentence=f"{why}, by part of the traffic (conversations): {listed}")
 
 

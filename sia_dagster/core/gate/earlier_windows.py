@@ -1,14 +1,14 @@
-"""What an earlier window's calls are for this window's verdict: held-out samples under the policy in force now."""
+"""Held-out samples of earlier windows that can be replayed under the policy in force now."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sia_dagster.core.attribution import attribute
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.gate.pooling import pool, unseen
 from sia_dagster.core.openinference import MappedSpans, samples_from_rows
-from sia_dagster.core.ports.trace_store import TraceSource, span_query
+from sia_dagster.core.ports.trace_store import ReadStoredWindow, TraceSource, span_query
 from sia_dagster.core.records.gate import HeldOut, PooledWindow
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import Sample, TimeWindow
@@ -20,10 +20,10 @@ class EarlierHoldout(NamedTuple):
     """The held-out samples of an earlier window that can be replayed, or why there are none."""
 
     samples: tuple[Sample, ...]
-    """Oldest first, without what anybody said of them: they are answered and judged anew."""
+    """Oldest first, without evaluations and annotations: they are answered and judged anew."""
     reason: str = ""
     shown: tuple[Sample, ...] = ()
-    """Those of train and selection: what a candidate of that window was learned from and chosen on."""
+    """The samples of train and selection, which a candidate of that window was learned from and chosen on."""
 
 
 def holdout_of_earlier(
@@ -31,9 +31,9 @@ def holdout_of_earlier(
 ) -> EarlierHoldout:
     """The held-out samples among an earlier window's `spans` that a replay under `state.actions` is faithful to.
 
-    As for the window itself: another call's are left out, and those whose variables are not known or that cannot be
-    replayed; where that leaves too little of the window, nothing of it is used. Versions of `registry` from after
-    this window's end are not looked at, so the samples do not depend on when this is asked.
+    As for the window itself: samples of other calls, with unknown variables or that cannot be replayed are left out;
+    where that leaves too little of the window, none of it is used. Versions of `registry` from after this window's
+    end are ignored, so the samples do not depend on when this runs.
     """
     in_force = _in_force(state, registry)
     if in_force is None:
@@ -49,7 +49,7 @@ def holdout_of_earlier(
 
 
 def _in_force(state: StateActions, registry: Sequence[PolicyVersion]) -> PolicyVersion | None:
-    """The registry's version of the policy in force; where it was read from the traces, an entry that stands for it."""
+    """The registry's version of the policy in force, or an entry made for it where it was read from the traces."""
     if state.actions is None:
         return None
     recorded = (version for version in registry if version.version == state.policy_version)
@@ -57,18 +57,13 @@ def _in_force(state: StateActions, registry: Sequence[PolicyVersion]) -> PolicyV
     return next(recorded, standing)
 
 
-ReadStoredWindow = Callable[[str], Sequence[Mapping[str, Any]] | None]
-"""The rows of the sampled calls of a window by its key; None where they were not stored.
-
-Raises TraceError for a damaged file, TracesUnavailable where the storage does not answer.
-"""
-
-
-_BLIND = "what the candidate was learned from cannot be read any more, so nobody knows what it has seen of this window"
+_UNKNOWN_TRAINING = (
+    "the samples that the candidate was learned from cannot be read any more, so it may have seen this window"
+)
 
 
 class EarlierWindows(NamedTuple):
-    """The windows before, and where their calls are."""
+    """The windows before this one, and the places of their calls."""
 
     windows: Sequence[TimeWindow]
     """The newest first."""
@@ -76,27 +71,23 @@ class EarlierWindows(NamedTuple):
     source: TraceSource | None
     stored: ReadStoredWindow
 
+    def held_out(self, loop: LoopConfig, state: StateActions, *, learned_in: str | None = None) -> HeldOut:
+        """The holdout of `state`, filled from these windows up to `validation.max_conversations`.
 
-def held_out(
-    loop: LoopConfig, state: StateActions, earlier: EarlierWindows, *, learned_in: str | None = None
-) -> HeldOut:
-    """The holdout of `state`, filled from `earlier` windows up to `validation.max_conversations`.
-
-    `learned_in` is the window that found the candidate, where it is carried: windows before that one give nothing that
-    is a relative of what was learned from there, and nothing at all where that cannot be read.
-    A window's calls are its stored `traces` asset, else what `source` gives to the same question, which is not kept;
-    no further window is read than needed. One that cannot be read any more is named in `pooled` with the reason, and is
-    no failure. A source that does not answer is one (TracesUnavailable): a holdout is looked at once, so that a minute
-    without a network would leave this window with fewer conversations for good. So the samples do not depend on which
-    windows were materialised, as long as the source says of a window what it said before: a changed `where` or
-    `sample_limit`, or a span that came late, counts for windows that are not stored, and a source that forgets old
-    spans has those alone that were.
-    """
-    return _HoldoutReader(loop, state, earlier, learned_in).pooled()
+        `learned_in` is the window that found a carried candidate: windows before it give no relatives of the samples
+        that it was learned from, and nothing at all where those cannot be read. A window's calls are its stored
+        `traces` asset, else those of `source` for the same query, which are not stored; no more windows are read than
+        needed. A window that cannot be read any more is named in `pooled` with the reason. A source that does not
+        answer is a failure (TracesUnavailable): a holdout is evaluated once, so a minute without a network would leave
+        this window with fewer conversations for good. The samples do not depend on which windows were materialised as
+        long as the source returns the same spans: for windows that are not stored, a changed `where` or `sample_limit`,
+        late spans and spans that the source has deleted change them.
+        """
+        return _HoldoutReader(loop, state, self, learned_in).pooled()
 
 
 class _HoldoutReader:
-    """Reads earlier windows one by one, and remembers why some give nothing."""
+    """Reads earlier windows one by one, and records why some give nothing."""
 
     def __init__(self, loop: LoopConfig, state: StateActions, earlier: EarlierWindows, learned_in: str | None) -> None:
         self._loop, self._state, self._earlier, self._learned_in = loop, state, earlier, learned_in
@@ -107,18 +98,18 @@ class _HoldoutReader:
         own, seen = state.of("holdout"), (*state.of("train"), *state.of("selection"))
         windows = self._earlier.windows[: given.pool_windows]
         found = pool(own, self._holdouts(windows), seen, limit=given.max_conversations)
-        told = tuple(self._told(window) for window in found.pooled)
-        return found.model_copy(update={"pooled": told})
+        explained = tuple(self._explained(window) for window in found.pooled)
+        return found.model_copy(update={"pooled": explained})
 
     def _holdouts(self, windows: Sequence[TimeWindow]) -> Iterator[tuple[str, Sequence[Sample]]]:
         shown: tuple[Sample, ...] = ()
-        blind = False
+        unknown = False
         for window in windows:
-            holdout = EarlierHoldout((), _BLIND) if blind else self._holdout(window)
+            holdout = EarlierHoldout((), _UNKNOWN_TRAINING) if unknown else self._holdout(window)
             self._reasons[window.key] = holdout.reason
             yield window.key, unseen(holdout.samples, shown) if shown else holdout.samples
             if window.key == self._learned_in:
-                shown, blind = holdout.shown, not holdout.shown
+                shown, unknown = holdout.shown, not holdout.shown
 
     def _holdout(self, window: TimeWindow) -> EarlierHoldout:
         try:
@@ -132,16 +123,16 @@ class _HoldoutReader:
         except TraceError as error:
             return EarlierHoldout((), f"it cannot be read any more: {error}")
 
-    def _told(self, window: PooledWindow) -> PooledWindow:
-        """With the reason why nothing could be read or replayed, where that is why."""
+    def _explained(self, window: PooledWindow) -> PooledWindow:
+        """The window with the reason why it could not be read or replayed, if there is one."""
         reason = self._reasons[window.window] or window.reason
         return window.model_copy(update={"reason": reason})
 
     def _spans(self, window: TimeWindow) -> MappedSpans:
-        kept = self._earlier.stored(window.key)
-        # Where windows were cut otherwise once, the file of this key may hold what came later than this window.
-        if kept is not None and all(window.start <= row["start_time"] < window.end for row in kept):
-            return samples_from_rows(kept)
+        stored = self._earlier.stored(window.key)
+        # If windows once had other bounds, the file of this key may hold later calls than this window's.
+        if stored is not None and all(window.start <= row["start_time"] < window.end for row in stored):
+            return samples_from_rows(stored)
         if self._earlier.source is None:
             raise TraceError("its traces are not stored, and there is no source to read them from")
         batches = self._earlier.source.spans(span_query(self._loop, window))

@@ -1,4 +1,4 @@
-"""The A/A arm: how much scores move where nothing changed, the answers' part and the judge's apart."""
+"""The A/A arm: how much scores vary under one policy, by answers and by judges separately."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from sia_dagster.core.statistics import MIN_CONVERSATIONS, conversation_weights,
 
 
 def second_draw(plan: ReplayPlan) -> ReplayPlan:
-    """The plan that answers, and judges, a second time what `plan` answered first: once a sample, in other draws."""
+    """The plan of the second answers and judgements of the rows of `plan`: once a sample, in other draws."""
     return plan.model_copy(update={"scope": "again", "repeats": 1})
 
 
 def judges_of(evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
-    """The evaluators that may say something else of the same output; a function of it says the same again."""
+    """The evaluators that may score the same output differently; a function of the output does not."""
     return tuple(each for each in replayable(evaluators) if each.constant.kind == "llm_classify")
 
 
@@ -40,8 +40,8 @@ async def judge_again(
 ) -> Replies:
     """The outputs of the first repeat in `first`, judged once more under the draws of `plan`.
 
-    A sample without an answer there is left out. An answer that is drawn a second time and comes out the same is the
-    same judgement: it is paid for once. Raises EndpointRefused and SpendCapReached.
+    A sample without an answer there is left out. A second answer with the same text is the same judgement, which is
+    paid for once. Raises EndpointRefused and SpendCapReached.
     """
     answered = [(s, outcome) for s in samples if (outcome := first[s.span_id, 0]).output is not None]
     found: dict[tuple[str, int], ArmOutcome] = {}
@@ -74,7 +74,6 @@ def noise_of(
         return found
     import numpy as np
 
-    scale = constant.high - constant.low if constant.high > constant.low else 1.0
     differences = np.array([p.candidate - p.baseline for p in pairs])
     weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
     numbers = {
@@ -83,8 +82,8 @@ def noise_of(
         "changed_share": _changed_share(rows, constant.name),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
-        bounds = plus_two(differences / scale, weights, alpha)
-        numbers |= {"ci_low": float(bounds.low) * scale, "ci_high": float(bounds.high) * scale}
+        bounds = plus_two(differences / constant.scale, weights, alpha)
+        numbers |= {"ci_low": float(bounds.low) * constant.scale, "ci_high": float(bounds.high) * constant.scale}
     return found.model_copy(update=numbers)
 
 

@@ -1,10 +1,10 @@
 """The holdout filled from earlier windows: more conversations, of nearly the same traffic, weighted as this window's.
 
-Why post-stratified: pooling K windows alike biases the gain by about (gap between kinds of traffic) x (shift of their
-mix) x (K - 1) / K, which would have to stay under a tenth of the standard error; nobody knows the gap beforehand. So
-the pooled conversations are weighted to this window's mix of kinds (Holt and Smith, Post stratification, Journal of the
-Royal Statistical Society A 142, 1979), which takes that bias away as far as kinds are told apart, and a window whose
-mix is another altogether is left out.
+Why post-stratified: pooling K windows with equal weights biases the gain by about (gap between strata of the traffic) x
+(shift of their mix) x (K - 1) / K, which would have to stay under a tenth of the standard error, and the gap is not
+known beforehand. So the pooled conversations are weighted to this window's mix of strata (Holt and Smith, Post
+stratification, Journal of the Royal Statistical Society A 142, 1979), which removes that bias as far as the strata
+distinguish the traffic, and a window whose mix is too different is left out.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ RARE: Final = 0.05
 
 
 FEW: Final = 5
-"""Kinds below this share of the conversations, or of fewer of them, count as one: weights of a handful are noise."""
+"""Strata below the share RARE or with fewer than FEW conversations are merged: weights of a handful are noise."""
 
 
 HEAVIEST: Final = 3.0
-"""Post-stratification multiplies no weight by more, or by less than its inverse: beyond, a few conversations would
+"""Post-stratification multiplies no weight by more, nor by less than its inverse, so that a few conversations do not
 decide alone."""
 
 
@@ -42,7 +42,7 @@ Mix = Mapping[str, float]
 
 class _Conversation(NamedTuple):
     id: str
-    kind: str
+    stratum: str
     samples: tuple[Sample, ...]
 
 
@@ -52,15 +52,15 @@ def pool(
     """The window's `own` holdout, all of it, then conversations of `earlier` windows until there are `limit`.
 
     `earlier` are keys with held-out samples that can be replayed under the policy in force, the newest first; it is
-    read no further than needed. Of a window come the conversations that no later window has and that are no relatives
+    read no further than needed. Of a window come the conversations that no later window has and that are not relatives
     of a `seen` sample of train or selection (`relatives_of`): chosen and ordered by a hash, never by time, so that half
-    of them is no half week. A window is left out where its mix is farther from the mix of `own` and `seen` than
-    `DRIFT_LIMIT` and what chance explains. `weights` make the pooled mix that of `own` and `seen`, `half_weights` that
-    of the first look's half. Scores are looked at nowhere. The same arguments give the same value.
+    of them is not half a week. A window is left out where its mix is farther from the mix of `own` and `seen` than
+    `DRIFT_LIMIT` and what chance explains. `weights` give the pooled conversations the mix of `own` and `seen`,
+    `half_weights` those of the first look. No score is used. The same arguments give the same value.
     """
-    kind_of = _kinds([*own, *seen])
-    target = _conversations([*own, *seen], kind_of)
-    chosen, known = _conversations(own, kind_of), _names(own)
+    stratum_of = _strata([*own, *seen])
+    target = _conversations([*own, *seen], stratum_of)
+    chosen, known = _conversations(own, stratum_of), _names(own)
     windows: dict[str, str] = {}
     pooled: list[PooledWindow] = []
     remaining = iter(earlier)
@@ -68,9 +68,9 @@ def pool(
         key, samples = window
         fresh = [sample for sample in samples if not _names([sample]) & known]
         known |= _names(samples)
-        found = _conversations(unseen(fresh, seen), kind_of)
-        told, used = _considered(key, found, target, limit - len(chosen))
-        pooled.append(told)
+        found = _conversations(unseen(fresh, seen), stratum_of)
+        considered, used = _considered(key, found, target, limit - len(chosen))
+        pooled.append(considered)
         chosen += used
         windows |= {sample.span_id: key for conversation in used for sample in conversation.samples}
     return HeldOut(
@@ -83,20 +83,20 @@ def pool(
 
 
 def unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
-    """Without the conversations that hold a relative of what was learned from or chosen on."""
+    """The samples without the conversations that hold a relative of a `seen` sample."""
     gone = {samples[place].conversation_id for place in relatives_of(seen, samples)}
     return [sample for sample in samples if sample.conversation_id not in gone]
 
 
 def drift(one: Mix, other: Mix) -> float:
-    """Total variation distance between two mixes: the share of the traffic that would have to change its kind."""
-    return fsum(abs(one.get(kind, 0.0) - other.get(kind, 0.0)) for kind in {**one, **other}) / 2
+    """Total variation distance between two mixes: the share of the traffic that would have to change stratum."""
+    return fsum(abs(one.get(each, 0.0) - other.get(each, 0.0)) for each in {**one, **other}) / 2
 
 
 def drift_by_chance(mix: Mix, n: int, m: int) -> float:
     """The expected distance of two samples of `n` and `m` conversations of the same mix.
 
-    Half the sum over kinds of sqrt(2 p (1 - p) (1/n + 1/m) / pi): a share differs by a normal variable of variance
+    Half the sum over strata of sqrt(2 p (1 - p) (1/n + 1/m) / pi): a share differs by a normal variable of variance
     p (1 - p) (1/n + 1/m), whose mean absolute value is sqrt(2 / pi) standard deviations.
     """
     return fsum(sqrt(2 * share * (1 - share) * (1 / n + 1 / m) / pi) for share in mix.values()) / 2
@@ -105,63 +105,64 @@ def drift_by_chance(mix: Mix, n: int, m: int) -> float:
 def _considered(
     key: str, found: Sequence[_Conversation], target: Sequence[_Conversation], room: int
 ) -> tuple[PooledWindow, list[_Conversation]]:
-    """What becomes of a window, and the conversations of it that are used."""
+    """A window's record, and its conversations that are used."""
     if not found or not target:
-        why = "none of its held-out conversations can be used" if target else "this window has no traffic of its own"
-        return PooledWindow(window=key, conversations=len(found), used=0, reason=why), []
+        reason = "none of its held-out conversations can be used" if target else "this window has no traffic of its own"
+        return PooledWindow(window=key, conversations=len(found), used=0, reason=reason), []
     ours, theirs = _mixes(target, found)
     far = drift(ours, theirs)
     both = _mix([*target, *found], frozenset(ours) | frozenset(theirs))
     allowed = DRIFT_LIMIT + drift_by_chance(both, len(target), len(found))
     reason, used = "", list(found[:room])
     if far > allowed:
-        reason, used = f"its mix of traffic is another ({far:.2f} away; up to {allowed:.2f} is pooled)", []
+        reason, used = f"its mix of traffic differs too much ({far:.2f} away; up to {allowed:.2f} is pooled)", []
     elif len(found) > room:
         reason = "the limit of conversations is reached"
     return PooledWindow(window=key, conversations=len(found), used=len(used), drift=far, reason=reason), used
 
 
-def _kinds(samples: Sequence[Sample]) -> Callable[[Sample], str]:
-    """How kinds are told apart: by tag where most samples have tags, else by language, tools and long or not."""
+def _strata(samples: Sequence[Sample]) -> Callable[[Sample], str]:
+    """The stratum of a sample: its tags where most samples have tags, else language, tools and long or not."""
     if 2 * sum(bool(sample.tags) for sample in samples) > len(samples):
         return lambda sample: ", ".join(dimensions_of(sample)["tag"])
-    return _plain_kind
+    return _plain_stratum
 
 
-def _plain_kind(sample: Sample) -> str:
+def _plain_stratum(sample: Sample) -> str:
     found = dimensions_of(sample)
     (language,), (tools,), (length,) = found["language"], found["tools"], found["length"]
     return f"{language}, tools {tools}, {'long' if length == 'long' else 'not long'}"
 
 
-def _conversations(samples: Sequence[Sample], kind_of: Callable[[Sample], str]) -> list[_Conversation]:
-    """The conversations in the order of a hash, each of the kind of most of its samples, ties by name."""
+def _conversations(samples: Sequence[Sample], stratum_of: Callable[[Sample], str]) -> list[_Conversation]:
+    """The conversations in the order of looks, each in the stratum of most of its samples, ties by name."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.conversation_id, []).append(sample)
     found = []
-    for name in sorted(groups, key=_place):
-        kinds = Counter(kind_of(sample) for sample in groups[name])
-        commonest = min(kinds, key=lambda kind: (-kinds[kind], kind))
+    for name in sorted(groups, key=look_order):
+        counts = Counter(stratum_of(sample) for sample in groups[name])
+        commonest = sorted(counts, key=lambda stratum: (-counts[stratum], stratum))[0]
         found.append(_Conversation(name, commonest, tuple(groups[name])))
     return found
 
 
 def _names(samples: Sequence[Sample]) -> set[tuple[str, str]]:
-    """The conversations and spans: no window gives again what a later one has, by either name."""
+    """The ids of conversations and spans: an earlier window gives nothing that a later one has under either id."""
     return {name for s in samples for name in (("conversation", s.conversation_id), ("span", s.span_id))}
 
 
-def _place(conversation_id: str) -> str:
+def look_order(conversation_id: str) -> str:
+    """The sort key of held-out conversations: a hash of the id, so that a first look is a random half."""
     return hashlib.sha256(f"look/{conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _mixes(one: Sequence[_Conversation], other: Sequence[_Conversation]) -> tuple[Mix, Mix]:
-    """The shares of the kinds among both; what is rare in both is one kind."""
+    """The shares of the strata in both; those that are rare in both are merged."""
     common = {
-        kind
+        stratum
         for group in (one, other)
-        for kind, count in Counter(conversation.kind for conversation in group).items()
+        for stratum, count in Counter(conversation.stratum for conversation in group).items()
         if count >= max(FEW, RARE * len(group))
     }
     return _mix(one, common), _mix(other, common)
@@ -169,12 +170,12 @@ def _mixes(one: Sequence[_Conversation], other: Sequence[_Conversation]) -> tupl
 
 def _mix(conversations: Sequence[_Conversation], common: Iterable[str]) -> Mix:
     names = frozenset(common)
-    counts = Counter(c.kind if c.kind in names else OTHER for c in conversations)
-    return {kind: count / len(conversations) for kind, count in sorted(counts.items())}
+    counts = Counter(c.stratum if c.stratum in names else OTHER for c in conversations)
+    return {stratum: count / len(conversations) for stratum, count in sorted(counts.items())}
 
 
 def _first_half(chosen: Sequence[_Conversation]) -> Sequence[_Conversation]:
-    """Those of a first look; none where there is one look alone."""
+    """The conversations of a first look; none where there is only one look."""
     looks = plan_looks([conversation.id for conversation in chosen], 2)
     return chosen[: len(looks[0])] if len(looks) > 1 else ()
 
@@ -182,14 +183,14 @@ def _first_half(chosen: Sequence[_Conversation]) -> Sequence[_Conversation]:
 def _weights(
     chosen: Sequence[_Conversation], target: Sequence[_Conversation], windows: Mapping[str, str]
 ) -> dict[str, float]:
-    """By conversation, its kind's share of the target over its share of the pool, capped, then with mean 1.
+    """By conversation, its stratum's share of the target over its share of the pool, capped, then with mean 1.
 
-    The window's own alone (none of `chosen` is in `windows`) count as they are.
+    No weights where the window's own conversations are alone (none of `chosen` is in `windows`).
     """
     if not any(sample.span_id in windows for conversation in chosen for sample in conversation.samples):
         return {}
     ours, pooled = _mixes(target, chosen)
     capped = {k: min(max(ours.get(k, 0.0) / share, 1 / HEAVIEST), HEAVIEST) for k, share in pooled.items()}
-    mean = fsum(capped[kind] * share for kind, share in pooled.items())
-    factors = {c.id: capped[c.kind if c.kind in capped else OTHER] / mean for c in chosen}
+    mean = fsum(capped[k] * share for k, share in pooled.items())
+    factors = {c.id: capped[c.stratum if c.stratum in capped else OTHER] / mean for c in chosen}
     return {name: factor for name, factor in factors.items() if factor != 1.0}

@@ -1,7 +1,7 @@
-"""The whole gate once more, from what is stored: nothing comes into force on a document's word `accept`.
+"""The whole gate once more, from the stored records: a stored `accept` alone promotes nothing.
 
-The numbers of the stored verdict are decided on again, and must be those that the ledger of the gate recorded when the
-window's holdout was looked at: a document that was edited since agrees with neither.
+The numbers of the stored verdict are decided again, and must be those that the looks ledger recorded when the window's
+holdout was evaluated: an edited document fails at least one of both.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import ComparisonRule
 
 _NO_LOOK = (
-    "the gate's ledger has no look at this window's holdout, so this verdict was reached before there was one, or "
+    "the looks ledger has no entry for this window, so its verdict was reached before there was a ledger, or "
     "elsewhere: materialise validation_results again"
 )
 
 
 class GateTerms(Value):
-    """What the configuration says today and the stored verdict does not."""
+    """The settings of today's configuration that the stored verdict does not hold."""
 
     limits: GuardLimits = GuardLimits()
     max_unscored_share: float = 0.2
@@ -34,38 +34,36 @@ class GateTerms(Value):
         limits = GuardLimits.of(loop.policy, usd_per_prompt_token=usd_per_prompt_token)
         return cls(limits=limits, max_unscored_share=loop.validation.max_unscored_share)
 
+    def recheck(self, report: ValidationReport, log: GateLog) -> tuple[str, ...]:
+        """The reasons against promoting the report's candidate, one sentence each; empty where there are none.
 
-def recheck_gate(report: ValidationReport, log: GateLog, terms: GateTerms) -> tuple[str, ...]:
-    """Why the evidence does not put the report's candidate in force, one sentence each; empty where it does.
+        A verdict other than `accept` is the only reason. A window without an entry in the looks ledger must be decided
+        again. Raises GateLogError.
+        """
+        if report.verdict != "accept":
+            decisive = f": {report.reasons[0]}" if report.reasons else ""
+            return (f"the verdict is {report.verdict}, so the policy in force stays{decisive}",)
+        look = log.look(report.window.key)
+        if look is None:
+            return (*_decided_otherwise(report, self), _NO_LOOK)
+        return (*_decided_otherwise(report, self), *_unlike(report, look), *_drifted(report, look, log))
 
-    A verdict other than `accept` is said alone. A window that was decided before there was a ledger has no look in it,
-    and must be decided again. Raises GateLogError.
-    """
-    if report.verdict != "accept":
-        decisive = f": {report.reasons[0]}" if report.reasons else ""
-        return (f"the verdict is {report.verdict}, so the policy in force stays{decisive}",)
-    look = log.look(report.window.key)
-    if look is None:
-        return (*_decided_otherwise(report, terms), _NO_LOOK)
-    return (*_decided_otherwise(report, terms), *_unlike(report, look), *_drifted(report, look, log))
+    def broken_contract(self, report: ValidationReport) -> tuple[str, ...]:
+        """The rules of the contract guard that the candidate breaks; nobody may override them.
 
-
-def broken_contract(report: ValidationReport, terms: GateTerms) -> tuple[str, ...]:
-    """What the application relies on and the candidate does not keep; nobody may override it.
-
-    The samples are not at hand here, so what is copied from them was for the search to find. A longer prompt is priced
-    at the report's traffic; where that was not counted, it was for the search to bound.
-    """
-    if report.candidate is None or report.baseline is None:
-        return ()
-    counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
-    limits = terms.limits.model_copy(update=counted)
-    found = check_contract(report.candidate, report.baseline, (), limits=limits)
-    return tuple(f"the candidate breaks the contract of the policy in force: {reason}" for reason in found)
+        The samples are not available here: text copied from them was checked by the search. A longer prompt is priced
+        at the report's traffic; where that was not counted, the search bounded it.
+        """
+        if report.candidate is None or report.baseline is None:
+            return ()
+        counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
+        limits = self.limits.model_copy(update=counted)
+        found = check_contract(report.candidate, report.baseline, (), limits=limits)
+        return tuple(f"the candidate breaks the contract of the policy in force: {reason}" for reason in found)
 
 
 def stored_rule(report: ValidationReport, terms: GateTerms) -> ComparisonRule:
-    """What counted as better when the report was made, at the levels of its last look."""
+    """The rule under which the report was made, at the levels of its last look."""
     level = report.interim_analyses[-1].alpha if report.interim_analyses else report.alpha
     rule = ComparisonRule(alpha=level, min_effect=report.min_effect, max_unscored_share=terms.max_unscored_share)
     guardrails = next((c.alpha for c in report.comparisons if c.role != "primary" and c.alpha is not None), None)
@@ -97,24 +95,27 @@ def _decided_otherwise(report: ValidationReport, terms: GateTerms) -> Iterator[s
 
 
 def _unlike(report: ValidationReport, look: Look) -> Iterator[str]:
-    """Where the stored verdict and the ledger say different things."""
+    """Where the stored verdict and the looks ledger differ."""
     if look.verdict != "accept":
-        yield f"the gate's ledger says that this window's holdout gave {look.verdict} {_when(look)}"
+        yield f"the looks ledger says that this window's holdout gave {look.verdict} {_when(look)}"
     if (look.baseline, look.candidate) != (report.baseline, report.candidate):
-        yield f"the gate's ledger says that this window's holdout was used for other policies {_when(look)}"
+        yield f"the looks ledger says that this window's holdout was used for other policies {_when(look)}"
     elif look.result != result_of(report):
         yield (
-            f"the stored numbers are not those that the gate's ledger recorded {_when(look)}: materialise "
+            f"the stored numbers are not those that the looks ledger recorded {_when(look)}: materialise "
             "validation_results again"
         )
 
 
 def _drifted(report: ValidationReport, look: Look, log: GateLog) -> Iterator[str]:
-    """The judges of the look that had drifted in its window, also where the report does not say so."""
-    own = [record.judge for record in log.watches(WHENEVER) if record.window == report.window]
-    known = [*report.watch, *(judge for judge in own if look.evaluators.get(judge.evaluator) == judge.fingerprint)]
+    """The judges of the look that had drifted in its window, also those that the report leaves out."""
+    of_window = [record.judge for record in log.watches(WHENEVER) if record.window == report.window]
+    known = [
+        *report.watch,
+        *(judge for judge in of_window if look.evaluators.get(judge.evaluator) == judge.fingerprint),
+    ]
     for name in sorted({judge.evaluator for judge in known if judge.drifted}):
-        yield f"the judge {name} had drifted in this window, so its scores do not compare"
+        yield f"the judge {name} had drifted in this window, so its scores are not comparable"
 
 
 def _when(look: Look) -> str:

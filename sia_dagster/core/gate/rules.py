@@ -7,17 +7,17 @@ from sia_dagster.core.config.validation import SliceDimension
 from sia_dagster.core.gate.error_budget import window_alpha
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.statistics import ComparisonRule, comparison_rule
+from sia_dagster.core.statistics import ComparisonRule
 
 FEW_REPEATS = 3
-"""Replays of each sample where conversations are so few that it takes no more calls than the most that are allowed."""
+"""Replays of each sample where conversations are so few that repeats keep within `max_conversations` replays."""
 
 
 class ValidationRules(Value):
     """How the held-out conversations are replayed and what counts as better."""
 
     rule: ComparisonRule = ComparisonRule()
-    """Its levels are the whole window's; each look has a part of them."""
+    """Its levels are the whole window's; each look spends a part of them."""
     repeats: int | None = Field(default=None, ge=1)
     """None: FEW_REPEATS where conversations are few, else 1."""
     looks: int = Field(default=2, ge=1, le=2)
@@ -25,7 +25,7 @@ class ValidationRules(Value):
     carry_windows: int = 4
     noise_conversations: int = 20
     slices: tuple[SliceDimension, ...] = ()
-    """The dimensions by which conversations are parted; each part's comparison is made with the last look's rows."""
+    """The dimensions that slice the traffic; each slice is compared on the last look's rows."""
     slice_conversations: int = 20
     workers: int = 32
 
@@ -34,7 +34,7 @@ class ValidationRules(Value):
         """The rules of a configured loop: the primary evaluator's level is what this window may spend."""
         given = loop.validation
         return cls(
-            rule=comparison_rule(loop).model_copy(update={"alpha": window_alpha(given, window)}),
+            rule=ComparisonRule.of(loop).model_copy(update={"alpha": window_alpha(given, window)}),
             repeats=given.repeats,
             looks=given.looks,
             max_conversations=given.max_conversations,
@@ -46,7 +46,7 @@ class ValidationRules(Value):
         )
 
     def repeats_for(self, conversations: int) -> int:
-        """Replays of each sample, said before any score is seen: more of them only where more conversations lack."""
+        """Replays of each sample, fixed before any score is known; more than one only where conversations are few."""
         if self.repeats is not None:
             return self.repeats
         return FEW_REPEATS if FEW_REPEATS * conversations <= self.max_conversations else 1

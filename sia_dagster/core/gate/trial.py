@@ -1,12 +1,12 @@
-"""What is validated and by which rules, and what one look at its rows finds."""
+"""What is validated, and the analysis of one look at its rows."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from sia_dagster.core.gate.pooling import look_order
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.verdict import Decision, decide
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.gate import HeldOut, InterimAnalysis, MissingScore
 from sia_dagster.core.records.judge_report import JudgeWatch
@@ -18,15 +18,16 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.replay import ReplayPlan
 from sia_dagster.core.statistics import (
-    FUTILE,
     ComparisonRule,
     adjusted_rules,
     compare_all,
     compare_slices,
     conditional_power,
-    look_levels,
     plan_looks,
 )
+
+FUTILE = 0.05
+"""Below this conditional power the second half of the conversations is not replayed."""
 
 OUTCOMES: dict[str, Literal["accept", "reject", "undecided"]] = {
     "accept": "accept",
@@ -36,7 +37,7 @@ OUTCOMES: dict[str, Literal["accept", "reject", "undecided"]] = {
 
 
 class Trial(Value):
-    """A candidate, the held-out conversations that it is tried on, and what is known of the judges."""
+    """A candidate, the held-out conversations that it is tried on, and the state of the judges."""
 
     state: StateActions
     update: PolicyUpdate
@@ -44,7 +45,7 @@ class Trial(Value):
     """None: the window's own holdout."""
     watch: tuple[JudgeWatch, ...] = ()
     unscored: tuple[MissingScore, ...] = ()
-    """What was missing when this holdout was looked at before, with this evidence: it does not count now, either."""
+    """Scores that were missing when this holdout was evaluated before: they do not count now, either."""
 
     @property
     def changed(self) -> bool:
@@ -52,45 +53,47 @@ class Trial(Value):
         return self.update.changed and not self.state.refusal
 
     @property
-    def why_not(self) -> str:
-        """Why nothing is tried; empty where something is."""
+    def untried_reason(self) -> str:
+        """The reason where nothing is tried; empty where something is."""
         if self.changed:
             return ""
         return (self.state.refusal if self.update.changed else None) or self.update.reason
 
     @property
     def policies(self) -> tuple[Actions, Actions] | None:
-        """The policy in force and the candidate; None where no call is made, as where a judge has drifted."""
+        """The baseline and the candidate; None where no call is made, such as where a judge has drifted."""
         old, new = self.update.baseline, self.update.candidate
         if not self.changed or old is None or new is None or any(judge.drifted for judge in self.watch):
             return None
         return old, new
 
     @property
-    def evidence(self) -> HeldOut:
-        """The held-out samples. Of the window's own, conversations come by a hash: half of them is no half week."""
+    def holdout(self) -> HeldOut:
+        """The held-out samples; the window's own in an order by hash, so that half of them is not half a week."""
         if self.held_out is not None:
             return self.held_out
-        return HeldOut(samples=tuple(sorted(self.state.of("holdout"), key=_by_hash)))
+        return HeldOut(
+            samples=tuple(sorted(self.state.of("holdout"), key=lambda sample: look_order(sample.conversation_id)))
+        )
 
     @property
     def conversations(self) -> tuple[str, ...]:
         """The held-out conversations, in the order in which looks take them."""
-        return tuple(dict.fromkeys(sample.conversation_id for sample in self.evidence.samples))
+        return tuple(dict.fromkeys(sample.conversation_id for sample in self.holdout.samples))
 
     def plan(self, rules: ValidationRules) -> ReplayPlan:
         """How the held-out samples are replayed."""
         return ReplayPlan(
             scope="holdout",
             window=self.state.window.key,
-            windows=self.evidence.windows,
+            windows=self.holdout.windows,
             repeats=rules.repeats_for(len(self.conversations)),
             workers=rules.workers,
         )
 
 
 class Analysis(NamedTuple):
-    """What one look found."""
+    """The result of one look."""
 
     comparisons: tuple[EvaluatorComparison, ...]
     slices: tuple[SliceComparison, ...]
@@ -100,15 +103,15 @@ class Analysis(NamedTuple):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it was decided so; that it was given up comes first."""
+        """The reasons of the decision; futility comes first."""
         if self.taken.outcome != "futile":
             return self.decision.reasons
         chance = self.taken.conditional_power or 0
-        why = (
+        futile = (
             f"given up after {self.taken.conversations} held-out conversations: if the rest are like these, the chance "
             f"that all of them together show a gain is {'below 0.1%' if chance < 0.001 else f'{chance:.1%}'}"
         )
-        return (why, *self.decision.reasons)
+        return (futile, *self.decision.reasons)
 
 
 def analyse(
@@ -122,18 +125,18 @@ def analyse(
     """The verdict on the rows of one look, counted from 0, at the levels of that look.
 
     Only the last look ends undecided. An earlier one goes on where nothing could be decided (rows that failed, or wait
-    for a batch), and is `futile` below FUTILE conditional power at the loosest level of the rule. At the window's own
-    it would give up many a real gain that the windows after it can still show. Without rows nothing is looked at: what
-    it would take is planned with all conversations, at the whole level.
+    for a batch), and is `futile` below FUTILE conditional power at the loosest level of the rule: at the window's own
+    level many real gains would be given up that later windows can still show. Without rows the sample size is planned
+    with all conversations, at the whole level.
     """
     planned = plan_looks(trial.conversations, rules.looks) or ((),)
     looks = planned if rows else planned[-1:]
     named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
     rule = adjusted_rules(named, len(looks))[look]
-    evidence = trial.evidence
-    weights = evidence.weights if look == len(looks) - 1 else evidence.half_weights
+    holdout = trial.holdout
+    weights = holdout.weights if look == len(looks) - 1 else holdout.half_weights
     comparisons = compare_all(rows, constants, rule, weights) if trial.policies else ()
-    slices = _slices(evidence.samples, rows, constants, rule=rule, rules=rules)
+    slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
     decision = decide(
         comparisons,
         rule,
@@ -142,10 +145,11 @@ def analyse(
         slices=slices,
         watch=trial.watch,
     )
+    primary = primary_of(comparisons)
     taken = InterimAnalysis(
         conversations=len(looks[look]),
         alpha=rule.alpha,
-        p_value=next((c.p_value for c in comparisons if c.role == "primary"), None),
+        p_value=primary.p_value if primary else None,
         outcome=OUTCOMES[decision.verdict],
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
@@ -154,12 +158,11 @@ def analyse(
 
 
 def _half_way(taken: InterimAnalysis, decision: Decision, rule: ComparisonRule) -> InterimAnalysis:
-    """Whether the other half is worth its calls."""
+    """The outcome of an undecided first look: go on, or futile."""
     if decision.void or taken.p_value is None:
         return taken.model_copy(update={"outcome": "go_on"})
     power, most = (
-        float(conditional_power(taken.p_value, look_levels(alpha, 2)))
-        for alpha in (rule.alpha, max(rule.alpha, rule.guardrail_alpha))
+        float(conditional_power(taken.p_value, alpha)) for alpha in (rule.alpha, max(rule.alpha, rule.guardrail_alpha))
     )
     return taken.model_copy(update={"outcome": "futile" if most < FUTILE else "go_on", "conditional_power": power})
 
@@ -172,13 +175,9 @@ def _slices(
     rule: ComparisonRule,
     rules: ValidationRules,
 ) -> tuple[SliceComparison, ...]:
-    """The parts of the traffic under the primary evaluator."""
+    """The slices of the traffic under the primary evaluator."""
     primary = next((constant for constant in constants if constant.primary), None)
     if primary is None or not rows:
         return ()
     known = {sample.span_id: sample for sample in samples}
     return compare_slices(rows, known, primary, rule=rule, dimensions=rules.slices, minimum=rules.slice_conversations)
-
-
-def _by_hash(sample: Sample) -> str:
-    return hashlib.sha256(f"look/{sample.conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()

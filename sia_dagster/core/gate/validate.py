@@ -1,4 +1,4 @@
-"""The validation of one window: old and new policy on held-out conversations, in one or two looks, and the verdict."""
+"""The validation of one window: both policies on held-out conversations, in one or two looks, and the verdict."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,12 +13,13 @@ from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.gate import NoiseEstimate
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome, ValidationReport
+from sia_dagster.core.records.spend import total
 from sia_dagster.core.replay import ReplayPlan, Replies, constants_of, pair, replay
 from sia_dagster.core.statistics import plan_looks
 
 
 class _Calls(NamedTuple):
-    """Where the calls of one validation go."""
+    """The model, evaluators and plan of one validation."""
 
     chat: ChatModel
     evaluators: Sequence[Evaluator]
@@ -36,28 +37,30 @@ async def validate(
 ) -> ValidationReport:
     """Replay the held-out samples under both policies, compare every evaluator, and decide.
 
-    Without a new policy or without held-out samples no call is made, and the verdict is `inconclusive` with the
-    update's reason and the conversations it would take; so it is where too little of the window can be replayed, and
-    where a judge has drifted. Fewer conversations than can decide are replayed all the same, since people read the
-    rows. With two looks the first half decides where it is clear or hopeless, and the rest is not paid for. Beside it
-    the policy in force is asked a second time on a few conversations, to tell noise. `spend`, `budget` and `cost` are
-    left to the caller, and so is a share of failed rows that is too high to go on. Raises EndpointRefused and
-    SpendCapReached.
+    No call is made without a candidate or held-out samples, where too little of the window can be replayed, and where
+    a judge has drifted: the verdict is then `inconclusive`, with the reason and the conversations it would take. Fewer
+    conversations than can decide are still replayed, since people read the rows. With two looks the first half decides
+    where the result is clear or futile, and the rest is not paid for. The policy in force is replayed a second time on
+    a few conversations to measure noise. The report is complete but for what `Admission.finish` adds: the error budget
+    and the cost. The caller checks the share of unscored rows. Raises EndpointRefused and SpendCapReached.
     """
-    if trial.policies is None or not trial.evidence.samples:
-        return _report(trial, rules, (analyse(trial, (), constants_of(evaluators), rules=rules),))
-    calls = _Calls(chat, evaluators, trial.plan(rules), progress)
-    analyses, first = await _look(trial, trial.policies, calls, rules)
-    noise = await _noise(trial, first, calls, rules)
-    return _report(trial, rules, analyses, noise)
+    noise: tuple[NoiseEstimate, ...] = ()
+    if trial.policies is None or not trial.holdout.samples:
+        analyses: tuple[Analysis, ...] = (analyse(trial, (), constants_of(evaluators), rules=rules),)
+    else:
+        calls = _Calls(chat, evaluators, trial.plan(rules), progress)
+        analyses, first = await _look(trial, trial.policies, calls, rules)
+        noise = await _noise(trial, first, calls, rules)
+    report = _report(trial, rules, analyses)
+    return report.model_copy(update={"noise": noise, "spend": total(chat.spend.values())})
 
 
 async def _look(
     trial: Trial, policies: Sequence[Actions], calls: _Calls, rules: ValidationRules
 ) -> tuple[tuple[Analysis, ...], Replies]:
-    """The looks that it took, and what the policy in force answered."""
-    samples, plan, constants = trial.evidence.samples, calls.plan, constants_of(calls.evaluators)
-    told = _InAll(calls.progress, len(samples) * plan.repeats * len(policies)) if calls.progress else None
+    """The analyses of the looks taken, and the replies of the policy in force."""
+    samples, plan, constants = trial.holdout.samples, calls.plan, constants_of(calls.evaluators)
+    overall = _OverallProgress(calls.progress, len(samples) * plan.repeats * len(policies)) if calls.progress else None
     old: dict[tuple[str, int], ArmOutcome] = {}
     new: dict[tuple[str, int], ArmOutcome] = {}
     analyses: list[Analysis] = []
@@ -66,7 +69,7 @@ async def _look(
             break
         chosen = set(conversations)
         fresh = [s for s in samples if s.conversation_id in chosen and (s.span_id, 0) not in old]
-        progress = told.from_here() if told else None
+        progress = overall.next_look() if overall else None
         arms = await replay(fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress)
         old |= arms[0]
         new |= arms[1]
@@ -78,58 +81,49 @@ async def _look(
 async def _noise(trial: Trial, first: Replies, calls: _Calls, rules: ValidationRules) -> tuple[NoiseEstimate, ...]:
     """The policy in force against itself, and its judges against themselves, on the window's own conversations.
 
-    It is asked whatever the looks found: with batches all that can be asked goes out in one round.
+    It does not depend on the looks' outcome, so that with batches all its requests go out in one round.
     """
-    evidence, plan = trial.evidence, second_draw(calls.plan)
-    own = [s for s in evidence.samples if s.span_id not in evidence.windows and (s.span_id, 0) in first]
+    holdout, plan = trial.holdout, second_draw(calls.plan)
+    own = [s for s in holdout.samples if s.span_id not in holdout.windows and (s.span_id, 0) in first]
     samples = first_conversations(own, rules.noise_conversations)
     if not samples or trial.policies is None:
         return ()
-    (answers,) = await replay(
-        samples,
-        trial.policies[:1],
-        chat=calls.chat,
-        evaluators=calls.evaluators,
-        plan=plan,
-        progress=calls.progress,
-    )
-    words = await judge_again(
-        samples, first, evaluators=judges_of(calls.evaluators), plan=plan, progress=calls.progress
-    )
-    answered, judged = pair(samples, first, answers), pair(samples, first, words)
+    options = {"plan": plan, "progress": calls.progress}
+    (answers,) = await replay(samples, trial.policies[:1], chat=calls.chat, evaluators=calls.evaluators, **options)
+    judges = judges_of(calls.evaluators)
+    judgements = await judge_again(samples, first, evaluators=judges, plan=plan, progress=calls.progress)
+    answered, judged = pair(samples, first, answers), pair(samples, first, judgements)
     alpha = rules.rule.guardrail_alpha
     return tuple(
         noise_of("generation", answered, constant, alpha) for constant in constants_of(calls.evaluators)
-    ) + tuple(noise_of("judge", judged, each.constant, alpha) for each in judges_of(calls.evaluators))
+    ) + tuple(noise_of("judge", judged, each.constant, alpha) for each in judges)
 
 
-class _InAll:
-    """Tells the rows of all looks as one: people wait for all, and what failed at the first look stays failed."""
+class _OverallProgress:
+    """Reports the rows of all looks as one total, since people wait for all of them."""
 
     def __init__(self, progress: Progress, of: int) -> None:
         self._progress, self._of = progress, of
         self._before = self._last = (0, 0)
 
-    def from_here(self) -> Progress:
-        """Where the next look's rows are told: after those told so far."""
+    def next_look(self) -> Progress:
+        """The progress of the next look, counted on from the rows reported so far."""
         self._before = self._last
-        return self._tell
+        return self._report
 
-    def _tell(self, advance: Advance) -> None:
+    def _report(self, advance: Advance) -> None:
         done, failed = self._last = (self._before[0] + advance.done, self._before[1] + advance.failed)
         self._progress(advance.model_copy(update={"done": done, "failed": failed, "of": self._of}))
 
 
-def _report(
-    trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis], noise: tuple[NoiseEstimate, ...] = ()
-) -> ValidationReport:
+def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) -> ValidationReport:
     state, update, last, rule = trial.state, trial.update, analyses[-1], rules.rule
-    decision, evidence = last.decision, trial.evidence
+    decision = last.decision
     return ValidationReport(
         loop=state.loop,
         window=state.window,
         verdict=decision.verdict,
-        reasons=last.reasons if trial.changed else (trial.why_not, *last.reasons),
+        reasons=last.reasons if trial.changed else (trial.untried_reason, *last.reasons),
         baseline=update.baseline,
         candidate=update.candidate if trial.changed else None,
         alpha=rule.alpha,
@@ -137,12 +131,12 @@ def _report(
         guardrail_margin=rule.guardrail_margin,
         conversations=len(trial.conversations),
         samples_needed=decision.samples_needed,
+        void=decision.void,
         comparisons=last.comparisons,
         interim_analyses=tuple(each.taken for each in analyses) if last.rows else (),
-        pooled=evidence.pooled,
+        pooled=trial.holdout.pooled,
         repeats=rules.repeats_for(len(trial.conversations)),
         slices=last.slices,
-        noise=noise,
         watch=trial.watch,
         carried=update.carried,
         carries_on=_carries_on(trial, rules, last),
@@ -151,8 +145,8 @@ def _report(
 
 
 def _carries_on(trial: Trial, rules: ValidationRules, last: Analysis) -> bool:
-    """Whether the next window tries the candidate again: it was tested, and neither decided nor hopeless."""
+    """Whether the next window tries the candidate again: it was tested, and neither decided nor futile."""
     carried = trial.update.carried
     times = (carried.times if carried else 0) + 1
-    open_still = last.taken.outcome == "undecided" and not last.decision.void
-    return trial.changed and open_still and times < rules.carry_windows
+    undecided = last.taken.outcome == "undecided" and not last.decision.void
+    return trial.changed and undecided and times < rules.carry_windows

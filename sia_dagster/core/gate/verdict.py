@@ -1,11 +1,15 @@
-"""The verdict: small criteria look at the evidence, and their findings are folded into one of three words.
+"""The verdict: each criterion examines the evidence, and their findings are folded into one of three verdicts.
 
-A further rule of evidence is a further function in `CRITERIA`.
+A new rule is a new function in `CRITERIA`.
 """
 
 from collections.abc import Sequence
 
 from sia_dagster.core.gate.criteria import (
+    CriteriaInput,
+    Criterion,
+    Finding,
+    FindingKind,
     candidate_is_scored_as_often,
     enough_conversations,
     guardrails_hold,
@@ -17,14 +21,11 @@ from sia_dagster.core.gate.criteria import (
     safety_vetoes,
     something_was_compared,
 )
-from sia_dagster.core.gate.findings import CriteriaInput, Criterion, Finding, FindingKind
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.report import Verdict
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import ComparisonRule
-
-__all__ = ["CRITERIA", "VERDICTS", "CriteriaInput", "Criterion", "Decision", "Finding", "decide", "decide_on", "fold"]
 
 
 class Decision(Value):
@@ -35,7 +36,7 @@ class Decision(Value):
     samples_needed: int | None = None
     """Held-out conversations it would take to decide; None where it is decided or cannot be said."""
     void: bool = False
-    """Whether the evidence could not decide at all; an `inconclusive` that is not void was tested and is undecided."""
+    """Whether the evidence could not decide at all; `inconclusive` and not void: tested and undecided."""
 
 
 VERDICTS: dict[FindingKind, Verdict] = {
@@ -44,7 +45,7 @@ VERDICTS: dict[FindingKind, Verdict] = {
     "undecided": "inconclusive",
     "holds": "accept",
 }
-"""By the decisive kind, in the order in which kinds decide."""
+"""By the decisive kind of finding, in the order of precedence."""
 
 
 CRITERIA: tuple[Criterion, ...] = (
@@ -71,7 +72,7 @@ def decide(
     watch: Sequence[JudgeWatch] = (),
 ) -> Decision:
     """The verdict by all criteria. `conversations` counts the held-out ones, scored or not."""
-    evidence = CriteriaInput(
+    given = CriteriaInput(
         comparisons=tuple(comparisons),
         rule=rule,
         conversations=conversations,
@@ -79,19 +80,19 @@ def decide(
         slices=tuple(slices),
         watch=tuple(watch),
     )
-    return decide_on(evidence)
+    return decide_on(given)
 
 
-def decide_on(evidence: CriteriaInput, criteria: Sequence[Criterion] = CRITERIA) -> Decision:
+def decide_on(given: CriteriaInput, criteria: Sequence[Criterion] = CRITERIA) -> Decision:
     """Fold the criteria's findings: void evidence is `inconclusive`; one `reject` rejects; one undecided leaves open.
 
-    `accept` takes that all hold.
+    `accept` requires that all hold.
     """
-    return fold([finding for criterion in criteria for finding in criterion(evidence)])
+    return fold([finding for criterion in criteria for finding in criterion(given)])
 
 
 def fold(findings: Sequence[Finding]) -> Decision:
-    """One decision of many findings; the decisive kind's sentences come first, the rest in order."""
+    """The decision from many findings; the decisive kind's sentences come first, the rest in order."""
     kinds = {f.kind for f in findings}
     decisive: FindingKind = next((kind for kind in VERDICTS if kind in kinds), "void")
     verdict = VERDICTS[decisive]

@@ -4,26 +4,18 @@ Running judges on samples is `evaluators`.
 """
 
 from sia_dagster.core.judge_watch.agreement import Agreement, Disagreement, agreement
-from sia_dagster.core.judge_watch.memory import memory_of, record_watch, reset_anchors
-from sia_dagster.core.judge_watch.watch import (
-    ChangedAnchor,
-    Watched,
-    WatchedJudge,
-    WatchRules,
-    could_be_watched,
-    watch_judges,
-)
+from sia_dagster.core.judge_watch.history import judge_history, record_watch, reset_anchors
+from sia_dagster.core.judge_watch.watch import ChangedAnchor, WatchedJudge, WatchResult, WatchRules, watch_judges
 
 __all__ = [
     "Agreement",
     "ChangedAnchor",
     "Disagreement",
+    "WatchResult",
     "WatchRules",
-    "Watched",
     "WatchedJudge",
     "agreement",
-    "could_be_watched",
-    "memory_of",
+    "judge_history",
     "record_watch",
     "reset_anchors",
     "watch_judges",

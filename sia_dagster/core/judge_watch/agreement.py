@@ -1,4 +1,4 @@
-"""Whether an evaluator judges as people do: its answers beside what people annotated under its name."""
+"""The agreement of an evaluator with people: its results beside the annotations under its name."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer", str, float)
 
 
 class Disagreement(Value):
-    """One answer of the application that people and the evaluator judge differently."""
+    """One answer of the application that people and the evaluator score differently."""
 
     span_id: str
     people: EvalMetrics
@@ -27,7 +27,7 @@ class Disagreement(Value):
 
 
 class Agreement(Kappa):
-    """An evaluator beside people, over the answers that both judged."""
+    """The agreement of an evaluator and people, over the answers that both judged."""
 
     evaluator: str
     method: Literal["unweighted", "linear"]
@@ -35,15 +35,15 @@ class Agreement(Kappa):
     annotated: int
     """Answers that people annotated under the evaluator's name."""
     n: int
-    """Those that can be compared: people's word is on the evaluator's scale, and the evaluator gave one itself."""
+    """Those that can be compared: the annotation is on the evaluator's scale, and the evaluator has a result."""
     same: int
     """Answers that both judged exactly the same."""
     disagreements: tuple[Disagreement, ...] = ()
     """The farthest apart first, ties by span id."""
 
 
-class _Both(NamedTuple):
-    """What was said of one answer."""
+class _Pair(NamedTuple):
+    """Both results for one answer."""
 
     span_id: str
     people: EvalMetrics
@@ -53,40 +53,41 @@ class _Both(NamedTuple):
 def agreement(samples: Iterable[Sample], constants: Sequence[EvalConstant]) -> tuple[Agreement, ...]:
     """Every judge and function beside people's annotations of its name, in the order of `constants`.
 
-    Samples hold the evaluator's word in `evals` and people's in `annotations`. Evaluators that nobody annotated are
-    left out, and `platform` ones, whose score is people's word already. Labels are compared without regard to case,
-    blanks and underscores; people's score without such a label stands for the one rail with that score. Numbers within
+    Samples hold the evaluator's result in `evals` and people's in `annotations`. Evaluators without annotations are
+    left out, and `platform` ones, whose scores are annotations already. Labels are compared without regard to case,
+    blanks and underscores; an annotation without such a label stands for the one rail with its score. Numbers within
     the evaluator's range are compared instead where more answers have them, and where all rails are numbers (`1..5`).
     """
-    said: dict[str, list[_Both]] = {constant.name: [] for constant in constants if constant.kind != "platform"}
+    pairs: dict[str, list[_Pair]] = {constant.name: [] for constant in constants if constant.kind != "platform"}
     for sample in samples:
         evals = {metrics.name: metrics for metrics in sample.evals if metrics.error is None}
-        for word in sample.annotations:
-            if word.name in said:
-                said[word.name].append(_Both(sample.span_id, word, evals.get(word.name, EvalMetrics(name=word.name))))
-    return tuple(_agreement(constant, said[constant.name]) for constant in constants if said.get(constant.name))
+        for people in sample.annotations:
+            if people.name in pairs:
+                result = evals.get(people.name, EvalMetrics(name=people.name))
+                pairs[people.name].append(_Pair(sample.span_id, people, result))
+    return tuple(_agreement(constant, pairs[constant.name]) for constant in constants if pairs.get(constant.name))
 
 
 class _Scale:
-    """How answers are read: as one of the evaluator's labels, or as a share of its range."""
+    """How results are read: as one of the evaluator's labels, or as a share of its range."""
 
-    def __init__(self, constant: EvalConstant, said: Iterable[EvalMetrics]) -> None:
-        """`said` is the evaluator's own word, which shows the labels of a function."""
+    def __init__(self, constant: EvalConstant, results: Iterable[EvalMetrics]) -> None:
+        """`results` are the evaluator's own, which show the labels of a function."""
         self._low, self._span = constant.low, constant.high - constant.low
-        self._rails = _rails(constant, said)
+        self._rails = _rails(constant, results)
         self.graded = bool(self._rails) and all(as_number(label) is not None for label in self._rails)
 
-    def label(self, said: EvalMetrics) -> str | None:
+    def label(self, result: EvalMetrics) -> str | None:
         """The rail that is named, else the only one with this score."""
-        folded = _folded(said)
+        folded = _folded(result)
         if folded in self._rails:
             return folded
-        there = [rail for rail, score in self._rails.items() if _equal(score, said.score)]
-        return there[0] if len(there) == 1 else None
+        rails = [rail for rail, score in self._rails.items() if _equal(score, result.score)]
+        return rails[0] if len(rails) == 1 else None
 
-    def share(self, said: EvalMetrics) -> float | None:
-        """Where the rail's score, else its own, else the number that is its label lies in the range, 0..1."""
-        readings = (self._rails.get(_folded(said)), said.score, as_number(said.label or ""))
+    def share(self, result: EvalMetrics) -> float | None:
+        """The place in the range, 0..1, of the rail's score, else its own score, else the number that is its label."""
+        readings = (self._rails.get(_folded(result)), result.score, as_number(result.label or ""))
         score = next((reading for reading in readings if reading is not None), None)
         if score is None or self._span <= 0:
             return None
@@ -94,36 +95,36 @@ class _Scale:
         return share if 0 <= share <= 1 else None
 
 
-def _rails(constant: EvalConstant, said: Iterable[EvalMetrics]) -> dict[str, float | None]:
+def _rails(constant: EvalConstant, results: Iterable[EvalMetrics]) -> dict[str, float | None]:
     """The labels, folded, with their scores: the constant's own, and those that the evaluator used.
 
     None is the score of a label that has none, or more than one.
     """
     used: dict[str, set[float | None]] = {}
-    for metrics in said:
+    for metrics in results:
         if metrics.label:
             used.setdefault(_folded(metrics), set()).add(metrics.score)
     rails: dict[str, float | None] = {}
     if used and used.keys() <= _BOOLEANS:
-        # A function that said the same of all has not used its other answer.
+        # A function with one result for all samples has not used its other label.
         rails = {"true": constant.high, "false": constant.low}
     rails |= {label: next(iter(scores)) if len(scores) == 1 else None for label, scores in used.items()}
     return {**rails, **{_fold(label): score for label, score in constant.rails.items()}}
 
 
-def _agreement(constant: EvalConstant, said: Sequence[_Both]) -> Agreement:
-    scale = _Scale(constant, [both.evaluator for both in said])
-    labels = [] if scale.graded else _read(said, scale.label)
-    numbers = _read(said, scale.share)
+def _agreement(constant: EvalConstant, pairs: Sequence[_Pair]) -> Agreement:
+    scale = _Scale(constant, [pair.evaluator for pair in pairs])
+    labels = [] if scale.graded else _read(pairs, scale.label)
+    numbers = _read(pairs, scale.share)
     if len(numbers) > len(labels):
-        found, apart = number_kappa(*_sides(numbers)), _apart(numbers, lambda people, mine: abs(people - mine))
+        found, apart = number_kappa(*_sides(numbers)), _apart(numbers, lambda people, result: abs(people - result))
     else:
-        found, apart = label_kappa(*_sides(labels)), _apart(labels, lambda people, mine: float(people != mine))
+        found, apart = label_kappa(*_sides(labels)), _apart(labels, lambda people, result: float(people != result))
     compared = max(len(labels), len(numbers))
     return Agreement(
         evaluator=constant.name,
         method="linear" if len(numbers) > len(labels) else "unweighted",
-        annotated=len(said),
+        annotated=len(pairs),
         n=compared,
         same=compared - len(apart),
         disagreements=apart,
@@ -131,27 +132,27 @@ def _agreement(constant: EvalConstant, said: Sequence[_Both]) -> Agreement:
     )
 
 
-def _read(said: Iterable[_Both], read: Callable[[EvalMetrics], Answer | None]) -> list[tuple[_Both, Answer, Answer]]:
-    """The answers of which both sides' words can be read, people's first."""
+def _read(pairs: Iterable[_Pair], read: Callable[[EvalMetrics], Answer | None]) -> list[tuple[_Pair, Answer, Answer]]:
+    """The pairs of which both results can be read, people's first."""
     found = []
-    for both in said:
-        people, evaluator = read(both.people), read(both.evaluator)
+    for pair in pairs:
+        people, evaluator = read(pair.people), read(pair.evaluator)
         if people is not None and evaluator is not None:
-            found.append((both, people, evaluator))
+            found.append((pair, people, evaluator))
     return found
 
 
-def _sides(read: Iterable[tuple[_Both, Answer, Answer]]) -> tuple[list[Answer], list[Answer]]:
+def _sides(read: Iterable[tuple[_Pair, Answer, Answer]]) -> tuple[list[Answer], list[Answer]]:
     pairs = [(people, evaluator) for _, people, evaluator in read]
     return [people for people, _ in pairs], [evaluator for _, evaluator in pairs]
 
 
 def _apart(
-    read: Iterable[tuple[_Both, Answer, Answer]], distance: Callable[[Answer, Answer], float]
+    read: Iterable[tuple[_Pair, Answer, Answer]], distance: Callable[[Answer, Answer], float]
 ) -> tuple[Disagreement, ...]:
     found = [
-        Disagreement(**both._asdict(), distance=distance(people, evaluator))
-        for both, people, evaluator in read
+        Disagreement(**pair._asdict(), distance=distance(people, evaluator))
+        for pair, people, evaluator in read
         if people != evaluator
     ]
     return tuple(sorted(found, key=lambda one: (-one.distance, one.span_id)))
@@ -161,10 +162,10 @@ def _equal(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _folded(said: EvalMetrics) -> str:
-    return _fold(said.label or "")
+def _folded(result: EvalMetrics) -> str:
+    return _fold(result.label or "")
 
 
 def _fold(label: str) -> str:
-    """What is compared of a label: `Partly helpful` is the rail `partly_helpful`."""
+    """The label as it is compared: `Partly helpful` is the rail `partly_helpful`."""
     return "".join(label.replace("_", " ").split()).casefold()

@@ -1,9 +1,8 @@
-"""Whether a judge still says of the same outputs what it said: two tests over outputs that it judged twice before."""
+"""Whether a judge scores the same outputs as before: two tests over outputs that it judged twice when frozen."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.statistics import MIN_CONVERSATIONS, plus_two
 
 DRIFT_ALPHA = 0.01
@@ -36,13 +35,13 @@ class AnchorDraws(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """What three words on each anchor say of the judge."""
+    """The result over the three draws of each anchor."""
 
     shift: Shift
     disagreement: float
-    """Share of pairs (one of the first two words, now) with different scores."""
+    """Share of pairs (one of the first two draws, now) with different scores."""
     noise: float
-    """Share of anchors whose first two words have different scores."""
+    """Share of anchors whose first two draws have different scores."""
     odd_p: float
     """One-sided p of the odd-one-out test."""
     drifted: bool
@@ -50,7 +49,7 @@ class Drift(NamedTuple):
 
     @property
     def numbers(self) -> dict[str, float | bool]:
-        """As `JudgeWatch` has them."""
+        """The fields of `JudgeWatch`."""
         return {
             "shift": self.shift.mean,
             "ci_low": self.shift.low,
@@ -60,26 +59,21 @@ class Drift(NamedTuple):
             "drifted": self.drifted,
         }
 
-    def told(self, *, since_window: str) -> str:
-        """What was found, to be read after the judge's name."""
+    def sentence(self, *, since_window: str) -> str:
+        """The result in words, to follow the judge's name."""
         return (
             f"{'drifted' if self.drifted else 'is steady'}: its mean score of {self.anchors} anchors moved by "
             f"{self.shift.mean:+.2f} (interval {self.shift.low:+.2f} to {self.shift.high:+.2f}) since window "
-            f"{since_window}; {self.disagreement:.0%} are judged otherwise (p = {self.odd_p:.2g}), and "
-            f"{self.noise:.0%} were between its own two first words"
+            f"{since_window}; {self.disagreement:.0%} are scored differently (p = {self.odd_p:.2g}); "
+            f"its own first two draws differed in {self.noise:.0%}"
         )
-
-
-def range_of(constant: EvalConstant) -> float:
-    """The width of the evaluator's scale; 1 for one without width."""
-    return constant.high - constant.low if constant.high > constant.low else 1.0
 
 
 def mean_shift(changes: Sequence[float], scale: float, alpha: float) -> Shift | None:
     """The mean of `changes` with the plus-two interval at one-sided level `alpha` for each end.
 
     Changes lie within `scale`, the evaluator's range. None below MIN_CONVERSATIONS changes. Formula and source:
-    `core.intervals.plus_two`; each output counts as one, since what varies here is the judge and not the traffic.
+    `statistics.plus_two`; each output counts as one, since the judge varies here and not the traffic.
     """
     if len(changes) < MIN_CONVERSATIONS:
         return None
@@ -91,35 +85,35 @@ def mean_shift(changes: Sequence[float], scale: float, alpha: float) -> Shift | 
 
 
 def odd_one_out_p(odd: int, differing: int) -> float:
-    """One-sided exact p of "today's word is the odd one of three too often".
+    """One-sided exact p of "today's draw is the odd one of three too often".
 
-    Of a judge that is as it was, the three words on one output come in any order alike. So where exactly one of them
-    differs from the other two (`differing` outputs), it is today's in a third of them: `odd` of those is binomial
-    with p = 1/3, whatever the outputs and however noisy the judge. 1 where nothing differs. (The conditional
-    binomial test of McNemar, Psychometrika 12, 1947, with three words instead of two.)
+    For an unchanged judge the three draws of one output are exchangeable. So where exactly one of them differs from the
+    other two (`differing` outputs), it is today's in a third of the cases: `odd` of those is binomial with p = 1/3,
+    whatever the outputs and however noisy the judge. 1 where nothing differs. (The conditional binomial test of
+    McNemar, Psychometrika 12, 1947, with three draws instead of two.)
     """
     from scipy.stats import binom
 
     return float(binom.sf(odd - 1, differing, 1 / 3))
 
 
-def drift_of(words: Sequence[AnchorDraws], scale: float, tolerance: float) -> Drift | None:
+def drift_of(draws: Sequence[AnchorDraws], scale: float, tolerance: float) -> Drift | None:
     """Whether the judge drifted; None below MIN_CONVERSATIONS anchors. `tolerance` is a share of `scale`.
 
     It drifted where the mean moved by more than the tolerance and the interval leaves out 0 (it became lenient or
-    strict), or where it disagrees with its first words by more than the tolerance above its own noise and the
-    odd-one-out test is below DRIFT_ALPHA (it changed its mind in both directions, which no mean shows). What is
-    noise is not told from what the tolerance lets pass.
+    strict), or where it disagrees with its first draws by more than the tolerance above its own noise and the
+    odd-one-out test is below DRIFT_ALPHA (it changed in both directions, which no mean shows). Noise and changes
+    within the tolerance are not distinguished.
     """
-    shift = mean_shift([word.change for word in words], scale, DRIFT_ALPHA)
+    shift = mean_shift([each.change for each in draws], scale, DRIFT_ALPHA)
     if shift is None:
         return None
-    noisy = [word for word in words if word.first != word.second]
-    odd = sum(word.first == word.second != word.now for word in words)
-    differing = odd + sum(word.now in (word.first, word.second) for word in noisy)
-    disagreement = sum((word.first != word.now) + (word.second != word.now) for word in words) / (2 * len(words))
-    noise = len(noisy) / len(words)
+    noisy = [each for each in draws if each.first != each.second]
+    odd = sum(each.first == each.second != each.now for each in draws)
+    differing = odd + sum(each.now in (each.first, each.second) for each in noisy)
+    disagreement = sum((each.first != each.now) + (each.second != each.now) for each in draws) / (2 * len(draws))
+    noise = len(noisy) / len(draws)
     p = odd_one_out_p(odd, differing)
     moved = shift.beyond(tolerance * scale)
-    unsure = disagreement - noise > tolerance and p < DRIFT_ALPHA
-    return Drift(shift, disagreement, noise, p, moved or unsure, len(words))
+    differs = disagreement - noise > tolerance and p < DRIFT_ALPHA
+    return Drift(shift, disagreement, noise, p, moved or differs, len(draws))

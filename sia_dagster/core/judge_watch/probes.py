@@ -1,28 +1,27 @@
-"""On which outputs a judge is watched, and changes of them that should change no score."""
+"""The outputs that a judge is watched on, and changes of them that should change no score."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice, zip_longest
 from typing import Literal
 
-from sia_dagster.core.judge_watch.drift import Shift, mean_shift, range_of
+from sia_dagster.core.judge_watch.drift import Shift, mean_shift
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.judge_report import Probe
 from sia_dagster.core.records.sample import Sample
 
 PROBE_ALPHA = 0.025
-"""One-sided level of each end of a probe's interval, which so covers 95 %: a probe warns and blocks nothing."""
+"""One-sided level of each end of a probe's interval, which covers 95 %: a probe warns and blocks nothing."""
 
 
 Purpose = Literal["anchors", "probes"]
 
 
 def scored_outputs(samples: Iterable[Sample], evaluator: str, most: int, purpose: Purpose) -> tuple[Sample, ...]:
-    """At most `most` of the samples that the evaluator gave a score, by a hash of their span's id.
+    """At most `most` of the samples that the evaluator scored, in the order of a hash of the span's id.
 
-    Each purpose has an order of its own. Anchors take every score that was given in turn, lowest first, as long as
-    there are any: a judge of which nearly all passes is watched on what fails as well. The rest come by hash alone,
-    as the traffic has them.
+    Each purpose has its own order. Anchors take the scores in turn, lowest first, as long as there are any, so that a
+    judge that passes nearly everything is also watched on what fails. Probes follow the traffic's own distribution.
     """
     scored = [(score, sample) for sample in samples if (score := sample.score(evaluator)) is not None]
     ordered = sorted(scored, key=lambda pair: _place(purpose, evaluator, pair[1].span_id))
@@ -30,29 +29,29 @@ def scored_outputs(samples: Iterable[Sample], evaluator: str, most: int, purpose
 
 
 def twice_as_long(sample: Sample) -> Sample:
-    """The output said twice: longer, and no better."""
+    """The output repeated: longer, and no better."""
     return sample.model_copy(update={"output": f"{sample.output}\n\n{sample.output}"})
 
 
 def position_probe(
-    samples: Sequence[Sample], said: Sequence[EvalMetrics], constant: EvalConstant, tolerance: float
+    samples: Sequence[Sample], results: Sequence[EvalMetrics], constant: EvalConstant, tolerance: float
 ) -> Probe:
-    """What the labels in reverse order did to the scores of `samples`, in their order, beside those they had.
+    """The shift of the scores of `samples` with the labels in reverse order; `results` are in their order.
 
-    Biased where the mean moved either way by more than `tolerance` (a share of the range) and the interval leaves out
-    0. Answers without a score are left out; below MIN_CONVERSATIONS of them there is no shift.
+    Biased where the mean moved in either direction by more than `tolerance` (a share of the range) and the interval
+    excludes 0. Answers without a score are left out; below MIN_CONVERSATIONS of them there is no shift.
     """
-    n, shift = _shift(samples, said, constant)
-    moves = shift is not None and shift.beyond(tolerance * range_of(constant))
+    n, shift = _shift(samples, results, constant)
+    moves = shift is not None and shift.beyond(tolerance * constant.scale)
     return _probe("position", n, shift, biased=moves)
 
 
 def verbosity_probe(
-    samples: Sequence[Sample], said: Sequence[EvalMetrics], constant: EvalConstant, tolerance: float
+    samples: Sequence[Sample], results: Sequence[EvalMetrics], constant: EvalConstant, tolerance: float
 ) -> Probe:
-    """The same for the output said twice. Only a rise is a bias: a judge may well mark repetition down."""
-    n, shift = _shift(samples, said, constant)
-    rises = shift is not None and shift.mean > 0 and shift.beyond(tolerance * range_of(constant))
+    """The same for the repeated output. Only a rise is a bias: a judge may well score repetition lower."""
+    n, shift = _shift(samples, results, constant)
+    rises = shift is not None and shift.mean > 0 and shift.beyond(tolerance * constant.scale)
     return _probe("verbosity", n, shift, biased=rises)
 
 
@@ -69,10 +68,12 @@ def _in_turn(scored: Sequence[tuple[float, Sample]]) -> Iterable[Sample]:
     return (sample for sample in chain.from_iterable(rounds) if sample is not None)
 
 
-def _shift(samples: Sequence[Sample], said: Sequence[EvalMetrics], constant: EvalConstant) -> tuple[int, Shift | None]:
-    pairs = [(sample.score(constant.name), metrics.score) for sample, metrics in zip(samples, said, strict=True)]
+def _shift(
+    samples: Sequence[Sample], results: Sequence[EvalMetrics], constant: EvalConstant
+) -> tuple[int, Shift | None]:
+    pairs = [(sample.score(constant.name), metrics.score) for sample, metrics in zip(samples, results, strict=True)]
     changes = [after - before for before, after in pairs if before is not None and after is not None]
-    return len(changes), mean_shift(changes, range_of(constant), PROBE_ALPHA)
+    return len(changes), mean_shift(changes, constant.scale, PROBE_ALPHA)
 
 
 def _probe(kind: Literal["position", "verbosity"], n: int, shift: Shift | None, *, biased: bool) -> Probe:

@@ -1,4 +1,4 @@
-"""What an exam says in words: why nothing was examined, and what was found."""
+"""The sentences of a next-window check: why no candidate was checked, or the result."""
 
 from collections.abc import Sequence
 
@@ -12,37 +12,37 @@ from sia_dagster.core.text import count
 
 
 class NextWindowFigures(Value):
-    """What an exam compared and what it shows."""
+    """The figures of one check."""
 
     primary: EvaluatorComparison | None = None
     """The comparison that decides."""
     promised: float | None = None
     faults: tuple[str, ...] = ()
-    """What falls short, in words."""
+    """The shortfalls, one sentence each."""
     rollback_to: int | None = None
     lost: bool = False
     """Whether too many samples have no score of the primary evaluator to show anything."""
 
 
-def why_not_asked(state: StateActions, drifted: Sequence[str]) -> str:
+def blocked_reason(state: StateActions, drifted: Sequence[str]) -> str:
     """Why a window's traffic cannot be replayed at all; empty where it can."""
     if drifted:
-        return f"the judge drifted ({', '.join(drifted)}), so its scores do not compare with those of the verdict"
+        return f"the judge drifted ({', '.join(drifted)}), so its scores are not comparable with those of the verdict"
     if state.refusal:
         return state.refusal
     return "" if state.of("holdout") else "the window has no held-out samples"
 
 
-def why_not_checked(found: ValidationReport | None, promoted: PolicyVersion | None) -> str:
-    """Why the window before has no candidate to be examined; empty where it has.
+def unchecked_reason(previous: ValidationReport | None, promoted: PolicyVersion | None) -> str:
+    """Why the window before has no candidate to be checked; empty where it has.
 
-    What came into force is examined whatever its verdict. Of the others a rejected one, one given up as futile and one
-    that was not tested at all are not paid for again.
+    A promoted candidate is checked whatever its verdict. Of the others, rejected, futile and untested candidates are
+    not paid for again.
     """
-    if found is None:
+    if previous is None:
         return "there is no window before this one"
-    dropped = "" if promoted else _dropped(found)
-    return f"window {found.window.key} {dropped}" if dropped else ""
+    dropped = "" if promoted else _dropped(previous)
+    return f"window {previous.window.key} {dropped}" if dropped else ""
 
 
 def _dropped(found: ValidationReport) -> str:
@@ -53,54 +53,54 @@ def _dropped(found: ValidationReport) -> str:
     if found.primary is None or found.primary.ci_low is None:
         return "could not test its candidate"
     futile = bool(found.interim_analyses) and found.interim_analyses[-1].outcome == "futile"
-    return "gave its candidate up as futile" if futile else ""
+    return "gave up its candidate as futile" if futile else ""
 
 
-def told(found: ValidationReport, promoted: PolicyVersion | None, seen: NextWindowFigures) -> str:
-    """What an exam found, and what to do."""
-    subject = _subject(found, promoted)
-    if not seen.faults:
-        return f"{subject} {_kept(seen)}."
-    primary = _told(seen.primary) if seen.primary else ""
-    return f"{subject} falls short: {'; '.join(seen.faults)} ({primary}). {_next_step(found, promoted, seen)}"
+def result_sentence(previous: ValidationReport, promoted: PolicyVersion | None, figures: NextWindowFigures) -> str:
+    """The result, and what to do."""
+    subject = _subject(previous, promoted)
+    if not figures.faults:
+        return f"{subject} {_kept(figures)}."
+    primary = _numbers(figures.primary) if figures.primary else ""
+    return f"{subject} falls short: {'; '.join(figures.faults)} ({primary}). {_next_step(previous, promoted, figures)}"
 
 
-def _subject(found: ValidationReport, promoted: PolicyVersion | None) -> str:
+def _subject(previous: ValidationReport, promoted: PolicyVersion | None) -> str:
     if promoted:
-        return f"Version {promoted.version}, promoted by window {found.window.key},"
-    kind = "accepted and not in force," if found.verdict == "accept" else "still undecided,"
-    return f"The candidate of window {found.window.key}, {kind}"
+        return f"Version {promoted.version}, promoted by window {previous.window.key},"
+    kind = "accepted and not in force," if previous.verdict == "accept" else "still undecided,"
+    return f"The candidate of window {previous.window.key}, {kind}"
 
 
-def _kept(seen: NextWindowFigures) -> str:
-    primary = seen.primary
-    if primary and seen.lost:
+def _kept(figures: NextWindowFigures) -> str:
+    primary = figures.primary
+    if primary and figures.lost:
         return (
-            f"could not be examined: {primary.unscored} of {count(primary.samples, 'sample')} have no score of "
-            f"{primary.evaluator} under one of the policies. Replays or judges failed: see what `sia check` says, then "
+            f"could not be checked: {primary.unscored} of {count(primary.samples, 'sample')} have no score of "
+            f"{primary.evaluator} under one of the policies. Replays or judges failed: see `sia check`, then "
             "materialise next_window_results of this window again"
         )
     if primary is None or primary.ci_high is None:
         scored = primary.n if primary else 0
         return (
-            f"could not be examined: {count(scored, 'conversation')} were scored under both policies, and below "
-            f"{MIN_CONVERSATIONS} nothing can be said"
+            f"could not be checked: {count(scored, 'conversation')} were scored under both policies, and fewer than "
+            f"{MIN_CONVERSATIONS} show nothing"
         )
-    promise = "" if seen.promised is None else f", where at least {seen.promised:+.3g} was promised"
-    return f"is not shown to fall short{promise} ({_told(primary)})"
+    promise = "" if figures.promised is None else f", where at least {figures.promised:+.3g} was promised"
+    return f"is not shown to fall short{promise} ({_numbers(primary)})"
 
 
-def _told(c: EvaluatorComparison) -> str:
-    """A comparison in numbers; of one that many samples of which are unscored that, too."""
+def _numbers(c: EvaluatorComparison) -> str:
+    """A comparison in numbers, with its unscored samples."""
     bounds = "" if c.ci_low is None or c.ci_high is None else f" [{c.ci_low:+.3g}, {c.ci_high:+.3g}]"
     unscored = f", {c.unscored} of {c.samples} samples without a score" if c.unscored else ""
     return f"{c.evaluator} {c.difference or 0.0:+.3g}{bounds} on {count(c.n, 'conversation')}{unscored}"
 
 
-def _next_step(found: ValidationReport, promoted: PolicyVersion | None, seen: NextWindowFigures) -> str:
-    if seen.rollback_to is not None:
-        before = "the policy before any promotion" if seen.rollback_to == 0 else f"version {seen.rollback_to}"
-        command = f"sia policy rollback --loop {found.loop} --to {seen.rollback_to}"
+def _next_step(previous: ValidationReport, promoted: PolicyVersion | None, figures: NextWindowFigures) -> str:
+    if figures.rollback_to is not None:
+        before = "the policy before any promotion" if figures.rollback_to == 0 else f"version {figures.rollback_to}"
+        command = f"sia policy rollback --loop {previous.loop} --to {figures.rollback_to}"
         return f"Put {before} in force again: `{command}`."
     if promoted:
         return "Another version came into force since, so no rollback is proposed."

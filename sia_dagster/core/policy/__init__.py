@@ -5,10 +5,9 @@ Whether a candidate deserves it is decided in `gate`.
 
 from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores, not_promoted, promote, rejected_windows
 from sia_dagster.core.policy.publication import publish
-from sia_dagster.core.policy.rollback import BEFORE_ANY_PROMOTION, rollback
+from sia_dagster.core.policy.rollback import rollback
 
 __all__ = [
-    "BEFORE_ANY_PROMOTION",
     "PromotionRequest",
     "PromotionStores",
     "not_promoted",

@@ -1,21 +1,21 @@
-"""Puts the policy in force on a platform: its prompt version found or made, then the label moved, never blindly."""
+"""Publishes the policy in force on a platform: finds or creates its prompt version, then moves the label."""
 
 import re
 from collections.abc import Sequence
 
 from sia_dagster.core.errors import PublishConflict
 from sia_dagster.core.ports.prompt_hub import HubVersion, PromptHub
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.registry import PolicyVersion, Publication
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import count
 
 LABEL = "production"
-"""What stands on the prompt version that applications shall load."""
+"""The label of the prompt version that applications load."""
 
 
 class _Mark(Value):
-    """Which policy a prompt version holds: the line of its message by which it is found again."""
+    """The policy that a prompt version holds: a line of its message by which it is found again."""
 
     loop: str
     version: int
@@ -29,15 +29,15 @@ class _Mark(Value):
 def publish(
     entry: PolicyVersion, *, target: str, hub: PromptHub, last: Publication | None, prompt: str, force: bool = False
 ) -> Publication:
-    """Make `prompt` on `hub` say what `entry`, the policy in force, says; `target` is the hub's name in `publish`.
+    """Publish `entry`, the policy in force, as `prompt` on `hub`; `target` is the hub's name in `publish`.
 
-    `last` is where this loop left the label on this target. The steps are: find the prompt version of this policy by
-    its mark, else create it; move the label; whereupon the caller records the result. Each step looks first, so after
-    a crash between any two the same call comes to the same end, and a second call changes nothing and returns `last`.
-    A rollback takes the prompt version that already holds the policy, if there is one.
+    `last` is the loop's last publication on this target. The steps are: find the prompt version of this policy by its
+    mark, else create it; move the label; then the caller records the result. Each step checks the state first, so after
+    a crash the same call has the same result, and a second call changes nothing and returns `last`. A rollback uses the
+    prompt version that already holds the policy, if there is one.
 
-    Raises PublishConflict, before anything is changed, where the prompt is somebody else's, where the label does not
-    stand where `last` left it, or where a newer policy was published; `force` goes on all the same. Raises PublishError
+    Raises PublishConflict, before anything is changed, where the prompt belongs to somebody else, where the label is
+    not where `last` set it, or where a newer policy was published; `force` skips these checks. Raises PublishError
     where the hub fails.
     """
     known = last if last is not None and last.prompt == prompt else None
@@ -63,12 +63,13 @@ def publish(
 
 
 def commit_message(entry: PolicyVersion) -> str:
-    """What people read beside the prompt version: what happened, on which evidence, and the mark on a line of its own.
+    """The message of the prompt version: what happened, by which verdict, and the mark on a line of its own.
 
-    It holds nothing that a trace said.
+    It holds no text of a trace.
     """
-    said = [f"{_what(entry)}{_window(entry)}", *(_gain(c) for c in entry.evidence if c.role == "primary")]
-    return "\n".join([*said, "", _mark(entry).line])
+    primary = primary_of(entry.evidence)
+    lines = [f"{_what(entry)}{_window(entry)}", *([_gain(primary)] if primary else [])]
+    return "\n".join([*lines, "", _mark(entry).line])
 
 
 def _what(entry: PolicyVersion) -> str:
@@ -85,11 +86,11 @@ def _window(entry: PolicyVersion) -> str:
     return f" by window {entry.window.key}, {'past its gate' if entry.override else 'verdict accept'}"
 
 
-def _gain(seen: EvaluatorComparison) -> str:
-    change = " -> ".join("?" if mean is None else f"{mean:.3g}" for mean in (seen.baseline_mean, seen.candidate_mean))
-    gain = "" if seen.difference is None else f", gain {seen.difference:+.3g}"
-    p_value = "" if seen.p_value is None else f", p = {seen.p_value:.2g}"
-    return f"{seen.evaluator} {change}{gain}{p_value}, {count(seen.n, 'conversation')}"
+def _gain(c: EvaluatorComparison) -> str:
+    change = " -> ".join("?" if mean is None else f"{mean:.3g}" for mean in (c.baseline_mean, c.candidate_mean))
+    gain = "" if c.difference is None else f", gain {c.difference:+.3g}"
+    p_value = "" if c.p_value is None else f", p = {c.p_value:.2g}"
+    return f"{c.evaluator} {change}{gain}{p_value}, {count(c.n, 'conversation')}"
 
 
 def _mark(entry: PolicyVersion) -> _Mark:
@@ -97,7 +98,7 @@ def _mark(entry: PolicyVersion) -> _Mark:
 
 
 def _read_mark(version: HubVersion) -> _Mark | None:
-    """The first mark of the message that stands between blanks: a hub may keep messages on one line."""
+    """The first mark of the message between blanks: a hub may keep messages on one line."""
     match = re.search(r"(?<!\S)sia:(\w+)/([1-9]\d*)/([0-9a-f]{16})(?!\S)", version.message, re.ASCII)
     return _Mark(loop=match[1], version=int(match[2]), fingerprint=match[3]) if match else None
 
@@ -105,7 +106,7 @@ def _read_mark(version: HubVersion) -> _Mark | None:
 def _version_of(entry: PolicyVersion, versions: Sequence[HubVersion]) -> HubVersion | None:
     """The prompt version that holds the entry's policy: its own; for a rollback also an earlier entry's.
 
-    Of several (two runs at once made one each) the one with the label, else the oldest, so that repeating settles.
+    Of several (from concurrent runs) the one with the label, else the oldest, so that repeated calls agree.
     """
     own = _mark(entry)
     same = [v for v in versions if _read_mark(v) == own]

@@ -1,4 +1,4 @@
-"""Going back: an earlier policy in force again."""
+"""Rollback: an earlier policy comes into force again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,16 +6,13 @@ from datetime import datetime
 from sia_dagster.core.errors import PolicyNotFound, PromotionRefused
 from sia_dagster.core.ports.stores import PolicyStore
 from sia_dagster.core.records.policy import Actions
-from sia_dagster.core.records.registry import PolicyVersion
-
-BEFORE_ANY_PROMOTION = 0
-"""The version number under which the policy that the traces showed before the first promotion is restored."""
+from sia_dagster.core.records.registry import BEFORE_ANY_PROMOTION, PolicyVersion
 
 
 def rollback(
     store: PolicyStore, to_version: int | None = None, *, at: datetime, by: str, note: str = ""
 ) -> PolicyVersion:
-    """Put an earlier policy in force again, as a new entry; the history stays.
+    """Put an earlier policy in force again, as a new entry; no entry is removed.
 
     `to_version` None is the version before the one in force, 0 the policy before any promotion. Raises PolicyNotFound
     if there is no such policy, PromotionRefused if it already is in force or the registry changed meanwhile.
@@ -44,10 +41,10 @@ def rollback(
     )
 
 
-def taken_back(versions: Sequence[PolicyVersion]) -> Mapping[str, PolicyVersion]:
-    """The policies that a rollback took out of force and that nothing put in force since, by fingerprint, with it.
+def rolled_back_policies(versions: Sequence[PolicyVersion]) -> Mapping[str, PolicyVersion]:
+    """The policies that a rollback took out of force and that were not put in force since, by fingerprint.
 
-    A rollback over several versions takes all of them back.
+    The values are the rollbacks. A rollback over several versions covers all of them.
     """
     found: dict[str, PolicyVersion] = {}
     for entry in versions:

@@ -1,8 +1,8 @@
 """The port of a trace store: spans out, evaluations back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import SpanEvaluation, WriteReport
@@ -10,7 +10,6 @@ from sia_dagster.core.records.value import Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
-from typing import TYPE_CHECKING
 
 from sia_dagster.core.config.loop import LoopConfig
 
@@ -44,6 +43,13 @@ class TraceSource(Protocol):
 
         By file or by what else names the place. Raises TraceError.
         """
+
+
+ReadStoredWindow = Callable[[str], Sequence[Mapping[str, Any]] | None]
+"""Reads the rows of a window's sampled calls by its key; None where they were not stored.
+
+Raises TraceError for a damaged file, TracesUnavailable where the storage does not answer.
+"""
 
 
 class EvaluationStore(Protocol):

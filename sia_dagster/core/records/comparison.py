@@ -1,5 +1,6 @@
 """Both policies under one evaluator, as frozen values."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from sia_dagster.core.records.value import Value
@@ -22,8 +23,8 @@ class EvaluatorComparison(Value):
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None
-    """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as it was seen. The interval's
-    middle lies a little nearer to 0, since the plus-two rule adds three conversations that say "no difference"."""
+    """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as observed. The interval's
+    middle lies a little nearer to 0, since the plus-two rule adds three conversations of mean difference 0."""
     ci_low: float | None = None
     """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
     ci_high: float | None = None
@@ -33,7 +34,7 @@ class EvaluatorComparison(Value):
     """The smallest gain that this many conversations would have shown with 80 % power; None where they could have
     shown no gain within the evaluator's range."""
     conversations_needed: int | None = None
-    """How many conversations it would take to show the gain that was seen, shrunk (or `min_effect`); of a guardrail:
+    """How many conversations it would take to show the observed gain, shrunk (or `min_effect`); of a guardrail:
     to show that nothing was lost beyond its margin. None beyond a million."""
     alpha: float | None = None
     """The one-sided level of the test and of each end of the interval; None where nothing was tested."""
@@ -62,6 +63,11 @@ class EvaluatorComparison(Value):
         smallest, most = self.minimum_detectable_effect, self.most_gain
         tested = self.role == "primary" and self.alpha is not None
         return tested and (smallest is None or (most is not None and smallest > most))
+
+
+def primary_of(comparisons: Iterable[EvaluatorComparison]) -> EvaluatorComparison | None:
+    """The comparison under the primary evaluator, which decides; None where there is none."""
+    return next((c for c in comparisons if c.role == "primary"), None)
 
 
 class SliceComparison(Value):

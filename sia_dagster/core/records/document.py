@@ -1,4 +1,4 @@
-"""What every stored JSON document has in common: it says its format, and documents of earlier formats are read."""
+"""The format of stored documents: each names its own, and documents of earlier formats are read."""
 
 from typing import Any, ClassVar, Final
 
@@ -7,18 +7,21 @@ from pydantic import model_validator
 from sia_dagster.core.records.value import Value
 
 FORMAT: Final = 2
-"""The format that is written. 1 is what had no `format` key."""
+"""The format that is written. Documents of format 1 have no `format` key."""
+
+TABLE_FORMAT: Final = {"sia_format": str(FORMAT)}
+"""The same for a stored Parquet table, in the metadata of its schema. Tables of format 1 have none, and are read."""
 
 
 class Document(Value):
-    """A value that is a file of its own.
+    """A value that is stored as a file of its own.
 
-    Documents of format 1 are read under the names they used (`renamed_in_2`); one of a newer format than `FORMAT` is
-    refused, since what it means is not known here.
+    Documents of format 1 are read under their old names (`renamed_in_2`); a document of a newer format than `FORMAT` is
+    refused, since its meaning is not known here.
     """
 
     renamed_in_2: ClassVar[dict[str, str]] = {}
-    """The keys of format 1 that have another name since, and that name."""
+    """The keys of format 1 that were renamed, and their new names."""
 
     format: int = FORMAT
 

@@ -1,4 +1,4 @@
-"""Evaluation: what an evaluator says of one output, and what stays the same about it."""
+"""Evaluation: an evaluator's result for one output, and the evaluator's constants."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ EvaluatorKind = Literal["llm_classify", "code", "platform"]
 
 
 class EvalMetrics(Value):
-    """What one evaluator said of one output. Without a score there is an `error`, never a guess."""
+    """One evaluator's result for one output. Without a score there is an `error`, never a guess."""
 
     name: str
     label: str | None = None
@@ -27,15 +27,20 @@ class EvalMetrics(Value):
 
 
 class EvalConstant(Value):
-    """What stays the same about an evaluator while policies change: what it measures and on which scale."""
+    """The constants of an evaluator while policies change: what it measures and on which scale."""
 
     name: str
     kind: EvaluatorKind
     fingerprint: str
-    """Of template, rails, model and code: two scores compare only under one fingerprint."""
+    """Of template, rails, model and code: scores are comparable only under one fingerprint."""
     criteria: str = ""
-    """The judge's template, the function's docstring, or where the platform's score comes from."""
+    """The judge's template, the function's docstring, or the source of the platform's score."""
     rails: dict[str, float] = Field(default_factory=dict)
     low: float = 0.0
     high: float = 1.0
     primary: bool = False
+
+    @property
+    def scale(self) -> float:
+        """The width of the evaluator's range; 1 for a range without width."""
+        return self.high - self.low if self.high > self.low else 1.0

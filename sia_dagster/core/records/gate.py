@@ -1,7 +1,7 @@
 """What a verdict rests on besides the comparison itself: looks, pooling, noise, budget and cost."""
 
-from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -67,6 +67,10 @@ class NoiseEstimate(Value):
     """Standard deviation of one conversation's difference."""
     changed_share: float | None = None
     """Of the samples, those whose score is another one."""
+
+
+YEAR: Final = timedelta(days=365.25)
+"""The time over which an error budget is spent."""
 
 
 class ErrorBudget(Value):

@@ -1,4 +1,4 @@
-"""What the judge watch found, as frozen values."""
+"""The results of the judge watch, as frozen values."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,12 +10,12 @@ from sia_dagster.core.records.value import Value
 
 
 class AnchorScore(Value):
-    """One frozen output and what the judge said of it when it was frozen."""
+    """One frozen output and the judge's results when it was frozen."""
 
     sample: Sample
     first: EvalMetrics
     second: EvalMetrics
-    """A second draw of the same judgement: the judge's own noise."""
+    """A second draw of the same judgement, which measures the judge's own noise."""
 
 
 class Anchors(Document):
@@ -25,11 +25,11 @@ class Anchors(Document):
     evaluator: str
     fingerprint: str
     window: TimeWindow
-    """Whose outputs they are."""
+    """The window of the outputs."""
     at: datetime
-    """When they were frozen; windows that ended before do not see them."""
+    """When they were frozen; windows that ended before do not use them."""
     by: str = ""
-    """Who froze them anew after a drift; empty for the first."""
+    """Who reset them after a drift; empty for the first."""
     note: str = ""
     scores: tuple[AnchorScore, ...] = ()
 
@@ -38,14 +38,14 @@ class Probe(Value):
     """A judge's scores of the same outputs under a change that should not matter."""
 
     kind: Literal["position", "verbosity"]
-    """`position`: the labels in reverse order. `verbosity`: the output said twice."""
+    """`position`: the labels in reverse order. `verbosity`: the output repeated."""
     n: int
     shift: float | None = None
     """Mean change of the score, in the evaluator's own units, as are the ends."""
     ci_low: float | None = None
     ci_high: float | None = None
     biased: bool = False
-    """Whether the interval leaves out 0 and the change is beyond the tolerance."""
+    """Whether the interval excludes 0 and the change is beyond the tolerance."""
 
 
 class JudgeWatch(Value):
@@ -62,9 +62,9 @@ class JudgeWatch(Value):
     ci_low: float | None = None
     ci_high: float | None = None
     disagreement: float | None = None
-    """Share of anchors that are judged otherwise than when they were frozen."""
+    """Share of anchors that are scored differently than when they were frozen."""
     noise: float | None = None
-    """Share of anchors on which the judge's two first words differed."""
+    """Share of anchors on which the judge's first two draws differed."""
     drifted: bool = False
     since: tuple[str, ...] = ()
     """The windows, this one included, since the judge was last seen steady; empty while it is."""
@@ -72,7 +72,12 @@ class JudgeWatch(Value):
     """Agreement with people on this window's answers; None where too few were annotated."""
     probes: tuple[Probe, ...] = ()
     reason: str = ""
-    """What was found, in a sentence."""
+    """The result, in a sentence."""
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether the anchors gave a result; True where there were no anchors."""
+        return not self.anchors or self.shift is not None
 
 
 class JudgeReport(Document):
@@ -84,12 +89,12 @@ class JudgeReport(Document):
 
     @property
     def drifted(self) -> tuple[JudgeWatch, ...]:
-        """The judges whose scores do not compare with those of earlier windows."""
+        """The judges whose scores are not comparable with those of earlier windows."""
         return tuple(judge for judge in self.judges if judge.drifted)
 
 
 class WatchRecord(Document):
-    """What the anchors said in one window, for the windows after it."""
+    """The result of the anchors in one window, for the windows after it."""
 
     loop: str
     window: TimeWindow

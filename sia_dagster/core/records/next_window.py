@@ -1,4 +1,4 @@
-"""What the next window's traffic said of a candidate, as frozen values."""
+"""The result of a next-window check, as frozen values."""
 
 from typing import ClassVar
 
@@ -31,7 +31,7 @@ class NextWindowResults(Document):
     found_in: TimeWindow | None = None
     """The window that found the candidate; None where there is no window before."""
     verdict: str = ""
-    """What that window's verdict was; empty where it had no candidate."""
+    """That window's verdict; empty where it had no candidate."""
     promoted_version: int | None = None
     """The registry's version that it was promoted as before this window's end."""
     promised: float | None = None
@@ -44,7 +44,7 @@ class NextWindowResults(Document):
     cumulative_high: float | None = None
     conversations: int = 0
     unscored_share: float = 0.0
-    """Of the exam's samples, those without a score of the primary evaluator under one of the policies."""
+    """Of the samples, those without a score of the primary evaluator under one of the policies."""
     lost: bool = False
     """Whether these are too many to show anything."""
     falls_short: bool = False

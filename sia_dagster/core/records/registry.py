@@ -1,13 +1,16 @@
 """The policy registry: versions, people's decisions, publications and promotions."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import Verdict
 from sia_dagster.core.records.sample import TimeWindow
+
+BEFORE_ANY_PROMOTION: Final = 0
+"""The version number that stands for the policy before the first promotion, as the traces showed it."""
 
 
 class PolicyVersion(Document):
@@ -23,24 +26,24 @@ class PolicyVersion(Document):
     parent: int | None = None
     """The version that was in force before."""
     replaced: Actions | None = None
-    """With a loop's first entry: the policy before any promotion, as the traces showed it."""
+    """With a loop's first entry: the policy before any promotion, as read from the traces."""
     restores: int | None = None
     """With `rollback`: the version whose policy this is again; None = the policy before any promotion."""
     window: TimeWindow | None = None
-    """The window whose evidence promoted it."""
+    """The window whose verdict promoted it."""
     evidence: tuple[EvaluatorComparison, ...] = ()
     report: str | None = None
-    """Where the window's report is."""
+    """The place of the window's report."""
     by: str = ""
     """Who or what did it: `auto`, or a person's name."""
     note: str = ""
-    """Why, in that person's words."""
+    """That person's reason."""
     override: bool = False
     """Whether it was put in force past a gate that did not accept it."""
 
 
 class PolicyDecision(Document):
-    """What a person decided about a window's candidate; kept beside the registry, append-only."""
+    """A person's decision on a window's candidate; kept beside the registry, append-only."""
 
     number: int
     """Counts from 1."""
@@ -51,29 +54,29 @@ class PolicyDecision(Document):
     candidate: str
     """The candidate's fingerprint."""
     verdict: Verdict
-    """What the gate had said."""
+    """The gate's verdict."""
     at: datetime
     by: str
     note: str = ""
 
 
 class Publication(Document):
-    """Where a policy stands on a platform."""
+    """The publication of a policy on a platform."""
 
     target: str
     """`arize_prompt_hub` or `phoenix_prompts`."""
     policy_version: int
-    """The registry's version that the label was left on."""
+    """The registry's version that the label was set to."""
     prompt: str
     version_id: str
     """The platform's id of the prompt version."""
     label: str = "production"
     reason: str = ""
-    """What was done, in a sentence."""
+    """The action, in a sentence."""
 
 
 class Promotion(Document):
-    """What a window did to the policy in force."""
+    """The effect of a window on the policy in force."""
 
     loop: str
     window: TimeWindow
@@ -81,4 +84,4 @@ class Promotion(Document):
     reason: str
     """Why it is in force, or why nothing was promoted."""
     decision: PolicyDecision | None = None
-    """What a person said last about this window's candidate; None where nobody did."""
+    """The last decision of a person on this window's candidate; None where there is none."""

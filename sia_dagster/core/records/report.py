@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import (
@@ -22,6 +22,11 @@ from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
 
 Verdict = Literal["accept", "reject", "inconclusive"]
+
+HOLDOUT_REUSED = "this window's holdout was evaluated before"
+"""The first words of the reason where a verdict was refused since the holdout was used for another one."""
+
+_REUSED_IN_FORMAT_1 = "this window's holdout was looked at before"
 
 
 class ArmOutcome(Value):
@@ -73,17 +78,19 @@ class ValidationReport(Document):
     """Held-out conversations: of this window, and those pooled from earlier ones."""
     samples_needed: int | None = None
     """Held-out conversations it would take to decide; None where it is decided or cannot be said."""
+    void: bool = False
+    """Whether the evidence could not decide at all, so that nothing was tested."""
     comparisons: tuple[EvaluatorComparison, ...] = ()
     interim_analyses: tuple[InterimAnalysis, ...] = ()
     """The first at half of the conversations, the last at all that were replayed."""
     pooled: tuple[PooledWindow, ...] = ()
-    """The earlier windows that were looked at for more conversations, the newest first."""
+    """The earlier windows that were read for more conversations, the newest first."""
     repeats: int = 1
     slices: tuple[SliceComparison, ...] = ()
     noise: tuple[NoiseEstimate, ...] = ()
     watch: tuple[JudgeWatch, ...] = ()
     error_budget: ErrorBudget | None = None
-    """None in reports that were stored before there was a ledger."""
+    """None in reports that were stored before there was a looks ledger."""
     carried: Carried | None = None
     carries_on: bool = False
     """Whether the candidate is undecided and tried again in the next window."""
@@ -94,4 +101,9 @@ class ValidationReport(Document):
     @property
     def primary(self) -> EvaluatorComparison | None:
         """The comparison that decides; None where nothing was compared."""
-        return next((c for c in self.comparisons if c.role == "primary"), None)
+        return primary_of(self.comparisons)
+
+    @property
+    def is_holdout_reuse(self) -> bool:
+        """Whether the verdict was refused since the window's holdout was used for another one."""
+        return any(reason.startswith((HOLDOUT_REUSED, _REUSED_IN_FORMAT_1)) for reason in self.reasons)

@@ -8,14 +8,14 @@ from sia_dagster.core.guard import GuardLimits, check_contract
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
 from sia_dagster.core.progress import Progress
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.replay import ReplayPlan, constants_of, pair, replay
 from sia_dagster.core.search.failed_samples import FAILURE_SHORTFALL, find_failed_samples
-from sia_dagster.core.statistics import ComparisonRule, compare_all, comparison_rule
+from sia_dagster.core.statistics import ComparisonRule, compare_all
 from sia_dagster.core.text import count
 
 COMMON_PROMPT_SHARE: Final = 0.5
@@ -35,7 +35,7 @@ class SearchRules(Value):
     def of(cls, loop: LoopConfig, *, workers: int, limits: GuardLimits | None = None) -> "SearchRules":
         """The rules of a configured loop; without `limits` a longer prompt is not priced."""
         unpriced = GuardLimits(max_prompt_tokens=loop.policy.max_prompt_tokens, protected=loop.policy.protected)
-        return cls(limits=limits or unpriced, rule=comparison_rule(loop), workers=workers)
+        return cls(limits=limits or unpriced, rule=ComparisonRule.of(loop), workers=workers)
 
 
 class _TriedCandidate(NamedTuple):
@@ -161,7 +161,7 @@ def screen(
 def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule: ComparisonRule) -> _TriedCandidate:
     """The candidate with its comparisons, its gain and the objection to it."""
     tried = candidate.model_copy(update={"selection": tuple(comparisons)})
-    primary = next((c for c in comparisons if c.role == "primary"), None)
+    primary = primary_of(comparisons)
     if primary is None or primary.difference is None:
         return _TriedCandidate(tried, 0.0, "no sample of the selection split was scored under both policies")
     objections = [

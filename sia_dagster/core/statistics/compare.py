@@ -1,7 +1,7 @@
-"""Two policies under one evaluator: paired by conversation, tested and bounded with two keys.
+"""Two policies under one evaluator, paired by conversation, with a test and an interval.
 
-Key one is a sign-flip permutation test, key two the lower bound of the *plus-two* interval; `core.verdict` asks for
-both. Sources and measured size and power: docs/statistics.md.
+The test is a sign-flip permutation test, the interval is the *plus-two* interval; an `accept` (`core.gate`) needs both.
+Sources and measured size and power: docs/statistics.md.
 """
 
 import math
@@ -19,8 +19,6 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
     RESAMPLES,
-    WORST_SPREAD,
-    PlusTwo,
     conversation_weights,
     conversations_needed,
     detectable_effect,
@@ -30,23 +28,6 @@ from sia_dagster.core.statistics.intervals import (
     sign_flip_p,
 )
 
-__all__ = [
-    "MIN_CONVERSATIONS",
-    "WORST_SPREAD",
-    "ComparisonRule",
-    "PairedScore",
-    "PlusTwo",
-    "Role",
-    "compare",
-    "conversation_weights",
-    "conversations_needed",
-    "detectable_effect",
-    "paired_scores",
-    "plus_two",
-    "sign_flip_p",
-]
-
-
 Role = Literal["primary", "guardrail", "safety"]
 
 
@@ -54,28 +35,42 @@ class ComparisonRule(Value):
     """What counts as better. Shares are of an evaluator's range."""
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """The primary evaluator's level, one-sided: of the test and of each end of the interval, which so covers
+    """The primary evaluator's one-sided level, of the test and of each end of the interval. The interval covers
     1 - 2 alpha (90 % at 0.05)."""
     guardrail_alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """The same of every other evaluator, and of slices."""
     min_effect: float = Field(default=0.02, ge=0, lt=1)
     guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
     margins: dict[str, float] = Field(default_factory=dict)
-    """By evaluator, where its margin is another one than `guardrail_margin`."""
+    """By evaluator, where its margin differs from `guardrail_margin`."""
     safety: tuple[str, ...] = ()
     """The evaluators that veto: not one sample may fall."""
     max_unscored_share: float = Field(default=0.2, ge=0, le=1)
     seed: str = ""
     """Names the window (`loop/window key`); with the evaluator's name it seeds the permutations."""
 
+    @classmethod
+    def of(cls, loop: LoopConfig) -> "ComparisonRule":
+        """The rule of a configured loop, with every evaluator at `validation.alpha`."""
+        given = loop.validation
+        return cls(
+            alpha=given.alpha,
+            guardrail_alpha=given.alpha,
+            min_effect=given.min_effect,
+            guardrail_margin=given.guardrail_margin,
+            margins={each.name: each.margin for each in loop.evaluators if each.margin is not None},
+            safety=tuple(each.name for each in loop.evaluators if each.safety),
+            max_unscored_share=given.max_unscored_share,
+        )
+
     def role(self, constant: EvalConstant) -> Role:
-        """What the evaluator is to the verdict."""
+        """The evaluator's role in the verdict."""
         if constant.primary:
             return "primary"
         return "safety" if constant.name in self.safety else "guardrail"
 
     def margin(self, evaluator: str) -> float:
-        """How much this guardrail may have lost."""
+        """The most that this guardrail may lose, as a share of its range."""
         return self.margins.get(evaluator, self.guardrail_margin)
 
     def level(self, role: Role) -> float:
@@ -98,11 +93,11 @@ class PairedScore(Value):
     baseline: float
     candidate: float
     samples: int = 1
-    """The conversation's samples, counted before scoring: what it weighs may not depend on how scoring went."""
+    """The conversation's samples, counted before scoring, so that its weight does not depend on failed scores."""
 
 
 def paired_scores(rows: Sequence[ValidationRow], constant: EvalConstant) -> tuple[tuple[PairedScore, ...], int]:
-    """Pair both policies' scores by conversation, in order of first appearance; and count unscored samples.
+    """The scores of both policies by conversation, in order of first appearance, and the number of unscored samples.
 
     A sample's scores are means over the repeats that were scored under both policies, a conversation's are means
     over its scored samples. A sample without such a repeat is unscored; a conversation without a scored sample
@@ -134,8 +129,8 @@ def compare(
 ) -> EvaluatorComparison:
     """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
 
-    `weights` are factors by conversation id that its weight is multiplied by, fixed before anything was scored;
-    missing is 1. Fewer than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
+    `weights` multiply the weights of conversations by id and were fixed before anything was scored; missing is 1. Fewer
+    than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
     """
     pairs, unscored = paired_scores(rows, constant)
     found = EvaluatorComparison(
@@ -148,13 +143,13 @@ def compare(
         unscored_candidate=_unscored((row.span_id, row.candidate.score(constant.name)) for row in rows),
         margin=None if role == "primary" else rule.margin(constant.name),
         fallen=_fallen(rows, constant.name) if role == "safety" else (),
-        scale=constant.high - constant.low if constant.high > constant.low else 1.0,
+        scale=constant.scale,
         high=constant.high if constant.high > constant.low else None,
     )
     if len(pairs) < 2:
         means = {"baseline_mean": pairs[0].baseline, "candidate_mean": pairs[0].candidate} if pairs else {}
         difference = {"difference": pairs[0].candidate - pairs[0].baseline} if pairs else {}
-        needed = conversations_needed(rule.target(role, constant.name), WORST_SPREAD, rule.level(role))
+        needed = conversations_needed(rule.target(role, constant.name), rule.level(role))
         return found.model_copy(update=means | difference | {"conversations_needed": needed})
     return found.model_copy(update=_numbers(pairs, found, rule, weights or {}))
 
@@ -162,7 +157,7 @@ def compare(
 def _numbers(
     pairs: Sequence[PairedScore], found: EvaluatorComparison, rule: ComparisonRule, factors: Mapping[str, float]
 ) -> dict[str, float | int | None]:
-    """Everything of a comparison that takes at least two pairs."""
+    """The numbers of a comparison that need at least two pairs."""
     import numpy as np
 
     scale, level, target = found.scale, rule.level(found.role), rule.target(found.role, found.evaluator)
@@ -177,11 +172,11 @@ def _numbers(
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
         "difference": float(np.average(new - old, weights=weights)),
-        "conversations_needed": conversations_needed(gain, spread, level),
+        "conversations_needed": conversations_needed(gain, level, spread),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
         smallest = detectable_effect(len(pairs), spread, level)
-        # Only the primary evaluator's verdict asks for p, the others' for their interval.
+        # Only the primary evaluator is decided by its p-value; the others by their interval.
         flips = resamples_for(level) if found.role == "primary" else RESAMPLES
         numbers |= {
             "ci_low": float(bounds.low) * scale,
@@ -194,15 +189,15 @@ def _numbers(
 
 
 def _mean_pair(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Means of both sides; exactly rounded, so that equal scores in another order are a tie."""
+    """Means of both sides, exactly rounded, so that equal scores in another order are a tie."""
     old, new = zip(*pairs, strict=True)
     return math.fsum(old) / len(old), math.fsum(new) / len(new)
 
 
 def _unscored(scores: Iterable[tuple[str, float | None]]) -> int:
-    """How many samples' scores are missing: of repeats each counts as its part of the sample, rounded up in all.
+    """The number of samples without a score: a repeat counts as its share of the sample, the sum is rounded up.
 
-    A policy whose answers fail in most repeats is not as good as the repeats that came through.
+    A policy whose answers fail in most repeats is not as good as the repeats that succeeded.
     """
     missing: dict[str, list[bool]] = {}
     for span_id, score in scores:
@@ -219,20 +214,6 @@ def _fallen(rows: Sequence[ValidationRow], evaluator: str) -> tuple[str, ...]:
             pairs.setdefault(row.span_id, []).append((old, new))
     means = {span_id: _mean_pair(scored) for span_id, scored in pairs.items()}
     return tuple(span_id for span_id, (old, new) in means.items() if new < old)
-
-
-def comparison_rule(loop: LoopConfig) -> ComparisonRule:
-    """What counts as better, as the loop is configured; every evaluator at `validation.alpha`."""
-    given = loop.validation
-    return ComparisonRule(
-        alpha=given.alpha,
-        guardrail_alpha=given.alpha,
-        min_effect=given.min_effect,
-        guardrail_margin=given.guardrail_margin,
-        margins={each.name: each.margin for each in loop.evaluators if each.margin is not None},
-        safety=tuple(each.name for each in loop.evaluators if each.safety),
-        max_unscored_share=given.max_unscored_share,
-    )
 
 
 def compare_all(

@@ -1,9 +1,13 @@
-"""Two looks at the held-out conversations: at half of them and at all, at levels that together spend alpha.
+"""Group-sequential analysis of the held-out conversations: at half of them and at all, at levels that spend alpha.
 
-A first look at a level of its own saves calls where the answer is clear; an uncorrected one would more than double
-the false accepts. Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70, 1983, with a
-spending function of the type of O'Brien and Fleming, A multiple testing procedure for clinical trials, Biometrics 35,
-1979.
+A first look at a level of its own saves calls where the result is clear; two looks that were each taken at alpha would
+accept wrongly more often than alpha. Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70,
+1983, with a spending function of the type of O'Brien and Fleming, A multiple testing procedure for clinical trials,
+Biometrics 35, 1979.
+
+Written here and not taken from a library: SciPy and statsmodels have no group-sequential bounds, and the packages that
+have them are R's (gsDesign, rpact) or bring a trial-design framework for what is one integral and one root here. The
+bounds are checked against published tables in the tests.
 """
 
 import math
@@ -25,15 +29,11 @@ FRACTION = 0.5
 
 
 FEWEST = 40
-"""With fewer conversations there is one look: half of them could not decide anything but a landslide."""
-
-
-FUTILE = 0.05
-"""Below this conditional power the rest of the conversations is not asked."""
+"""With fewer conversations there is one look: half of them could only show a very large gain."""
 
 
 _HOW_FAR = 0.01
-"""The bracket of the root is widened by this, since its ends may be the root itself."""
+"""The root's bracket is widened by this, since its ends may be the root itself."""
 
 
 @cache
@@ -41,8 +41,8 @@ def look_levels(alpha: float, looks: int) -> tuple[float, ...]:
     """The one-sided nominal level of each look: an accept at any of them errs with probability `alpha` in all.
 
     By the first look 2 - 2 Phi(z(1 - alpha/2) / sqrt(1/2)) is spent, by the second all: at 0.05 the levels are 0.0056
-    and 0.0482. The statistics of both looks are jointly normal with correlation sqrt(1/2). ValueError but for one or
-    two looks.
+    and 0.0482. The statistics of both looks are jointly normal with correlation sqrt(1/2). Raises ValueError for
+    other than one or two looks.
     """
     from scipy.optimize import brentq
     from scipy.special import ndtr, ndtri
@@ -50,17 +50,17 @@ def look_levels(alpha: float, looks: int) -> tuple[float, ...]:
     if looks == 1:
         return (alpha,)
     if looks != 2:
-        raise ValueError(f"one or two looks are planned for, not {looks}")
+        raise ValueError(f"one or two looks can be planned, not {looks}")
     first = float(2 * ndtr(ndtri(alpha / 2) / math.sqrt(FRACTION)))
     rest = alpha - first
-    # With all of alpha the second look accepts too often, with what is left of it alone too seldom.
+    # A second look at all of alpha accepts too often, one at the unspent rest alone too rarely.
     low, high = -float(ndtri(alpha)) - _HOW_FAR, -float(ndtri(rest)) + _HOW_FAR
     bound = brentq(lambda c: _late_crossing(-float(ndtri(first)), c) - rest, low, high, xtol=1e-12)
     return (first, float(ndtr(-bound)))
 
 
 def _late_crossing(first: float, second: float) -> float:
-    """The probability that Z1 stays below `first` and Z2 exceeds `second`, where nothing changed."""
+    """The probability under the null that Z1 stays below `first` and Z2 exceeds `second`."""
     from scipy.integrate import quad
     from scipy.special import ndtr
 
@@ -68,27 +68,27 @@ def _late_crossing(first: float, second: float) -> float:
         beyond = ndtr((math.sqrt(FRACTION) * z - second) / math.sqrt(1 - FRACTION))
         return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * float(beyond)
 
-    # Ten standard deviations: what lies beyond is nothing.
+    # The mass beyond ten standard deviations is negligible.
     return float(quad(density, -10.0, first, epsabs=1e-14, epsrel=1e-12, limit=200)[0])
 
 
-def conditional_power(p: "float | Array", levels: Sequence[float]) -> "Array":
-    """The chance that the second look accepts, if the trend that gave `p` at the first goes on.
+def conditional_power(p: "float | Array", alpha: float) -> "Array":
+    """The probability that the second of two looks at `alpha` accepts, if the trend behind the first look's `p` holds.
 
     With z1 = z(1 - p), B = z1 sqrt(1/2) and the second look's bound c2: 1 - Phi((c2 - B / (1/2)) / sqrt(1/2)). All ties
-    (p = 1) give 0. Of a number a number, of an array over many windows an array.
+    (p = 1) give 0. `p` may be an array over many windows.
     """
     import numpy as np
     from scipy.special import ndtr, ndtri
 
     trend = -ndtri(np.asarray(p)) * math.sqrt(FRACTION) / FRACTION
-    return np.asarray(ndtr((trend + ndtri(levels[-1])) / math.sqrt(1 - FRACTION)))
+    return np.asarray(ndtr((trend + ndtri(look_levels(alpha, 2)[-1])) / math.sqrt(1 - FRACTION)))
 
 
 def plan_looks(conversations: Sequence[str], looks: int, minimum: int = FEWEST) -> tuple[tuple[str, ...], ...]:
-    """The conversations that each look has, in their order: the first half and all; all alone below `minimum`.
+    """The conversations of each look, in their order: the first half and all; one look at all below `minimum`.
 
-    `conversations` may repeat ids, as samples do. Without any there is nothing to look at.
+    `conversations` may repeat ids, as samples do. Without conversations there is no look.
     """
     different = tuple(dict.fromkeys(conversations))
     if not different:

@@ -1,4 +1,4 @@
-"""The numbers of a paired comparison: the sign-flip test, the plus-two interval, and what a sample could have shown.
+"""The numbers of a paired comparison: the sign-flip test, the plus-two interval, power and sample size.
 
 Sources and measured size and power: docs/statistics.md.
 """
@@ -24,16 +24,16 @@ POWER = 0.8
 
 
 WORST_SPREAD = 0.5
-"""Planned with where none was measured: the largest standard deviation of scores in 0..1. (Two policies' scores of
-one conversation agree enough that their differences seldom spread more.)"""
+"""The spread for planning where none was measured: the largest standard deviation of scores in 0..1. (Two policies'
+scores of one conversation agree enough that their differences seldom spread more.)"""
 
 
 MOST_CONVERSATIONS = 1_000_000
-"""A plan beyond this is no plan."""
+"""Larger sample sizes are not reported."""
 
 
 INTRA_CLASS = 0.25
-"""How alike samples of one conversation are taken to be when conversations of different length are weighted."""
+"""The assumed correlation of samples within one conversation, for the weights of conversations by length."""
 
 
 RESAMPLES = 9999
@@ -46,15 +46,15 @@ FINEST_RESAMPLES = 999_999
 
 
 PLAIN_LEVEL = 0.05
-"""At which the plus-two interval adds its three conversations once."""
+"""The level at which the plus-two interval adds its three conversations once."""
 
 
 FINE_LEVEL = 0.005
-"""Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop asks for p <= 0.0003."""
+"""Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop requires p <= 0.0003."""
 
 
 FINEST_LEVEL = 0.00005
-"""Below this one of FINE_RESAMPLES is: a first look of a daily loop asks for p <= 0.000006."""
+"""Below this level FINE_RESAMPLES are too coarse: a first look of a daily loop requires p <= 0.000006."""
 
 
 class PlusTwo(NamedTuple):
@@ -68,7 +68,7 @@ class PlusTwo(NamedTuple):
 
 
 def conversation_weights(samples: "Array") -> "Array":
-    """The weight of conversations of `samples` samples: m / (1 + 0.25 (m - 1)), so a long one does not rule."""
+    """The weight of conversations of `samples` samples: m / (1 + 0.25 (m - 1)), so that long ones do not dominate."""
     return samples / (1 + INTRA_CLASS * (samples - 1))
 
 
@@ -94,10 +94,10 @@ def plus_two(differences: "Array", weights: "Array", alpha: float) -> PlusTwo:
 
 
 def times_added(alpha: float) -> float:
-    """How many times over the three conversations are added: (z(1 - alpha) / z(.95))^2, and once from 0.05 on.
+    """How many times the three conversations are added: (z(1 - alpha) / z(.95))^2, and once from 0.05 on.
 
-    In proportion to z squared, as Agresti and Coull add (The American Statistician 52, 1998). The same three at each
-    level would let a rare collapse, which a window easily misses, pass oftener than a fine level allows.
+    In proportion to z squared, as Agresti and Coull add (The American Statistician 52, 1998). Adding the same three at
+    each level would let a rare collapse, which a window easily misses, pass more often than a fine level allows.
     """
     from scipy.special import ndtri
 
@@ -128,14 +128,14 @@ def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> flo
 
 
 def resamples_for(level: float) -> int:
-    """How many sign flips tell whether p is at most `level`, as far down as a millionth."""
+    """The sign flips needed to resolve whether p is at most `level`, down to a millionth."""
     if level >= FINE_LEVEL:
         return RESAMPLES
     return FINE_RESAMPLES if level >= FINEST_LEVEL else FINEST_RESAMPLES
 
 
 def planning_spread(differences: "Array", weights: "Array", plus_two_variance: float) -> float:
-    """The standard deviation that plans with: the sample's own, but no smaller than the plus-two one.
+    """The standard deviation for planning: the sample's own, but no smaller than that of the plus-two interval.
 
     A window of ties, or nearly so, has almost no spread of its own, yet it could not have shown a tiny gain.
     """
@@ -155,8 +155,8 @@ def detectable_effect(conversations: int, spread: float, alpha: float) -> float:
     return _distance(conversations, spread, alpha) * (conversations + 2 * times_added(alpha)) / conversations
 
 
-def conversations_needed(effect: float, spread: float, alpha: float) -> int | None:
-    """The fewest conversations whose interval's middle, `effect` away from a bound, is told from it with 80 % power.
+def conversations_needed(effect: float, alpha: float, spread: float = WORST_SPREAD) -> int | None:
+    """The fewest conversations that distinguish an interval's middle from a bound `effect` away with 80 % power.
 
     So `effect` is a gain as the interval shrinks it, or a margin. None beyond a million.
     """

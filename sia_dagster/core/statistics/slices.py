@@ -1,4 +1,4 @@
-"""Parts of the traffic under the primary evaluator: a gain on the whole may hide a loss in one of them."""
+"""Slices of the traffic under the primary evaluator: a gain on the whole may hide a loss in one of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
@@ -12,16 +12,16 @@ from sia_dagster.core.statistics.compare import ComparisonRule, compare
 from sia_dagster.core.traffic import dimensions_of
 
 MOST_VALUES: Final = 12
-"""Of a dimension so many values are parts of their own, those of the most conversations; the rest is one part."""
+"""The values of a dimension that are slices of their own, by conversations; the rest is one slice."""
 
 
 OTHERS: Final = "(others)"
 
 
-Finding = Literal["loses", "holds", "not_shown", "too_few"]
+SliceFinding = Literal["loses", "holds", "not_shown", "too_few"]
 
 
-class _Part(NamedTuple):
+class _Slice(NamedTuple):
     dimension: SliceDimension
     value: str
     rows: tuple[ValidationRow, ...]
@@ -40,18 +40,18 @@ def compare_slices(
     dimensions: Sequence[SliceDimension],
     minimum: int,
 ) -> tuple[SliceComparison, ...]:
-    """Every part of the traffic that is not all of it, in the order of `dimensions`, the largest first.
+    """Every slice of the traffic that is not all of it, in the order of `dimensions`, the largest first.
 
-    A conversation belongs to a part if any of its samples does, and those of its samples that do are compared; so it
-    may stand in several parts. With fewer than `minimum` conversations that are scored under both policies a part is
-    `too_few`. `loses`: the interval's upper end is below 0 at `rule.guardrail_alpha` divided by the number of parts
-    that are tested (Bonferroni: all parts together accuse wrongly with that probability at most). `holds`: the lower
+    A conversation belongs to a slice if any of its samples does, and only those samples are compared; so it may stand
+    in several slices. With fewer than `minimum` conversations that are scored under both policies a slice is
+    `too_few`. `loses`: the interval's upper end is below 0 at `rule.guardrail_alpha` divided by the number of slices
+    that are tested (Bonferroni: the probability of any false `loses` is at most that level). `holds`: the lower
     end at `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).
-    The comparison is at the level of its finding. It is not post-stratified, since within a part the mix is nearly its
-    own. `samples` are by span id.
+    The comparison is at the level of its finding. It is not post-stratified, since the mix hardly varies
+    within a slice. `samples` are by span id.
     """
-    kinds = {span_id: dimensions_of(samples[span_id]) for span_id in dict.fromkeys(row.span_id for row in rows)}
-    parts = [part for dimension in dimensions for part in _parts(rows, kinds, dimension)]
+    values_of = {span_id: dimensions_of(samples[span_id]) for span_id in dict.fromkeys(row.span_id for row in rows)}
+    parts = [part for dimension in dimensions for part in _parts(rows, values_of, dimension)]
     compared = [_compared(part, constant, rule, 1) for part in parts]
     enough = [comparison.n >= minimum for comparison in compared]
     everyone = len({row.conversation_id for row in rows})
@@ -73,30 +73,30 @@ def compare_slices(
 
 def _parts(
     rows: Sequence[ValidationRow],
-    kinds: Mapping[str, Mapping[SliceDimension, tuple[str, ...]]],
+    values_of: Mapping[str, Mapping[SliceDimension, tuple[str, ...]]],
     dimension: SliceDimension,
-) -> Iterator[_Part]:
-    """The parts of one dimension; none where all samples are of one value."""
-    values = dict.fromkeys(value for kind in kinds.values() for value in kind[dimension])
-    parts = [_part(rows, kinds, dimension, {value}, value) for value in values]
+) -> Iterator[_Slice]:
+    """The slices of one dimension; none where all samples are of one value."""
+    values = dict.fromkeys(value for values in values_of.values() for value in values[dimension])
+    parts = [_part(rows, values_of, dimension, {value}, value) for value in values]
     parts.sort(key=lambda part: (-part.conversations, part.value))
     if rest := {part.value for part in parts[MOST_VALUES:]}:
-        parts = [*parts[:MOST_VALUES], _part(rows, kinds, dimension, rest, OTHERS)]
+        parts = [*parts[:MOST_VALUES], _part(rows, values_of, dimension, rest, OTHERS)]
     yield from (part for part in parts if len(part.rows) < len(rows))
 
 
 def _part(
     rows: Sequence[ValidationRow],
-    kinds: Mapping[str, Mapping[SliceDimension, tuple[str, ...]]],
+    values_of: Mapping[str, Mapping[SliceDimension, tuple[str, ...]]],
     dimension: SliceDimension,
     values: set[str],
     name: str,
-) -> _Part:
-    return _Part(dimension, name, tuple(row for row in rows if values & set(kinds[row.span_id][dimension])))
+) -> _Slice:
+    return _Slice(dimension, name, tuple(row for row in rows if values & set(values_of[row.span_id][dimension])))
 
 
-def _compared(part: _Part, constant: EvalConstant, rule: ComparisonRule, tested: int) -> EvaluatorComparison:
-    """Under the primary evaluator as under a guardrail: no part need gain, and none may lose."""
+def _compared(part: _Slice, constant: EvalConstant, rule: ComparisonRule, tested: int) -> EvaluatorComparison:
+    """The primary evaluator in the role of a guardrail: no slice must gain, and none may lose."""
     own = {
         "guardrail_alpha": rule.guardrail_alpha / tested,
         "seed": f"{rule.seed}/{part.dimension}/{part.value}",
@@ -108,8 +108,8 @@ def _fell(comparison: EvaluatorComparison) -> bool:
     return comparison.difference is not None and comparison.difference < 0
 
 
-def _finding(comparison: EvaluatorComparison, strict: EvaluatorComparison) -> Finding:
-    """Of a part with enough conversations, at the level of one test and at that of all of them together."""
+def _finding(comparison: EvaluatorComparison, strict: EvaluatorComparison) -> SliceFinding:
+    """The finding of a slice with enough conversations: `comparison` at the level of one test, `strict` of all."""
     if strict.ci_high is not None and strict.ci_high < 0:
         return "loses"
     margin = (comparison.margin or 0.0) * comparison.scale

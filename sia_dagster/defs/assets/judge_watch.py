@@ -8,7 +8,7 @@ import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
 from sia_dagster.core.evaluators import check_fingerprints
-from sia_dagster.core.judge_watch import could_be_watched, record_watch
+from sia_dagster.core.judge_watch import record_watch
 from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
@@ -96,7 +96,7 @@ def _numbers(judge: JudgeWatch) -> dict[str, float]:
 
 
 def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
-    steady = all(could_be_watched(judge) and not judge.drifted for judge in report.judges)
+    steady = all(judge.is_conclusive and not judge.drifted for judge in report.judges)
     biased = any(probe.biased for judge in report.judges for probe in judge.probes)
     return [
         JUDGES_ARE_STEADY.holds(steady, steady_sentence(report)),

@@ -63,12 +63,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 
 def _check(
-    stage: StageContext, state: StateActions, watch: JudgeReport, found: ValidationReport | None
+    stage: StageContext, state: StateActions, watch: JudgeReport, previous: ValidationReport | None
 ) -> NextWindowCheck:
     versions = stage.storage.policies(stage.names.name).versions()
     known = tuple(version for version in versions if version.at < state.window.end)
     drifted = tuple(judge.evaluator for judge in watch.drifted)
-    return NextWindowCheck(state=state, found=found, versions=known, drifted=drifted)
+    return NextWindowCheck(state=state, previous=previous, versions=known, drifted=drifted)
 
 
 def _metadata(stage: StageContext, outcome: StageResult[NextWindowResults]) -> dict[str, Any]:

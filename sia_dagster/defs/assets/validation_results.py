@@ -1,7 +1,6 @@
 """`validation_results`: the verdict on held-out samples, and the window's report."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.files.span_table import stored_in
 from sia_dagster.adapters.files.storage import StoragePath, write_atomically
 from sia_dagster.core.cost import traffic_cost
-from sia_dagster.core.gate import EarlierWindows, Gate, held_out
+from sia_dagster.core.gate import EarlierWindows, Gate
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.judge_report import JudgeReport
 from sia_dagster.core.records.report import ValidationReport
@@ -83,12 +82,15 @@ def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
 ) -> StageResult[ValidationReport]:
     log = stage.storage.gate_log(stage.names.name)
-    reads = partial(_held_out, stage, state, update)
-    gate = Gate(log=log, at=stage.clock.time(stage.window), held_out=reads, watch=watch)
-    outcome = asyncio.run(gated_validation(stage.session, state, update, gate))
     price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
-    report = outcome.value.model_copy(update={"cost": traffic_cost(outcome.value, state, price_of=price)})
-    return replace(outcome, value=report)
+    gate = Gate(
+        log=log,
+        at=stage.clock.time(stage.window),
+        held_out=partial(_held_out, stage, state, update),
+        watch=watch,
+        cost=partial(traffic_cost, state=state, price_of=price),
+    )
+    return asyncio.run(gated_validation(stage.session, state, update, gate))
 
 
 def _write_report(
@@ -111,4 +113,4 @@ def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) ->
         source=stage.traces.connect(),
         stored=stored_in(storage.path("assets", loop.name, "traces")),
     )
-    return held_out(loop, state, earlier, learned_in=update.carried.window if update.carried else None)
+    return earlier.held_out(loop, state, learned_in=update.carried.window if update.carried else None)

@@ -5,9 +5,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from sia_dagster.core.gate import YEAR, spent_in_year
+from sia_dagster.core.gate import spent_in_year
 from sia_dagster.core.records.comparison import EvaluatorComparison
-from sia_dagster.core.records.gate import ErrorBudget, Look, NoiseEstimate
+from sia_dagster.core.records.gate import YEAR, ErrorBudget, Look, NoiseEstimate
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.text import count
 from sia_dagster.reports.figures import svg

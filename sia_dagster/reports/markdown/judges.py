@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sia_dagster.core.judge_watch import ChangedAnchor, Watched
+from sia_dagster.core.judge_watch import ChangedAnchor, WatchResult
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch, Probe
 from sia_dagster.core.text import count
@@ -32,7 +32,7 @@ def probes_table(report: JudgeReport) -> str:
     return table(head, (_probe_row(judge, probe) for judge, probe in probed))
 
 
-def changed_table(watched: Sequence[Watched]) -> str:
+def changed_table(watched: Sequence[WatchResult]) -> str:
     """One row for each anchor whose label or score changed, at most SHOWN a judge: the old and the new one."""
     changed = [(found.judge, anchor) for found in watched for anchor in found.changed[:SHOWN]]
     if not changed:

@@ -70,6 +70,15 @@ def test_the_same_spans_give_the_same_bytes() -> None:
     assert first.path.read_bytes() == second.path.read_bytes()
 
 
+def test_a_table_names_its_format_and_one_without_is_read(tmp_path: Path) -> None:
+    spans = stage_spans(batches([row(0), row(1)]))
+    assert pq.read_schema(spans.path).metadata[b"sia_format"] == b"2"
+    old = tmp_path / "old.parquet"
+    pq.write_table(pa.Table.from_batches(batches([row(0), row(1)])), old)
+    assert pq.read_schema(old).metadata is None
+    assert read_sampled(old) == read_sampled(spans.path)
+
+
 def test_a_source_that_fails_leaves_nothing_behind(staging: Path) -> None:
     def broken() -> Iterator[pa.RecordBatch]:
         yield from batches([row(0)])

@@ -23,6 +23,7 @@ from sia_dagster.core.cost.call_sizes import (
 )
 from sia_dagster.core.cost.estimate import Estimate, StageEstimate, estimate
 from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.prompting.tokens import estimate_tokens
@@ -365,7 +366,7 @@ async def spent(session: LoopSession, samples: tuple[Sample, ...]) -> Spend:
     constants = eval_constants(session.loop, session.folder)
     state = build_baseline(session.loop.name, session.window, mapped, evals.value, constants)
     search = await search_window(session, state)
-    validated = await validate_window(session, state, search.value)
+    validated = await validate_window(session, Trial(state=state, update=search.value))
     return total(spend for stage in (evals, search, validated) for spend in stage.spend.values())
 
 

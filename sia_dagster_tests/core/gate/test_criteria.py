@@ -61,7 +61,7 @@ def test_a_drifted_judge_voids_even_a_clear_gain_and_says_since_when() -> None:
     assert (decision.verdict, decision.void) == ("inconclusive", True)
     assert decision.reasons[0].startswith(
         "the judge correctness drifted (windows since it was last seen steady: 2026-11-02, 2026-11-09) "
-        "by +0.14 on 30 frozen outputs: its scores do not compare, so nothing is decided"
+        "by +0.14 on 30 frozen outputs: its scores are not comparable, so nothing is decided"
     )
     assert "`sia judge reset --evaluator correctness`" in decision.reasons[0]
 

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.config.validation import ValidationConfig
 from sia_dagster.core.gate.error_budget import (
-    YEAR,
     error_budget_of,
     exhausted,
+    exhausted_reason,
     free_again,
     spent_in_year,
-    spent_out,
     window_alpha,
 )
-from sia_dagster.core.records.gate import Look
+from sia_dagster.core.records.gate import YEAR, Look
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import TimeWindow
 
@@ -173,7 +172,7 @@ def test_the_day_on_which_it_is_free_again_is_the_first(gone: int, rate: float) 
 
 def test_the_sentence_says_what_was_spent_what_it_takes_and_when_it_is_free() -> None:
     rule, past = lowered()
-    told = spent_out(rule, window(52), past)
+    told = exhausted_reason(rule, window(52), past)
     assert told.startswith("the error budget of the year is spent: verdicts of the year before used 0.4904 ")
     assert " of the 0.05 false promotions that `validation.false_promotions_a_year` allows" in told
     assert "this one would take 0.0010, so nothing was replayed" in told

@@ -89,7 +89,7 @@ def test_without_earlier_windows_the_order_is_that_of_a_trial_of_the_window_alon
     alone = state(holdout=30)
     update = PolicyUpdate(loop=alone.loop, window=alone.window, baseline=BASELINE, candidate=BASELINE)
     own = alone.of("holdout")
-    assert pool(own, (), alone.of("train"), limit=60) == Trial(state=alone, update=update).evidence
+    assert pool(own, (), alone.of("train"), limit=60) == Trial(state=alone, update=update).holdout
 
 
 def test_samples_of_a_conversation_stay_together_and_in_order() -> None:

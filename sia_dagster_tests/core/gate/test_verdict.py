@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.core.gate.findings import CriteriaInput, Finding
+from sia_dagster.core.gate.criteria import CriteriaInput, Finding
 from sia_dagster.core.gate.verdict import CRITERIA, Decision, decide, decide_on, fold
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
@@ -84,7 +84,7 @@ def test_one_key_alone_or_a_gain_too_small_is_inconclusive(fields: dict[str, Any
     decision = decided(comparison(**fields), guardrail())
     assert decision.verdict == "inconclusive"
     assert "not shown to be a gain" in decision.reasons[0]
-    assert "the smallest gain this window could have seen is 0.12" in decision.reasons[0]
+    assert "the smallest gain this window could have shown is 0.12" in decision.reasons[0]
     assert decision.samples_needed == 65, "as many as there were have just failed to decide"
 
 
@@ -98,10 +98,10 @@ def test_a_window_that_sees_less_than_can_be_gained_says_so() -> None:
     fields: dict[str, Any] = {"p_value": 0.2, "ci_low": -0.05, "alpha": 0.0095, "high": 1.0, "baseline_mean": 0.7}
     small = decided(comparison(**fields, minimum_detectable_effect=0.34))
     assert (
-        "this window is too small to see a gain: it shows a gain of 0.34 in four of five times, and no more than 0.30 "
+        "this window is too small to show a gain: it shows a gain of 0.34 in four of five times, and no more than 0.30 "
         "can be gained; it would take about 65 held-out conversations to decide"
     ) in small.reasons[0]
-    assert "smallest gain this window could have seen is 0.12" in decided(comparison(**fields)).reasons[0]
+    assert "smallest gain this window could have shown is 0.12" in decided(comparison(**fields)).reasons[0]
     never = decided(comparison(**fields, minimum_detectable_effect=None))
     assert "it shows even its whole range less often than four of five times" in never.reasons[0]
     older = decided(comparison(**fields | {"high": None}, minimum_detectable_effect=None))
@@ -111,10 +111,10 @@ def test_a_window_that_sees_less_than_can_be_gained_says_so() -> None:
 def test_more_than_can_be_gained_is_said_to_be_asked_for() -> None:
     near_top: dict[str, Any] = {"p_value": 0.2, "ci_low": -0.05, "high": 1.0, "baseline_mean": 0.99}
     decision = decided(comparison(**near_top))
-    assert "no more than 0.01 can be gained, and 0.02 is asked for (`validation.min_effect`)" in decision.reasons[0]
+    assert "no more than 0.01 can be gained, and 0.02 is required (`validation.min_effect`)" in decision.reasons[0]
     ties = decided(comparison(**near_top | {"difference": 0.0, "p_value": 1.0}))
-    assert "0.02 is asked for" in ties.reasons[0]
-    assert "is asked for" not in decided(comparison(**near_top | {"baseline_mean": 0.98})).reasons[0]
+    assert "0.02 is required" in ties.reasons[0]
+    assert "is required" not in decided(comparison(**near_top | {"baseline_mean": 0.98})).reasons[0]
 
 
 def test_what_no_number_of_conversations_decides_has_no_plan() -> None:
@@ -129,9 +129,9 @@ def test_what_no_number_of_conversations_decides_has_no_plan() -> None:
         ({"difference": -0.2, "ci_low": -0.3, "ci_high": -0.1, "p_value": 0.99}, "the candidate is worse"),
         (
             {"difference": 0.0, "ci_low": -0.02, "ci_high": 0.015, "p_value": 0.5},
-            "cannot gain the 0.02 that is asked for",
+            "cannot gain the required 0.02",
         ),
-        ({"difference": 0.1, "ci_low": 0.01, "ci_high": 0.19, "scale": 10.0}, "cannot gain the 0.20 that is asked for"),
+        ({"difference": 0.1, "ci_low": 0.01, "ci_high": 0.19, "scale": 10.0}, "cannot gain the required 0.20"),
     ],
 )
 def test_a_candidate_shown_not_to_gain_is_rejected(fields: dict[str, Any], why: str) -> None:

@@ -187,9 +187,9 @@ def test_what_is_undefined_is_none_with_a_sentence_and_never_nan(pairs: list[tup
     [
         ([], [], "at least two answers"),
         ([1.0], [1.0], "at least two answers"),
-        ([1.0, 1.0], [0.0, 1.0], "people said the same of all 2 answers"),
-        ([0.0, 1.0, 0.0], [0.5, 0.5, 0.5], "the evaluator said the same of all 3 answers"),
-        ([1.0, 1.0], [1.0, 1.0], "people and the evaluator said the same of all 2 answers"),
+        ([1.0, 1.0], [0.0, 1.0], "people judged all 2 answers the same"),
+        ([0.0, 1.0, 0.0], [0.5, 0.5, 0.5], "the evaluator judged all 3 answers the same"),
+        ([1.0, 1.0], [1.0, 1.0], "people and the evaluator judged all 2 answers the same"),
         ([0.0, 1e-12], [1e-12, 0.0], "too close together"),
     ],
 )
@@ -204,7 +204,7 @@ def test_full_agreement_has_a_kappa_and_no_interval() -> None:
     found = label_kappa(["a", "b", "b"], ["a", "b", "b"])
     assert found.kappa == 1
     assert (found.ci_low, found.ci_high) == (None, None)
-    assert found.reason == "the 3 answers agree or differ all alike, which leaves the interval no width"
+    assert found.reason == "the 3 answers all agree or differ by the same amount, which leaves the interval no width"
 
 
 def test_labels_are_compared_without_case_blanks_and_underscores() -> None:
@@ -262,7 +262,7 @@ def test_rails_that_are_numbers_are_a_scale() -> None:
 def test_what_is_off_the_scale_is_counted_and_left_out(people: Any) -> None:
     found = beside(GRADE, (people, {"label": "4", "score": 4.0}), ("2", {"label": "2", "score": 2.0}))
     assert (found.annotated, found.n, found.kappa) == (2, 1, None)
-    assert found.reason == "kappa takes at least two answers that both judged"
+    assert found.reason == "kappa needs at least two answers that both judged"
 
 
 def test_an_evaluator_that_gave_no_score_is_beside_nobody() -> None:
@@ -275,7 +275,7 @@ def test_a_function_that_says_true_or_false_has_both_as_its_labels() -> None:
     yes = {"label": "true", "score": 1.0}
     found = beside(IS_BRIEF, ("True", yes), ("false", yes), (0.0, yes))
     assert (found.method, found.n, found.same, found.kappa) == ("unweighted", 3, 1, None)
-    assert found.reason == "the evaluator said the same of all 3 answers"
+    assert found.reason == "the evaluator judged all 3 answers the same"
 
 
 def test_a_function_of_numbers_is_compared_as_numbers() -> None:

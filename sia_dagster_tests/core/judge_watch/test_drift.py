@@ -17,7 +17,6 @@ from sia_dagster.core.judge_watch.drift import (
     drift_of,
     mean_shift,
     odd_one_out_p,
-    range_of,
 )
 from sia_dagster.core.records.evaluation import EvalConstant
 
@@ -155,8 +154,8 @@ def test_a_shift_is_beyond_a_tolerance_only_with_its_interval_on_one_side() -> N
 
 def test_a_scale_without_width_counts_as_one() -> None:
     constant = EvalConstant(name="c", kind="llm_classify", fingerprint="f", low=1.0, high=5.0)
-    assert range_of(constant) == 4
-    assert range_of(constant.model_copy(update={"high": 1.0})) == 1
+    assert constant.scale == 4
+    assert constant.model_copy(update={"high": 1.0}).scale == 1
 
 
 def alarms(flips: float, lenient: float = 0.0, *, loops: int, weeks: int) -> list[int]:

@@ -112,7 +112,7 @@ def test_a_verdict_that_was_edited_to_accept_is_refused(tmp_path: Path) -> None:
     done = promote(inconclusive.model_copy(update={"verdict": "accept"}), ruling(), there)
     assert done.promoted is None
     assert "its own numbers give inconclusive" in done.reason
-    assert "the gate's ledger says that this window's holdout gave inconclusive at 2026-10-05T00:00:00" in done.reason
+    assert "the looks ledger says that this window's holdout gave inconclusive at 2026-10-05T00:00:00" in done.reason
     assert (there.policies.versions(), decided(there)) == ((), [])
 
 
@@ -122,7 +122,7 @@ def test_numbers_that_were_edited_too_are_refused_by_the_ledger(tmp_path: Path) 
     done = promote(accepted(), ruling(), stores(tmp_path))
     assert done.promoted is None
     assert "its own numbers" not in done.reason
-    assert "the stored numbers are not those that the gate's ledger recorded" in done.reason
+    assert "the stored numbers are not those that the looks ledger recorded" in done.reason
 
 
 def test_another_candidate_than_the_one_that_was_tested_is_refused(there: PromotionStores) -> None:
@@ -153,7 +153,7 @@ def test_a_verdict_from_before_there_was_a_ledger_is_asked_for_again(tmp_path: P
     old = ValidationReport.model_validate(kept)
     done = promote(old, ruling(), stores(tmp_path))
     assert done.promoted is None
-    assert done.reason.startswith("the gate's ledger has no look at this window's holdout")
+    assert done.reason.startswith("the looks ledger has no entry for this window")
     assert "materialise validation_results again" in done.reason
 
 

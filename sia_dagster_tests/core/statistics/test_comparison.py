@@ -251,7 +251,7 @@ def test_the_smallest_detectable_effect_follows_its_formula() -> None:
 @given(st.floats(0.01, 1), st.floats(0.05, 1), st.floats(0.01, 0.2))
 @settings(deadline=None)
 def test_the_plan_is_the_smallest_that_suffices(effect: float, spread: float, alpha: float) -> None:
-    needed = conversations_needed(effect, spread, alpha)
+    needed = conversations_needed(effect, alpha, spread)
     assert needed is not None
 
     def distance(n: int) -> float:
@@ -262,14 +262,14 @@ def test_the_plan_is_the_smallest_that_suffices(effect: float, spread: float, al
 
 
 def test_no_plan_reaches_no_effect() -> None:
-    assert conversations_needed(0.0, 0.5, 0.05) is None
-    assert conversations_needed(0.0005, 1.0, 0.05) is None
+    assert conversations_needed(0.0, 0.05, 0.5) is None
+    assert conversations_needed(0.0005, 0.05, 1.0) is None
 
 
 def test_a_guardrails_plan_is_about_its_margin_not_about_what_was_seen() -> None:
     # n = 6.18 s^2 / margin^2 with normal quantiles; t takes a little more.
     spread = math.sqrt(66 * 0.05**2 / 6.18)
-    assert conversations_needed(0.05, spread, 0.05) == pytest.approx(67, abs=2)
+    assert conversations_needed(0.05, 0.05, spread) == pytest.approx(67, abs=2)
     pairs = [(1.0, 1.0)] * 30 + [(1.0, 0.0)] * 3 + [(0.0, 1.0)]
     fell, rose = compared(singles(pairs), "guardrail"), compared(singles([(b, a) for a, b in pairs]), "guardrail")
     assert fell.role == "guardrail"
@@ -281,7 +281,7 @@ def test_a_guardrails_plan_is_about_its_margin_not_about_what_was_seen() -> None
 @pytest.mark.parametrize("count", [0, 1])
 def test_without_two_conversations_the_plan_takes_the_worst_spread(count: int) -> None:
     found = compared(singles([(0.0, 1.0)] * count))
-    assert found.conversations_needed == conversations_needed(0.02, 0.5, 0.05) == 3866
+    assert found.conversations_needed == conversations_needed(0.02, 0.05) == 3866
     assert found.difference == (1.0 if count else None)
 
 

@@ -19,30 +19,34 @@ def comparison_sentence(c: EvaluatorComparison) -> str:
     )
 
 
-def needed_sentence(c: EvaluatorComparison, wanted: float = 0.0) -> str:
-    """What this window could have seen and how many conversations it would take, as far as they are known.
+def needed_sentence(c: EvaluatorComparison, least: float = 0.0) -> str:
+    """The smallest gain this window could have shown and the conversations it would take, as far as they are known.
 
-    `wanted` is the gain that is asked for, in the evaluator's units: more than can be gained is never shown.
+    `least` is the required gain in the evaluator's units; more than the possible gain is never shown.
     """
     needed, most = more_than_seen(c), c.most_gain
-    asked = ""
-    if most is not None and wanted > most:
-        asked = f"; no more than {most:.2f} can be gained, and {wanted:.2f} is asked for (`validation.min_effect`)"
-    return asked + _seen(c) + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+    limit = ""
+    if most is not None and least > most:
+        limit = f"; no more than {most:.2f} can be gained, and {least:.2f} is required (`validation.min_effect`)"
+    return (
+        limit
+        + _detectable(c)
+        + (f"; it would take about {needed:,} held-out conversations to decide" if needed else "")
+    )
 
 
-def _seen(c: EvaluatorComparison) -> str:
-    seen, most = c.minimum_detectable_effect, c.most_gain
+def _detectable(c: EvaluatorComparison) -> str:
+    smallest, most = c.minimum_detectable_effect, c.most_gain
     if c.is_too_small:
         room = f"and no more than {most:.2f} can be gained" if most is not None else "and that is all there is"
-        least = "even its whole range" if seen is None else f"a gain of {seen:.2f}"
-        often = "less often than" if seen is None else "in"
-        return f"; this window is too small to see a gain: it shows {least} {often} four of five times, {room}"
-    return f"; the smallest gain this window could have seen is {seen:.2f}" if seen is not None else ""
+        least = "even its whole range" if smallest is None else f"a gain of {smallest:.2f}"
+        often = "less often than" if smallest is None else "in"
+        return f"; this window is too small to show a gain: it shows {least} {often} four of five times, {room}"
+    return f"; the smallest gain this window could have shown is {smallest:.2f}" if smallest is not None else ""
 
 
 def more_than_seen(c: EvaluatorComparison) -> int | None:
-    """The plan, but more than there were: as many have just failed to decide."""
+    """The planned conversations, but at least one more than there were: those did not suffice."""
     return None if c.conversations_needed is None else max(c.conversations_needed, c.n + 1)
 
 
@@ -52,7 +56,7 @@ def is_all_ties(comparison: EvaluatorComparison) -> bool:
 
 
 def unseen_share(n: int, alpha: float) -> float:
-    """How common an event may be that none of `n` conversations shows: 1 - alpha^(1/n), at that one-sided level.
+    """The largest share of an event that none of `n` conversations shows: 1 - alpha^(1/n), at that one-sided level.
 
     (At .05 that is about 3/n, the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983.)
     """
