@@ -157,8 +157,7 @@ class CompletionStore(ABC):
 
     def _put(self, db: "Connection", paid: Sequence[Paid]) -> list[ChatReply]:
         """Keep and book. Both in one order everywhere, the ledger's few lines last, so that machines rarely wait."""
-        rows = [self.sql.row(each.row) for each in sorted(paid, key=lambda each: each.key)]
-        kept = set(db.execute(self.sql.keep, rows).scalars())
+        kept = self.sql.keep(db, [each.row for each in sorted(paid, key=lambda each: each.key)])
         lines: dict[tuple[str, ...], dict[str, Any]] = {}
         for each in paid:
             line = lines.setdefault(tuple(each.line.values()), {**each.line, **dict.fromkeys(each.used, 0)})

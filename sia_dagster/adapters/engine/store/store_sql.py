@@ -1,6 +1,6 @@
 """Tables and statements of the completion store: one definition for SQLite and Postgres, and where they differ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -44,15 +44,19 @@ class StoreSql:
             *_columns(sa.TEXT, "left_out", "failure"),
         )
         sa.Index("sia_batch_requests_by_token", self.requests.c.token)
-        self.find, self.keep, self.book, self.spent = self._find(), self._keep(), self._book(), self._spent()
+        self._keep = self.insert(self.completions).on_conflict_do_nothing(index_elements=["key"])
+        self.find, self.book, self.spent = self._find(), self._book(), self._spent()
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what becomes of a row whose key is there: `on_conflict_do_nothing`, `_do_update`."""
         return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
 
-    def row(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Those facts of an answer that have a column."""
-        return {name: value for name, value in facts.items() if name in self.completions.c}
+    def keep(self, db: sa.Connection, facts: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Store the answers whose key is new; these keys. Facts without a column are left out."""
+        rows = [{name: value for name, value in each.items() if name in self.completions.c} for each in facts]
+        if self._sqlite:  # RETURNING came with SQLite 3.35, which not every system with Python 3.11 has.
+            return {row["key"] for row in rows if db.execute(self._keep, row).rowcount}
+        return set(db.execute(self._keep.returning(self.completions.c.key), rows).scalars())
 
     def lines(self, loop: str, window: str) -> sa.Select[Any]:
         """The ledger of a window."""
@@ -87,11 +91,6 @@ class StoreSql:
     def _find(self) -> sa.Select[Any]:
         columns = self.completions.c
         return sa.select(columns.key, columns.reply).where(columns.key.in_(sa.bindparam("keys", expanding=True)))
-
-    def _keep(self) -> sa.Insert:
-        """Returns the keys that were new."""
-        keep = self.insert(self.completions).on_conflict_do_nothing(index_elements=["key"])
-        return keep.returning(self.completions.c.key)
 
     def _book(self) -> sa.Insert:
         """Adds to a line of the ledger, or begins it."""

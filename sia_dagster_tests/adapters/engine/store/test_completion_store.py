@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -47,8 +48,9 @@ def test_an_answer_that_cannot_be_kept_is_an_error_and_is_not_booked(store: Sqli
     other = sqlite3.connect(store.path)
     other.execute(f"CREATE TRIGGER full BEFORE INSERT ON completions BEGIN SELECT RAISE({undone}, 'disk is full'); END")
     other.close()
-    with pytest.raises(SiaError, match=r"completions\.sqlite cannot be written: disk is full"):
-        put(store, "k", ChatReply(text="lost", cost_usd=1.0))
+    with pytest.raises(SiaError, match=r"completions\.sqlite cannot be written: disk is full") as caught:
+        put(store, "k", ChatReply(text="private" * 2, cost_usd=1.0))
+    assert "privateprivate" not in "".join(format_exception(caught.value)), "an answer is not shown in a log"
     assert store.spent("desk", "2026-11-02") == (0.0, 0)
     assert store.get("k") is None
 
