@@ -1,4 +1,4 @@
-"""Tells people by a webhook, or in the log."""
+"""Notifications by a webhook, or in the log."""
 
 import json
 import logging
@@ -13,20 +13,20 @@ from sia_dagster.core.errors import ConfigError, SiaError
 
 
 class WebhookNotifier:
-    """Posts `{"text", "title", "facts"}` as JSON; chat services that take incoming webhooks show `text`.
+    """Posts `{"text", "title", "facts"}` as JSON; chat services with incoming webhooks show `text`.
 
-    The URL is a secret: it stands in no message, only its host does.
+    The URL is a secret: messages contain its host only.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        """Raises ConfigError for what is no http(s) URL with a host."""
-        parts = _split(url)
-        if parts is None:
+        """Raises ConfigError for a value that is no http(s) URL with a host."""
+        host = _host(url)
+        if host is None:
             raise ConfigError("the value is no http:// or https:// URL", key="notify.webhook")
-        self._url, self._host, self._timeout = url, parts, timeout_seconds
+        self._url, self._host, self._timeout = url, host, timeout_seconds
 
     def notify(self, title: str, facts: Mapping[str, Any]) -> None:
-        """Deliver once, within the timeout. Raises SiaError with what to check; a redirect is no delivery."""
+        """Deliver once, within the timeout. Raises SiaError with advice, also for a redirect, which is not followed."""
         body = json.dumps({"text": as_text(title, facts), "title": title, "facts": dict(facts)}, default=str)
         request = Request(self._url, body.encode(), {"Content-Type": "application/json"}, method="POST")
         try:
@@ -37,18 +37,18 @@ class WebhookNotifier:
             error.close()
         except (OSError, HTTPException) as error:
             status = f"could not be reached ({_kind(error)})"
-        # Without the cause: its traceback may hold the URL.
+        # Without the cause: its traceback may contain the URL.
         raise SiaError(
-            f"the webhook at {self._host} {status}, so nobody was told {title!r}; check the variable that "
+            f"the webhook at {self._host} {status}, so {title!r} was not delivered; check the variable that "
             "`notify.webhook` names"
         ) from None
 
 
 class LogNotifier:
-    """Writes what it has to tell as a warning to a logger: what is used where no webhook is configured."""
+    """Writes notifications as warnings to a logger, where no webhook is configured."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """`logger` is where people look, such as Dagster's."""
+        """`logger` is one that people read, such as Dagster's."""
         self._logger = logger
 
     def notify(self, title: str, facts: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ class LogNotifier:
 
 
 def as_text(title: str, facts: Mapping[str, Any]) -> str:
-    """The title and a line a fact."""
+    """The title, and a line for each fact."""
     return "\n".join([title, *(f"- {name}: {value}" for name, value in facts.items())])
 
 
@@ -68,7 +68,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-def _split(url: str) -> str | None:
+def _host(url: str) -> str | None:
     """`scheme://host:port` of a web address; None for anything else."""
     try:
         parts = urlsplit(url)

@@ -111,7 +111,7 @@ async def _ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
         async with AsyncExitStack() as last:
             for route in routes.values():
                 last.push_async_callback(route.endpoint.close)
-            return not (await exchange.standing(batches)).under_way
+            return not (await exchange.progress(batches)).under_way
 
 
 def completions_file(storage: StoragePath, folder: Path) -> Path:

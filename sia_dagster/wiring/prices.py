@@ -1,4 +1,4 @@
-"""What the contract guard of a window is told: the loop's limits, the traffic, and what a prompt token costs in it."""
+"""Prices for the guard and the estimate of a window: the loop's limits, its traffic and the cost of a prompt token."""
 
 from collections.abc import Sequence
 from pathlib import Path

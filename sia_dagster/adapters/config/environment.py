@@ -9,7 +9,7 @@ from sia_dagster.core.errors import ConfigError
 
 
 def read(name: str) -> str | None:
-    """The variable's value; None where it is not set or empty, since an empty value is a forgotten one."""
+    """The variable's value; None where it is unset or empty, since an empty value is a forgotten one."""
     return os.environ.get(name) or None  # noqa: TID251 - this is the one place
 
 

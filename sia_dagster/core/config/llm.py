@@ -1,4 +1,4 @@
-"""The `llm` section of `sia.yaml`: endpoints, limits, budget and prices."""
+"""The `llm` section of `sia.yaml`: endpoints, limits, caps and prices."""
 
 from typing import Final, Literal, get_args
 
@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from sia_dagster.core.config.fields import DatabaseAddress, SecretName, Section
 
 Stage = Literal["judge", "replay", "update"]
-"""Whose model calls: the evaluators', the application's model's, the updater's."""
+"""The purpose of a model call: evaluation, replay of the application's calls, or the search for a policy."""
 
 
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
@@ -37,9 +37,9 @@ class Price(Section):
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached_input: float | None = Field(default=None, ge=0)
-    """Of prompt tokens that the endpoint had in its cache; None: as `input`."""
+    """Of prompt tokens that the endpoint had in its cache; None: the same as `input`."""
     batch_discount: float = Field(default=0.5, ge=0, le=1)
-    """What a call by the Batch API is cheaper, as a share of its price."""
+    """The discount of the Batch API, as a share of the price."""
 
     def micro_usd(self, prompt_tokens: float, completion_tokens: float, cached_tokens: float = 0) -> float:
         """What the tokens cost in millionths of a USD, without a batch discount.
@@ -59,10 +59,10 @@ class Price(Section):
 
 
 class StageEndpoint(Section):
-    """Where one stage's calls go, and under which limits; what is not given is as in `llm`.
+    """The endpoint and limits of one stage's calls; what is not given is as in `llm`.
 
-    An address of its own takes neither key nor provider nor rate limits from `llm`: a key goes only to the address
-    beside which it stands.
+    With an address of its own, a stage takes neither key nor provider nor rate limits from `llm`: a key is only sent to
+    the address beside which it is configured.
     """
 
     provider: Provider | None = None
@@ -77,7 +77,7 @@ class StageEndpoint(Section):
     max_attempts: int | None = Field(default=None, ge=1, le=20)
     mode: Mode | None = None
     prices: dict[str, Price] | None = None
-    """Before those of `llm`."""
+    """These override those of `llm`."""
 
 
 class LLMConfig(Section):
@@ -143,7 +143,7 @@ class LLMConfig(Section):
         return self
 
     def at(self, stage: str) -> "LLMConfig":
-        """The settings of one stage's calls, with no `stages` of their own; those of `llm` for any other name."""
+        """The settings of one stage's calls, without `stages`; those of `llm` for any other name."""
         given = self.stages.get(stage, StageEndpoint())
         own = {name: value for name in type(given).model_fields if (value := getattr(given, name)) is not None}
         if "base_url" in own:
@@ -152,10 +152,10 @@ class LLMConfig(Section):
 
     @property
     def workers(self) -> int:
-        """Rows worth working on at a time, so that no stage's endpoint waits for rows."""
+        """Rows to work on at a time, so that no stage's endpoint waits for rows."""
         return max(self.at(stage).max_concurrency for stage in ("", *self.stages))
 
     @property
     def batches(self) -> bool:
-        """Whether any stage's requests are handed in as batches."""
+        """Whether any stage's requests are submitted as batches."""
         return any(self.at(stage).mode == "batch" for stage in STAGES)

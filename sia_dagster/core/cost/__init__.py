@@ -1,6 +1,6 @@
 """Cost: what a window will cost before it runs, and what the traffic costs under each policy.
 
-What was really spent is counted by `adapters/engine/money`.
+Actual spend is counted by `adapters/engine/money`.
 """
 
 from sia_dagster.core.cost.estimate import Estimate, estimate, estimate_sentence

@@ -1,4 +1,4 @@
-"""How many tokens one model call of each kind takes, by the sample it is about."""
+"""Tokens of one model call of each kind, by sample."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.search.reflection import first_prompt
 
 MESSAGE_TOKENS = 4
-"""What a chat's wire form adds to each message."""
+"""Added to each message by the wire form of a chat."""
 
 
 LABEL_TOKENS = 10
@@ -25,11 +25,11 @@ LABEL_TOKENS = 10
 
 
 EXPLANATION_TOKENS = 120
-"""Of a judge's explanation: the four of the real export that the tests hold average 116."""
+"""Of a judge's explanation: the four in the real export among the tests average 116."""
 
 
 FAILING_SHARE = 1 / 3
-"""Of the train samples: as many are assumed to be marked down, and so shown to the updater."""
+"""Of the train samples: this share is assumed to score low, and so to be shown to the updater."""
 
 
 UPDATE_TOKENS = 600
@@ -37,7 +37,7 @@ UPDATE_TOKENS = 600
 
 
 GROWTH_TOKENS = 30
-"""What a candidate's prompt has more than the policy in force."""
+"""By which a candidate's prompt is longer than that of the policy in force."""
 
 
 class Call(NamedTuple):
@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One kind of call, and what each takes, by span id."""
+    """One kind of call, with the tokens of each call by span id."""
 
     what: str
     model: str
@@ -56,12 +56,12 @@ class Work(NamedTuple):
 
 
 def judge_spec(config: LLMClassifyConfig, read_file: Callable[[str], str]) -> JudgeSpec:
-    """The judge as it is configured. Raises ConfigError for its template."""
+    """The configured judge. Raises ConfigError for its template."""
     return JudgeSpec.of(config, resolve_template(config.template, read_file))
 
 
 def judging(spec: JudgeSpec, samples: Iterable[Sample]) -> Work:
-    """What judging one output takes; a sample that lacks what the template names is no call."""
+    """Judging one output; a sample without the fields that the template names takes no call."""
     judge = LLMClassify(spec, None)
     fixed = estimate_tokens(spec.system) + estimate_tokens(json.dumps(spec.form.shape)) + 2 * MESSAGE_TOKENS
     answer = LABEL_TOKENS + (EXPLANATION_TOKENS if spec.provide_explanation else 0)
@@ -76,7 +76,7 @@ def judging(spec: JudgeSpec, samples: Iterable[Sample]) -> Work:
 
 
 def replaying(samples: Iterable[Sample], actions: Actions) -> Work:
-    """What one new answer takes, under `actions` or a candidate."""
+    """One new answer, under `actions` or a candidate."""
     calls = {}
     for sample in samples:
         chat = actions.messages(sample.variables if actions.variables else None, sample.messages)
@@ -86,18 +86,18 @@ def replaying(samples: Iterable[Sample], actions: Actions) -> Work:
 
 
 def _chat_tokens(messages: Iterable[JsonObject]) -> int:
-    """Of the texts and tool calls; pictures count nothing."""
-    return sum(MESSAGE_TOKENS + estimate_tokens(_said(message)) for message in messages)
+    """Of texts and tool calls; images count nothing."""
+    return sum(MESSAGE_TOKENS + estimate_tokens(_text(message)) for message in messages)
 
 
-def _said(message: JsonObject) -> str:
+def _text(message: JsonObject) -> str:
     content = message.get("content") or ""
     text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
     return text + (json.dumps(message["tool_calls"]) if "tool_calls" in message else "")
 
 
 def updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]) -> Work:
-    """What one candidate takes, by the prompt that the updater builds; booked under the first train sample."""
+    """One candidate, by the prompt that the updater builds; counted under the first train sample."""
     constant = _primary(loop, specs)
     state = StateActions(
         loop=loop.name,
@@ -111,7 +111,7 @@ def updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs:
 
 
 def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
-    """The evaluator that decides; of a function its criteria are not known here."""
+    """The primary evaluator; the criteria of a function are not known here."""
     config = next(each for each in loop.evaluators if each.name == loop.validation.primary)
     if isinstance(config, LLMClassifyConfig):
         spec = next(spec for spec in specs if spec.name == config.name)
@@ -121,7 +121,7 @@ def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
 
 
 def _assumed(sample: Sample, place: int, constant: EvalConstant) -> Sample:
-    """The sample as if it was marked down, or found good: every so many are."""
+    """The sample with an assumed score: low for FAILING_SHARE of the samples, high for the others."""
     score = constant.low if place % round(1 / FAILING_SHARE) == 0 else constant.high
     metric = EvalMetrics(name=constant.name, score=score, explanation="word " * EXPLANATION_TOKENS)
     return sample.model_copy(update={"evals": (metric,)})

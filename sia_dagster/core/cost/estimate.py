@@ -1,4 +1,4 @@
-"""What a window will take before it runs: calls, tokens and USD by stage, from its samples alone."""
+"""The estimate of a window before it runs: calls, tokens and USD by stage, from its samples alone."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
@@ -14,19 +14,19 @@ from sia_dagster.core.records.spend import Spend, total
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.traffic import policy_from_traces, set_near_duplicates_aside
 
-EXAMINED = 3
-"""Policies that an exam replays at most: the candidate, the policy it was to replace and the loop's first one."""
+LATER_REPLAYS = 3
+"""Most policies that the next window replays: the candidate, the policy it was to replace and the loop's first one."""
 
 
 CostOf = Callable[[str, str, Spend], float | None]
-"""The USD of so many tokens of a model in a stage of the ledger (`judge`, `replay`, `update`); None: not known."""
+"""The USD for the tokens of a spend, by model and stage of the ledger (`judge`, `replay`, `update`); None: unknown."""
 
 
 class StageEstimate(Value):
     """The model calls of one kind that one stage makes."""
 
     stage: str
-    """The asset that makes them."""
+    """The asset that makes the calls."""
     work: str
     """`judge <evaluator>`, `replay` or `update`."""
     model: str
@@ -34,12 +34,12 @@ class StageEstimate(Value):
 
     @property
     def caller(self) -> str:
-        """What the ledger books the calls under: `judge`, `replay` or `update`."""
+        """The ledger's stage of the calls: `judge`, `replay` or `update`."""
         return self.work.partition(" ")[0]
 
 
 class Estimate(Value):
-    """What a window takes if all of its stages run, in the order in which they do."""
+    """The model calls of a window if all of its stages run, in their order."""
 
     lines: tuple[StageEstimate, ...] = ()
 
@@ -62,17 +62,18 @@ def estimate(
     policy: Actions | None = None,
     read_file: Callable[[str], str] | None = None,
 ) -> Estimate:
-    """What a window with these sampled calls takes at the endpoint; empty without samples.
+    """The model calls of a window with these samples; empty without samples.
 
     `policy` is the one in force, by default that of the traces; `read_file` reads judges' templates that are files.
-    Assumed is a window that goes all the way, so that the calls are its most: judges are watched, the candidate of the
-    window before sits its exam, every candidate is replayed on the selection split beside the policy in force, and one
-    of them on the holdout. That is filled from earlier windows that are taken to be like this one, no look stops it
-    early, and beside it runs the second draw that tells noise. Tokens are those of `core.tokens` plus MESSAGE_TOKENS a
-    message; logged outputs stand for the replies to come; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the
-    train split is marked down and shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is
-    GROWTH_TOKENS longer. A window that stops early takes less, and so does one whose policies answer alike, since
-    equal requests are one call. Model calls of code evaluators are not known here. Raises ConfigError for a template.
+
+    The estimate is an upper bound for a window that runs to the end: judges are watched, the candidate of the window
+    before is replayed on this one, every candidate is replayed on the selection split beside the policy in force, and
+    one of them on the holdout. The holdout is filled from earlier windows, assumed to be like this one, no interim look
+    stops it early, and a second draw measures noise. Tokens are those of `estimate_tokens` plus MESSAGE_TOKENS a
+    message; logged outputs stand for future replies; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the train
+    split scores low and is shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is GROWTH_TOKENS
+    longer. A window that stops early takes less, and so does one whose policies answer alike, since equal requests are
+    one call. Model calls of code evaluators are not included. Raises ConfigError for a template.
     """
     actions = policy or policy_from_traces(samples)
     if actions is None:
@@ -84,7 +85,8 @@ def estimate(
     replay = replaying(kept, actions)
     lines = _lines("eval_results", judges, samples)
     lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
-    lines += _lines("next_window_results", [replay, *judges], holdout * (EXAMINED * (loop.validation.repeats or 1)))
+    later = holdout * (LATER_REPLAYS * (loop.validation.repeats or 1))
+    lines += _lines("next_window_results", [replay, *judges], later)
     if train:
         lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
@@ -104,18 +106,18 @@ def _of(samples: Iterable[Sample], split: str) -> list[Sample]:
 
 
 def _fits(sample: Sample, actions: Actions) -> bool:
-    """Whether the policy can be replayed on it: a sample without its variables is left out of the search."""
+    """Whether the policy can be replayed on the sample: one without its variables is left out of the search."""
     return set(actions.variables) <= set(sample.variables)
 
 
 def _watched(loop: LoopConfig, samples: int) -> int:
-    """Judgements of one judge: its anchors once more, or twice as they are frozen, and two probes."""
+    """Judgements of one judge: its anchors once more, twice when they are frozen, and both probes."""
     anchors, probes = min(loop.watch.anchors, samples), min(loop.watch.probes, samples)
     return max(loop.watch.anchors, 2 * anchors) + 2 * probes if samples else 0
 
 
 def _compared(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
-    """Answers of one policy: the most that any filling of the holdout takes, with its repeats."""
+    """Most answers of one policy, over all sizes of the filled holdout, with its repeats."""
     given, own = loop.validation, _conversations(holdout)
     if not own:
         return 0
@@ -136,12 +138,12 @@ def _conversations(samples: Iterable[Sample]) -> int:
 
 
 def _like(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """As many samples, taken in turn: what others will be like."""
+    """`count` samples, taken in turn: other samples are assumed to be like these."""
     return list(islice(cycle(samples), count))
 
 
 def _lines(stage: str, work: Sequence[Work], samples: Sequence[Sample]) -> list[StageEstimate]:
-    """One line for each kind of call that is made at all, not yet priced; a sample counts as often as it is there."""
+    """One line for each kind of call that is made, not yet priced; repeated samples count repeatedly."""
     lines = []
     for what, model, known in work:
         calls = [known[sample.span_id] for sample in samples if sample.span_id in known]
@@ -160,9 +162,9 @@ def _priced(line: StageEstimate, cost_of: CostOf) -> StageEstimate:
 def estimate_sentence(expected: Estimate, llm: LLMConfig, *, prices_source: str) -> str:
     """`up to about 480 model calls and 210,000 tokens, 0.04 USD`, and `prices_source` where it gave a list price."""
     spend = expected.total
-    said = f"up to about {spend.calls} model calls and {spend.prompt_tokens + spend.completion_tokens:,} tokens"
+    sentence = f"up to about {spend.calls} model calls and {spend.prompt_tokens + spend.completion_tokens:,} tokens"
     if spend.cost_usd is None:
-        return f"{said}; the price of {', '.join(expected.unpriced)} is unknown, so the cost is, too"
-    said += f", {spend.cost_usd:.2f} USD" if spend.cost_usd >= 0.1 else f", {spend.cost_usd:.4f} USD"
+        return f"{sentence}; the price of {', '.join(expected.unpriced)} is unknown, and so is the cost"
+    sentence += f", {spend.cost_usd:.{2 if spend.cost_usd >= 0.1 else 4}f} USD"
     listed = any(line.model not in llm.at(line.caller).prices for line in expected.lines)
-    return f"{said} (list prices of {prices_source})" if listed else said
+    return f"{sentence} (list prices of {prices_source})" if listed else sentence

@@ -1,4 +1,4 @@
-"""What a week of the application's calls takes under both policies, from what their replays used."""
+"""Cost of a week of the application's calls under both policies, from the tokens of their replays."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -16,14 +16,14 @@ WEEK: Final = timedelta(days=7)
 def traffic_cost(
     report: ValidationReport, state: StateActions, *, price_of: Callable[[str], Price | None]
 ) -> TrafficCost | None:
-    """The week's cost of the report's candidate beside that of the policy in force; None where it is not known.
+    """The weekly cost of the report's candidate and of the policy in force; None where it is unknown.
 
-    Calls are the window's, as a week of them, times the share of the samples that spoke under a version of this
-    policy: other calls of the application cost what they cost. What a call takes is the mean over the rows that both
-    policies answered, so that neither seems cheaper for having failed. It is not known without such rows, nor where
-    the window's calls were not counted. Judges are no part of it. `price_of` knows the models by name. The application
-    asks one request at a time: what the replays saved by batches, and by prompts in a cache, it does not. In USD it is
-    None where a price is unknown.
+    The number of calls is that of the window, scaled to a week, times the share of the samples that ran under a version
+    of this policy: other calls of the application cost the same under both. The tokens of a call are the mean over the
+    rows that both policies answered, so that neither seems cheaper for having failed. Without such rows, or without a
+    count of the window's calls, the cost is unknown. Judges are not included. The application makes one call at a time,
+    so discounts of batches and cached prompts in the replays do not count. `price_of` returns a model's price; where it
+    is None, so is the cost in USD.
     """
     pairs = [(row.baseline, row.candidate) for row in report.rows if _used(row.baseline) and _used(row.candidate)]
     calls = calls_a_week(state)
@@ -48,7 +48,7 @@ def calls_a_week(state: StateActions) -> float:
 
 
 def _used(arm: ArmOutcome) -> bool:
-    """Whether it answered, and the endpoint said how many tokens that took."""
+    """Whether there is an answer with a count of its tokens."""
     return arm.error is None and arm.prompt_tokens > 0
 
 

@@ -81,10 +81,8 @@ class BatchEndpoint(Endpoint):
         body, left_out = without_refused(asked, refused)
         try:
             return Line(text=written_line(key, body, path=self._path), left_out=left_out)
-        except UnicodeEncodeError:
-            return self._failure("not sent: the request holds half of a surrogate pair, which is no text", status=422)
         except ValueError as error:
-            return self._failure(f"not sent: the request is no JSON ({error})", status=422)
+            return self._not_sent(error)
 
     def learns(self, request: ChatRequest, failure: Failure) -> bool:
         """Whether the request can be repeated in another form after it failed so."""

@@ -146,19 +146,19 @@ class BatchChat:
             where, call = f"{self._scope.loop} {self._scope.window}", spend_key(done.refused.stage, done.refused.model)
             raise spend_cap_reached(where, call, done.spent, done.refused.expected, self._config)
         misses = 0
-        while (standing := await self._looked(MOST_MISSES if wait is None else misses)) is None or (standing.under_way):
-            if standing is not None and wait is None:
-                raise self._underway(standing)
-            misses = misses + 1 if standing is None else 0
-            if standing is not None and progress is not None:
-                progress(Advance(done=standing.done, of=standing.of, what="answers in batches"))
+        while (state := await self._checked(MOST_MISSES if wait is None else misses)) is None or state.under_way:
+            if state is not None and wait is None:
+                raise self._underway(state)
+            misses = misses + 1 if state is None else 0
+            if state is not None and progress is not None:
+                progress(Advance(done=state.done, of=state.of, what="answers in batches"))
             if wait is not None:
                 await wait(self._config.batch_poll_seconds)
         self._report_problems(progress)
         await self._next_round()
         return False
 
-    async def _looked(self, misses: int) -> BatchProgress | None:
+    async def _checked(self, misses: int) -> BatchProgress | None:
         """The progress of the batches; None where the endpoint is unavailable, and has not been for long."""
         try:
             return await self._exchange.collect(await self._awaited())
@@ -214,13 +214,13 @@ class BatchChat:
         asked = await asyncio.to_thread(self._exchange.records.find, self._pending)
         return {each.token for each in asked.values() if each.under_way}
 
-    def _underway(self, standing: BatchProgress) -> BatchesUnderWay:
-        batches = len(standing.under_way)
+    def _underway(self, state: BatchProgress) -> BatchesUnderWay:
+        batches = len(state.under_way)
         return BatchesUnderWay(
             f"{self.pending} answers come with {batches} {'batch' if batches == 1 else 'batches'} that "
-            f"{'is' if batches == 1 else 'are'} under way ({standing.done} of {standing.of} requests done). They are "
+            f"{'is' if batches == 1 else 'are'} under way ({state.done} of {state.of} requests done). They are "
             "collected when the window is run again; nothing is paid for twice",
-            batches=standing.under_way,
+            batches=state.under_way,
         )
 
     async def _next_round(self) -> None:

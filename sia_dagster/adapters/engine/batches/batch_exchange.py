@@ -85,12 +85,12 @@ class BatchExchange:
             if state.ended:
                 async with self._turn():
                     await self._download(self._route(handed), handed, state)
-        return _standing(states)
+        return _progress(states)
 
-    async def standing(self, tokens: Iterable[str]) -> BatchProgress:
+    async def progress(self, tokens: Iterable[str]) -> BatchProgress:
         """The progress of the batches; collects nothing. One without a known id counts as ended: `collect` finds it."""
         found = await asyncio.to_thread(self.records.batches, tokens)
-        return _standing(await self._states([handed for handed in self._here(found) if handed.state == "open"]))
+        return _progress(await self._states([handed for handed in self._here(found) if handed.state == "open"]))
 
     async def _states(self, batches: Iterable[Handed]) -> list[tuple[Handed, BatchState]]:
         return [(each, await self._route(each).endpoint.state(each.batch, age=self._age(each))) for each in batches]
@@ -242,7 +242,7 @@ def _file_of(request: PendingRequest) -> tuple[str, str]:
     return request.stage, request.model
 
 
-def _standing(states: Iterable[tuple[Handed, BatchState]]) -> BatchProgress:
+def _progress(states: Iterable[tuple[Handed, BatchState]]) -> BatchProgress:
     open_ = [(handed.token, state) for handed, state in states if not state.ended]
     return BatchProgress(
         done=sum(state.done for _, state in open_),

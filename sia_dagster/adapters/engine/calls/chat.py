@@ -1,4 +1,4 @@
-"""The chat model behind an OpenAI-compatible endpoint: stored answers first, then attempts within the budget."""
+"""The chat model behind an OpenAI-compatible endpoint: stored answers first, then attempts under the caps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ class OpenAIChat:
     """Plays `core.ports.ChatModel`; one for a stage, inside `async with`, in one event loop.
 
     An answer is committed to the store before `complete` returns it. Equal requests in flight are paid for once. A
-    call outlives whoever waits for it: its answer is paid for, so closing waits for the calls that are at the
+    call continues when its caller is cancelled: its answer is paid for, so closing waits for the calls that are at the
     endpoint (at most `timeout_seconds`, without retries) and stores them, unless the block is being cancelled.
     """
 
@@ -42,9 +42,8 @@ class OpenAIChat:
         """Nothing is opened yet.
 
         `api_key` is the key itself (`config.api_key` names its variable), or one for each of `config.stages`.
-        `endpoint` is who answers, in the store's keys: by default `base_url`; a name where the same endpoint moves
-        from address to address. `sleep` waits between attempts. Raises ConfigError where an address or a key cannot
-        be one.
+        `endpoint` identifies the endpoint in the store's keys: by default `base_url`; a name where the same endpoint
+        moves from address to address. `sleep` waits between attempts. Raises ConfigError for an invalid address or key.
         """
         self._answers, self._scope = Answers(store), scope
         self._sleep = sleep
@@ -56,11 +55,11 @@ class OpenAIChat:
 
     @property
     def spend(self) -> Mapping[str, Spend]:
-        """What this object's answers used, by `stage model`; see `SpendLedger.spend`."""
+        """Spend of this object's answers, by `stage model`; see `SpendLedger.spend`."""
         return self._ledger.spend
 
     async def __aenter__(self) -> Self:
-        """Ready for calls; the client itself opens with the first one that the store cannot answer."""
+        """Open for calls; the client itself opens with the first call that the store cannot answer."""
         self._closing = False
         await self._answers.__aenter__()
         return self
@@ -68,7 +67,7 @@ class OpenAIChat:
     async def __aexit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        """Let the calls at the endpoint end, cancel the rest, and close the connections."""
+        """Wait for the calls at the endpoint, cancel the others, and close the connections."""
         self._closing = True
         abandoned = error is not None and not isinstance(error, Exception)
         tasks = dict(self._running)
@@ -92,7 +91,7 @@ class OpenAIChat:
         return reply
 
     async def _shared(self, key: str, request: ChatRequest) -> ChatReply:
-        """The answer of an equal call that is running, perhaps since the store was asked, else of a new one."""
+        """The answer of an equal call, if one is running by now, else of a new one."""
         if (running := self._running.get(key)) is not None:
             return (await asyncio.shield(running)).model_copy(update={"cached": True})
         return await asyncio.shield(self._start(key, request))
@@ -106,10 +105,10 @@ class OpenAIChat:
     def _ended(self, key: str, task: asyncio.Task[ChatReply]) -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # Looked at, so that a call nobody waits for any more does not complain.
+            task.exception()  # Retrieved, since asyncio warns of errors that nobody has retrieved.
 
     async def _pay(self, key: str, request: ChatRequest, estimated: int) -> ChatReply:
-        """Attempt until there is an answer; raise what the last failure means."""
+        """Attempt until there is an answer; raises the error of the last failure."""
         route = self._routes.of(request.stage)
 
         async def once() -> ChatReply | Failure:
@@ -128,8 +127,8 @@ class OpenAIChat:
     async def _attempt(
         self, route: Route, key: str, request: ChatRequest, attempt: int, *, estimated: int
     ) -> ChatReply | Failure:
-        """One attempt in a slot of the gate, in its turn and budget; an answer is stored before this returns."""
-        async with route.gate.slot() as slot:
+        """One attempt under the limits and caps; an answer is stored before this returns."""
+        async with route.concurrency.slot() as slot:
             reservation = await self._ledger.reserve(request, estimated_prompt=estimated)
             paid: ChatReply | None = None
             time = asyncio.get_running_loop().time

@@ -1,4 +1,4 @@
-"""One attempt at an OpenAI-compatible endpoint: an answer, or a value that says why there is none."""
+"""One attempt at an OpenAI-compatible endpoint: an answer, or the failure as a value."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -29,22 +29,22 @@ class Endpoint:
         config: LLMConfig,
         *,
         api_key: str | None,
-        heard: Callable[[Mapping[str, str]], None] = lambda headers: None,
+        on_headers: Callable[[Mapping[str, str]], None] = lambda headers: None,
         refusals: Refusals | None = None,
     ) -> None:
-        """Raises ConfigError where `base_url` is no address, or the key holds what no header can.
+        """Raises ConfigError where `base_url` is no address, or the key contains characters that no header can carry.
 
-        `heard` gets the headers of every reply, whatever its status, before the attempt returns. `refusals` is what
-        is known of the endpoint, and learns what it refuses; by default nothing is known.
+        `on_headers` is called with the headers of every reply, whatever its status, before the attempt returns.
+        `refusals` holds what the endpoint is known to refuse and learns more; by default it starts empty.
         """
-        self._heard = heard
+        self._on_headers = on_headers
         self._refusals = refusals or Refusals(None, endpoint=config.base_url)
         self._config, self._api_key = config, (api_key or "").strip()
         _check_address(config.base_url)
         if not (self._api_key.isascii() and self._api_key.isprintable()):
             name = config.api_key or "the key"
             raise ConfigError(
-                f"the value of {name} is no API key: it holds control or non-ASCII characters", key="llm.api_key"
+                f"the value of {name} is no API key: it contains control or non-ASCII characters", key="llm.api_key"
             )
         if config.provider == "azure" and not self._api_key:
             raise ConfigError("Azure OpenAI needs a key; write ${AZURE_OPENAI_API_KEY}", key="llm.api_key")
@@ -59,9 +59,9 @@ class Endpoint:
     async def attempt(self, request: ChatRequest, *, estimated_prompt: int) -> ChatReply | Failure:
         """Ask once, within `timeout_seconds` from connecting to the last byte.
 
-        Where the endpoint does not take a parameter of any call of this model, the request is mended and asked again
-        within this attempt, and so is every later one at once. A way of answering that it is known to refuse is
-        refused here, in its own words.
+        Where the endpoint refuses a parameter in every call of this model, the request is repeated without it within
+        this attempt, and later ones are sent without it at once. An answer form that it is known to refuse is refused
+        here, with the endpoint's message.
         """
         asked = body_of(request)
         while True:
@@ -74,7 +74,7 @@ class Endpoint:
                 return outcome.model_copy(update={"left_out": left_out}) if left_out else outcome
             if what := refused_by(outcome, body):
                 self._refusals.learn(request.model, what, outcome.message)
-            # Another call may have learnt it meanwhile.
+            # Another call may have learnt more meanwhile.
             if without_refused(asked, self._refusals.of(request.model))[0] == body:
                 return outcome
 
@@ -90,16 +90,14 @@ class Endpoint:
             return self._refusal(error)
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
             return self._broken(_root(error))
-        except UnicodeEncodeError:
-            return self._failure("not sent: the request holds half of a surrogate pair, which is no text", status=422)
         except BadReply as error:
             return self._failure(str(error), status=200)
         except (ValueError, RecursionError) as error:
-            return self._failure(f"not sent: the request is no JSON ({error})", status=422)
+            return self._not_sent(error)
 
     def refused(self, failure: Failure, model: str) -> EndpointRefused:
-        """The error for a failure that every further call would meet, with what to do."""
-        said = f"{failure.status}: {failure.message}" if failure.message else str(failure.status)
+        """The error for a failure that every further call would meet, with advice."""
+        answer = f"{failure.status}: {failure.message}" if failure.message else str(failure.status)
         where, key = _shown(self._config.base_url), self._config.api_key
         named = f"the environment variable {key}" if key else "llm.api_key (`${OPENAI_API_KEY}`) and that variable"
         if failure.no_quota:
@@ -109,8 +107,8 @@ class Endpoint:
         elif failure.status == 403:
             advice = f"the key may not use model {model!r}. Give it access, set {named} to another, or change the model"
         else:
-            advice = f"the model {model!r} is not there. Check its name in the configuration, and llm.base_url"
-        return EndpointRefused(f"{where} refused the call ({said}): {advice}; then run the window again.")
+            advice = f"there is no model {model!r}. Check its name in the configuration, and llm.base_url"
+        return EndpointRefused(f"{where} refused the call ({answer}): {advice}; then run the window again.")
 
     async def _post(self, body: JsonObject) -> str:
         client = self._opened()
@@ -121,7 +119,7 @@ class Endpoint:
         if self._client is None:
             from openai import DefaultAioHttpClient
 
-            http = DefaultAioHttpClient(event_hooks={"response": [self._overheard]})
+            http = DefaultAioHttpClient(event_hooks={"response": [self._on_response]})
             self._client = self._made(max_retries=0, timeout=self._config.timeout_seconds, http_client=http)
         return self._client
 
@@ -138,23 +136,29 @@ class Endpoint:
         # Without a key the SDK would take OPENAI_API_KEY and send it to whatever endpoint this is.
         return AsyncOpenAI(base_url=self._config.base_url, api_key=self._api_key or "none", **settings)
 
-    async def _overheard(self, response: Any) -> None:
-        self._heard(response.headers)
+    async def _on_response(self, response: Any) -> None:
+        self._on_headers(response.headers)
 
     def _options(self) -> Any:
         from openai import Omit
 
         if self._config.provider == "azure":
-            # Said here, since the SDK would send AZURE_OPENAI_AD_TOKEN instead where that is set.
+            # Set here, since the SDK would send AZURE_OPENAI_AD_TOKEN instead where that is set.
             return {"headers": {"Authorization": Omit(), "api-key": self._api_key}}
         return {} if self._api_key else {"headers": {"Authorization": Omit()}}
 
     def _refusal(self, error: "APIStatusError") -> Failure:
-        told = error_message(error.body) or error.response.reason_phrase
+        message = error_message(error.body) or error.response.reason_phrase
         code = error.code or error.type or ""
         wait = retry_after(error.response.headers)
-        failure = self._failure(told, status=error.status_code, code=code, wait=wait)
+        failure = self._failure(message, status=error.status_code, code=code, wait=wait)
         return failure.model_copy(update={"param": error.param}) if isinstance(error.param, str) else failure
+
+    def _not_sent(self, error: Exception) -> Failure:
+        """The failure of a request that is no JSON."""
+        surrogate = "contains half of a surrogate pair, which is no text"
+        reason = surrogate if isinstance(error, UnicodeEncodeError) else f"is no JSON ({error})"
+        return self._failure(f"not sent: the request {reason}", status=422)
 
     def _broken(self, cause: BaseException) -> Failure:
         if isinstance(cause, TimeoutError):
@@ -165,30 +169,30 @@ class Endpoint:
         self, message: str, *, status: int | None = None, code: str = "", wait: float | None = None
     ) -> Failure:
         """A failure whose message is one trimmed line without the key, which some endpoints echo."""
-        said = message.replace(self._api_key, "***") if self._api_key else message
-        said = " ".join(said.encode("utf-8", "replace").decode().split())
-        short = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "..."
+        text = message.replace(self._api_key, "***") if self._api_key else message
+        text = " ".join(text.encode("utf-8", "replace").decode().split())
+        short = text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
         return Failure(message=short, status=status, code=code, retry_after=wait)
 
 
 def _root(error: BaseException) -> BaseException:
-    """The deepest cause, or a timeout: the SDK itself says "timed out" of a refused connection too."""
+    """The deepest cause, or a timeout: the SDK itself reports "timed out" for a refused connection too."""
     while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     return error
 
 
 def _check_address(url: str) -> None:
-    """Raises ConfigError for what no client can call."""
+    """Raises ConfigError for an address that no client can call."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna") if parts.port != 0 else b""
-    except ValueError:  # Brackets, a port or a label that are none.
+    except ValueError:  # Invalid brackets, port or label.
         host = b""
     if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
         raise ConfigError(f"{_shown(url)!r} is no http:// or https:// address", key="llm.base_url")
     if "@" in parts.netloc:
-        raise ConfigError(f"{_shown(url)} comes with a user: write secrets as api_key", key="llm.base_url")
+        raise ConfigError(f"{_shown(url)} contains a user: write secrets as api_key", key="llm.base_url")
 
 
 def _shown(url: str) -> str:

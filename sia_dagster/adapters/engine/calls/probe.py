@@ -1,4 +1,4 @@
-"""One question to an endpoint before a run pays for anything: is it there, does it take the key, what does it offer."""
+"""One request to an endpoint before a run pays for anything: is it up, does it accept the key, which models has it."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ _LISTS_NOTHING = {403, 404, 405, 501}
 async def list_models(config: LLMConfig, *, api_key: str | None) -> tuple[str, ...] | None:
     """The names of the models at GET `<base_url>/models`, sorted; None where the endpoint keeps no list for this key.
 
-    Azure lists the models that there are, not the deployments that calls name: None, after the same question.
+    Azure lists all models, not the deployments that calls name: None, after the same request.
 
-    One attempt of at most PROBE_SECONDS. Raises ConfigError where the address or the key cannot be one,
-    EndpointRefused where the key is not accepted, CallFailed where there is no usable answer, with what to check.
+    One attempt of at most PROBE_SECONDS. Raises ConfigError for an invalid address or key, EndpointRefused where the
+    key is not accepted, CallFailed where there is no usable answer, with what to check.
     """
     seconds = min(PROBE_SECONDS, config.timeout_seconds)
     probe = _Probe(config.model_copy(update={"timeout_seconds": seconds}), api_key=api_key)
@@ -50,7 +50,7 @@ def public_address(config: LLMConfig) -> str:
 
 
 class _Probe(Endpoint):
-    """The client of the model calls, asked for its list of models."""
+    """The client of the model calls, for the endpoint's list of models."""
 
     async def ask(self) -> tuple[str, ...] | Failure:
         import aiohttp

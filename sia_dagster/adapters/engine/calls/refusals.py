@@ -1,4 +1,4 @@
-"""What an endpoint was found to refuse, by model: kept for later runs, so that they do not ask to be refused."""
+"""What an endpoint refuses, by model: remembered for later runs, so that they do not send it again."""
 
 import hashlib
 import sqlite3
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-BELIEVED_SECONDS = 30 * 86400.0
-"""How long a refusal is taken for granted; a server that was updated meanwhile is asked again."""
+REMEMBERED_SECONDS = 30 * 86400.0
+"""How long a refusal is remembered; a server that was updated meanwhile is asked again."""
 
 
 _PATIENCE = 5.0
@@ -22,41 +22,41 @@ CREATE TABLE IF NOT EXISTS refusals (
 
 
 class Refusals:
-    """By model, what one endpoint does not take and what it said of it; shared by the processes that name one file.
+    """What one endpoint refuses, by model, with its messages; shared by the processes that use the same file.
 
-    The file is only a memory: where it cannot be read or written, each run learns for itself. It can be deleted.
+    The file only saves requests: where it cannot be read or written, each run learns for itself. It can be deleted.
     """
 
     def __init__(self, path: Path | None, *, endpoint: str, clock: Callable[[], float] = time.time) -> None:
-        """Nothing is opened yet; without `path` nothing is kept. The file holds a digest of `endpoint`, not itself."""
+        """Nothing is opened yet; without `path` nothing is kept. The file holds a digest of `endpoint` only."""
         self._path, self._clock = path, clock
         self._endpoint = hashlib.sha256(endpoint.encode("utf-8", "surrogatepass")).hexdigest()
         self._known: dict[str, dict[str, str]] | None = None
 
     def of(self, model: str) -> Mapping[str, str]:
-        """What is refused of calls of `model` -> what the endpoint said."""
+        """What is refused in calls of `model` -> the endpoint's message."""
         if self._known is None:
             self._known = self._read()
         return self._known.get(model, {})
 
-    def learn(self, model: str, what: str, said: str) -> None:
-        """Remember a refusal from now on."""
+    def learn(self, model: str, what: str, message: str) -> None:
+        """Remember a refusal."""
         if what in self.of(model) or self._known is None:
             return
-        self._known.setdefault(model, {})[what] = said
-        self._write((self._endpoint, model, what, said, self._clock()))
+        self._known.setdefault(model, {})[what] = message
+        self._write((self._endpoint, model, what, message, self._clock()))
 
     def _read(self) -> dict[str, dict[str, str]]:
         known: dict[str, dict[str, str]] = {}
         if self._path is None or not self._path.exists():
             return known
-        asked = (self._endpoint, self._clock() - BELIEVED_SECONDS)
+        asked = (self._endpoint, self._clock() - REMEMBERED_SECONDS)
         try:
             with closing(self._opened()) as db:
-                for model, what, said in db.execute(
+                for model, what, message in db.execute(
                     "SELECT model, what, said FROM refusals WHERE endpoint = ? AND at >= ?", asked
                 ):
-                    known.setdefault(model, {})[what] = said
+                    known.setdefault(model, {})[what] = message
         except sqlite3.Error:
             return {}
         return known

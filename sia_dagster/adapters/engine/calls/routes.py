@@ -1,4 +1,4 @@
-"""Where each stage's calls go: one client with its limits for each endpoint that the configuration names."""
+"""The endpoint of each stage's calls: one client with its limits for each endpoint of the configuration."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -19,13 +19,13 @@ ApiKeys = str | Mapping[str, str | None] | None
 
 @dataclass(frozen=True)
 class Route:
-    """One endpoint, and what holds for calls to it."""
+    """One endpoint and the limits of calls to it."""
 
     identity: str
-    """Who answers, in the completion store's keys."""
+    """The endpoint's name in the completion store's keys."""
     max_attempts: int
     endpoint: Endpoint
-    gate: ConcurrencyLimit
+    concurrency: ConcurrencyLimit
     pace: Pace
 
     async def close(self) -> None:
@@ -47,9 +47,9 @@ class Routes:
         endpoint: str | None,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Nothing is opened yet. `endpoint` names who answers at the address of `llm`, by default that address.
+        """Nothing is opened yet. `endpoint` names the endpoint at the address of `llm`, by default that address.
 
-        What endpoints refuse is remembered beside `limits`. Raises ConfigError for an address or a key that is none.
+        What endpoints refuse is remembered beside `limits`. Raises ConfigError for an invalid address or key.
         """
         made: list[tuple[LLMConfig, str | None, Route]] = []
         self._by_stage: dict[str, Route] = {}
@@ -66,7 +66,7 @@ class Routes:
         self._routes = [route for _, _, route in made]
 
     def of(self, stage: str) -> Route:
-        """Where calls of this stage go."""
+        """The route of this stage's calls."""
         return self._by_stage.get(stage) or self._by_stage[""]
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class Routes:
 
 @contextmanager
 def _of_stage(stage: str) -> Iterator[None]:
-    """Errors about a key of `llm` name that of the stage."""
+    """Let errors about a key of `llm` name the stage's key."""
     try:
         yield
     except ConfigError as error:
@@ -102,7 +102,7 @@ def _route(
     return Route(
         identity=identity,
         max_attempts=config.max_attempts,
-        endpoint=Endpoint(config, api_key=api_key, heard=pace.heard, refusals=refusals),
-        gate=ConcurrencyLimit(config.max_concurrency, hold=pace.hold),
+        endpoint=Endpoint(config, api_key=api_key, on_headers=pace.read_headers, refusals=refusals),
+        concurrency=ConcurrencyLimit(config.max_concurrency, hold=pace.hold),
         pace=pace,
     )

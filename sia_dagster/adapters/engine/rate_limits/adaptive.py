@@ -1,10 +1,10 @@
-"""How many calls in flight an endpoint bears: less after sustained 429s, more while its answers stay as fast."""
+"""The number of calls in flight: lowered after sustained 429s, raised while answers do not get slower."""
 
 from collections import deque
 from statistics import median
 
 SHORTEST_WINDOW = 16
-"""Attempts; else as many as may be in flight."""
+"""Attempts; a window is longer where more may be in flight."""
 
 
 SUSTAINED = 0.25
@@ -16,30 +16,30 @@ STRAY = 0.1
 
 
 SLOWER = 1.5
-"""Times the baseline: with slower answers the limit does not grow, since more calls would only wait longer."""
+"""Multiple of the baseline: with slower answers the limit does not grow, since more calls would only wait longer."""
 
 
 class Slot:
-    """One place in flight; whoever held it says how its attempt went."""
+    """One slot in flight; its holder records the outcome of the attempt."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.limited = False
         """The endpoint answered 429."""
         self.wait = 0.0
-        """Seconds that it asked to wait."""
+        """Seconds that the endpoint asked to wait."""
         self.seconds: float | None = None
-        """What an answer took; None without one."""
+        """Duration of the answer; None without one."""
 
 
 class Adaptation:
-    """The limit of calls in flight, from the attempts seen; it starts at `most`, so that no run begins slowly.
+    """The limit of calls in flight, adapted to the attempts seen; it starts at `most`, so that no run begins slowly.
 
-    Among the last max(SHORTEST_WINDOW, limit) attempts a share of SUSTAINED 429s halves the limit, down to 1. After
-    each such number of attempts with a share of 429s below STRAY, and a median of the answers' seconds that is at
-    most SLOWER times the baseline, it grows by an eighth of `most`. The baseline is the lowest such median; it moves
-    up by a quarter of the difference, so that answers that stay slower become the measure. A stray 429 changes
-    nothing. Attempts that began before the limit moved say nothing about the new one and are not counted.
+    A window is max(SHORTEST_WINDOW, limit) attempts. A share of SUSTAINED 429s among the last window halves the limit,
+    down to 1. After each window with a share of 429s below STRAY, and a median duration of the answers of at most
+    SLOWER times the baseline, the limit grows by an eighth of `most`. The baseline is the lowest such median; it rises
+    by a quarter of the difference, so that answers that stay slower become the baseline. A stray 429 changes nothing.
+    Attempts that began before the limit changed are not counted.
     """
 
     def __init__(self, most: int) -> None:
@@ -51,14 +51,14 @@ class Adaptation:
         self._unreviewed: list[Slot] = []
 
     def slot(self) -> Slot:
-        """A place for an attempt that begins now."""
+        """A slot for an attempt that begins now."""
         return Slot(self._epoch)
 
     def observe(self, slot: Slot) -> float:
-        """Learn from an attempt that ended.
+        """Take an ended attempt into account.
 
-        Where that halves the limit, returns for how many seconds no call should start: the longest that the 429s of
-        the window asked for. Else 0.0.
+        Where this halves the limit, returns the seconds for which no call should start: the longest wait that the 429s
+        of the window asked for. Else 0.0.
         """
         if slot.epoch != self._epoch:
             return 0.0

@@ -1,4 +1,4 @@
-"""The places for calls in flight: as many as configured, fewer while the endpoint bears fewer."""
+"""The slots for calls in flight: as many as configured, fewer while the endpoint refuses too many."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ from sia_dagster.adapters.engine.rate_limits.adaptive import Adaptation, Slot
 
 
 class ConcurrencyLimit:
-    """Admits `limit` holders at once, in order of arrival; see `Adaptation` for how the limit moves.
+    """Admits `limit` holders at once, in order of arrival; see `Adaptation` for how the limit changes.
 
     `hold` is called with the seconds for which no call should start, when sustained 429s ask for that.
     """
@@ -22,12 +22,12 @@ class ConcurrencyLimit:
 
     @property
     def limit(self) -> int:
-        """How many are admitted at once now."""
+        """The number of holders admitted at once now."""
         return self._adaptation.limit
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for a place and hold it for the block."""
+        """Wait for a slot and hold it for the block."""
         await self._acquire()
         slot = self._adaptation.slot()
         try:

@@ -1,4 +1,4 @@
-"""When a call that has its place in flight may start: in the order of the line, and not while a hold lasts."""
+"""When a call that has its slot in flight may start: in order of arrival, and not during a hold."""
 
 import asyncio
 import time
@@ -12,10 +12,11 @@ from sia_dagster.adapters.engine.rate_limits.rate_schedule import BURST, LONGEST
 from sia_dagster.adapters.engine.rate_limits.shared_limits import SharedLimits
 from sia_dagster.adapters.engine.wire.completions import answer_limit
 from sia_dagster.adapters.engine.wire.failures import Failure
-from sia_dagster.adapters.engine.wire.rate_headers import LONGEST_WAIT, told_limits
+from sia_dagster.adapters.engine.wire.rate_headers import LONGEST_WAIT, read_limits
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.records.spend import spend_key
 
 FIRST_COMPLETION = 256
 """Tokens of a first answer, where the request sets no limit."""
@@ -30,13 +31,13 @@ _MOST_AT_ONCE = 1000
 
 
 class Turn(NamedTuple):
-    """A call's leave to start."""
+    """The permission of a call to start."""
 
-    line: str
+    key: str
     """Its stage and model."""
     estimated_prompt: int
     tokens: int
-    """What was reserved for it."""
+    """Reserved for it."""
 
 
 class _Reserved(NamedTuple):
@@ -47,10 +48,10 @@ class _Reserved(NamedTuple):
 class Pace:
     """Spreads one process's calls over `requests_per_minute` and `tokens_per_minute`, which all processes share.
 
-    Every attempt takes a request, retries too. Its tokens are estimated before, from what earlier calls of its stage
-    and model took beyond their prompts' estimates, and settled after. A few calls at a time are reserved, for those
-    that wait; they start in order. A hold stops every start of this process until it is over. Without limits only
-    holds remain.
+    Every attempt counts as a request, retries included. Its tokens are estimated before it starts, from how far earlier
+    calls of its stage and model exceeded the estimates of their prompts, and corrected afterwards. A few waiting calls
+    are reserved at a time; they start in order. During a hold no call of this process starts. Without limits only holds
+    apply.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Pace:
         self._largest = int(LONGEST_CALL / rates.token) if rates.token else _LARGEST
         self._sleep, self._clock = sleep, clock
         self._held_until = 0.0
-        self._line, self._door = asyncio.Lock(), asyncio.Lock()
+        self._order, self._door = asyncio.Lock(), asyncio.Lock()
         self._waiting: dict[object, int] = {}
         self._reserved: deque[_Reserved] = deque()
         self._owed = 0
@@ -77,52 +78,52 @@ class Pace:
 
     async def turn(self, request: ChatRequest, *, estimated_prompt: int) -> Turn:
         """Wait until the call may start. Raises SiaError where the shared file cannot be used."""
-        line = f"{request.stage} {request.model}"
+        key = spend_key(request.stage, request.model)
         reserved = 0
         if self._shared is None:
             await self._until(self._held_until)
         else:
-            reserved = await self._in_line(self._shared, self._expected(line, request, estimated_prompt))
-        # Calls that start in one turn of the event loop are answered in one turn too, and then each waits for the work
-        # on all the others: with a hundred in flight that costs a tenth of a second a call. One at a time they spread.
+            reserved = await self._in_line(self._shared, self._expected(key, request, estimated_prompt))
+        # Calls that start in the same iteration of the event loop are answered in the same one, and each then waits for
+        # the work on all others: with a hundred in flight that costs a tenth of a second a call. Here they spread.
         async with self._door:
             await asyncio.sleep(0)
-        return Turn(line, estimated_prompt, reserved)
+        return Turn(key, estimated_prompt, reserved)
 
     def settle(self, turn: Turn, outcome: ChatReply | Failure) -> None:
-        """Count what an attempt really used: nothing where the endpoint refused it, the estimate where nobody knows."""
+        """Count what an attempt used: nothing where the endpoint refused it, the estimate where it is unknown."""
         if isinstance(outcome, ChatReply):
             used = outcome.prompt_tokens + outcome.completion_tokens
             beyond = used - turn.estimated_prompt
-            known = self._beyond.get(turn.line, beyond)
-            self._beyond[turn.line] = known + (beyond - known) / 8
+            known = self._beyond.get(turn.key, beyond)
+            self._beyond[turn.key] = known + (beyond - known) / 8
             self._owed += min(used, self._largest) - turn.tokens
         elif outcome.status is not None and outcome.status >= 400:
             self._owed -= turn.tokens
 
-    def heard(self, headers: Mapping[str, str]) -> None:
-        """Take the endpoint's word, where it says that less is left than the next call takes."""
-        if self._shared is None or (told := told_limits(headers)) is None:
+    def read_headers(self, headers: Mapping[str, str]) -> None:
+        """Hold calls where a reply's headers leave less than the next call takes."""
+        if self._shared is None or (limits := read_limits(headers)) is None:
             return
-        wait = told.wait(tokens=max(self._waiting.values(), default=1))
+        wait = limits.wait(tokens=max(self._waiting.values(), default=1))
         if wait and self.hold(wait):
-            # The reply is under way: an error here would cost an answer that is paid for. The next call meets it.
+            # The reply is being read: an error here would lose an answer that is paid for. The next call raises it.
             with suppress(SiaError):
                 self._shared.put_off(self._held_until)
 
     def hold(self, seconds: float) -> bool:
-        """Start no call of this process for so long, at most LONGEST_WAIT; whether that is later than known."""
+        """Start no call of this process for `seconds`, at most LONGEST_WAIT; returns whether this extends the hold."""
         until = self._clock() + min(seconds, LONGEST_WAIT)
         later = until > self._held_until
         self._held_until = max(self._held_until, until)
         return later
 
     def close(self) -> None:
-        """Settle what is open, and close the file."""
+        """Correct what is reserved in excess, and close the file."""
         if self._shared is not None:
             unused = sum(reserved.tokens for reserved in self._reserved)
             self._reserved.clear()
-            # All answers are there, so that a file which is worth nothing after a minute fails no stage.
+            # All answers are stored: a file whose state is void after a minute must not fail the stage.
             with suppress(SiaError):
                 if self._owed - unused:
                     self._shared.reserve([], owed=self._owed - unused)
@@ -130,11 +131,11 @@ class Pace:
             self._shared.close()
 
     async def _in_line(self, shared: SharedLimits, tokens: int) -> int:
-        """Wait for a time to start; returns the tokens reserved with it, which may have been meant for another."""
+        """Wait for a start time; returns the tokens reserved with it, which may have been meant for another call."""
         ticket = object()
         self._waiting[ticket] = tokens
         try:
-            async with self._line:
+            async with self._order:
                 return await self._started(shared)
         finally:
             del self._waiting[ticket]
@@ -150,7 +151,7 @@ class Pace:
         return reserved.tokens
 
     def _next(self, shared: SharedLimits) -> _Reserved:
-        # What a hold, or a line that emptied, left behind would be a burst now.
+        # Reservations left over from a hold or an emptied queue would be a burst now.
         while self._reserved and self._reserved[0].at < self._clock() - BURST:
             self._owed -= self._reserved.popleft().tokens
         if not self._reserved:
@@ -159,9 +160,9 @@ class Pace:
             self._reserved.extend(map(_Reserved, times, calls))
         return self._reserved.popleft()
 
-    def _expected(self, line: str, request: ChatRequest, estimated_prompt: int) -> int:
+    def _expected(self, key: str, request: ChatRequest, estimated_prompt: int) -> int:
         """The tokens of a call; one that is larger than a minute's counts as a minute, here as in `plan`."""
-        beyond = self._beyond.get(line)
+        beyond = self._beyond.get(key)
         if beyond is None:
             beyond = answer_limit(request) or FIRST_COMPLETION
         return min(max(1, estimated_prompt + round(beyond)), self._largest)

@@ -1,21 +1,23 @@
-"""Times for calls under limits of requests and tokens a minute: pure arithmetic, for whoever keeps its state."""
+"""Start times of calls under limits of requests and tokens a minute: pure arithmetic, whose state is kept elsewhere.
+
+Written here instead of taken from a library: tokens are settled after the answer, and all processes share the limits.
+"""
 
 from collections.abc import Sequence
 
 from sia_dagster.core.records.value import Value
 
 HEADROOM = 0.96
-"""The share of a limit that is used. Calls reach the endpoint a little later than they start, each by another delay:
-with 4 % left, no minute of a server's clock sees more than the limit, as long as delays differ by less than a second
-and a half."""
+"""The share of a limit that is used. Calls reach the endpoint a little after they start, with different delays. With
+4 % spare, no minute of its clock has more than the limit as long as delays differ by less than 1.5 seconds."""
 
 
 BURST = 0.5
-"""Seconds that may be made up for when nobody called; more would be a burst that endpoints refuse by the second."""
+"""Seconds without calls that may be made up for; more would be a burst, which endpoints refuse by the second."""
 
 
 BATCH = 0.5
-"""Seconds that one reservation reaches; what a process that dies takes with it."""
+"""Seconds that one reservation covers, which are lost when its process dies."""
 
 
 LONGEST_CALL = 60.0
@@ -23,16 +25,16 @@ LONGEST_CALL = 60.0
 
 
 CLOCK_TOLERANCE = 1.0
-"""Seconds; a state written later than this from now is from before the clock was put back, and void."""
+"""Seconds; a state written this far in the future is from before the clock was set back, and void."""
 
 
 class Rates(Value):
-    """What one call takes of the time line, in seconds; 0.0 where there is no such limit."""
+    """The seconds that one call occupies; 0.0 where there is no such limit."""
 
     request: float = 0.0
-    """Each."""
+    """For each request."""
     token: float = 0.0
-    """For each of its tokens."""
+    """For each token."""
 
     @classmethod
     def of(cls, requests_per_minute: int | None, tokens_per_minute: int | None) -> "Rates":
@@ -44,24 +46,24 @@ class Rates(Value):
 
 
 class Free(Value):
-    """From when on each limit has room, in seconds since the epoch."""
+    """When each limit has room again, in seconds since the epoch."""
 
     requests: float = 0.0
     tokens: float = 0.0
     written: float = 0.0
-    """When that was said."""
+    """When this state was written."""
 
 
 def valid(free: Free, now: float) -> Free:
-    """`free`, or nothing where it is from before the clock was put back."""
+    """`free`, or an empty state where it is from before the clock was set back."""
     return Free() if free.written > now + CLOCK_TOLERANCE else free
 
 
 def plan(free: Free, calls: Sequence[int], *, rates: Rates, now: float) -> tuple[list[float], Free]:
-    """When each of the first `calls` (their tokens) may start, none before `now`, in order; and what is free then.
+    """Start times of the first `calls` (given by their tokens), in order, none before `now`; and the state after them.
 
-    A generic cell rate algorithm over both limits. The times reach over at most BATCH seconds, so they may be fewer
-    than the calls, but are one at least where there is a call.
+    A generic cell rate algorithm over both limits. The times cover at most BATCH seconds, so they may be fewer than the
+    calls, but at least one where there is a call.
     """
     free = valid(free, now)
     requests, tokens, times = max(free.requests, now - BURST), max(free.tokens, now - BURST), list[float]()

@@ -19,26 +19,26 @@ CREATE TABLE IF NOT EXISTS free (account TEXT PRIMARY KEY, requests REAL, tokens
 
 
 def account_of(endpoint: str, api_key: str | None) -> str:
-    """Whose limits these are: a digest that tells neither the endpoint nor the key."""
+    """The account whose limits these are: a digest that reveals neither the endpoint nor the key."""
     return hashlib.sha256(f"{endpoint}\0{api_key or ''}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class SharedLimits:
-    """Hands out the times at which calls may start; each is a place in one line that all processes stand in.
+    """Reserves the times at which calls may start, in one sequence for all processes.
 
-    A reservation is one short transaction for several calls. The state is worth nothing after a minute, so nothing
-    is synced to the disk: a killed process breaks no file, and a power cut may cost this one, which can be deleted.
+    A reservation is one short transaction for several calls. The state is void after a minute, so nothing is synced to
+    the disk: a killed process breaks no file, and a power cut may break this one, which can be deleted.
     """
 
     def __init__(self, path: Path, *, account: str, rates: Rates, time: Callable[[], float]) -> None:
-        """Nothing is opened yet. `time` is in seconds since the epoch, the one clock that processes share."""
+        """Nothing is opened yet. `time` is in seconds since the epoch, the clock that all processes share."""
         self._path, self._account, self._rates, self._time = path, account, rates, time
         self._opened: sqlite3.Connection | None = None
 
     def reserve(self, calls: Sequence[int], *, owed: int = 0) -> list[float]:
-        """The times at which the first of `calls` (their tokens) may start; see `plan`.
+        """The start times of the first of `calls` (given by their tokens); see `plan`.
 
-        `owed` tokens were used beyond what earlier calls reserved, or, below zero, less. Raises SiaError where the
+        `owed` tokens were used beyond what earlier calls reserved; below zero, fewer were. Raises SiaError where the
         file cannot be used.
         """
         with self._changed() as free:
@@ -47,7 +47,7 @@ class SharedLimits:
         return times
 
     def put_off(self, until: float) -> None:
-        """Let no call that is not reserved yet start before `until`."""
+        """Let no unreserved call start before `until`."""
         with self._changed() as free:
             now = self._time()
             known = valid(free[0], now)
@@ -61,7 +61,7 @@ class SharedLimits:
 
     @contextmanager
     def _changed(self) -> Iterator[list[Free]]:
-        """The state in a list of one; what stands in it after the block is kept. No other process comes between."""
+        """The state in a list of one, stored after the block; no other process changes it meanwhile."""
         try:
             db = self._open()
             with db:
@@ -83,7 +83,7 @@ class SharedLimits:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
             try:
-                # No WAL: turning it on is the one step in which SQLite does not wait for other processes.
+                # No WAL: switching to it is the one step in which SQLite does not wait for other processes.
                 db.execute("PRAGMA synchronous = OFF")
                 db.execute(_SCHEMA)
             except BaseException:

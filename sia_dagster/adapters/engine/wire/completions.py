@@ -1,4 +1,4 @@
-"""The wire form of a chat completion: a request's body, and a reply's text as a checked answer."""
+"""The wire form of a chat completion: the body of a request, and the checked answer of a reply."""
 
 import json
 from typing import Any
@@ -8,20 +8,20 @@ from sia_dagster.core.prompting import estimate_tokens
 from sia_dagster.core.records.sample import ToolCall
 from sia_dagster.core.records.value import JsonObject
 
-# Recorded calls may carry these; an answer is read whole, and one answer is asked for.
+# Recorded calls may contain these; here one answer is requested, and read as a whole.
 _NOT_PASSED_ON = {"model", "messages", "stream", "stream_options", "n"}
 
 
 _MOST_TOKENS = 10**9
-"""No call takes as many: whoever tells more tells nothing."""
+"""More than any call takes: a larger number in a reply is ignored."""
 
 
 class BadReply(ValueError):
-    """A reply of status 200 that is no chat completion; says what is wrong with it."""
+    """A reply of status 200 that is no chat completion, with what is wrong with it."""
 
 
 def body_of(request: ChatRequest) -> JsonObject:
-    """The JSON body that asks for `request`; its own fields go before parameters of the same name."""
+    """The JSON body of `request`; its own fields override parameters of the same name."""
     body: JsonObject = {name: value for name, value in request.parameters.items() if name not in _NOT_PASSED_ON}
     body |= {"model": request.model, "messages": list(request.messages)}
     if request.tools:
@@ -32,39 +32,39 @@ def body_of(request: ChatRequest) -> JsonObject:
 
 
 def estimate_prompt(request: ChatRequest) -> int:
-    """About how many tokens the prompt takes: the text of messages and schemas; pictures count nothing."""
+    """The estimated tokens of the prompt: texts of messages, and schemas; images count nothing."""
     texts = [_text(message.get("content")) for message in request.messages]
     schemas = [json.dumps(schema) for schema in (*request.tools, request.response_format) if schema]
     return estimate_tokens("\n".join(texts + schemas))
 
 
 def answer_limit(request: ChatRequest) -> int | None:
-    """How many tokens the answer may take; None where the request does not say, as with the -1 of local servers."""
+    """The most tokens of the answer; None where the request sets no limit, as with the -1 of local servers."""
     asked = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
     return min((limit for limit in asked if type(limit) is int and limit > 0), default=None)
 
 
 def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
-    """The answer that a reply's body holds. Raises BadReply with what is wrong where it is no chat completion.
+    """The answer in a reply's body. Raises BadReply for anything that is no chat completion.
 
-    An empty answer is an answer: `finish_reason` says why. Where the endpoint tells no usage, tokens are estimates.
+    An empty answer is an answer: `finish_reason` gives the reason. Without usage in the reply, tokens are estimates.
     """
     payload = _json(text)
     choice = _first_choice(payload)
     message = choice["message"]
     written = _text(message.get("content")) or _text(message.get("refusal"))
     usage = payload.get("usage")
-    told: JsonObject = usage if isinstance(usage, dict) else {}
-    prompt = _count(told.get("prompt_tokens"), estimated_prompt)
-    completion = _count(told.get("completion_tokens"), estimate_tokens(written))
+    used: JsonObject = usage if isinstance(usage, dict) else {}
+    prompt = _count(used.get("prompt_tokens"), estimated_prompt)
+    completion = _count(used.get("completion_tokens"), estimate_tokens(written))
     return ChatReply(
         text=written,
         tool_calls=_tool_calls(message.get("tool_calls") or []),
         finish_reason=_text(choice.get("finish_reason")),
         prompt_tokens=prompt,
-        cached_tokens=min(prompt, _detail(told, "prompt", "cached_tokens")),
+        cached_tokens=min(prompt, _detail(used, "prompt", "cached_tokens")),
         completion_tokens=completion,
-        reasoning_tokens=min(completion, _detail(told, "completion", "reasoning_tokens")),
+        reasoning_tokens=min(completion, _detail(used, "completion", "reasoning_tokens")),
     )
 
 
@@ -85,16 +85,16 @@ def _first_choice(payload: JsonObject) -> JsonObject:
         if isinstance(choice.get("message"), dict):
             return choice
     # Some routers report an upstream failure in a reply of status 200.
-    told = error_message(payload)
-    raise BadReply(f"the reply holds no choices: {told}" if told else "the reply holds no choices")
+    message = error_message(payload)
+    raise BadReply(f"the reply has no choices: {message}" if message else "the reply has no choices")
 
 
 def error_message(payload: object) -> str:
-    """What an error body says, in the forms endpoints use; "" where it says nothing."""
+    """The message of an error body, in the forms that endpoints use; "" where there is none."""
     if isinstance(payload, dict):
         for name in ("error", "message", "detail", "msg"):
-            if told := error_message(payload.get(name)):
-                return told
+            if message := error_message(payload.get(name)):
+                return message
         return ""
     if isinstance(payload, list):
         return error_message(payload[0]) if payload else ""
@@ -108,7 +108,7 @@ def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
 def _tool_call(call: Any) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise BadReply("the reply holds a tool call without a function")
+        raise BadReply("the reply has a tool call without a function")
     arguments = function.get("arguments") or ""
     # Some local servers send the arguments as an object.
     as_text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
@@ -123,7 +123,7 @@ def _text(content: object) -> str:
 
 
 def _detail(usage: JsonObject, kind: str, name: str) -> int:
-    """A part of the prompt's or the completion's tokens; 0 where the endpoint does not tell it apart."""
+    """A part of the prompt's or the completion's tokens; 0 where the endpoint does not report it."""
     details = usage.get(f"{kind}_tokens_details")
     return _count(details.get(name), 0) if isinstance(details, dict) else 0
 

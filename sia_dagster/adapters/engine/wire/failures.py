@@ -1,4 +1,4 @@
-"""The retry policy: which failures of an attempt are worth another, after how long, and which end the run."""
+"""The retry policy: which failures are worth another attempt, after how long, and which end the run."""
 
 import hashlib
 import re
@@ -7,11 +7,11 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from sia_dagster.adapters.engine.wire.rate_headers import told_limits
+from sia_dagster.adapters.engine.wire.rate_headers import read_limits
 from sia_dagster.core.records.value import Value
 
 Course = Literal["retry", "row", "stop"]
-"""Try again; give up on this row; or stop, since every call would fail the same way."""
+"""Try again; give up this row; or stop, since every call would fail in the same way."""
 
 
 FIRST_DELAY = 1.0
@@ -22,7 +22,7 @@ LONGEST_DELAY = 30.0
 
 
 LONGEST_RETRY_AFTER = 120.0
-"""Seconds; an endpoint that asks for more than this is asked again after this."""
+"""Seconds; the longest wait that an endpoint may request."""
 
 
 _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -31,40 +31,40 @@ _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_ac
 _NO_ACCESS = {"invalid_api_key", "model_not_found"}
 
 
-# Some endpoints say 400 where others say 401.
+# Some endpoints return 400 where others return 401.
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|api key (is )?(not valid|invalid)", re.IGNORECASE)
 
 
-# Some routers say 404 where others say 400 of a model without this feature: another form of the request may pass.
+# Some routers return 404, others 400, for a model without this feature: another form of the request may pass.
 _FEATURE = re.compile(r"tool|response_format|json_schema|structured output", re.IGNORECASE)
 
 
 class Failure(Value):
-    """Why one attempt gave no answer. `message` is trimmed and holds no key."""
+    """Why one attempt gave no answer. `message` is trimmed and contains no key."""
 
     message: str
     status: int | None = None
     """HTTP status; None where no reply came; 200 where the reply was no chat completion."""
     code: str = ""
-    """The endpoint's own word for it (`insufficient_quota`)."""
+    """The endpoint's error code (`insufficient_quota`)."""
     param: str = ""
     """The parameter at fault, where the endpoint names one."""
     retry_after: float | None = None
-    """Seconds the endpoint asks to wait."""
+    """Seconds that the endpoint asks to wait."""
 
     @property
     def no_quota(self) -> bool:
-        """Whether the account has nothing left, which waiting does not mend."""
+        """Whether the account's quota is used up, which waiting does not change."""
         return self.status == 402 or self.code in _NO_QUOTA
 
     @property
     def bad_key(self) -> bool:
-        """Whether the endpoint does not take the key."""
+        """Whether the endpoint refuses the key."""
         return self.status == 401 or self.code == "invalid_api_key" or bool(_BAD_KEY.search(self.message))
 
 
 def course(failure: Failure) -> Course:
-    """What to do after `failure`, as far as attempts are left."""
+    """What to do after `failure` while attempts are left."""
     status = failure.status
     if status is None or status < 400:
         return "retry"
@@ -95,15 +95,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a reply asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date.
 
     A date counts from the reply's own `Date`, so that a wrong clock here does no harm. Without either, the time until
-    a rate limit of which nothing remains is reset. None where nothing usable is said.
+    an exhausted rate limit is reset. None where the headers give nothing usable.
     """
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", said := headers.get(name, "").strip()):
-            return float(said) / scale
+        if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", value := headers.get(name, "").strip()):
+            return float(value) / scale
     until, now = _date(headers.get("retry-after", "")), _date(headers.get("date", ""))
     if until and now:
         return max(0.0, (until - now).total_seconds())
-    return told.reset() if (told := told_limits(headers)) else None
+    return limits.reset() if (limits := read_limits(headers)) else None
 
 
 def _date(text: str) -> datetime | None:

@@ -75,7 +75,7 @@ def test_an_answer_without_usage_counts_the_estimate() -> None:
         (entry(500, "<html>"), "<html>", 500, "retry"),
         (entry(400, {"error": {"message": "Bad.", "code": None, "type": "t", "param": "p"}}), "Bad.", 400, "row"),
         (entry(401, {"error": {"message": "Key.", "code": "invalid_api_key"}}), "Key.", 401, "stop"),
-        (entry(200, {"choices": []}), "the reply holds no choices", 200, "retry"),
+        (entry(200, {"choices": []}), "the reply has no choices", 200, "retry"),
         (entry(200, None), "the reply is no JSON object", 200, "retry"),
     ],
 )

@@ -47,7 +47,7 @@ def test_it_is_refused_once_for_all_rows_of_the_model(tmp_path: Path) -> None:
         assert server.requests[-1]["max_completion_tokens"] == 9
 
 
-def test_rows_that_were_under_way_are_mended_too(tmp_path: Path) -> None:
+def test_requests_under_way_are_repeated_without_the_parameter_too(tmp_path: Path) -> None:
     with ScriptedServer(refusing("temperature")) as server:
         asked = [ask(str(n), parameters={"temperature": 0}) for n in range(8)]
         replies = Desk(server.base_url, tmp_path).ask(*asked)
@@ -118,7 +118,7 @@ def test_a_row_that_is_at_fault_itself_teaches_nothing(tmp_path: Path) -> None:
     assert not isinstance(cold, Exception)
 
 
-def test_what_cannot_be_mended_is_the_rows_error_after_one_request(tmp_path: Path) -> None:
+def test_a_refused_meaning_is_the_rows_error_after_one_request(tmp_path: Path) -> None:
     with ScriptedServer(refusing("stop", "max_tokens", "max_completion_tokens")) as server:
         desk = Desk(server.base_url, tmp_path)
         (stop,) = desk.ask(ask("1", parameters={"stop": ["."]}))
@@ -144,7 +144,7 @@ def test_a_deployment_that_is_not_there_stops_the_stage(tmp_path: Path) -> None:
     with ScriptedServer(lambda body, n: missing) as server:
         (error,) = Desk(server.azure_url, tmp_path, provider="azure", api_version=VERSION).ask(ask(model="gone"))
     assert isinstance(error, EndpointRefused)
-    assert "the model 'gone' is not there" in str(error)
+    assert "there is no model 'gone'" in str(error)
 
 
 def test_azure_without_a_key_is_refused_before_any_call(tmp_path: Path) -> None:

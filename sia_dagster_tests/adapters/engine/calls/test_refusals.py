@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sia_dagster.adapters.engine.calls.refusals import BELIEVED_SECONDS, Refusals
+from sia_dagster.adapters.engine.calls.refusals import REMEMBERED_SECONDS, Refusals
 from sia_dagster_tests.fakes.clocks import VirtualTime
 
 
@@ -25,7 +25,7 @@ def test_a_refusal_is_kept_in_the_words_that_were_said_first(tmp_path: Path) -> 
 def test_after_a_month_the_endpoint_is_asked_again(tmp_path: Path) -> None:
     clock = VirtualTime()
     Refusals(tmp_path / "r", endpoint="one", clock=clock).learn("o3", "seed", "no")
-    clock.now += BELIEVED_SECONDS - 1
+    clock.now += REMEMBERED_SECONDS - 1
     assert Refusals(tmp_path / "r", endpoint="one", clock=clock).of("o3")
     clock.now += 2
     assert not Refusals(tmp_path / "r", endpoint="one", clock=clock).of("o3")

@@ -49,7 +49,7 @@ def reply(prompt: int, completion: int) -> ChatReply:
 def test_without_limits_nobody_waits_and_no_file_is_made(tmp_path: Path) -> None:
     time = VirtualTime()
     with pace(time, tmp_path) as free:
-        free.heard(NOTHING_LEFT)
+        free.read_headers(NOTHING_LEFT)
         assert time.run(started(free, time, 1000)) == [0.0] * 1000
     assert list(tmp_path.iterdir()) == []
 
@@ -228,8 +228,8 @@ def test_nothing_left_holds_everyone_back_until_there_is(tmp_path: Path) -> None
 
         async def scene() -> tuple[list[float], list[float]]:
             await told.turn(ask(), estimated_prompt=1)
-            told.heard(NOTHING_LEFT)
-            told.heard(NOTHING_LEFT)
+            told.read_headers(NOTHING_LEFT)
+            told.read_headers(NOTHING_LEFT)
             return await started(told, time, 20), await started(other, time, 1)
 
         mine, others = time.run(scene())
@@ -241,8 +241,8 @@ def test_nothing_left_holds_everyone_back_until_there_is(tmp_path: Path) -> None
 def test_a_reply_with_enough_left_or_without_a_word_holds_nobody(tmp_path: Path) -> None:
     time = VirtualTime()
     with pace(time, tmp_path, requests_per_minute=600) as limited:
-        limited.heard({})
-        limited.heard(NOTHING_LEFT | {"x-ratelimit-remaining-requests": "1"})
+        limited.read_headers({})
+        limited.read_headers(NOTHING_LEFT | {"x-ratelimit-remaining-requests": "1"})
         assert time.run(started(limited, time, 1)) == [0.0]
 
 

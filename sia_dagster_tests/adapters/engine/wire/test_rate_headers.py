@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.wire.failures import retry_after
-from sia_dagster.adapters.engine.wire.rate_headers import LONGEST_WAIT, Left, RateLimits, told_limits
+from sia_dagster.adapters.engine.wire.rate_headers import LONGEST_WAIT, Left, RateLimits, read_limits
 
 
 def headers(kind: str, remaining: str, limit: str = "", reset: str = "") -> dict[str, str]:
@@ -31,7 +31,7 @@ def headers(kind: str, remaining: str, limit: str = "", reset: str = "") -> dict
     ],
 )
 def test_a_reset_is_read_in_all_its_forms(said: str, seconds: float | None) -> None:
-    told = told_limits(headers("requests", "3", reset=said))
+    told = read_limits(headers("requests", "3", reset=said))
     assert told
     assert told.requests
     assert told.requests.remaining == 3
@@ -39,7 +39,7 @@ def test_a_reset_is_read_in_all_its_forms(said: str, seconds: float | None) -> N
 
 
 def test_both_limits_are_read_with_all_that_is_said() -> None:
-    told = told_limits(headers("requests", "599", "600", "100ms") | headers("tokens", " 149984", "150000", "6ms"))
+    told = read_limits(headers("requests", "599", "600", "100ms") | headers("tokens", " 149984", "150000", "6ms"))
     assert told == RateLimits(
         requests=Left(remaining=599, limit=600, reset=0.1), tokens=Left(remaining=149_984, limit=150_000, reset=0.006)
     )
@@ -48,8 +48,8 @@ def test_both_limits_are_read_with_all_that_is_said() -> None:
 @pytest.mark.parametrize("remaining", ["-1", "", "many", "1e3", "٣"])
 def test_what_is_no_count_is_not_said(remaining: str) -> None:
     """Azure sends -1 for a limit that it does not know; it must stop nobody."""
-    assert told_limits(headers("requests", remaining, "-1", "60s")) is None
-    assert told_limits({}) is None
+    assert read_limits(headers("requests", remaining, "-1", "60s")) is None
+    assert read_limits({}) is None
 
 
 @pytest.mark.parametrize(
