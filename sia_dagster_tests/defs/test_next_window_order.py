@@ -11,7 +11,7 @@ from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster_tests.worlds.cli_world import FIRST as FIRST_WEEK
 from sia_dagster_tests.worlds.cli_world import SECOND as SECOND_WEEK
 from sia_dagster_tests.worlds.cli_world import Sia, configure, write_week
-from sia_dagster_tests.worlds.next_window_world import STAGE, exam, spoilt
+from sia_dagster_tests.worlds.next_window_world import STAGE, results_of, spoilt
 from simulation.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, simulated
 from simulation.servers import Body, Reply
 
@@ -34,7 +34,7 @@ def test_a_policy_that_looks_good_and_fails_a_week_later_is_found_out(tmp_path: 
         found.write(1, version.actions, conversations=CONVERSATIONS)
         result = found.run(SECOND)
         assert result.success
-    seen = exam(found)
+    seen = results_of(found)
     assert (seen.promoted_version, seen.falls_short, seen.rollback_to) == (1, True, 0)
     assert not checks(result)["promise_is_kept"].passed
     assert seen.promised is not None
@@ -53,7 +53,7 @@ def test_a_policy_that_stays_good_is_left_in_force(tmp_path: Path) -> None:
         paid = len(server.requests)
         before = found.file(STAGE, SECOND).read_bytes()
         assert found.run(SECOND).success
-    assert (exam(found).promoted_version, exam(found).falls_short) == (1, False)
+    assert (results_of(found).promoted_version, results_of(found).falls_short) == (1, False)
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
     assert found.file(STAGE, SECOND).read_bytes() == before
@@ -79,8 +79,8 @@ def test_from_the_newest_to_the_oldest_gives_the_bytes_of_the_usual_order(tmp_pa
     assert [NextWindowResults.model_validate_json(each).window for each in stored[0]] == list(WEEKS[:3])
 
 
-def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia: Sia) -> None:
-    exams = folder / ".sia" / "assets" / "desk" / STAGE
+def test_the_command_checks_the_candidate_in_the_window_after_it(folder: Path, sia: Sia) -> None:
+    results = folder / ".sia" / "assets" / "desk" / STAGE
     with SimulatedProvider() as provider:
         configure(folder, provider.base_url)
         write_week(folder, 30)
@@ -88,20 +88,20 @@ def test_the_command_holds_the_exam_that_waited_for_its_window(folder: Path, sia
         later = sia("run", "--window", SECOND_WEEK.key)
         assert later.code == 0, later.err
         assert "candidate checked on" not in later.out
-        assert not (exams / f"{SECOND_WEEK.key}.json").exists()
+        assert not (results / f"{SECOND_WEEK.key}.json").exists()
         first = json.loads(sia("run", "--window", FIRST_WEEK.key, "--json").out)
-        held = (exams / f"{SECOND_WEEK.key}.json").read_bytes()
+        held = (results / f"{SECOND_WEEK.key}.json").read_bytes()
         again = sia("run", "--window", FIRST_WEEK.key)
-        (exams / f"{SECOND_WEEK.key}.json").unlink()
+        (results / f"{SECOND_WEEK.key}.json").unlink()
         anew = sia("run", "--window", FIRST_WEEK.key)
     assert first["examined_in"] == SECOND_WEEK.key
     assert NextWindowResults.model_validate_json(held).found_in == FIRST_WEEK
     assert "candidate checked on" not in again.out
     assert f"  candidate checked on the next window's traffic: {SECOND_WEEK.key}\n" in anew.out
-    assert (exams / f"{SECOND_WEEK.key}.json").read_bytes() == held
+    assert (results / f"{SECOND_WEEK.key}.json").read_bytes() == held
 
 
-def test_an_exam_that_cannot_be_held_does_not_hide_the_verdict(folder: Path, sia: Sia) -> None:
+def test_a_check_that_fails_does_not_hide_the_verdict(folder: Path, sia: Sia) -> None:
     with SimulatedProvider() as provider:
         configure(folder, provider.base_url)
         write_week(folder, 30)

@@ -18,8 +18,8 @@ from sia_dagster_tests.worlds.next_window_world import (
     PREPARED,
     STAGE,
     check_next_window,
-    exam,
     promote,
+    results_of,
     second_week,
     verdict,
 )
@@ -47,7 +47,7 @@ def test_a_kept_promise_is_numbers_that_plot_and_a_passed_check(tmp_path: Path) 
     with second_week(tmp_path) as (found, _):
         verdict(found)
         result = check_next_window(found)
-    seen, shown, claim = exam(found), metadata(result, STAGE), checks(result)["promise_is_kept"]
+    seen, shown, claim = results_of(found), metadata(result, STAGE), checks(result)["promise_is_kept"]
     assert (seen.found_in, seen.verdict, seen.falls_short) == (WEEKS[0], "accept", False)
     assert materialization(result, STAGE).partition == claim.partition == SECOND
     assert claim.passed
@@ -65,7 +65,7 @@ def test_a_policy_that_fails_a_week_later_is_proposed_to_be_rolled_back(tmp_path
         verdict(found)
         promote(found)
         result = check_next_window(found)
-    seen, claim = exam(found), checks(result)["promise_is_kept"]
+    seen, claim = results_of(found), checks(result)["promise_is_kept"]
     assert seen.falls_short
     assert (seen.promoted_version, seen.rollback_to) == (1, 0)
     assert not claim.passed
@@ -82,33 +82,33 @@ def test_who_promised_nothing_breaks_no_promise(tmp_path: Path, word: str, passe
     with second_week(tmp_path, fails=True) as (found, _):
         verdict(found, word)
         result = check_next_window(found)
-    assert exam(found).falls_short
+    assert results_of(found).falls_short
     assert checks(result)["promise_is_kept"].passed == passes
 
 
-def test_the_exam_knows_no_promotion_from_after_its_window(tmp_path: Path) -> None:
+def test_the_check_ignores_promotions_from_after_its_window(tmp_path: Path) -> None:
     """A backfill promotes today: what came into force after the window's end is not proposed to be rolled back."""
     with second_week(tmp_path, fails=True) as (found, _):
         verdict(found)
         promote(found, at=WEEKS[1].end)
         check_next_window(found)
-    assert (exam(found).promoted_version, exam(found).rollback_to) == (None, None)
-    assert exam(found).cumulative_gain == 0
+    assert (results_of(found).promoted_version, results_of(found).rollback_to) == (None, None)
+    assert results_of(found).cumulative_gain == 0
 
 
-def test_the_first_window_examines_nothing_and_says_so(tmp_path: Path) -> None:
+def test_the_first_window_checks_nothing_and_says_so(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, server):
         found.write(0)
         assert found.run(FIRST, *PREPARED).success
         paid = len(server.requests)
         result = check_next_window(found, FIRST)
-    assert exam(found, FIRST).reason == "No candidate was checked: there is no window before this one."
-    assert exam(found, FIRST).found_in is None
+    assert results_of(found, FIRST).reason == "No candidate was checked: there is no window before this one."
+    assert results_of(found, FIRST).found_in is None
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
 
 
-def test_a_judge_that_drifted_examines_nobody(tmp_path: Path) -> None:
+def test_a_judge_that_drifted_checks_no_candidate(tmp_path: Path) -> None:
     with second_week(tmp_path, fails=True) as (found, server):
         verdict(found)
         promote(found)
@@ -118,7 +118,7 @@ def test_a_judge_that_drifted_examines_nobody(tmp_path: Path) -> None:
         report = JudgeReport(loop=NAME, window=WEEKS[1], judges=(drifted,))
         found.file("judge_watch", SECOND).write_text(report.model_dump_json(), encoding="utf-8")
         result = found.run(SECOND, STAGE)
-    assert exam(found).reason.startswith("No candidate was checked: the judge drifted (correctness)")
+    assert results_of(found).reason.startswith("No candidate was checked: the judge drifted (correctness)")
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
 
@@ -207,7 +207,7 @@ def test_the_lineage_shows_that_it_reads_the_window_before(tmp_path: Path) -> No
     assert (mapping.start_offset, mapping.end_offset) == (-1, -1)
 
 
-def test_the_picture_holds_every_exam_that_can_be_read(tmp_path: Path) -> None:
+def test_the_picture_shows_every_result_that_can_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "assets" / NAME / STAGE
     folder.mkdir(parents=True)
     stored = [NextWindowResults(loop=NAME, window=week, cumulative_gain=0.1) for week in WEEKS[:3]]
@@ -222,8 +222,8 @@ def test_the_picture_holds_every_exam_that_can_be_read(tmp_path: Path) -> None:
     assert Path(str(picture)).read_text(encoding="utf-8").count('class="short"') == 1
 
 
-def test_the_exam_pays_once_for_what_the_window_itself_asks(tmp_path: Path) -> None:
-    """A third window: the policy in force was replayed by the exam; a second run pays for nothing."""
+def test_the_check_pays_once_for_what_the_window_itself_asks(tmp_path: Path) -> None:
+    """A third window: the policy in force was replayed by the check; a second run pays for nothing."""
     with second_week(tmp_path) as (found, server):
         verdict(found)
         promote(found)
@@ -249,7 +249,7 @@ def test_an_hourly_loop_s_windows_have_neighbours_too(tmp_path: Path) -> None:
         assert names.following_window(last) is None
 
 
-def test_a_promise_that_could_not_be_examined_is_not_told_as_kept(tmp_path: Path) -> None:
+def test_a_promise_that_could_not_be_checked_does_not_count_as_kept(tmp_path: Path) -> None:
     down = True
 
     def answer(body: Body, n: int) -> Body | Reply:
@@ -259,7 +259,7 @@ def test_a_promise_that_could_not_be_examined_is_not_told_as_kept(tmp_path: Path
         found.write(1)
         verdict(found)
         failed = check_next_window(found.with_llm(max_attempts=1))
-        seen, claim = exam(found), checks(failed)["promise_is_kept"]
+        seen, claim = results_of(found), checks(failed)["promise_is_kept"]
         down, paid = False, len(server.requests)
         again = found.run(SECOND, STAGE)
     assert (seen.unscored_share, seen.cumulative_gain) == (1.0, 0.0)
@@ -267,5 +267,5 @@ def test_a_promise_that_could_not_be_examined_is_not_told_as_kept(tmp_path: Path
     assert "could not be checked" in str(claim.description)
     assert "Replays or judges failed" in str(claim.description)
     assert len(server.requests) > paid
-    assert exam(found).unscored_share == 0
+    assert results_of(found).unscored_share == 0
     assert checks(again)["promise_is_kept"].passed

@@ -8,7 +8,14 @@ import pytest
 from sia_dagster.core.errors import SiaError
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests.adapters.test_webhook import hook
-from sia_dagster_tests.worlds.next_window_world import STAGE, check_next_window, exam, promote, second_week, verdict
+from sia_dagster_tests.worlds.next_window_world import (
+    STAGE,
+    check_next_window,
+    promote,
+    results_of,
+    second_week,
+    verdict,
+)
 from simulation.loops import NAME, SECOND, WEEKS, Desk
 
 SENSOR = f"{NAME}_proposes_rollback"
@@ -41,7 +48,7 @@ def test_a_proposal_is_told_once_with_its_reason_and_the_command(
     assert (message, later, unmoved) == (f"notified of {SECOND}", NOTHING, cursor)
     assert body["title"] == f"{NAME}: the policy in force falls short"
     facts = body["facts"]
-    assert (facts["loop"], facts["window"], facts["reason"]) == (NAME, SECOND, exam(found).reason)
+    assert (facts["loop"], facts["window"], facts["reason"]) == (NAME, SECOND, results_of(found).reason)
     assert facts["roll_back"] == f"`sia policy rollback --loop {NAME} --to 0`"
 
 
@@ -84,7 +91,7 @@ def test_a_kept_promise_and_a_candidate_that_waits_propose_nothing(tmp_path: Pat
     with second_week(tmp_path, fails=True) as (found, _):
         verdict(found)
         check_next_window(found)
-        assert exam(found).falls_short
+        assert results_of(found).falls_short
         assert tick(found)[0] == NOTHING
 
 

@@ -1,4 +1,4 @@
-"""What people read of an exam: Markdown that traces cannot form, and the cumulative gain as a picture."""
+"""The results on the next window's traffic: Markdown that traces cannot form, and the cumulative gain as a picture."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from sia_dagster.reports.markdown.next_window_tables import next_window_markdown
 START = datetime(2026, 9, 28, tzinfo=UTC)
 
 
-def exam_of(week: int = 0, **fields: Any) -> NextWindowResults:
+def results_in(week: int = 0, **fields: Any) -> NextWindowResults:
     start = START + timedelta(weeks=week)
     window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(weeks=1))
     return NextWindowResults.model_validate({"loop": "desk", "window": window, **fields})
@@ -35,7 +35,7 @@ def words(picture: str) -> list[str]:
 
 def test_the_reason_the_numbers_and_the_command_stand_there() -> None:
     shown = next_window_markdown(
-        exam_of(
+        results_in(
             comparisons=(
                 seen(p_value=0.9),
                 seen(evaluator="is_brief", primary=False, ci_low=None, ci_high=None, p_value=None),
@@ -58,13 +58,13 @@ def test_the_reason_the_numbers_and_the_command_stand_there() -> None:
     assert "31 % [10 %, 50 %] of the primary evaluator's range." in shown
 
 
-def test_an_exam_of_nothing_is_its_reason_alone() -> None:
-    assert next_window_markdown(exam_of(reason="Nothing was examined: no.")) == "Nothing was examined\\: no\\."
+def test_results_without_a_candidate_are_their_reason_alone() -> None:
+    assert next_window_markdown(results_in(reason="Nothing was examined: no.")) == "Nothing was examined\\: no\\."
 
 
 def test_the_picture_has_every_known_window_by_its_start() -> None:
-    later, earlier = exam_of(2, cumulative_gain=0.3, falls_short=True), exam_of(0, cumulative_gain=0.0)
-    points = gain_points([later, exam_of(1), earlier])
+    later, earlier = results_in(2, cumulative_gain=0.3, falls_short=True), results_in(0, cumulative_gain=0.0)
+    points = gain_points([later, results_in(1), earlier])
     assert [(point.window, point.gain, point.falls_short) for point in points] == [
         ("2026-09-28", 0.0, False),
         ("2026-10-12", 0.3, True),
@@ -77,17 +77,17 @@ def test_the_picture_has_every_known_window_by_its_start() -> None:
 
 
 def test_an_interval_is_drawn_where_it_is_known() -> None:
-    known = exam_of(0, cumulative_gain=0.1, cumulative_low=-0.1, cumulative_high=0.3)
+    known = results_in(0, cumulative_gain=0.1, cumulative_low=-0.1, cumulative_high=0.3)
     assert gain_plot(gain_points([known])).count('class="whisker"') == 1
-    assert 'class="whisker"' not in gain_plot(gain_points([exam_of(0, cumulative_gain=0.1)]))
+    assert 'class="whisker"' not in gain_plot(gain_points([results_in(0, cumulative_gain=0.1)]))
 
 
-def test_a_loop_without_exams_has_a_picture_that_says_so() -> None:
+def test_a_loop_without_results_has_a_picture_that_says_so() -> None:
     assert words(gain_plot(())) == ["No candidate was checked on a next window yet."]
 
 
 def test_a_year_of_windows_names_no_more_than_fit() -> None:
-    picture = gain_plot(gain_points([exam_of(week, cumulative_gain=week / 100) for week in range(52)]))
+    picture = gain_plot(gain_points([results_in(week, cumulative_gain=week / 100) for week in range(52)]))
     assert len([word for word in words(picture) if word[2:3] == "-" and word[0] in "01"]) <= MOST_LABELS
     assert picture.count('class="estimate"') == 52
 
@@ -128,11 +128,12 @@ def test_windows_of_any_length_have_names_that_tell_them_apart(
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.text(max_size=40))
 def test_whatever_the_numbers_and_names_the_picture_is_one(gains: list[float], key: str) -> None:
     window = TimeWindow(key=key, start=START, end=START + timedelta(weeks=1))
-    exams = [
-        exam_of(week, cumulative_gain=gain, cumulative_low=-1.0, cumulative_high=1.0) for week, gain in enumerate(gains)
+    results = [
+        results_in(week, cumulative_gain=gain, cumulative_low=-1.0, cumulative_high=1.0)
+        for week, gain in enumerate(gains)
     ]
     named = NextWindowResults(loop="desk", window=window, cumulative_gain=0.0)
-    picture = gain_plot(gain_points([*exams, named]))
+    picture = gain_plot(gain_points([*results, named]))
     places = [float(c.attrib["cy"]) for c in ElementTree.fromstring(picture).iter() if c.tag.endswith("circle")]
     assert len(places) == len(gains) + 1
     assert all(34 <= place <= 240 for place in places)

@@ -1,4 +1,4 @@
-"""Two windows of the small loop: a verdict in the first, its exam in the second."""
+"""Two windows of the small loop: a verdict in the first, its check on the traffic of the second."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,13 +63,13 @@ def promote(found: Desk, **fields: Any) -> PolicyVersion:
 
 
 def check_next_window(found: Desk, window: str = SECOND) -> dg.ExecuteInProcessResult:
-    """The exam with what it reads of its own window."""
+    """The check with what it reads of its own window."""
     result = found.run(window, *PREPARED, STAGE)
     assert result.success
     return result
 
 
-def exam(found: Desk, window: str = SECOND) -> NextWindowResults:
+def results_of(found: Desk, window: str = SECOND) -> NextWindowResults:
     return found.document(STAGE, NextWindowResults, window)
 
 
