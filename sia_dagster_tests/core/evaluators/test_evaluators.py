@@ -44,13 +44,13 @@ def test_a_rail_is_met_exactly_but_for_case_and_blanks(label: str, tmp_path: Pat
 def test_an_answer_off_the_rails_is_an_error_never_a_guess(label: Any, tmp_path: Path) -> None:
     metrics, _ = judge_one(says(classified(label)), tmp_path)
     assert (metrics.label, metrics.score) == (None, None)
-    assert "none of the rails ['correct', 'incorrect']" in (metrics.error or "")
+    assert "not one of the rails ['correct', 'incorrect']" in (metrics.error or "")
 
 
 @pytest.mark.parametrize("content", ["{}", json.dumps({"explanation": "correct"})])
 def test_an_answer_without_a_label_is_an_error(content: str, tmp_path: Path) -> None:
     metrics, _ = judge_one(says(content), tmp_path)
-    assert "none of the rails" in (metrics.error or "")
+    assert "not one of the rails" in (metrics.error or "")
 
 
 @pytest.mark.parametrize(

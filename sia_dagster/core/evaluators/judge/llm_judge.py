@@ -139,7 +139,7 @@ class Judge:
         given, explanation = answer.content.get("label"), answer.content.get("explanation")
         label = self._labels.get(_folded(given))
         if label is None:
-            problem = f"the answer {str(given)[:80]!r} is none of the rails {list(self._spec.rails)}"
+            problem = f"the answer {str(given)[:80]!r} is not one of the rails {list(self._spec.rails)}"
             return self._row(answer, error=problem)
         reason = explanation if isinstance(explanation, str) and explanation else None
         return self._row(answer, label=label, score=self._spec.rails[label], explanation=reason)
