@@ -2,21 +2,21 @@
 
 ```
 SiaError
-├── ConfigError            sia.yaml: names the key, the line and the mend
+├── ConfigError            sia.yaml: names the key, the line and the fix
 ├── TraceError             the trace source cannot be read
-│   ├── TracesUnavailable  it gave no answer now, which says nothing of the spans: asked again it may
+│   ├── TracesUnavailable  it did not answer; a later attempt may succeed
 │   ├── TraceFileError     one file is no Parquet/JSON, or misses a column
 │   └── SpanError          one span cannot be mapped (a value of that row, never of the window)
 ├── WriteBackError         evaluations could not go back to the trace store; what was taken is in its report
-├── PublishError           a platform did not take a policy or a validation
+├── PublishError           a platform did not accept a policy or a validation
 │   └── PublishConflict    its prompt or label belongs to somebody else: nothing was changed
 ├── EvaluatorError         one evaluator gave no score for one sample (a value of that row)
 ├── ModelCallError         a model call gave no usable answer
 │   ├── CallFailed         this call failed after its attempts (a value of that row)
 │   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
 │   ├── SpendCapReached      the window's cap is spent: stop before the next call, keep everything
-│   └── BatchesUnderWay    requests were handed in as batches: run again when the endpoint has answered them
-├── GateLogError           what the gate remembers between windows cannot be read or written
+│   └── BatchesUnderWay    requests were submitted as batches: run again when the endpoint has answered them
+├── GateLogError           the gate's records cannot be read or written
 └── PolicyError            the registry of policies
     ├── PolicyNotFound     no such version, or none in force yet
     └── PromotionRefused   the evidence does not allow it, or a newer policy is in force
@@ -48,7 +48,7 @@ class TraceError(SiaError):
 
 
 class TracesUnavailable(TraceError):
-    """The trace source did not answer, or not us: what it holds is not known, and asked again it may say it."""
+    """The trace source did not answer, or refused us: its spans are not known, and a later attempt may succeed."""
 
 
 class TraceFileError(TraceError):
@@ -70,11 +70,11 @@ class SpanError(TraceError):
 
 
 class WriteBackError(SiaError):
-    """Evaluations could not go back to the trace store; the local result stands."""
+    """Evaluations could not be written back to the trace store; the local result stands."""
 
 
 class PublishError(SiaError):
-    """A platform did not take a policy or a validation; the registry stands."""
+    """A platform did not accept a policy or a validation; the registry is unchanged."""
 
 
 class PublishConflict(PublishError):
@@ -103,7 +103,7 @@ class EndpointRefused(ModelCallError):
 
 
 class SpendCapReached(ModelCallError):
-    """The window's budget is spent. What was paid for is stored and will not be paid again."""
+    """The window's spend cap is reached. Answers that were paid for are stored and not paid for again."""
 
     def __init__(self, message: str, *, spent: float, budget: float, unit: str) -> None:
         """Keep what was spent and the cap, in `unit` (`USD` or `tokens`)."""
@@ -112,9 +112,9 @@ class SpendCapReached(ModelCallError):
 
 
 class BatchesUnderWay(ModelCallError):
-    """What a stage asks was handed in as batches, and nobody waits here: run the window again to collect the answers.
+    """A stage's requests were submitted as batches, and this run does not wait: run the window again to collect them.
 
-    Nothing is lost and nothing is paid twice, whenever that is.
+    At whatever time, nothing is lost and nothing is paid for twice.
     """
 
     def __init__(self, message: str, *, batches: tuple[str, ...]) -> None:

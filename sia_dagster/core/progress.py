@@ -6,8 +6,8 @@ from collections.abc import Callable
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
 
-LOOKED_BACK = 20
-"""Reports that the speed is taken from: answers that were stored come at once, and say nothing of those to come."""
+RECENT_REPORTS = 20
+"""Reports that the speed is estimated from: earlier ones may be stored answers, which come at once."""
 
 
 class Advance(Value):
@@ -20,7 +20,7 @@ class Advance(Value):
     failed: int = 0
     """Those of `done` that have an error instead of a result."""
     spent: Spend | None = None
-    """What the stage used so far; None where nobody counts it."""
+    """What the stage used so far; None where it is not counted."""
 
 
 Progress = Callable[[Advance], None]
@@ -28,12 +28,12 @@ Progress = Callable[[Advance], None]
 
 
 class Remaining:
-    """Estimates the time left from the speed of the last LOOKED_BACK reports. One for each kind of row."""
+    """Estimates the time left from the speed of the last RECENT_REPORTS reports. One for each kind of row."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is in seconds, from anywhere."""
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque(maxlen=LOOKED_BACK)
+        self._seen: deque[tuple[float, int]] = deque(maxlen=RECENT_REPORTS)
 
     def seconds(self, advance: Advance) -> float | None:
         """Seconds until all rows are done; None before two reports at different times."""
@@ -45,7 +45,7 @@ class Remaining:
 
 
 def progress_line(advance: Advance, seconds_left: float | None = None) -> str:
-    """`evaluations: 120 of 240, 3 failed, 0.0121 USD, 2 min left`; what is not known is not said."""
+    """`evaluations: 120 of 240, 3 failed, 0.0121 USD, 2 min left`; unknown parts are left out."""
     parts = [f"{advance.what}: {advance.done} of {advance.of}", *extras(advance)]
     if seconds_left and advance.done < advance.of:
         parts.append(f"{_duration(seconds_left)} left")
@@ -53,7 +53,7 @@ def progress_line(advance: Advance, seconds_left: float | None = None) -> str:
 
 
 def extras(advance: Advance) -> list[str]:
-    """What there is to say beside the number of rows: those that failed, and what was spent."""
+    """The rows that failed, and what was spent, as far as there is any."""
     parts = [f"{advance.failed} failed"] if advance.failed else []
     spent = advance.spent
     if spent is None or not spent.calls:

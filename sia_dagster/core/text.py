@@ -22,8 +22,8 @@ def as_number(text: str) -> float | None:
 def storable(value: Any) -> Any:
     """The value with U+FFFD for every lone surrogate in its texts and keys, at every depth of lists and objects.
 
-    Half a surrogate pair (the escape of an emoji that was cut in two) is valid in JSON and no text anywhere else: it
-    can be neither stored, nor hashed, nor sent.
+    A lone surrogate (half the escape of an emoji) is valid in JSON but not elsewhere: it can be neither stored, nor
+    hashed, nor sent.
     """
     if isinstance(value, str):
         return _HALF.sub("\ufffd", value)

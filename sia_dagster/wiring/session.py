@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 REPORTS = 200
-"""About how often a stage says how far it is."""
+"""Progress is reported about this often per stage."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LoopSession:
     """Where relative paths of the configuration start."""
     progress: Progress | None = None
     wait: Callable[[float], Awaitable[object]] | None = asyncio.sleep
-    """Takes the seconds until batches are looked at again; None: BatchesUnderWay is raised instead of waiting."""
+    """Waits the seconds until batches are checked again; None: BatchesUnderWay is raised instead of waiting."""
 
     @property
     def workers(self) -> int:
@@ -45,18 +45,18 @@ class LoopSession:
 
 @dataclass(frozen=True)
 class StageResult(Generic[Result]):
-    """What a stage found, and what it used by stage and model."""
+    """The result of a stage, and its spend by stage and model."""
 
     value: Result
     spend: Mapping[str, Spend]
     rows: Advance
-    """How many rows there were, and how many of them failed."""
+    """The number of rows, and of those that failed."""
 
 
 class _Count:
-    """Passes progress on with what was spent, and remembers it, so that a stage cut short can say what is missing.
+    """Passes progress on with the spend, and keeps it, so that a stage that stops early can name the missing rows.
 
-    Adding up what was spent takes longer the more there is, so that of many rows only every so many-th is told.
+    Summing the spend takes longer the more there is, so progress is reported about REPORTS times a stage.
     """
 
     def __init__(self, progress: Progress | None, chat: ChatModel) -> None:
@@ -76,16 +76,16 @@ class _Count:
     @property
     def rows(self) -> Advance:
         """The rows of all kinds, under the name of the latest."""
-        told = self._last.values()
+        steps = self._last.values()
         return Advance(
-            done=sum(each.done for each in told),
-            of=sum(each.of for each in told),
+            done=sum(each.done for each in steps),
+            of=sum(each.of for each in steps),
             what=next(reversed(self._last), "rows"),
-            failed=sum(each.failed for each in told),
+            failed=sum(each.failed for each in steps),
         )
 
     def missing(self, error: SpendCapReached) -> SpendCapReached:
-        """The error, with what was left undone, as far as rows were counted: the first call may be one too many."""
+        """The error with the number of missing rows, if any were counted before it."""
         last = self.rows
         sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}." if last.of else str(error)
         return SpendCapReached(sentence, spent=error.spent, budget=error.budget, unit=error.unit)
@@ -109,7 +109,7 @@ async def run_stage(session: LoopSession, work: Work[Result]) -> StageResult[Res
 async def _rounds(
     session: LoopSession, chat: ChatModel, count: _Count, work: Callable[[Progress], Awaitable[Result]]
 ) -> Result:
-    """What `work` returns; with batches it is run again until every answer is there, and the last result counts."""
+    """The result of `work`; with batches it is run again until every answer is there, and the last result counts."""
     if not isinstance(chat, BatchChat):
         return await work(count)
     while True:

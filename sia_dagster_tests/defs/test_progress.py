@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.core.progress import LOOKED_BACK, Advance, Remaining, progress_line
+from sia_dagster.core.progress import RECENT_REPORTS, Advance, Remaining, progress_line
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.defs.progress_log import QUIET_SECONDS, Throttled
 from sia_dagster_tests.fakes.clocks import VirtualTime
@@ -43,7 +43,7 @@ def test_the_time_left_follows_the_speed_of_the_last_while() -> None:
     for done in range(2, 41):
         clock.now += 0.001
         assert remaining.seconds(step(done)) == pytest.approx((240 - done) * 0.001)
-    for done in range(41, 41 + LOOKED_BACK):
+    for done in range(41, 41 + RECENT_REPORTS):
         clock.now += 1.0
         last = remaining.seconds(step(done))
     assert last == pytest.approx(240 - done)

@@ -1,4 +1,4 @@
-"""What the configuration's sections are made of: names, time zones, rails, secrets and finite numbers."""
+"""The fields of the configuration's sections: names, time zones, rails, secrets and finite numbers."""
 
 import re
 from typing import Annotated
@@ -40,7 +40,7 @@ def _rails(value: object) -> object:
 
 
 def user_of(address: str) -> str:
-    """What stands before the host of an address: a user, perhaps with a password; empty where there is none."""
+    """The part before the host of an address: a user, perhaps with a password; empty where there is none."""
     try:
         return urlsplit(address).netloc.rpartition("@")[0]
     except ValueError:
@@ -48,7 +48,7 @@ def user_of(address: str) -> str:
 
 
 def holds_no_password(address: str) -> bool:
-    """Whether an address may stand where people read it. What cannot be told apart from a password counts as one."""
+    """Whether an address may be shown to people. What may be a password counts as one."""
     try:
         parts = urlsplit(address)
     except ValueError:

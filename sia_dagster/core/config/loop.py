@@ -31,7 +31,7 @@ _PLATFORM_OF: Final[dict[str, str]] = {
 class _EvaluatorConfig(Section):
     name: Name
     margin: float | None = Field(default=None, gt=0, lt=1)
-    """How much it may be shown not to have lost as a guardrail, as a share of its range; by default
+    """The largest loss as a guardrail that must be ruled out, as a share of its range; by default
     `validation.guardrail_margin`."""
     safety: bool = False
     """Whether it vetoes: a candidate under which one held-out conversation falls is rejected, whatever it gains."""
@@ -75,7 +75,7 @@ class CodeConfig(_RangeConfig):
 
 
 class PlatformConfig(_RangeConfig):
-    """Scores that the traces already carry: what people said (`annotation.<name>.*`), else `eval.<name>.*`."""
+    """Scores that the traces already hold: people's annotations (`annotation.<name>.*`), else `eval.<name>.*`."""
 
     kind: Literal["platform"]
 
@@ -92,7 +92,7 @@ class PolicyConfig(Section):
     max_prompt_tokens: int = Field(default=1500, ge=50)
     """Of the candidate's system prompt."""
     max_context_tokens: int = Field(default=12_000, ge=1000)
-    """Of what the updater model is shown."""
+    """Of the updater model's prompt."""
     protected: tuple[str, ...] = ()
     """Passages of the system prompt that every candidate keeps, letter for letter."""
     max_extra_usd_a_week: float | None = Field(default=None, ge=0)
@@ -100,7 +100,7 @@ class PolicyConfig(Section):
 
 
 class NotifyConfig(Section):
-    """Who hears of a failed run and of a window that waits for approval."""
+    """Who is notified of a failed run and of a window that waits for approval."""
 
     webhook: SecretName | None = None
     """Written `${NAME}`: the URL may hold a token."""
@@ -138,7 +138,7 @@ class LoopConfig(Section):
     prompt_name: str | None = Field(default=None, min_length=1)
     """The prompt's name on the platforms of `publish`; by default the loop's name."""
     notify: NotifyConfig = NotifyConfig()
-    """Who hears of a failed run and of a window that waits for approval."""
+    """Who is notified of a failed run and of a window that waits for approval."""
 
     @model_validator(mode="after")
     def _every_month_has_its_day(self) -> "LoopConfig":
@@ -191,7 +191,7 @@ class LoopConfig(Section):
 
     @property
     def prompt(self) -> str:
-        """What the policy is called on the platforms of `publish`."""
+        """The policy's name on the platforms of `publish`."""
         return self.prompt_name or self.name
 
 

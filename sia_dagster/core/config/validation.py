@@ -14,16 +14,17 @@ class ValidationConfig(Section):
 
     primary: Name
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """One-sided, of every guardrail; and the most that one window's verdict on the primary evaluator may spend."""
+    """The one-sided level of every guardrail, and the most that one window's verdict on the primary evaluator may
+    spend."""
     false_promotions_a_year: float = Field(default=0.5, gt=0)
     """The error budget: how many policies that are no better a year of windows may promote, in expectation. Each
     window's verdict spends an equal part of it, and never more than `alpha`."""
     min_effect: float = Field(default=0.02, ge=0, lt=1)
     """The smallest gain worth shipping, as a share of the primary evaluator's range."""
     guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
-    """How much any other evaluator may be shown not to have lost, as a share of its range."""
+    """The largest loss of any other evaluator that must be ruled out, as a share of its range."""
     repeats: int | None = Field(default=None, ge=1, le=10)
-    """Replays of each sample; by default 3 where conversations are few, since more of them cannot be had, else 1."""
+    """Replays of each sample; by default 3 where conversations are few, else 1."""
     looks: int = Field(default=2, ge=1, le=2)
     """2: a first look at half of the conversations stops where the answer is clear."""
     max_conversations: int = Field(default=160, ge=1)
@@ -35,11 +36,11 @@ class ValidationConfig(Section):
     noise_conversations: int = Field(default=20, ge=0)
     """Held-out conversations on which the policy in force is replayed, and judged, a second time; 0: on none."""
     slices: tuple[SliceDimension, ...] = ("model", "language", "length", "tag", "tools")
-    """By what the held-out conversations are parted; no part may be shown to lose."""
+    """The dimensions that slice the held-out conversations; no slice may be shown to lose."""
     slice_conversations: int = Field(default=20, ge=5)
-    """A smaller part is not tested, and named as not shown."""
+    """A smaller slice is not tested, and named as not shown."""
     max_unscored_share: float = Field(default=0.2, ge=0, le=1)
-    """Above this share of failed rows a stage fails, after saving what it has."""
+    """Above this share of failed rows a stage fails, after saving its results."""
 
 
 class WatchConfig(Section):

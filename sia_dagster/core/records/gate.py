@@ -1,4 +1,4 @@
-"""What a verdict rests on besides the comparison itself: looks, pooling, noise, budget and cost."""
+"""The records of a verdict besides the comparison: looks, pooling, noise, error budget and cost."""
 
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final, Literal
@@ -28,7 +28,7 @@ class PooledWindow(Value):
 
     window: str
     conversations: int
-    """That could be replayed under this policy and are none of the later windows'."""
+    """That could be replayed under this policy and are not in a later window."""
     used: int
     """Of them, in the comparison."""
     drift: float | None = None
@@ -52,7 +52,7 @@ class HeldOut(Value):
 
 
 class NoiseEstimate(Value):
-    """How much scores move where nothing changed, over the same held-out conversations."""
+    """How much scores vary under one policy, over the same held-out conversations."""
 
     kind: Literal["generation", "judge"]
     """`generation`: the policy in force answered twice, and each answer was judged. `judge`: the same answers were
@@ -66,7 +66,7 @@ class NoiseEstimate(Value):
     spread: float | None = None
     """Standard deviation of one conversation's difference."""
     changed_share: float | None = None
-    """Of the samples, those whose score is another one."""
+    """Of the samples, those whose score differs."""
 
 
 YEAR: Final = timedelta(days=365.25)
@@ -126,7 +126,7 @@ WHENEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Look(Document):
-    """The verdict that a window's holdout was used for: the ledger of the error budget. One a window, for ever."""
+    """The verdict that a window's holdout was used for: an entry of the looks ledger. One per window, for ever."""
 
     renamed_in_2: ClassVar[dict[str, str]] = {"evidence": "fingerprint"}
 
@@ -135,9 +135,9 @@ class Look(Document):
     at: datetime
     """When it was taken; windows that ended before do not see it."""
     fingerprint: str
-    """Of both policies, the evaluators' and the rules: another one is another look."""
+    """Of both policies, the evaluators' and the rules; another fingerprint is another look."""
     result: str
-    """Fingerprint of the numbers that were found: other numbers are another draw."""
+    """Fingerprint of the resulting numbers: other numbers are another draw."""
     alpha_spent: float
     verdict: Literal["accept", "reject", "inconclusive"]
     baseline: Actions
@@ -148,7 +148,7 @@ class Look(Document):
     p_value: float | None = None
     conversations: int = 0
     unscored: tuple[MissingScore, ...] = ()
-    """What was missing: it stays so when the window is run again, since what comes later was not looked at."""
+    """Missing scores: they stay missing when the window is run again, since later scores were not evaluated."""
     carries_on: bool = False
     """Whether the next window tries the candidate again."""
     carried: Carried | None = None

@@ -19,7 +19,7 @@ class Example(Value):
 
 
 class Actions(Value):
-    """A policy: everything about the call that the loop may choose, and the contract that it must keep."""
+    """A policy: everything about the call that the loop may change, and the contract that it must keep."""
 
     system_prompt: str = ""
     model: str = ""
@@ -61,7 +61,7 @@ class Actions(Value):
 
 
 class PolicyShare(Value):
-    """One prompt that spoke in a window, and how much of the window's samples it gave."""
+    """One prompt of a window, and its share of the window's samples."""
 
     system_prompt: str
     """Its template where it is known, else the text as it was sent."""
@@ -74,7 +74,7 @@ class PolicyShare(Value):
     in_force: bool = False
     """Whether this is the prompt of the policy that the loop starts from."""
     same_call: bool = True
-    """Whether it is a version of the prompt in force; another call of the application is not this loop's to improve."""
+    """Whether it is a version of the prompt in force; other calls of the application are left out."""
     samples: int
     share: float
     """Of the window's readable samples, 0..1."""

@@ -1,4 +1,4 @@
-"""What the search and the validation found, as frozen values."""
+"""The result of a validation, as frozen values."""
 
 from typing import ClassVar, Literal
 
@@ -30,7 +30,7 @@ _REUSED_IN_FORMAT_1 = "this window's holdout was looked at before"
 
 
 class ArmOutcome(Value):
-    """One policy's replayed answer to one sample and what evaluators said of it."""
+    """One policy's replayed answer to one sample, and its evaluations."""
 
     output: str | None = None
     error: str | None = None
@@ -60,7 +60,7 @@ class ValidationRow(Value):
 
 
 class ValidationReport(Document):
-    """The verdict on held-out samples, with its reasons and everything they rest on."""
+    """The verdict on held-out samples, with its reasons and evidence."""
 
     renamed_in_2: ClassVar[dict[str, str]] = {"budget": "error_budget", "looks": "interim_analyses"}
 

@@ -57,7 +57,7 @@ class Message(Value):
 
 
 class Sample(Value):
-    """One call of the application: what it was given, what it answered and what evaluators said of it."""
+    """One call of the application: its input, its output and its evaluations."""
 
     span_id: str
     trace_id: str
@@ -71,7 +71,7 @@ class Sample(Value):
     """The chat history without the leading system messages, oldest first."""
     output: str = ""
     variables: dict[str, str] = Field(default_factory=dict)
-    """What the template was filled with, where the trace recorded it."""
+    """The values of the template's variables, where the trace recorded them."""
     template: str | None = None
     """The system prompt before filling in, only where filling it in gives `system_prompt` exactly."""
     name: str = ""
@@ -80,10 +80,10 @@ class Sample(Value):
     parameters: JsonObject = Field(default_factory=dict)
     tools: tuple[JsonObject, ...] = ()
     tags: tuple[str, ...] = ()
-    """What the application tagged the call with (`tag.tags`), in its order."""
+    """The application's tags of the call (`tag.tags`), in its order."""
     evals: tuple[EvalMetrics, ...] = ()
     annotations: tuple[EvalMetrics, ...] = ()
-    """What people said of the logged output in the trace store."""
+    """People's annotations of the logged output in the trace store."""
 
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score of the logged output; None where it gave none."""
@@ -91,7 +91,7 @@ class Sample(Value):
 
     @property
     def request(self) -> str:
-        """The last user message's text: what people read to see what was asked."""
+        """The text of the last user message, for people."""
         return next((m.content or "" for m in reversed(self.messages) if m.role == "user"), "")
 
 

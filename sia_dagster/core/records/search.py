@@ -16,7 +16,7 @@ CandidateStatus = Literal["chosen", "not_chosen", "stopped_by_guard", "unusable"
 
 
 class Edit(Value):
-    """One change to the system prompt, and the samples that call for it."""
+    """One change to the system prompt, and the samples that motivate it."""
 
     operation: Literal["add", "replace", "delete"]
     find: str = ""
@@ -25,12 +25,12 @@ class Edit(Value):
     text: str = ""
     """The new text; empty with `delete`."""
     samples: tuple[str, ...] = ()
-    """Span ids of the samples that call for this edit."""
+    """Span ids of the samples that motivate this edit."""
     why: str = ""
 
 
 class Candidate(Value):
-    """One policy that was tried, and how far it came."""
+    """One policy that was tried, and its status."""
 
     name: str
     actions: Actions
@@ -42,7 +42,7 @@ class Candidate(Value):
 
 
 class PolicyUpdate(Document):
-    """The outcome of the search: a policy that goes on to validation, or the old one with the reason."""
+    """The outcome of the search: a candidate that goes on to validation, or the baseline with the reason."""
 
     renamed_in_2: ClassVar[dict[str, str]] = {"actions": "candidate"}
 

@@ -1,4 +1,4 @@
-"""What every value of the product is made of."""
+"""The base of every value, and fingerprints."""
 
 import hashlib
 import json
