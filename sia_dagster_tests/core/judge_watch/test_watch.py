@@ -85,17 +85,17 @@ def test_a_judge_that_becomes_lenient_is_found_out_in_that_week_and_marked_since
     assert JudgeReport(loop="desk", window=week(3), judges=(found[2], drifted)).drifted == (drifted,)
 
 
-def test_noise_over_a_year_is_hardly_ever_taken_for_drift(
+def test_noise_over_twenty_weeks_is_not_taken_for_drift(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with court(tmp_path, flipping(0.05, "year")) as noisy:
         quiet = noisy.with_watch(probes=0)
-        found = [quiet.watch(number) for number in range(52)]
+        found = [quiet.watch(number) for number in range(20)]
     alarms = sum(each.drifted for each in found)
-    record_property("false drift alarms in 52 windows, 5 % flips", alarms)
+    record_property("false drift alarms in 20 windows, 5 % flips", alarms)
     assert all(each.anchors == 30 for each in found[1:])
     assert sum(each.disagreement or 0 for each in found) > 0
-    assert alarms <= 1
+    assert alarms == 0
 
 
 def test_a_window_sees_no_anchors_that_were_frozen_after_its_end(judged: Court) -> None:
