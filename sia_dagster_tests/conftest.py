@@ -1,6 +1,8 @@
 """Settings of all tests: properties draw the same examples everywhere, and none is timed; what tests share."""
 
+import ssl
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -18,6 +20,14 @@ __all__ = ["connect", "demo_run", "folder", "phoenix", "provider", "sia", "store
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_tls_context() -> Iterator[None]:
+    """Loading the certificates takes 50 ms; the clients, thousands in a run and all on loopback, share one context."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,8 +7,11 @@ from xdist.scheduler import LoadFileScheduling
 ONE_WORKER: Final[dict[str, tuple[str, ...]]] = {
     "the demo's eight windows": ("project/test_docs.py", "cli/test_run.py", "demo/test_run.py"),
     "the Phoenix server": ("/phoenix/", "test_phoenix.py", "cli/test_check_calls.py", "wiring/test_platforms.py"),
-}
-"""What costs 20 seconds or more to start, and parts of the paths of the files that read it: started once a run."""
+    "the Postgres server": (
+        "test_postgres.py", "test_store_contract.py", "test_batch_records.py", "test_completions_setting.py",
+    ),
+}  # fmt: skip
+"""What takes seconds to start, and parts of the paths of the files that read it: started once a run."""
 
 
 START_FIRST: Final = ("whole_loop/", "demo/", "template_recovery/", "defs/", "bench/", "cli/", "project/", "runners/")
