@@ -58,6 +58,9 @@ check: install ## Lint, types, layers, lock, definitions
 bench: install ## Benchmarks: print ratios, write bench/results/*.json (five minutes)
 	@$(BIN)/python -m bench
 
+bench-faults: install ## The engine at its limits, under faults, and killed (five minutes)
+	@$(BIN)/python -m bench limits faults durability
+
 bench-templates: install ## Template recovery on prompts with known truth: shares, CPU (five to ten minutes)
 	@$(BIN)/python -m bench templates
 
@@ -86,4 +89,4 @@ lock: install ## Compile requirements.lock from pyproject.toml, and those of the
 clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test coverage check bench bench-templates bench-gate bench-year bench-peers lock clean
+.PHONY: help install phoenix demo dev test coverage check bench bench-faults bench-templates bench-gate bench-year bench-peers lock clean
