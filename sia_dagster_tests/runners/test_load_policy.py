@@ -97,7 +97,7 @@ def test_a_configuration_elsewhere_has_its_storage_beside_it(here: Path, monkeyp
 
 def test_a_broken_configuration_is_said(here: Path) -> None:
     (here / "sia.yaml").write_text("storage: [\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no YAML"):
+    with pytest.raises(ConfigError, match="invalid YAML"):
         load_policy("desk")
 
 

@@ -241,7 +241,7 @@ def test_what_is_too_old_to_be_updated_is_in_the_log_as_well(
 
 def test_a_store_that_takes_nothing_is_an_error_after_the_rows_are_kept(account: Account) -> None:
     account.store.fail("put", flight.FlightUnauthenticatedError("the key was withdrawn"), times=10)
-    with pytest.raises(WriteBackError, match="no evaluation went back"):
+    with pytest.raises(WriteBackError, match="no evaluation was written back"):
         run(account)
     assert len(pd.read_parquet(".sia/evaluations/brief.parquet")) == 20
     assert account.store.evaluations == {}

@@ -67,7 +67,7 @@ def test_a_store_that_is_down_costs_the_window_nothing(world: World) -> None:
     result = found.run(FIRST)
     stage, told = failure(result)
     assert stage == "written_evaluations"
-    assert "loop desk, window 2026-09-28: no evaluation went back" in told
+    assert "loop desk, window 2026-09-28: no evaluation was written back" in told
     assert "the store is down" in told
     assert KEY not in told
     assert materialized(result) == {

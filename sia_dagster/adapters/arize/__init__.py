@@ -1,1 +1,1 @@
-"""Arize AX, by its own client: spans in, evaluations, prompts and experiments back. Needs `sia-dagster[arize]`."""
+"""Arize AX, through its own client: spans in; evaluations, prompts and experiments back. Needs `sia-dagster[arize]`."""

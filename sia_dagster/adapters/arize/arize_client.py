@@ -1,4 +1,4 @@
-"""The Arize client, opened for one space and project and kept quiet."""
+"""Opens the Arize client for one space and project, and keeps it quiet."""
 
 import logging
 from functools import partial
@@ -18,22 +18,21 @@ _VENDOR_LOG = logging.getLogger("arize")
 
 
 class ArizeConnection(Value):
-    """Which project of which space, with whose key, and how patiently."""
+    """A project in a space, the key, and how long and often to try."""
 
     space_id: str
     project: str
     api_key: SecretStr
     timeout_seconds: float = Field(default=300.0, gt=0)
-    """How long nothing may come before an attempt is given up."""
+    """An attempt is given up after this long without data."""
     max_attempts: int = Field(default=4, ge=1)
 
 
 def open_client(settings: ArizeConnection) -> "ArizeClient":
     """The client of the `arize` package; nothing is contacted yet.
 
-    Only the key is passed: hosts, ports, schemes, region, proxy and certificates are the package's own `ARIZE_*`
-    variables, on-prem and local ones included. Raises ConfigError where the package is missing or where those
-    variables contradict each other.
+    Only the key is passed: hosts, ports, schemes, region, proxy and certificates are set by the package's own `ARIZE_*`
+    variables. Raises ConfigError if the package is missing or if those variables contradict each other.
     """
     try:
         from arize import ArizeClient
@@ -41,22 +40,21 @@ def open_client(settings: ArizeConnection) -> "ArizeClient":
         from arize.exceptions.config import MultipleEndpointOverridesError
     except ImportError as error:
         raise ConfigError(
-            f"Arize needs a package that is not there ({error}); pip install 'sia-dagster[arize]'", key="traces.source"
+            f"Arize needs a package that is not installed ({error}); pip install 'sia-dagster[arize]'",
+            key="traces.source",
         ) from error
     key = settings.api_key.get_secret_value()
     _quieten(key)
     try:
         return ArizeClient(api_key=key)
     except MissingAPIKeyError as error:
-        raise ConfigError(
-            "the key is empty; set the environment variable that it names", key="traces.api_key"
-        ) from error
+        raise ConfigError("the key is empty; set its environment variable", key="traces.api_key") from error
     except (MultipleEndpointOverridesError, ValueError) as error:
         raise ConfigError(f"an ARIZE_* variable of the environment cannot be used: {error}") from error
 
 
 class _Debug(logging.Handler):
-    """Repeats what the package says as debug messages of our own log, without the keys that servers may quote."""
+    """Repeats the package's messages as debug messages of our log, without keys that servers may quote."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,10 +72,10 @@ _DEBUG = _Debug()
 
 
 def _quieten(key: str) -> None:
-    """Send the package's chatter to our log, and none of it to stdout or stderr.
+    """Send the package's messages to our log instead of stdout and stderr.
 
-    The package writes to stdout, an error a span that did not match, and draws progress bars on stderr. Both are
-    undone each time, since whoever uses the package beside us may have configured it again.
+    The package writes an error to stdout for each unmatched span, and draws progress bars on stderr. Both are switched
+    off each time, since other users of the package in this process may have configured it again.
     """
     for handler in _VENDOR_LOG.handlers[:]:
         if type(handler.formatter).__module__ == "arize.logging":
@@ -86,6 +84,6 @@ def _quieten(key: str) -> None:
         _DEBUG.secrets.add(key)
     _VENDOR_LOG.addHandler(_DEBUG)
     _VENDOR_LOG.propagate = False
-    # TQDM_DISABLE is read when tqdm is imported, which may long have happened.
+    # TQDM_DISABLE is read when tqdm is imported, which may have happened before.
     exporter, tqdm = import_module("arize._exporter.client"), import_module("tqdm").tqdm
     vars(exporter)["tqdm"] = partial(tqdm, disable=True)

@@ -1,4 +1,4 @@
-"""What can go wrong between here and Arize: told apart by what mends it."""
+"""Classifies failures of calls to Arize by what the user can do about them."""
 
 import re
 from typing import Literal
@@ -39,42 +39,42 @@ _ADVICE: dict[FaultKind, str] = {
         "ARIZE_FLIGHT_HOST and _PORT where they are set"
     ),
     "tls": (
-        "no TLS connection to Arize comes about ({reason}); set ARIZE_SSL_CA_CERT to the authority of the proxy or "
+        "no TLS connection to Arize can be made ({reason}); set ARIZE_SSL_CA_CERT to the authority of the proxy or "
         "gateway in between, or ARIZE_FLIGHT_SCHEME to what the server speaks"
     ),
     "silent": (
-        "nothing came from Arize for {seconds:g} seconds; raise `traces.timeout_seconds`, narrow `traces.where`, or "
+        "Arize sent nothing for {seconds:g} seconds; raise `traces.timeout_seconds`, narrow `traces.where`, or "
         "take a shorter window"
     ),
-    "broken": "the exchange with Arize broke off ({reason}); run it again, nothing half was kept",
+    "broken": "the exchange with Arize broke off ({reason}); run it again: no partial data was kept",
     "disk": "the answer of Arize cannot be stored here ({reason}); make room in the folder for temporary files",
 }
 
 
 class Fault(Value):
-    """Why a call to Arize gave nothing."""
+    """Why a call to Arize failed."""
 
     kind: FaultKind
     reason: str = ""
-    """What was said, one line without keys."""
+    """The server's or package's message, one line without keys."""
     attempts: int = 1
 
     @property
     def transient(self) -> bool:
-        """Whether another attempt may pass."""
+        """Whether another attempt may succeed."""
         return self.kind in _TRANSIENT
 
     @property
     def unanswered(self) -> bool:
-        """Whether it says nothing of the spans that were asked for: the store was not reached, or not by this key."""
+        """Whether the store did not answer the query itself: it was not reached, or refused the key."""
         return self.kind not in _OF_THE_SPANS
 
 
 def fault_of(error: Exception, *, secret: str) -> Fault | None:
-    """The fault behind what the package raised; None for what is no fault of the exchange but of the code.
+    """The fault behind the package's exception; None for a bug rather than a failed exchange.
 
-    GetFlightInfo and DoPut arrive wrapped in RuntimeError, DoGet raw. `secret` is taken out of the reason; the error
-    itself, whose text may hold it, is no cause of what is raised for the fault.
+    GetFlightInfo and DoPut errors are wrapped in RuntimeError, DoGet errors are not. `secret` is removed from the
+    reason. The exception's own text may hold it, so it is not chained to what is raised for the fault.
     """
     root = _root(error)
     kind = _kind(root, str(root), wrapped=root is not error)
@@ -82,15 +82,15 @@ def fault_of(error: Exception, *, secret: str) -> Fault | None:
 
 
 def explain(fault: Fault, settings: ArizeConnection, where: str = "") -> str:
-    """The fault as a sentence that says what to set."""
-    told = _ADVICE[fault.kind].format(
-        reason=fault.reason or "no reason is given",
+    """The fault as a sentence that names the setting to change."""
+    sentence = _ADVICE[fault.kind].format(
+        reason=fault.reason or "without a reason",
         space=settings.space_id,
         project=settings.project,
         seconds=settings.timeout_seconds,
         filter=f"; check `traces.where`, which Arize reads in its own filter language: {where}" if where else "",
     )
-    return told if fault.attempts == 1 else f"{told} [{fault.attempts} attempts]"
+    return sentence if fault.attempts == 1 else f"{sentence} [{fault.attempts} attempts]"
 
 
 def _kind(root: BaseException, text: str, *, wrapped: bool) -> FaultKind | None:
@@ -106,7 +106,7 @@ def _kind(root: BaseException, text: str, *, wrapped: bool) -> FaultKind | None:
     if isinstance(root, flight.FlightError):
         return _flight_kind(root, text)
     if isinstance(root, ArrowException | ValidationFailure):
-        # Raw, it stood in the stream: what had been accepted came damaged.
+        # Not wrapped, it occurred within the stream: the request was accepted and the data arrived damaged.
         return _named(text) or ("request" if wrapped or isinstance(root, ValidationFailure) else "broken")
     return "broken" if isinstance(root, OSError | RuntimeError) else None
 
@@ -121,7 +121,7 @@ def _flight_kind(root: BaseException, text: str) -> FaultKind:
 
 
 def _named(text: str) -> FaultKind | None:
-    """The fault that the words name, whatever status they came with."""
+    """The fault that the message names, whatever its status."""
     known: dict[FaultKind, re.Pattern[str]] = {"tls": _TLS, "project": _PROJECT, "space": _SPACE}
     return next((kind for kind, words in known.items() if words.search(text)), None)
 
@@ -133,6 +133,6 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _reason(text: str, secret: str) -> str:
-    said = _LEADERS.sub("", _TRAILERS.sub("", text.strip())).strip()
-    line = (said.splitlines() or [""])[0]
+    message = _LEADERS.sub("", _TRAILERS.sub("", text.strip())).strip()
+    line = (message.splitlines() or [""])[0]
     return (line.replace(secret, "***") if secret else line)[:_LONGEST]

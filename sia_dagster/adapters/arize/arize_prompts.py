@@ -1,4 +1,8 @@
-"""Arize's Prompt Hub as the place where a promoted policy is published."""
+"""Publishes policies to Arize's Prompt Hub, as messages under a template format, with parameters and provider.
+
+The hub fills `F_STRING` as Python's `str.format` does (`{name}`, literal braces doubled) and `MUSTACHE` by `{{name}}`,
+where single braces are text.
+"""
 
 import itertools
 import json
@@ -18,7 +22,7 @@ from sia_dagster.core.records.value import JsonObject, Value
 Format = Literal["F_STRING", "MUSTACHE"]
 Role = Literal["SYSTEM", "USER", "ASSISTANT"]
 _NAME: Final = re.compile(r"[^\W\d][\w-]*")
-"""Variable names that both formats look up as they stand: a dot, a bracket or a colon means something in one."""
+"""Variable names that mean the same in both formats; a dot, a bracket or a colon has a meaning in one of them."""
 _PROVIDERS: Final[tuple[tuple[str, str], ...]] = (
     (
         r"(us|eu|apac|global)\.(anthropic|amazon|meta|mistral)\.|(anthropic|amazon|meta|mistral|cohere|ai21)\.",
@@ -29,26 +33,26 @@ _PROVIDERS: Final[tuple[tuple[str, str], ...]] = (
     (r"(google/|vertex_ai/)?gemini", "VERTEX_AI"),
 )
 _SHOWN: Final = 10
-"""At most this many parameters are named, each cut to `_LONGEST_NAME` characters: their names come from traces."""
+"""The most parameters that a message names, each cut to `_LONGEST_NAME` characters: names come from traces."""
 _LONGEST_NAME: Final = 40
 
 
 class ArizePromptHub:
-    """Plays `core.ports.PromptHub` over the connection's space.
+    """Implements `PromptHub` over the connection's space.
 
-    Lists are read page by page; a prompt's name is compared exactly, while the platform's own filter finds parts of
-    names. An answer that was lost is looked for before anything is made again.
+    Prompts are found by their exact name, while the platform's own filter also matches parts of names. After a lost
+    reply, the hub is searched before anything is made again.
     """
 
     def __init__(self, connection: ArizeConnection, *, wait: Wait = wait_for_real) -> None:
         """Nothing is contacted yet; `wait` waits between attempts. Raises ConfigError as `open_client`."""
         client = open_client(connection)
-        # Taken here, since they are imported when they are first asked for, which is no part of a call's time.
+        # Accessed here, since the first access imports them, which must not count as a call's time.
         self._spaces, self._prompts = client.spaces, client.prompts
         self._calls = RestCalls(connection, wait=wait)
 
     def versions(self, prompt: str) -> tuple[HubVersion, ...]:
-        """All versions, oldest first; none where there is no such prompt. Raises PublishError."""
+        """All versions, oldest first; empty if there is no such prompt. Raises PublishError."""
         found = self._find(prompt)
         if found is None:
             return ()
@@ -63,7 +67,7 @@ class ArizePromptHub:
         """Store a version, and the prompt with its first one, and return the version's id.
 
         Parameters that the platform does not know are named in the message. Raises PublishError for a policy that it
-        cannot hold faithfully, PublishConflict where somebody made a prompt of this name meanwhile.
+        cannot hold faithfully, PublishConflict if somebody has made a prompt of this name meanwhile.
         """
         template = chat_template(actions)
         parameters, left_out = invocation(actions)
@@ -83,9 +87,9 @@ class ArizePromptHub:
         )
 
     def set_label(self, prompt: str, version_id: str, label: str) -> None:
-        """Move `label` to that version; its other labels stay. Raises PublishError."""
+        """Move `label` to that version, which keeps its other labels. Raises PublishError."""
         what = f"the label {label!r} of the prompt {prompt!r}"
-        # The call replaces all labels of the version, so those that it has are sent along.
+        # The call replaces all labels of the version, so its present ones are sent along.
         version = self._calls.repeat(what, lambda: self._prompts.get_version(version_id=version_id))
         labels = [name for name in version.labels or () if name != label]
         self._calls.repeat(what, lambda: self._prompts.set_labels(version_id=version_id, labels=[*labels, label]))
@@ -96,7 +100,7 @@ class ArizePromptHub:
 
     def _find(self, prompt: str) -> str | None:
         """The id of the prompt of exactly this name."""
-        space = self._space  # Looked up here: a call must not make calls, or it would have their time limits too.
+        space = self._space  # Read here, outside the call: a call within a call would share its time limit.
         listed = self._calls.pages(
             f"the prompt {prompt!r}",
             "prompts",
@@ -117,7 +121,7 @@ class ArizePromptHub:
         return id_of(self._prompts.create_version(prompt=prompt_id, **content))
 
     def _made(self, prompt: str, message: str) -> str | None:
-        """The version that an attempt whose answer was lost has made: no other has its mark."""
+        """The version that an attempt with a lost reply has made, by its unique message."""
         return next((v.id for v in self.versions(prompt) if v.message.split() == message.split()), None)
 
 
@@ -149,19 +153,17 @@ _Segments = tuple[str | _Variable, ...]
 
 
 def chat_template(actions: Actions) -> ChatTemplate:
-    """The policy's messages in the format under which the hub fills them as `Actions.messages` does.
+    """The policy's messages in a format that the hub fills exactly as `Actions.messages` does.
 
-    The system prompt (of system or developer messages: the hub knows no developer) is SYSTEM; each example is USER and
-    ASSISTANT, its braces text. Where it can, the text stands as it is. Raises PublishError for a policy without any
-    text and for variable names that a format would take apart.
+    The system prompt is SYSTEM, also if it came from developer messages, which the hub does not know; each example is
+    USER and ASSISTANT, with braces as text. The format is chosen so that the text can stay unchanged, if there is one.
+    Raises PublishError for a policy without text and for variable names that a format would interpret.
     """
     parts: list[tuple[Role, _Segments]] = [("SYSTEM", _segments(actions))] if actions.system_prompt else []
     for example in actions.examples:
         parts += [("USER", (example.input,)), ("ASSISTANT", (example.output,))]
     if not parts:
-        raise PublishError(
-            "the policy has neither a system prompt nor examples, and Arize holds no prompt without text"
-        )
+        raise PublishError("the policy has neither system prompt nor examples; Arize stores no prompt without text")
     originals = [actions.system_prompt] * bool(actions.system_prompt)
     originals += [text for example in actions.examples for text in (example.input, example.output)]
     plain = [_f_string(segments) for _, segments in parts]
@@ -171,15 +173,15 @@ def chat_template(actions: Actions) -> ChatTemplate:
 
 
 def provider_of(model: str) -> str:
-    """The hub's name of the provider, by the model's name; `CUSTOM` where the name does not tell."""
+    """The hub's name of the provider, by the model's name; `CUSTOM` for unknown names."""
     return next((name for pattern, name in _PROVIDERS if re.match(pattern, model.lower())), "CUSTOM")
 
 
 def invocation(actions: Actions) -> tuple[Any, tuple[str, ...]]:
-    """The parameters and tools as the client's `InvocationParamsRequest` (None without), and names of what it lacks.
+    """The parameters and tools as the client's `InvocationParamsRequest` (None without), and the names left out.
 
-    The client drops unknown keys and refuses wrong types; here both are left out by name. A parameter that is None is
-    not set.
+    The client drops unknown keys and refuses wrong types; here both are left out and named. A parameter that is None
+    counts as not set.
     """
     from arize.prompts.types import InvocationParamsRequest
 
@@ -193,7 +195,7 @@ def invocation(actions: Actions) -> tuple[Any, tuple[str, ...]]:
 
 
 def with_left_out(message: str, left_out: Sequence[str]) -> str:
-    """The commit message with a line that names what the hub does not hold."""
+    """The commit message with a line that names what the hub cannot hold."""
     if not left_out:
         return message
     names = [json.dumps(name[:_LONGEST_NAME]) for name in left_out[:_SHOWN]]
@@ -202,11 +204,11 @@ def with_left_out(message: str, left_out: Sequence[str]) -> str:
 
 
 _SOURCES: Final = {"tool_config": "tools"}
-"""What a key of the hub is called in a policy, where it differs."""
+"""A policy's name for a key of the hub, where they differ."""
 
 
 def _hub_parameters(actions: Actions) -> JsonObject:
-    """The policy's parameters under the hub's keys and in its forms."""
+    """The policy's parameters with the hub's keys and forms."""
     given = {name: value for name, value in actions.parameters.items() if value is not None}
     choice = given.pop("tool_choice", None)
     if isinstance(given.get("stop"), str):
@@ -220,7 +222,7 @@ def _hub_parameters(actions: Actions) -> JsonObject:
 
 
 def _segments(actions: Actions) -> _Segments:
-    """The system prompt cut at its variables: by `render` itself, filled with tags that the prompt does not hold."""
+    """The system prompt cut at its variables: `render` fills it with marks that the prompt does not hold."""
     marks = (f"\0{salt}:" for salt in itertools.count())
     mark = next(m for m in marks if m not in actions.system_prompt)
     tagged = actions.render({name: f"{mark}{i}\0" for i, name in enumerate(actions.variables)})
@@ -234,8 +236,8 @@ def _segments(actions: Actions) -> _Segments:
 def _variable(name: str) -> _Variable:
     if not _NAME.fullmatch(name):
         raise PublishError(
-            f"the policy's variable {name[:_LONGEST_NAME]!r} is no name that Arize's templates can look up; use "
-            "letters, digits, underscores and hyphens, not beginning with a digit"
+            f"Arize's templates cannot hold the policy's variable {name[:_LONGEST_NAME]!r}; name it with letters, "
+            "digits, underscores and hyphens, not beginning with a digit"
         )
     return _Variable(name=name)
 
@@ -251,9 +253,9 @@ def _mustache(segments: _Segments) -> str:
 
 
 def _is_plain_mustache(segments: _Segments) -> bool:
-    """Whether the only opening double braces are those of the variables, so that nothing else is a tag.
+    """Whether only variables have opening double braces, so that nothing else is a tag.
 
-    Closing ones are text wherever no tag is open, as in nested JSON.
+    Closing braces are text wherever no tag is open, as in nested JSON.
     """
     opened = len(re.findall(r"(?=\{\{)", _mustache(segments)))
     return opened == sum(isinstance(s, _Variable) for s in segments)

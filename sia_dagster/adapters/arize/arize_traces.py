@@ -1,4 +1,4 @@
-"""The trace source `arize`: a window's export as a Parquet file, then what reads Parquet files."""
+"""Traces in Arize: a window is exported to a Parquet file, which the local trace source reads."""
 
 import logging
 import tempfile
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PROBE_SECONDS = 30.0
-"""How long the store may keep silent when it is only asked whether it answers."""
+"""How long a probe waits for the store to send something."""
 _LOG = logging.getLogger(__name__)
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ _FACTS = (
     "attributes.llm.token_count.completion",
 )
 
-_SAID = {"eval": ("label", "score", "explanation"), "annotation": ("label", "score", "text")}
+_FIELDS = {"eval": ("label", "score", "explanation"), "annotation": ("label", "score", "text")}
 
 
 class ArizeTraces:
@@ -51,12 +51,12 @@ class ArizeTraces:
         self._settings, self._wait = settings, wait
 
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
-        """Yield the window's LLM spans, oldest first, ties by span id, a span that is exported twice once.
+        """Yield the window's LLM spans, oldest first, ties by span id, each span once even if it is exported twice.
 
-        The store filters by whole hours and `where`; then `start_time` by the exact window. The whole window is on
-        the local disk before the first batch, so a stream that breaks is asked for again and never half read. A
-        window without spans gives no batch. Raises TraceError, with what to set; TracesUnavailable where the store
-        could not be asked.
+        The store filters by whole hours and `where`; the exact window is cut out here. The whole window is on the local
+        disk before the first batch, so a broken stream is requested again and never read in part. A window without
+        spans gives no batch. Raises TraceError that names the setting to change; TracesUnavailable if the store could
+        not answer.
         """
         with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
             file = self._exported(query, Path(folder))
@@ -65,7 +65,7 @@ class ArizeTraces:
             try:
                 yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}))
             except TraceFileError as error:
-                # The file is gone when this is read: its path helps nobody.
+                # The file is removed before anybody reads this, so its path is left out.
                 reason = str(error).removeprefix(f"{error.path}: ")
                 raise TraceError(
                     f"the spans of the Arize project {self._settings.project!r} cannot be read: {reason}; check that "
@@ -73,34 +73,34 @@ class ArizeTraces:
                 ) from error
 
     def unreadable(self) -> dict[str, int]:
-        """None: the store gives spans alone."""
+        """Empty: the store exports complete spans only."""
         return {}
 
     def probe(self, query: SpanQuery) -> None:
-        """Ask for the ids of the window's last hour, once: does the store take key, space, project and filter.
+        """Ask once for the ids of the window's last hour, to check key, space, project and filter.
 
-        Raises TraceError that says which it does not, and what to set.
+        Raises TraceError that names the setting at fault.
         """
         end = _hour_from(query.window.end)
         seconds = min(PROBE_SECONDS, self._settings.timeout_seconds)
         settings = self._settings.model_copy(update={"timeout_seconds": seconds, "max_attempts": 1})
         with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
-            asked = {"start_time": end - _HOUR, "end_time": end, "where": query.where}
-            export = _Export(settings, Path(folder), asked, self._wait)
+            request = {"start_time": end - _HOUR, "end_time": end, "where": query.where}
+            export = _Export(settings, Path(folder), request, self._wait)
             answer = export.run(["context.span_id", "start_time"])
         if isinstance(answer, Fault):
             raise TraceError(explain(answer, settings, query.where))
 
     def _exported(self, query: SpanQuery, folder: Path) -> Path | None:
-        """The file with at least the window's spans; None where there are none."""
+        """A file that holds at least the window's spans; None if there are none."""
         start, end = _hour_before(query.window.start), _hour_from(query.window.end)
-        asked = {"start_time": start, "end_time": end, "where": query.where}
-        export = _Export(self._settings, folder, asked, self._wait)
+        request = {"start_time": start, "end_time": end, "where": query.where}
+        export = _Export(self._settings, folder, request, self._wait)
         columns = export_columns(query)
         answer = export.run(columns)
         if columns and isinstance(answer, Fault) and answer.kind == "request":
-            # A project without sessions, say, has no such column: then all it has are asked for.
-            _LOG.debug("Arize refuses the columns or the filter (%s); asking for all columns", answer.reason)
+            # A project may lack a column, such as that of sessions: then all its columns are requested.
+            _LOG.debug("Arize refuses the columns or the filter (%s); requesting all columns", answer.reason)
             answer = export.run(None)
         if isinstance(answer, Fault):
             kind = TracesUnavailable if answer.unanswered else TraceError
@@ -109,22 +109,22 @@ class ArizeTraces:
 
 
 class _Export:
-    """One question to the store, into files of a folder: a new one for each attempt."""
+    """One export from the store, with a new file in a folder for each attempt."""
 
-    def __init__(self, settings: ArizeConnection, folder: Path, asked: dict[str, Any], wait: Wait) -> None:
+    def __init__(self, settings: ArizeConnection, folder: Path, request: dict[str, Any], wait: Wait) -> None:
         self._client = open_client(settings)
         self._settings, self._folder, self._wait = settings, folder, wait
-        self._asked = {"space_id": settings.space_id, "project_name": settings.project, **asked}
+        self._request = {"space_id": settings.space_id, "project_name": settings.project, **request}
         self._numbers = count()
         self._file = folder
 
     def run(self, columns: list[str] | None) -> Path | Fault:
-        """The last attempt's file, which is not there if the store has no spans, or why there is none."""
+        """The last attempt's file, which does not exist if the store has no spans; or the fault."""
 
         def call() -> Path:
-            # An attempt that was left behind may still write to its own file.
+            # An abandoned attempt may still write to its own file.
             file = self._file = self._folder / f"spans-{next(self._numbers)}.parquet"
-            self._client.spans.export_to_parquet(path=str(file), columns=columns, **self._asked)
+            self._client.spans.export_to_parquet(path=str(file), columns=columns, **self._request)
             return file
 
         return patiently(call, self._settings, wait=self._wait, progress=self._size)
@@ -150,19 +150,19 @@ def _hour_from(moment: datetime) -> datetime:
 
 
 def export_columns(query: SpanQuery) -> list[str] | None:
-    """What the mapping reads, and what was said of spans under the query's names; None asks for all columns.
+    """The columns to export: what the mapping reads, and evaluations of the query's names. None exports all columns.
 
-    A request names columns one by one and knows no pattern, so that only evaluations of known names can be asked for.
-    Where the names are not known, all columns come: slower, for events and metadata weigh as much as the messages,
-    but no score is missed.
+    A request names columns one by one, without patterns, so only evaluations of known names can be requested. If the
+    names are unknown, all columns are exported: slower, since events and metadata weigh as much as the messages, but no
+    score is missed.
     """
     if query.recorded is None or query.annotated is None:
         return None
     names = {"eval": query.recorded, "annotation": query.annotated}
-    said = [
+    evaluations = [
         f"{prefix}.{name}.{field}"
-        for prefix, fields in _SAID.items()
+        for prefix, fields in _FIELDS.items()
         for name in sorted(set(names[prefix]))
         for field in fields
     ]
-    return [*_FACTS, *TEXTS.values(), *said]
+    return [*_FACTS, *TEXTS.values(), *evaluations]

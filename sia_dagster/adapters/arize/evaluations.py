@@ -1,4 +1,4 @@
-"""Evaluations back on the spans of an Arize project, and what the store said of each."""
+"""Writes evaluations back to the spans of an Arize project: cut to what it holds, each (span, evaluator) once."""
 
 import math
 import re
@@ -20,59 +20,59 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UPDATABLE = timedelta(days=31)
-"""How old a span may be that the store still updates, as its users report; an older one is sent all the same."""
+"""The age up to which the store updates spans, as its users report; older ones are sent all the same."""
 _ALL_ALIKE = {"key", "space", "project", "network", "tls", "silent", "broken", "disk"}
-"""Faults after which another batch would end no better."""
+"""Faults that would fail every other batch too."""
 LONGEST_LABEL = 100
 LONGEST_EXPLANATION = 10_000
 BATCH_ROWS = 10_000
 MARK = " [cut]"
-"""Ends an explanation of which a part is missing; a label ends in an ellipsis then."""
+"""Ends a cut explanation; a cut label ends in an ellipsis."""
 _NAME = re.compile(r"[A-Za-z0-9_ ]+")
 
 
 class Prepared(Value):
-    """What can be sent and what cannot; together every (span, evaluator) that was offered, once."""
+    """Evaluations that can be sent and those that cannot; together every (span, evaluator) once."""
 
     rows: tuple[SpanEvaluation, ...] = ()
-    """By evaluator, then span."""
+    """Sorted by evaluator, then span."""
     shortened: frozenset[tuple[str, str]] = frozenset()
-    """(evaluator, span) of rows that lost a part of their text."""
+    """(evaluator, span) of rows with cut text."""
     not_taken: tuple[NotTaken, ...] = ()
 
 
 def prepare(evaluations: Iterable[SpanEvaluation]) -> Prepared:
-    """The evaluations as the store takes them; of a repeated one the last."""
+    """The evaluations in the form that the store takes; of repeated ones the last."""
     rows: list[SpanEvaluation] = []
     shortened: set[tuple[str, str]] = set()
     not_taken: list[NotTaken] = []
     last = {(evaluation.evaluator, evaluation.span_id): evaluation for evaluation in evaluations}
     for key, evaluation in sorted(last.items()):
-        said = evaluation.model_copy(
+        cut = evaluation.model_copy(
             update={
                 "label": _cut(evaluation.label, LONGEST_LABEL, "…"),
                 "explanation": _cut(evaluation.explanation, LONGEST_EXPLANATION, MARK),
             }
         )
-        if reason := _unfit(said):
+        if reason := _unfit(cut):
             not_taken.append(refused(evaluation, reason))
             continue
-        rows.append(said)
-        if any(map(_is_longer, (evaluation.label, evaluation.explanation), (said.label, said.explanation))):
+        rows.append(cut)
+        if any(map(_is_longer, (evaluation.label, evaluation.explanation), (cut.label, cut.explanation))):
             shortened.add(key)
     return Prepared(rows=tuple(rows), shortened=frozenset(shortened), not_taken=tuple(not_taken))
 
 
 def refused(evaluation: SpanEvaluation, reason: str) -> NotTaken:
-    """The evaluation as one that the store does not have."""
+    """The evaluation as one that the store has not taken."""
     return NotTaken(span_id=evaluation.span_id, evaluator=evaluation.evaluator, reason=reason)
 
 
 def batches(rows: Sequence[SpanEvaluation], size: int = BATCH_ROWS) -> Iterator[Sequence[SpanEvaluation]]:
-    """At most `size` rows of one evaluator at a time, as `rows` are sorted.
+    """Batches of at most `size` rows of one evaluator, in the order of `rows`.
 
-    One evaluator a batch: in a frame of several, a span that one of them says nothing of would be sent empty cells
-    under its name, over what may stand there.
+    One evaluator a batch: in a frame of several, a span without a result of one of them would get empty cells under its
+    name, which may overwrite a stored result.
     """
     first = 0
     for index, row in enumerate(rows):
@@ -84,7 +84,7 @@ def batches(rows: Sequence[SpanEvaluation], size: int = BATCH_ROWS) -> Iterator[
 
 
 def frame(rows: Sequence[SpanEvaluation]) -> "pd.DataFrame":
-    """A batch as the package takes it; a column that says nothing is left out, since it would have no type."""
+    """A batch as a data frame for the package; empty columns are left out, since they would have no type."""
     import pandas as pd
 
     columns: dict[str, pd.Series[str] | pd.Series[float]] = {
@@ -100,15 +100,15 @@ def frame(rows: Sequence[SpanEvaluation]) -> "pd.DataFrame":
     return pd.DataFrame(columns)
 
 
-def _unfit(said: SpanEvaluation) -> str:
-    """Why the store would not take it, or would drop it without a word; empty where it will do."""
-    if not said.span_id:
+def _unfit(evaluation: SpanEvaluation) -> str:
+    """Why the store would refuse the evaluation or silently drop it; empty if it takes it."""
+    if not evaluation.span_id:
         return "it names no span"
-    if not _NAME.fullmatch(said.evaluator):
+    if not _NAME.fullmatch(evaluation.evaluator):
         return "Arize drops evaluations whose name holds more than letters, digits, underscores and spaces; rename it"
-    if said.score is not None and not math.isfinite(said.score):
-        return f"its score {said.score} is no finite number"
-    if said.score is None and said.label is None:
+    if evaluation.score is not None and not math.isfinite(evaluation.score):
+        return f"its score {evaluation.score} is not a finite number"
+    if evaluation.score is None and evaluation.label is None:
         return "it has neither a score nor a label"
     return ""
 
@@ -124,28 +124,28 @@ def _is_longer(before: str | None, after: str | None) -> bool:
 
 
 class ArizeEvaluations:
-    """Plays `EvaluationStore`: an evaluation of the same name on the same span is replaced."""
+    """Implements `EvaluationStore`: an evaluation of the same name on the same span is replaced."""
 
     def __init__(self, settings: ArizeConnection, *, wait: Wait = wait_for_real, batch_rows: int = BATCH_ROWS) -> None:
-        """`batch_rows`: at most BATCH_ROWS evaluations go out in one request."""
+        """`batch_rows`: evaluations in one request, at most BATCH_ROWS."""
         self._settings, self._wait, self._batch_rows = settings, wait, min(batch_rows, BATCH_ROWS)
 
     def write(self, evaluations: Sequence[SpanEvaluation], *, now: datetime) -> WriteReport:
-        """Send what the store can hold, a batch at a time, and reconcile its answers.
+        """Send the evaluations batch by batch and account for each of them.
 
-        Every (span, evaluator) is offered once, the last one given. Spans that the store does not find are
-        `too_old` where they started more than UPDATABLE before `now`, else `unmatched`. A batch that fails for good
-        is `not_taken`, with those after it if they would fail the same way; what was taken before stands. Raises
-        WriteBackError if none was taken, ConfigError if the package is missing.
+        Every (span, evaluator) is sent once, with the last evaluation given. Spans that the store does not find are
+        `too_old` if they started more than UPDATABLE before `now`, else `unmatched`. A batch that finally fails is
+        `not_taken`, and so are the batches after it if they would fail the same way; earlier batches stay written.
+        Raises WriteBackError if no batch was taken, ConfigError if the package is missing.
         """
         prepared = prepare(evaluations)
         sent = self._sent(prepared)
         if sent and not any(batch.fault is None for batch in sent):
-            raise WriteBackError(f"no evaluation went back: {sent[0].fault}")
+            raise WriteBackError(f"no evaluation was written back: {sent[0].fault}")
         return _report(prepared, sent, now)
 
     def _sent(self, prepared: Prepared) -> list["_Batch"]:
-        """Each batch with its answer; those after a fault of the whole connection are not tried."""
+        """Each batch with its result; after a fault of the whole connection no other batch is tried."""
         done: list[_Batch] = []
         stopped: Fault | None = None
         for rows in batches(prepared.rows, self._batch_rows):
@@ -171,24 +171,24 @@ class ArizeEvaluations:
 
 
 class _Batch(Value):
-    """Rows of one evaluator and what became of them."""
+    """Rows of one evaluator and the result of sending them."""
 
     rows: tuple[SpanEvaluation, ...]
     updated: int = 0
     missing: frozenset[str] = Field(default=frozenset())
     """Span ids that the store did not find."""
     fault: str | None = None
-    """Why nothing was taken."""
+    """Why the batch was not taken."""
 
 
 def _read(rows: Sequence[SpanEvaluation], answer: dict[str, Any]) -> _Batch:
-    """The store's answer: its integers are texts, and what is zero or empty is not in it."""
+    """The store's answer, in which integers are texts and zero or empty fields are missing."""
     missing = frozenset(answer.get("unmatched_ids", ())) & {row.span_id for row in rows}
     return _Batch(rows=tuple(rows), updated=int(answer.get("records_updated", 0)), missing=missing)
 
 
 def _report(prepared: Prepared, sent: Sequence[_Batch], now: datetime) -> WriteReport:
-    """Every evaluation accounted for."""
+    """The report, which accounts for every evaluation."""
     missing = {row.span_id: row.started for batch in sent for row in batch.rows if row.span_id in batch.missing}
     old = {span for span, started in missing.items() if started < now - UPDATABLE}
     lost = [refused(row, batch.fault) for batch in sent if batch.fault for row in batch.rows]
@@ -209,16 +209,16 @@ def _shortened(batch: _Batch, prepared: Prepared) -> int:
 
 
 def _sentences(batch: _Batch) -> list[str]:
-    """What went wrong with a batch: a fault, or an answer that leaves rows out."""
+    """What went wrong with a batch: a fault, or an answer that does not account for all rows."""
     if batch.fault:
         return [batch.fault]
-    told = batch.updated + len(batch.missing)
-    if told == len(batch.rows):
+    answered = batch.updated + len(batch.missing)
+    if answered == len(batch.rows):
         return []
     name = batch.rows[0].evaluator
     return [
-        f"{len(batch.rows)} evaluations {name!r} were sent and Arize answered for {told}; write them again, and look "
-        "at the spans in Arize if it says so again"
+        f"{len(batch.rows)} evaluations {name!r} were sent, but Arize answered for {answered}; write them again, and "
+        "look at the spans in Arize if this happens again"
     ]
 
 

@@ -1,7 +1,7 @@
-"""A validation as two experiments on one dataset in Arize, one a policy.
+"""Publishes a validation to Arize as two experiments on one dataset: an example a held-out sample, a run an answer.
 
-The platform compares experiments side by side where they stand on the same dataset, example by example and score by
-score; within one experiment it would only average both policies. So each policy is an experiment of its own.
+Arize compares experiments on the same dataset side by side, example by example and score by score; within one
+experiment it would only average both policies. So each policy is an experiment of its own.
 """
 
 import json
@@ -23,29 +23,29 @@ from sia_dagster.core.records.report import ArmOutcome, ValidationReport, Valida
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 
 ROWS_PAGE: Final = 500
-"""The most examples or runs that a list gives at once."""
+"""The most examples or runs in one page of a list."""
 Arm = Literal["baseline", "candidate"]
 RunKey = tuple[str, int]
-"""Span id and repeat: what tells the runs of one experiment apart."""
+"""Span id and repeat, which identify a run within an experiment."""
 Item = TypeVar("Item", bound=Mapping[str, object])
 MOST_ITEMS: Final = 1000
-"""Examples or runs that one request may carry."""
+"""Examples or runs in one request."""
 MOST_BYTES: Final = 4_000_000
-"""Of one request's JSON; the client sends more than 8 MB by another way, which this one need not have."""
+"""Size of one request's JSON; above 8 MB the client uses another transport, which is avoided here."""
 LONGEST_EXPLANATION: Final = 10_000
 _CUT: Final = " [...]"
 
 
 class ExperimentRows(Value):
-    """One policy's answers as the runs of an experiment, which its name tells from any other."""
+    """One policy's answers as the runs of an experiment with a unique name."""
 
     name: str
     runs: tuple[JsonObject, ...]
-    """Without `example_id`, which the platform gives; sorted by span and repeat."""
+    """Sorted by span and repeat; without `example_id`, which the platform assigns."""
 
 
 def dataset_name(report: ValidationReport) -> str:
-    """One dataset a loop and window: both experiments stand on it."""
+    """The dataset of a loop and window, which both experiments use."""
     return f"{report.loop}-{report.window.key}"
 
 
@@ -59,22 +59,22 @@ def examples(report: ValidationReport) -> tuple[JsonObject, ...]:
 
 
 def experiment_rows(report: ValidationReport, arm: Arm) -> ExperimentRows:
-    """The runs of one policy. The name ends with a hash of them: other results are another experiment."""
+    """The runs of one policy. The name ends with a hash of them, so that other results are another experiment."""
     policy = report.candidate if arm == "candidate" else report.baseline
     rows = sorted(report.rows, key=lambda row: (row.span_id, row.repeat))
     runs = tuple(_run(row, row.candidate if arm == "candidate" else row.baseline, arm, policy) for row in rows)
-    said = f"{arm}-{report.verdict}" if arm == "candidate" else arm
-    return ExperimentRows(name=f"{dataset_name(report)}-{said}-{fingerprint(runs)[:8]}", runs=runs)
+    label = f"{arm}-{report.verdict}" if arm == "candidate" else arm
+    return ExperimentRows(name=f"{dataset_name(report)}-{label}-{fingerprint(runs)[:8]}", runs=runs)
 
 
 def run_key(run: Mapping[str, object]) -> RunKey:
-    """Of a run as it was made here or as the platform gives it back."""
+    """The key of a run, as made here or as the platform returns it."""
     repeat = run.get("repeat")
     return str(run.get("span_id")), int(float(repeat)) if isinstance(repeat, int | float | str) else 0
 
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """The items in order, in lists that one request can carry; an item too large for any goes alone."""
+    """The items in order, in lists that one request can carry; an item too large for any list is alone."""
     return chunks(((item, len(json.dumps(item))) for item in items), most=MOST_ITEMS, most_bytes=MOST_BYTES)
 
 
@@ -86,26 +86,26 @@ def _run(row: ValidationRow, outcome: ArmOutcome, arm: Arm, policy: Actions | No
         "policy": arm,
         "policy_fingerprint": policy.fingerprint if policy else "",
         "model": policy.model if policy else "",
-        # The platform takes no run without text; what failed says so beside it.
+        # The platform takes no run without an output; failures are in `error`.
         "output": outcome.output or "",
     }
     if outcome.error is not None:
         run["error"] = outcome.error
-    for said in outcome.evals:
-        run |= _evaluation(said)
+    for metrics in outcome.evals:
+        run |= _evaluation(metrics)
     return run
 
 
-def _evaluation(said: EvalMetrics) -> JsonObject:
-    """The columns by which the platform knows an evaluation; only those that hold something."""
-    score = float(said.score) if said.score is not None and math.isfinite(said.score) else None
+def _evaluation(metrics: EvalMetrics) -> JsonObject:
+    """The platform's columns of an evaluation, without empty ones."""
+    score = float(metrics.score) if metrics.score is not None and math.isfinite(metrics.score) else None
     columns = {
-        "label": said.label,
+        "label": metrics.label,
         "score": score,
-        "explanation": None if said.label is None and score is None else _cut(said.explanation),
-        "metadata.error": said.error,
+        "explanation": None if metrics.label is None and score is None else _cut(metrics.explanation),
+        "metadata.error": metrics.error,
     }
-    return {f"eval.{said.name}.{column}": value for column, value in columns.items() if value is not None}
+    return {f"eval.{metrics.name}.{column}": value for column, value in columns.items() if value is not None}
 
 
 def _cut(text: str | None) -> str | None:
@@ -115,16 +115,16 @@ def _cut(text: str | None) -> str | None:
 
 
 class PublishedValidation(Value):
-    """Where a validation stands on the platform."""
+    """Where a validation is on the platform."""
 
     dataset: str
     """The dataset's name."""
     experiments: tuple[str, ...] = ()
-    """Names, the policy in force first; none where nothing was replayed."""
+    """Names, the policy in force first; empty if nothing was replayed."""
     runs: int = 0
     """Of both experiments."""
     added: int = Field(default=0, exclude=True)
-    """How many of these runs this call sent; 0 where all were there. Not stored: twice gives the same bytes."""
+    """How many of these runs this call sent; 0 if all existed. Not stored: a repetition gives the same bytes."""
 
 
 class ArizeExperiments:
@@ -133,15 +133,15 @@ class ArizeExperiments:
     def __init__(self, connection: ArizeConnection, *, wait: Wait = wait_for_real) -> None:
         """Nothing is contacted yet; `wait` waits between attempts. Raises ConfigError as `open_client`."""
         client = open_client(connection)
-        # Taken here, since they are imported when they are first asked for, which is no part of a call's time.
+        # Accessed here, since the first access imports them, which must not count as a call's time.
         self._spaces, self._datasets, self._experiments = client.spaces, client.datasets, client.experiments
         self._calls = RestCalls(connection, wait=wait)
 
     def publish_validation(self, report: ValidationReport) -> PublishedValidation:
-        """Make sure that the dataset and both experiments of this report are there, with all their rows.
+        """Make sure that the dataset and both experiments of this report exist with all their rows.
 
-        Everything is looked for by name first, so a second call, or one after a crash, adds only what is missing.
-        Raises PublishError.
+        Everything is first searched by name, so a second call, or one after a crash, adds only what is missing. Raises
+        PublishError.
         """
         dataset = dataset_name(report)
         if not report.rows:
@@ -155,27 +155,27 @@ class ArizeExperiments:
             added=sum(self._experiment(arm, dataset_id, example_ids) for arm in arms),
         )
 
-    def _dataset(self, name: str, wanted: Sequence[JsonObject]) -> tuple[str, dict[str, str]]:
-        """The dataset's id, and its examples' ids by span id, all wanted ones among them."""
+    def _dataset(self, name: str, samples: Sequence[JsonObject]) -> tuple[str, dict[str, str]]:
+        """The dataset's id, and its examples' ids by span id, including those of all `samples`."""
         what = f"the dataset {name!r}"
         dataset_id = self._find_dataset(name) or self._calls.create(
-            what, lambda: self._create_dataset(name, wanted), find=lambda: self._find_dataset(name)
+            what, lambda: self._create_dataset(name, samples), find=lambda: self._find_dataset(name)
         )
         known = self._examples(what, dataset_id)
-        missing = [example for example in wanted if example["span_id"] not in known]
+        missing = [example for example in samples if example["span_id"] not in known]
         for batch in batches(missing):
             self._append_examples(what, dataset_id, batch)
         if missing:
             known = self._examples(what, dataset_id)
-        if absent := [example["span_id"] for example in wanted if example["span_id"] not in known]:
+        if absent := [example["span_id"] for example in samples if example["span_id"] not in known]:
             raise PublishError(
-                f"Arize, {what}: {len(absent)} of {len(wanted)} samples were sent but cannot be read back yet; publish "
-                "again in a few minutes, which sends nothing twice that arrived"
+                f"Arize, {what}: {len(absent)} of {len(samples)} samples were sent but cannot be read back yet; "
+                "publish again in a few minutes: what has arrived is not sent twice"
             )
         return dataset_id, known
 
     def _experiment(self, arm: ExperimentRows, dataset_id: str, example_ids: dict[str, str]) -> int:
-        """Make sure that the experiment holds its runs; how many were sent."""
+        """Make sure that the experiment holds its runs; returns how many were sent."""
         what = f"the experiment {arm.name!r}"
         runs = [{**run, "example_id": example_ids[run["span_id"]]} for run in arm.runs]
         found = self._find_experiment(arm.name, dataset_id)
@@ -187,7 +187,7 @@ class ArizeExperiments:
                 lambda: self._create_experiment(arm.name, dataset_id, first),
                 find=lambda: self._find_experiment(arm.name, dataset_id),
             )
-            # Not read back: what was just written may not be listed yet, and would be sent a second time.
+            # Not read back: runs just written may not be listed yet, and would be sent a second time.
             present = {run_key(run) for run in first}
         else:
             present = self._present(what, found)
@@ -209,12 +209,12 @@ class ArizeExperiments:
         )
         return next((found.id for found in listed if found.name == name), None)
 
-    def _create_dataset(self, name: str, wanted: Sequence[JsonObject]) -> str:
-        first: list[dict[str, object]] = next(batches(wanted))
+    def _create_dataset(self, name: str, samples: Sequence[JsonObject]) -> str:
+        first: list[dict[str, object]] = next(batches(samples))
         return id_of(self._datasets.create(name=name, space=self._space, examples=first, force_http=True))
 
     def _examples(self, what: str, dataset_id: str) -> dict[str, str]:
-        """Ids by span id; of two examples of one span the first listed."""
+        """Example ids by span id; of two examples of one span the first one listed."""
         listed = self._calls.pages(
             what,
             "examples",
@@ -229,7 +229,7 @@ class ArizeExperiments:
         self._calls.create(
             what,
             lambda: id_of(self._datasets.append_examples(dataset=dataset_id, examples=batch)),
-            # A batch arrives whole or not at all, so its last one speaks for it.
+            # A batch arrives completely or not at all, so its last example shows whether it did.
             find=lambda: self._examples(what, dataset_id).get(batch[-1]["span_id"]),
         )
 
@@ -248,7 +248,7 @@ class ArizeExperiments:
             name=name,
             dataset=dataset_id,
             experiment_runs=runs,
-            # Evaluations stand in columns that have the platform's own names already.
+            # Evaluations are in columns with the platform's own names already.
             task_fields=ExperimentTaskFieldNames(example_id="example_id", output="output"),
             force_http=True,
         )

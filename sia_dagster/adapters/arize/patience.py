@@ -17,11 +17,7 @@ wait_for_real: Wait = threading.Event().wait
 
 
 def patiently(
-    call: Callable[[], Result],
-    settings: ArizeConnection,
-    *,
-    wait: Wait,
-    progress: Callable[[], object] = lambda: None,
+    call: Callable[[], Result], settings: ArizeConnection, *, wait: Wait, progress: Callable[[], object] = lambda: None
 ) -> Result | Fault:
     """What `call` returns, tried again from the start after each transient fault; else the last fault.
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, as sentences that say what to write instead."""
+"""Turns pydantic's errors into sentences that say what to write instead."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Fault = Mapping[str, Any]
 
 
 def faults(error: ValidationError) -> list[tuple[Key, str]]:
-    """Each fault as the key in the file and a sentence. The sentences may hold what the file was filled in with."""
+    """Each error as its key in the file and a sentence. Sentences may hold values of environment variables."""
     found = error.errors(include_url=False)
     places = [without_tags(fault["loc"]) for fault in found]
     return [
@@ -24,17 +24,13 @@ def faults(error: ValidationError) -> list[tuple[Key, str]]:
 
 
 def _is_echo(fault: Fault, place: Key, places: list[Key]) -> bool:
-    """A list whose items are at fault also counts as too short."""
+    """Whether the error only follows from others: a list with invalid items also counts as too short."""
     return fault["type"] == "too_short" and any(p[: len(place)] == place and p != place for p in places)
 
 
 def _sentence(fault: Fault) -> str:
-    write = _SENTENCES.get(fault["type"], _as_pydantic_says)
-    return write(fault)
-
-
-def _as_pydantic_says(fault: Fault) -> str:
-    return str(fault["msg"]).replace("Input should", "should")
+    write = _SENTENCES.get(fault["type"])
+    return write(fault) if write else str(fault["msg"]).replace("Input should", "should")
 
 
 def _unknown(fault: Fault) -> str:
@@ -42,7 +38,7 @@ def _unknown(fault: Fault) -> str:
 
 
 def _pattern(fault: Fault) -> str:
-    return f"{fault['input']!r} is no function's address; write package.module:function"
+    return f"{fault['input']!r} is not the address of a function; write package.module:function"
 
 
 def _text(fault: Fault) -> str:
@@ -56,7 +52,7 @@ def _too_few(fault: Fault) -> str:
 
 
 def _tag(fault: Fault) -> str:
-    """The key that says which kind of section this is."""
+    """The key that selects the kind of section."""
     return str(fault["ctx"]["discriminator"]).strip("'")
 
 
@@ -80,7 +76,7 @@ _SENTENCES: Mapping[str, Callable[[Fault], str]] = {
 
 
 def _refined(key: Key, message: str) -> tuple[Key, str]:
-    """A section's own check names the key in the section first (`validation.primary: ...`)."""
+    """The full key, if the message of a section's own check begins with one (`validation.primary: ...`)."""
     if match := re.match(r"([a-z_]+(?:\.[a-z_]+)*): ", message):
         return (*key, *match[1].split(".")), message[match.end() :]
     return key, message

@@ -1,4 +1,4 @@
-"""`sia.yaml`: found, read, filled in from the environment and checked, with the line of whatever is wrong."""
+"""Finds, reads and checks `sia.yaml`, filled in from the environment; errors name the line."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ class ConfigFile(Value):
 
     config: ProjectConfig
     path: Path | None = None
-    """The file; None for a configuration that was made in Python."""
+    """The file; None for a configuration made in Python."""
     folder: Path
-    """What relative paths in the configuration are relative to."""
+    """The folder for relative paths of the configuration."""
     lines: dict[str, int] = Field(default_factory=dict)
     """The line of each dotted key of the file."""
 
     @property
     def storage(self) -> StoragePath:
-        """The root of the storage: a local path or a URL's."""
+        """The root of the storage: a local path or a URL."""
         return storage_root(self.config.storage, self.folder)
 
     def resolve(self, text: str) -> str:
-        """A path or glob of the configuration as it is used: absolute, `~` filled in; a URL stays as it is."""
+        """A path or glob of the configuration, made absolute, with `~` expanded; a URL is unchanged."""
         return resolve_path(text, self.folder)
 
     def error(self, message: str, key: str) -> ConfigError:
@@ -56,8 +56,8 @@ def load_config(path: Path | None = None) -> ConfigFile:
     """The checked configuration of `path`, else of `find_config()`.
 
     A `.env` beside the file is added to the environment first. Raises ConfigError for the first problem by line, with
-    the places of the others: no file, no YAML, a key twice, an unknown key, a bad value, a variable that is not set.
-    No message holds the value of a variable.
+    the places of the others: a missing file, invalid YAML, a repeated or unknown key, an invalid value, an unset
+    variable. No message holds the value of a variable.
     """
     found = path or find_config()
     if found is None:
@@ -71,9 +71,9 @@ def load_config(path: Path | None = None) -> ConfigFile:
 
 
 def read_storage(path: Path) -> str:
-    """The `storage` of a configuration file alone: no other key is looked at and no other variable needed.
+    """The `storage` of a configuration file; its other keys are not checked, nor their variables needed.
 
-    Raises ConfigError as `load_config` for the file as such and for this key.
+    Raises ConfigError as `load_config`, for the file itself and for this key.
     """
     content = _content(path)
     environment.add_env_file(path.resolve().parent / ".env")
@@ -94,14 +94,14 @@ def _content(path: Path) -> bytes:
 
 
 def _validated(document: Document, *, file: str) -> ProjectConfig:
-    """The configuration; raises for the first of all that is wrong, in reading the file or in what it says."""
+    """The configuration; raises ConfigError for the first problem, in reading the file or in its values."""
     if not isinstance(document.value, dict):
         sentence = "the file must hold keys and values, such as `loops:` and a list; `sia init` writes one"
         raise ConfigError(sentence, line=document.line(()), file=file)
     try:
         config = ProjectConfig.model_validate(document.value)
     except ValidationError as error:
-        # Without the cause: pydantic's own text holds values that came from the environment.
+        # Without the cause: pydantic's own text holds values of environment variables.
         raise first_problem([*document.problems, *_problems(document, error)], file=file) from None
     if document.problems:
         raise first_problem(document.problems, file=file)
@@ -109,7 +109,7 @@ def _validated(document: Document, *, file: str) -> ProjectConfig:
 
 
 def _problems(document: Document, error: ValidationError) -> list[Problem]:
-    """The faults at keys that reading the file has nothing against, there or below."""
+    """Faults at keys for which reading the file found no problem, there or below."""
     return [
         Problem(document.line(key), key, document.mask(sentence))
         for key, sentence in faults(error)

@@ -1,4 +1,4 @@
-"""The text that `sia init` writes: a commented configuration, filled from the environment."""
+"""The text that `sia init` writes: a commented configuration, filled in from the environment."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -8,12 +8,12 @@ _WEEKS_BACK = 8
 
 
 def config_text(today: date, read: Callable[[str], str | None]) -> str:
-    """A complete `sia.yaml` with a comment on each key. It loads as it is once OPENAI_API_KEY is set.
+    """A complete `sia.yaml` with a comment on each key. It can be loaded once OPENAI_API_KEY is set.
 
-    Weekly windows start on the Monday eight weeks before `today`'s week, so that there are closed windows to look at.
-    `read` gives environment variables: OPENAI_BASE_URL, SIA_JUDGE_MODEL and SIA_OPTIMIZER_MODEL go into the text; of
-    the key only its variable's name does. Traces are Arize's where ARIZE_SPACE_ID and ARIZE_MODEL_ID are set, a Phoenix
-    server's where PHOENIX_BASE_URL is, else files; the other kinds stand there as comments.
+    Weekly windows start on the Monday eight weeks before `today`'s week, so that there are closed windows. `read` gives
+    environment variables: the values of OPENAI_BASE_URL, SIA_JUDGE_MODEL and SIA_OPTIMIZER_MODEL go into the text, but
+    only the name of the key's variable. Traces are Arize's if ARIZE_SPACE_ID and ARIZE_MODEL_ID are set, a Phoenix
+    server's if PHOENIX_BASE_URL is, else files; the other kinds are comments.
     """
     monday = today - timedelta(days=today.weekday(), weeks=_WEEKS_BACK)
     text = resources.files("sia_dagster.adapters.config").joinpath("sia.yaml.template").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ _SOURCES = {
     "local": ("source: local", "path: traces/"),
 }
 
-_TOLD = {
+_COMMENTS = {
     "arize": "Arize AX; the key is taken from ARIZE_API_KEY",
     "phoenix": "a Phoenix server, such as http://127.0.0.1:6006",
     "local": "a file, a folder or a glob: Parquet, JSONL or JSON as Arize exports them",
@@ -55,14 +55,14 @@ _PLATFORM = {
 
 
 def _source(read: Callable[[str], str | None]) -> str:
-    """The trace store that the environment names first."""
+    """The first trace store whose variables are set."""
     if read("ARIZE_SPACE_ID") and read("ARIZE_MODEL_ID"):
         return "arize"
     return "phoenix" if read("PHOENIX_BASE_URL") else "local"
 
 
 def _traces(source: str) -> str:
-    """That trace store, with the others as comments below it."""
+    """The section of that trace store, with the others as comments below it."""
     first, *rest = _SOURCES[source]
     others = [f"# or {', '.join(keys)}" for name, keys in _SOURCES.items() if name != source]
-    return "\n".join(f"      {line}" for line in (f"{first:<30} # {_TOLD[source]}", *rest, *others))
+    return "\n".join(f"      {line}" for line in (f"{first:<30} # {_COMMENTS[source]}", *rest, *others))

@@ -1,4 +1,4 @@
-"""Which keys `sia.yaml` knows, read off the configuration's models."""
+"""The keys of `sia.yaml`, by the configuration's models."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ from sia_dagster.core.config.loop import ProjectConfig
 Key = tuple[str | int, ...]
 _DATABASE = ("llm", "completions")
 TAGS = ("kind", "source")
-"""Keys that say which of several kinds a section is."""
+"""Keys that select one of several kinds of a section."""
 
 
 def dotted(key: Key) -> str:
@@ -21,20 +21,20 @@ def dotted(key: Key) -> str:
 
 
 def is_secret(key: Key) -> bool:
-    """Whether the value at `key` is the name of an environment variable, never a value."""
+    """Whether the value at `key` must be the name of an environment variable."""
     of_a_loop = key[:1] == ("loops",) and key[2:] in (("notify", "webhook"), ("traces", "api_key"))
     of_a_stage = key[:2] == ("llm", "stages") and key[3:] == ("api_key",)
     return key in (("llm", "api_key"), _DATABASE) or of_a_stage or of_a_loop
 
 
 def is_public(key: Key, value: object) -> bool:
-    """Whether `value` may stand at the key of a secret: the address of a database without a password."""
+    """Whether `value` may be written at the key of a secret: a database's address without a password."""
     address = key == _DATABASE and isinstance(value, str) and "://" in value and "${" not in value
     return address and holds_no_password(str(value))
 
 
 def known_keys(location: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys of the section at `location`, a pydantic error's location: union tags may stand in it."""
+    """The keys of the section at `location`, a pydantic error's location, which may hold union tags."""
     models: tuple[type[BaseModel], ...] = (ProjectConfig,)
     for part in location:
         models = _step(models, part)
@@ -42,7 +42,7 @@ def known_keys(location: Sequence[str | int]) -> tuple[str, ...]:
 
 
 def without_tags(location: Sequence[str | int]) -> Key:
-    """`location` as the path in the file: without the union tags that pydantic puts in."""
+    """`location` as a path in the file, without pydantic's union tags."""
     models: tuple[type[BaseModel], ...] = (ProjectConfig,)
     key: list[str | int] = []
     for part in location:
@@ -53,7 +53,7 @@ def without_tags(location: Sequence[str | int]) -> Key:
 
 
 def nearest_key(name: str, location: Sequence[str | int]) -> str:
-    """What to say of an unknown key: the nearest known one, else all of the section's."""
+    """A hint for an unknown key: the nearest known one, else all keys of the section."""
     known = known_keys(location)
     if close := get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean `{close[0]}`?"
@@ -78,7 +78,7 @@ def _tagged(models: tuple[type[BaseModel], ...], part: str | int) -> tuple[type[
 
 
 def _models_of(annotation: Any) -> tuple[type[BaseModel], ...]:
-    """The sections that a field's type holds: itself, its items, its union's members."""
+    """The models in a field's type: itself, its items, its union's members."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return (annotation,)
     return tuple(model for part in get_args(annotation) for model in _models_of(part))

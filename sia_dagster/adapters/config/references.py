@@ -1,4 +1,4 @@
-"""What the configuration points at: the functions and template files of its evaluators."""
+"""Checks what the configuration refers to: the functions and template files of its evaluators."""
 
 import sys
 from pathlib import Path
@@ -12,21 +12,20 @@ _REFERENCE = {"llm_classify": "template", "code": "function", "platform": "name"
 
 
 def read_template(value: str, folder: Path) -> str:
-    """The text of a judge's template: a built-in judge, a file in `folder`, or the text itself. Raises ConfigError."""
+    """A judge's template: a built-in judge's, a file in `folder`, or the text itself. Raises ConfigError."""
     return resolve_template(value, lambda name: (folder / Path(name).expanduser()).read_text(encoding="utf-8"))
 
 
 def importable_from(folder: Path) -> None:
-    """Let functions of modules in `folder` be imported, as if Python had been started there."""
+    """Make modules in `folder` importable, as if Python had been started there."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
 
 def check_references(loaded: ConfigFile) -> None:
-    """Import each evaluator's function and read and parse each template, so that a run cannot fail on them later.
+    """Import each evaluator's function and parse each template, so that a run cannot fail on them later.
 
-    Makes modules in the configuration's folder importable. Raises ConfigError with key and line for the first that
-    cannot be used.
+    Makes modules in the configuration's folder importable. Raises ConfigError with key and line for the first failure.
     """
     importable_from(loaded.folder)
     for position, loop in enumerate(loaded.config.loops):

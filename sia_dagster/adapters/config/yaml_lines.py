@@ -1,4 +1,4 @@
-"""YAML with the line of every key, `${NAME}` filled in, and problems collected instead of raised one by one."""
+"""Reads YAML with the line of every key and `${NAME}` filled in; problems are collected, not raised one by one."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
 
 class Problem(NamedTuple):
-    """One thing to mend in the file."""
+    """One problem in the file."""
 
     line: int
     key: Key
@@ -66,9 +66,11 @@ def read_document(content: bytes, *, file: str, variable: Variable) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         sentence = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"no YAML: {sentence}", line=mark.line + 1 if mark else None, file=file) from error
+        raise ConfigError(f"invalid YAML: {sentence}", line=mark.line + 1 if mark else None, file=file) from error
     except yaml.YAMLError as error:
-        raise ConfigError("no YAML: the file holds a control character; write it as plain text", file=file) from error
+        raise ConfigError(
+            "invalid YAML: the file holds a control character; write it as plain text", file=file
+        ) from error
     return document
 
 
@@ -94,7 +96,7 @@ class _Reader:
 
     def value(self, node: yaml.Node, key: Key) -> Any:
         if any(node is outer for outer in self._open):
-            self._problem(node, key, "this alias stands inside what it names")
+            self._problem(node, key, "this alias is inside of what it refers to")
             return None
         self._open.append(node)
         try:
@@ -130,7 +132,7 @@ class _Reader:
                 continue
             if name.value in seen:
                 first = seen[name.value]
-                self._problem(name, (*key, name.value), f"this key already stands in line {first}; keep one of them")
+                self._problem(name, (*key, name.value), f"this key is already in line {first}; keep one of them")
             seen.setdefault(name.value, name.start_mark.line + 1)
 
     def _scalar(self, node: yaml.Node, key: Key) -> Any:
@@ -145,7 +147,7 @@ class _Reader:
         return filled
 
     def _secret(self, node: yaml.Node, key: Key, value: Any) -> str | None:
-        """The name of the variable, after a look whether it is set."""
+        """The name of the variable, which must be set."""
         if value is None:
             return None
         if is_public(key, value):
@@ -165,7 +167,7 @@ class _Reader:
         return match[1]
 
     def _reference(self, match: re.Match[str], node: yaml.Node, key: Key) -> str:
-        """What stands for one `${NAME}`."""
+        """The value of one `${NAME}`."""
         if match[1] is None:
             return "${"
         if not match[2] or not _NAME.fullmatch(match[1]):
@@ -190,8 +192,8 @@ class _Reader:
 
 
 def first_problem(problems: list[Problem], *, file: str) -> ConfigError:
-    """The first of at least one problem by line as an error, saying where the others are."""
+    """An error for the first problem by line, which names the places of the others."""
     first, *others = sorted(set(problems), key=lambda p: (p.line, dotted(p.key), p.message))
     places = ", ".join(f"{dotted(p.key) or 'the file'} (line {p.line})" for p in others[:5])
-    rest = f"; {len(others)} more to mend: {places}{', ...' if len(others) > 5 else ''}" if others else ""
+    rest = f"; {len(others)} more problems: {places}{', ...' if len(others) > 5 else ''}" if others else ""
     return ConfigError(first.message + rest, key=dotted(first.key), line=first.line, file=file)

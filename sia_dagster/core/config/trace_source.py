@@ -10,7 +10,7 @@ from sia_dagster.core.config.fields import SecretName, Section
 
 def _without_user(address: str) -> str:
     if "@" in urlsplit(address).netloc:
-        raise ValueError("the address comes with a user, which would be shown; write the secret as api_key: ${NAME}")
+        raise ValueError("the address holds a user, which would be shown; write the secret as api_key: ${NAME}")
     return address
 
 
@@ -29,7 +29,7 @@ class _RemoteSection(Section):
     where: str = ""
     """Which call of the application this loop improves, in the store's own filter language."""
     max_attempts: int = Field(default=4, ge=1, le=20)
-    """Attempts of one request to the store."""
+    """Attempts at one request to the store."""
 
 
 class ArizeTracesConfig(_RemoteSection):

@@ -1,4 +1,4 @@
-"""Ports: the roles that the outside world plays for the core, as Protocols, one file a subject.
+"""Ports: Protocols for what the core needs from the outside world, one file a subject; `adapters` implement them.
 
-Implementations are in `adapters`. Import from the subject's file: there is no second way in.
+Import from the subject's file.
 """

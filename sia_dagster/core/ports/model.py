@@ -11,7 +11,7 @@ from sia_dagster.core.records.value import JsonObject, Value
 
 
 class ChatRequest(Value):
-    """One chat completion to ask for. All but `stage` identifies the answer."""
+    """One chat completion. All fields but `stage` identify the answer."""
 
     model: str
     messages: tuple[JsonObject, ...]
@@ -22,11 +22,11 @@ class ChatRequest(Value):
     draw: str = "0"
     """Which draw of the answer this is (`logged/0`, `holdout/1`): a repeat is a new draw, never a cache hit."""
     stage: str = ""
-    """What the ledger books the call under: `judge`, `replay`, `update`."""
+    """The stage that the spend ledger counts the call for: `judge`, `replay`, `update`."""
 
 
 class ChatReply(Value):
-    """A complete answer. The same fields come back, whether it was just paid for or stored earlier."""
+    """A complete answer, with the same fields whether it was just paid for or stored earlier."""
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -34,22 +34,22 @@ class ChatReply(Value):
     """`stop`, `length` (truncated), `tool_calls`, `content_filter`."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Those of `prompt_tokens` that the endpoint had in its cache, and bills as such."""
+    """Those of `prompt_tokens` that the endpoint had in its cache and bills as cached."""
     completion_tokens: int = 0
     reasoning_tokens: int = 0
-    """Those of `completion_tokens` that went into thoughts which the answer does not show."""
+    """Those of `completion_tokens` that the model spent on hidden reasoning."""
     cost_usd: float | None = None
     attempts: int = 1
-    """Attempts it took when it was paid for; requests that only taught what the endpoint refuses do not count."""
+    """Attempts when it was paid for; requests that only showed which parameters the endpoint refuses do not count."""
     seconds: float = 0.0
     left_out: tuple[str, ...] = ()
-    """Parameters of the request that were not sent, since the endpoint refuses them for this model."""
+    """Parameters that were not sent, since the endpoint refuses them for this model."""
     cached: bool = False
-    """Whether the completion store answered."""
+    """Whether the answer came from the completion store."""
 
 
 class ChatModel(Protocol):
-    """A model behind an OpenAI-compatible endpoint, with the engine's policy already applied."""
+    """A model behind an OpenAI-compatible endpoint, with retries, limits and the store applied."""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer once: from the completion store, else from the endpoint, within attempts and budget.
@@ -60,4 +60,4 @@ class ChatModel(Protocol):
 
     @property
     def spend(self) -> Mapping[str, Spend]:
-        """What was used so far, by `stage` and model (`judge gpt-4o-mini`)."""
+        """The spend so far, by `stage` and model (`judge gpt-4o-mini`)."""

@@ -14,17 +14,17 @@ class HubVersion(Value):
     message: str = ""
     """Commit message or description."""
     labels: tuple[str, ...] = ()
-    """Labels or tags that stand on it now."""
+    """Its present labels or tags."""
 
 
 class PromptHub(Protocol):
     """A platform's registry of prompts."""
 
     def versions(self, prompt: str) -> Sequence[HubVersion]:
-        """All versions, oldest first; none where there is no such prompt. Raises PublishError."""
+        """All versions, oldest first; empty if there is no such prompt. Raises PublishError."""
 
     def create(self, prompt: str, actions: Actions, message: str) -> str:
-        """Store a version and return its id. Raises PublishError for what the platform cannot hold faithfully."""
+        """Store a version and return its id. Raises PublishError for a policy that the platform cannot hold."""
 
     def set_label(self, prompt: str, version_id: str, label: str) -> None:
         """Move `label` to that version. Raises PublishError."""

@@ -1,4 +1,4 @@
-"""Roles that are played by several implementations: evaluator, policy updater, notifier."""
+"""Roles with several implementations: evaluator, policy updater, notifier."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,12 +19,12 @@ class Evaluator(Protocol):
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
         """Score `sample.output`. A failure of this row is a value with `error` and no score.
 
-        Raises only what must stop the stage (EndpointRefused, SpendCapReached).
+        Raises only errors that must stop the stage (EndpointRefused, SpendCapReached).
         """
 
 
 class PolicyUpdater(Protocol):
-    """Proposes policies from what went wrong on the train split."""
+    """Proposes policies by the failures on the train split."""
 
     async def propose(self, state: StateActions) -> Sequence[Candidate]:
         """Candidates in order of preference; `status` is `not_chosen` or `unusable`, never `chosen`.
@@ -34,7 +34,7 @@ class PolicyUpdater(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells people that something waits for them."""
+    """Notifies people that something waits for their decision."""
 
     def notify(self, title: str, facts: Mapping[str, Any]) -> None:
         """Deliver, or raise SiaError with what to check."""

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import SpanEvaluation, WriteReport
 from sia_dagster.core.records.value import Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-from sia_dagster.core.config.loop import LoopConfig
 
 
 class SpanQuery(Value):
@@ -21,16 +20,16 @@ class SpanQuery(Value):
     where: str = ""
     """A condition in the store's own columns (`name = 'ChatCompletion'`)."""
     sample_limit: int = 200
-    """At most this many calls carry their text (`sampled`), chosen by a hash of the span's id."""
+    """The most calls that are read with text (`sampled`), chosen by a hash of the span's id."""
     recorded: tuple[str, ...] | None = None
-    """Whose scores are read that the store's own evaluations gave (`eval.<name>.*`); None: all. A loop reads those of
-    its platform evaluators alone: what it wrote back itself must not change what it reads."""
+    """Names of the store's evaluations to read (`eval.<name>.*`); None: all. A loop reads those of its platform
+    evaluators alone, so that its own write-back does not change what it reads."""
     annotated: tuple[str, ...] | None = None
-    """Under which names people's annotations are read (`annotation.<name>.*`); None: all."""
+    """Names of people's annotations to read (`annotation.<name>.*`); None: all."""
 
 
 class TraceSource(Protocol):
-    """Where the application's spans are."""
+    """The application's spans."""
 
     def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
         """Yield the LLM spans that started in `[window.start, window.end)`, oldest first.
@@ -38,10 +37,10 @@ class TraceSource(Protocol):
         Batches have the schema `core.openinference.schema.SPAN_SCHEMA`. Raises TraceError.
         """
 
-    def unreadable(self) -> "Mapping[str, int]":
-        """How many records stand in no window, since they do not say which span they are or when it started.
+    def unreadable(self) -> Mapping[str, int]:
+        """How many records belong to no window, since they lack a span id or a start time.
 
-        By file or by what else names the place. Raises TraceError.
+        By file, or by what else names their place. Raises TraceError.
         """
 
 
@@ -53,18 +52,18 @@ Raises TraceError for a damaged file, TracesUnavailable where the storage does n
 
 
 class EvaluationStore(Protocol):
-    """Where a window's evaluations go back to: the trace store that the spans came from."""
+    """Writes a window's evaluations back to the trace store that its spans came from."""
 
-    def write(self, evaluations: "Sequence[SpanEvaluation]", *, now: datetime) -> "WriteReport":
-        """Put the evaluations on their spans and read what was taken. The same call again changes nothing.
+    def write(self, evaluations: Sequence[SpanEvaluation], *, now: datetime) -> WriteReport:
+        """Write the evaluations to their spans and report what was taken. A repetition changes nothing.
 
-        `now` tells spans that are too old to be updated from unknown ones. Evaluations that the store cannot take are
-        cut or left out, and named in the report. Raises WriteBackError where nothing could be sent at all.
+        `now` distinguishes spans that are too old to be updated from unknown ones. Evaluations that the store cannot
+        take are cut or left out, and named in the report. Raises WriteBackError if nothing could be sent.
         """
 
 
 def span_query(loop: LoopConfig, window: TimeWindow) -> SpanQuery:
-    """Which spans, and what was said of them, the loop reads of a window."""
+    """The spans and evaluations that the loop reads of a window."""
     return SpanQuery(
         window=window,
         where=loop.traces.where,

@@ -25,11 +25,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.fakes.arize_rest import SPACE, ArizeRest, Json
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(weeks=1))
-
-
 OLD, NEW = Actions(system_prompt="Be kind.", model="small"), Actions(system_prompt="Be brief.", model="small")
 
 

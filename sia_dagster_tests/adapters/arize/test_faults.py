@@ -27,11 +27,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from simulation.arize_flight import KEY, PROJECT, SPACE, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(days=7))
-
-
 SETTINGS = ArizeConnection(space_id=SPACE, project=PROJECT, api_key=SecretStr(KEY))
 
 
@@ -226,7 +222,7 @@ def test_every_fault_has_its_sentence() -> None:
         assert "{" not in said
         assert len(said) > 40
     assert explain(Fault(kind="request", reason="odd"), SETTINGS) == "Arize refuses the request (odd)"
-    assert "no reason is given" in explain(Fault(kind="broken"), SETTINGS)
+    assert "without a reason" in explain(Fault(kind="broken"), SETTINGS)
 
 
 def test_what_a_call_raises_arrives_as_it_is() -> None:

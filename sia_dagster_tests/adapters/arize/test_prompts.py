@@ -161,8 +161,6 @@ def filled(format_: str, content: str, values: dict[str, str]) -> str:
 
 
 TEXT = st.text(alphabet="{}ab \n#/", max_size=12)
-
-
 PIECE = st.one_of(
     TEXT, st.sampled_from(["{name}", "{{name}}", "{{ name }}", "{other_1}", "{{other_1}}", '{"a": {"b": 1}}'])
 )

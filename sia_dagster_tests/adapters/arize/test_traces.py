@@ -29,14 +29,8 @@ from sia_dagster_tests.places import EXPORT
 from simulation.arize_flight import PROJECT, SPACE, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(days=7))
-
-
 QUERY = SpanQuery(window=WINDOW)
-
-
 Row = dict[str, Any]
 
 
@@ -339,7 +333,7 @@ def test_a_store_that_stays_silent_is_an_error_that_says_so(store: ArizeFlight) 
     store.add_rows([span("a", START)])
     store.hang("info", times=2)
     settings = store.connection(timeout_seconds=0.2, max_attempts=2)
-    with pytest.raises(TraceError, match=r"nothing came from Arize for 0\.2 seconds.*timeout_seconds"):
+    with pytest.raises(TraceError, match=r"Arize sent nothing for 0\.2 seconds.*timeout_seconds"):
         rows(ArizeTraces(settings, wait=waits()[1]))
 
 

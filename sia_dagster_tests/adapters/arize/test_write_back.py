@@ -30,8 +30,6 @@ from sia_dagster.core.records.span_evaluations import SpanEvaluation, WriteRepor
 from simulation.arize_flight import KEY, NOW, PROJECT, ArizeFlight
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
 OLD = NOW - timedelta(days=40)
 
 
@@ -79,11 +77,7 @@ def test_evaluations_stand_on_their_spans(store: ArizeFlight) -> None:
     assert report == WriteReport(offered=3, updated=3)
     assert report.complete
     assert store.evaluations == {
-        "a": {
-            "eval.helpful.score": 0.75,
-            "eval.helpful.label": "good",
-            "eval.helpful.explanation": "It answers.",
-        },
+        "a": {"eval.helpful.score": 0.75, "eval.helpful.label": "good", "eval.helpful.explanation": "It answers."},
         "b": {
             "eval.helpful.score": None,
             "eval.helpful.label": "bad",
@@ -138,7 +132,7 @@ def test_a_score_that_is_no_number_is_left_out_and_named(store: ArizeFlight, sco
     assert (report.offered, report.updated) == (2, 1)
     (left_out,) = report.not_taken
     assert (left_out.span_id, left_out.evaluator) == ("a", "helpful")
-    assert "no finite number" in left_out.reason
+    assert "not a finite number" in left_out.reason
     assert not report.complete
     assert set(store.evaluations) == {"b"}
 
@@ -337,7 +331,7 @@ def test_an_answer_that_forgets_rows_is_said(store: ArizeFlight) -> None:
     assert (report.updated, report.unmatched) == (1, ("zz",))
     assert report.faults == (
         "3 evaluations 'helpful' were sent and Arize answered for 2; write them again, and look at the spans in Arize "
-        "if it says so again",
+        "if this happens again",
     )
     assert not report.complete
 
@@ -349,7 +343,6 @@ def test_the_request_names_space_project_and_key(store: ArizeFlight) -> None:
 
 
 TEXTS = st.none() | st.text(max_size=12) | st.sampled_from(["x" * 100, "x" * 101, "e" * 10_000, "e" * 10_001])
-
 
 EVALUATIONS = st.lists(
     st.builds(

@@ -46,7 +46,6 @@ loops:
       primary: correctness
 """
 
-
 Write = Callable[[str], Path]
 
 
@@ -164,7 +163,7 @@ def test_one_error_names_key_line_and_mend(refused: Refused, old: str, new: str,
     assert error.key == key
     assert says in str(error)
     assert str(error).startswith(f"{key}: ")
-    assert "more to mend" not in str(error)
+    assert "more problems" not in str(error)
     name = key.rpartition(".")[2]
     if text.count(f"{name}:") == 1 and "missing" not in says:
         assert error.line == line_of(text, f"{name}:")
@@ -190,7 +189,7 @@ def test_a_function_must_be_an_address(refused: Refused) -> None:
     text = changed("    policy:", extra)
     error = refused(text)
     assert error.key == "loops.0.evaluators.1.function"
-    assert "'checks.short' is no function's address; write package.module:function" in str(error)
+    assert "'checks.short' is not the address of a function; write package.module:function" in str(error)
     assert error.line == line_of(text, "checks.short")
 
 
@@ -244,13 +243,13 @@ def test_several_problems_name_the_first_and_count_the_rest(refused: Refused) ->
     error = refused(text)
     assert error.key == "storrage"
     assert error.line == 1
-    assert "more to mend: " in str(error)
+    assert "more problems: " in str(error)
     assert f"loops.0.validation.alpha (line {line_of(text, 'alpha')})" in str(error)
 
 
 def test_many_problems_are_not_all_listed(refused: Refused) -> None:
     text = "".join(f"bad{number}: 1\n" for number in range(9)) + GOOD
-    assert "8 more to mend: " in str(refused(text))
+    assert "8 more problems: " in str(refused(text))
     assert str(refused(text)).count("(line ") == 5
 
 
@@ -274,7 +273,7 @@ def test_a_file_that_holds_no_configuration_says_what_it_must_hold(refused: Refu
 )
 def test_broken_yaml_names_the_line(refused: Refused, text: str, line: int) -> None:
     error = refused(text)
-    assert "no YAML: " in str(error)
+    assert "invalid YAML: " in str(error)
     assert error.line == line
 
 
@@ -298,7 +297,7 @@ def test_a_key_that_stands_twice_is_refused(refused: Refused) -> None:
     error = refused(text)
     assert error.key == "loops.0.start"
     assert error.line == line_of(text, "2026-10-05")
-    assert f"already stands in line {line_of(text, '2026-09-28')}" in str(error)
+    assert f"is already in line {line_of(text, '2026-09-28')}" in str(error)
 
 
 def test_a_key_that_is_no_word_is_refused(refused: Refused) -> None:
@@ -306,7 +305,7 @@ def test_a_key_that_is_no_word_is_refused(refused: Refused) -> None:
 
 
 def test_an_alias_inside_itself_is_refused(refused: Refused) -> None:
-    assert "alias stands inside what it names" in str(refused(changed("storage: here", "storage: &a [*a]")))
+    assert "alias is inside of what it refers to" in str(refused(changed("storage: here", "storage: &a [*a]")))
 
 
 def test_anchors_and_merges_share_what_loops_have_in_common(write: Write) -> None:
@@ -363,7 +362,7 @@ def test_a_missing_variable_names_key_line_and_what_to_export(
     assert error.key == "loops.0.traces.path"
     assert error.line == line_of(text, "NOT_THERE")
     assert "export NOT_THERE=... or put it in .env" in str(error)
-    assert "more to mend" not in str(error)
+    assert "more problems" not in str(error)
 
 
 def test_a_missing_variable_in_a_checked_value_is_one_problem(
@@ -372,7 +371,7 @@ def test_a_missing_variable_in_a_checked_value_is_one_problem(
     unset(monkeypatch, "NOT_THERE")
     error = refused(changed("name: desk", "name: ${NOT_THERE}"))
     assert "NOT_THERE is not set" in str(error)
-    assert "more to mend" not in str(error)
+    assert "more problems" not in str(error)
 
 
 @pytest.mark.parametrize("text", ["${A-B}", "${}", "${OPEN", "${1}"])
@@ -723,8 +722,6 @@ def test_every_optional_key_of_the_written_file_can_be_uncommented(
 
 
 DOCS = places.DOCS / "configuration.md"
-
-
 ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.M)
 
 

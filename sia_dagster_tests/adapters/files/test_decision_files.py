@@ -14,8 +14,6 @@ from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.sample import TimeWindow
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 FOLDER = Path("policies") / "desk" / "decisions"
 
 

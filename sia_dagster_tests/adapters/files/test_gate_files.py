@@ -24,11 +24,7 @@ from sia_dagster.defs.resources import Storage
 from sia_dagster_tests.places import ROOT
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
-
-
 FINGERPRINT = "0123456789abcdef"
 
 

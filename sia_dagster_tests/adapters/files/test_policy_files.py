@@ -22,8 +22,6 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.worlds import verdicts
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 OLD = Actions(system_prompt="Be polite.", model="small")
 
 

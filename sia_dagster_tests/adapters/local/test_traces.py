@@ -23,11 +23,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.places import EXPORT
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
-
-
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(days=7))
-
-
 Row = dict[str, Any]
 
 
@@ -137,8 +133,6 @@ def test_files_with_different_columns_and_types_are_one_source(tmp_path: Path) -
 
 
 MOMENT = datetime(2026, 11, 9, 8, 30, tzinfo=UTC)
-
-
 SECONDS = MOMENT.timestamp()
 
 
@@ -190,12 +184,7 @@ def test_the_window_takes_its_start_and_not_its_end(tmp_path: Path) -> None:
     week = 7 * 24 * 60
     path = write_lines(
         tmp_path / "a.jsonl",
-        [
-            span(0),
-            span(week - 1),
-            span(week),
-            span(1, start_time=int(START.timestamp() * 1000) - 1),
-        ],
+        [span(0), span(week - 1), span(week), span(1, start_time=int(START.timestamp() * 1000) - 1)],
     )
     assert ids(read(path)) == ["0000", f"{week - 1:04}"]
     days = [START - timedelta(days=1), START, START + timedelta(days=7)]
@@ -281,11 +270,7 @@ def test_evaluations_and_annotations_of_the_platform_are_read(tmp_path: Path) ->
     said = [[(e.name, e.label, e.score, e.explanation) for e in s.evals] for s in samples]
     assert said == [[("csat", "good", 0.5, None)], [("csat", None, None, "Why.")], []]
     said = [[(e.name, e.label, e.score, e.explanation) for e in s.annotations] for s in samples]
-    assert said == [
-        [("csat", "bad", None, "Rude."), ("tone", "x", None, None)],
-        [("tone", None, None, "Hm.")],
-        [],
-    ]
+    assert said == [[("csat", "bad", None, "Rude."), ("tone", "x", None, None)], [("tone", None, None, "Hm.")], []]
 
 
 def test_evaluations_whose_names_differ_in_case_alone_stand_side_by_side(tmp_path: Path) -> None:

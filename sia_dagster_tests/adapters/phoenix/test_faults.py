@@ -20,18 +20,10 @@ from sia_dagster_tests.fakes.phoenix_proxy import Fault, PhoenixProxy, no_wait
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject, llm_span
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 WEEK = TimeWindow(key="2026-09-28", start=START, end=START + timedelta(days=7))
-
-
 QUERY = SpanQuery(window=WEEK)
-
-
 NOWHERE = "http://127.0.0.1:9"
 """Behind a proxy that answers everything itself."""
-
-
 KEY = SecretStr("px-secret")
 
 

@@ -20,7 +20,6 @@ POLICY = Actions(
     variables=("name", "topic"),
 )
 
-
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 
 

@@ -20,11 +20,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject, hex_id, llm_span
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 END = START + timedelta(days=7)
-
-
 WEEK = TimeWindow(key="2026-09-28", start=START, end=END)
 
 
@@ -158,10 +154,7 @@ def test_where_is_phoenixs_own_filter(phoenix: Phoenix) -> None:
         ]
     )
     assert ids(read(project, where="name == 'ChatCompletion'")) == [hex_id("one")]
-    assert ids(read(project, where=" name == 'Response' or session.id == 'gold'\n")) == [
-        hex_id("one"),
-        hex_id("two"),
-    ]
+    assert ids(read(project, where=" name == 'Response' or session.id == 'gold'\n")) == [hex_id("one"), hex_id("two")]
     assert ids(read(project, where="name == 'x' or span_kind == 'CHAIN'")) == []
     assert read(project, where="nam == 'ChatCompletion'") == []
 

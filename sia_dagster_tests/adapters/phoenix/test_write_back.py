@@ -17,11 +17,7 @@ from sia_dagster_tests.fakes.phoenix_proxy import Fault, PhoenixProxy, no_wait
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject, hex_id, llm_span
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
-
-
 WEEK = TimeWindow(key="2026-09-28", start=START, end=START + timedelta(days=7))
-
-
 NOW = START + timedelta(days=400)
 
 

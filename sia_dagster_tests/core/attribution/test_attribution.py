@@ -26,8 +26,6 @@ from sia_dagster_tests.corpora.spoken import (
 )
 
 NAMED = Actions(system_prompt=DESK, variables=("customer", "since"), model="model-a")
-
-
 LATER = NAMED.model_copy(update={"system_prompt": DESK_LATER})
 
 

@@ -25,8 +25,6 @@ from sia_dagster.core.traffic.replayable import replayability
 from sia_dagster_tests.worlds.sample_rows import sample_to_row
 
 START = datetime(2026, 11, 9, 8, tzinfo=UTC)
-
-
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
@@ -248,8 +246,6 @@ def test_a_function_call_is_a_tool_call() -> None:
 
 
 CHAT = (Message(role="system", content="Be kind."), Message(role="user", content="Hi"))
-
-
 ITEMS = [item("system", "Be kind."), item("user", "Hi")]
 
 
@@ -343,7 +339,6 @@ BLOCKS: list[dict[str, Any]] = [
         ],
     },
 ]
-
 
 CONVERSE: list[dict[str, Any]] = [
     {"role": "user", "content": [{"text": "Weather?"}]},
@@ -490,8 +485,6 @@ def test_parameters_are_plain_json(recorded: dict[str, Any]) -> None:
 
 
 FORMAT: dict[str, Any] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
-
-
 CHOSEN = {"type": "function", "function": {"name": "weather"}}
 
 
@@ -590,8 +583,6 @@ def test_the_model_falls_back_to_the_one_that_was_asked_for() -> None:
 
 
 CUT = json.loads('"cut \\ud83d"')
-
-
 CLEAN = "cut \ufffd"
 
 
@@ -738,16 +729,9 @@ def test_the_conversation_falls_back_to_the_trace(ids: dict[str, Any], expected:
 
 
 TEXT = st.text(min_size=1, max_size=20)
-
-
 JSON = st.dictionaries(st.sampled_from(["temperature", "top_p", "stop"]), st.floats(0, 1), max_size=3)
-
-
 IMAGES = TEXT.map(lambda url: {"type": "image_url", "image_url": {"url": url}})
-
-
 PLAIN = st.builds(Message, role=st.sampled_from(["user", "assistant"]), content=TEXT)
-
 
 TOOL_USE = st.builds(
     Message,
@@ -758,17 +742,11 @@ TOOL_USE = st.builds(
     ),
 )
 
-
 RESULTS = st.builds(Message, role=st.just("tool"), content=TEXT, tool_call_id=TEXT, name=st.none() | TEXT)
-
-
 PICTURES = st.builds(
     lambda text, image: Message(role="user", content=text, parts=({"type": "text", "text": text}, image)), TEXT, IMAGES
 )
-
-
 SCORES = st.floats(allow_nan=False, allow_infinity=False)
-
 
 EVALS = st.builds(
     EvalMetrics,
@@ -778,7 +756,6 @@ EVALS = st.builds(
     explanation=st.none() | TEXT,
     source=st.just("platform"),
 )
-
 
 SAID = st.lists(EVALS, max_size=2, unique_by=lambda e: e.name).map(lambda e: tuple(sorted(e, key=lambda m: m.name)))
 

@@ -33,7 +33,6 @@ CHAT_COMPLETIONS = [
 ]
 """Recordings whose `input.value` is the body that was sent."""
 
-
 OF_ONE_REQUEST = {"user", "stream"}
 
 
@@ -81,7 +80,6 @@ SETTINGS = {
     *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format"),
     *("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "stop"),
 }
-
 
 PARTS = {"text", "image_url", "input_audio", "file"}
 

@@ -22,11 +22,7 @@ from sia_dagster.core.traffic.replayable import Reason, find_obstacle
 from sia_dagster_tests.places import DOCS, RECORDED_SPANS
 
 PAGE = DOCS / "span_shapes.md"
-
-
 DAY = TimeWindow(key="2026-11-09", start=datetime(2026, 11, 9, tzinfo=UTC), end=datetime(2026, 11, 10, tzinfo=UTC))
-
-
 LISTS = ("attributes.llm.input_messages", "attributes.llm.output_messages", "attributes.llm.tools")
 
 
@@ -132,34 +128,15 @@ def read(form: str, kind: str) -> dict[str, list[Sample]]:
 
 
 SYSTEM = "You tell the weather."
-
-
 SAID = "It is sunny in Ulm."
-
-
 CALLED = '[{"name": "weather", "arguments": "{\\"city\\": \\"Ulm\\"}"}]'
-
-
 SCHEMA = {"type": "object", "properties": {"weather": {"type": "string"}}, "required": ["weather"]}
-
-
 ASKED = Message(role="user", content="What is the weather in Ulm?")
-
-
 PROPERTIES = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-
-
 FUNCTION = {"name": "weather", "description": "The weather of a city.", "parameters": PROPERTIES}
-
-
 TOOL = {"type": "function", "function": FUNCTION}
-
-
 LOOSE_TOOL = {"type": "function", "function": FUNCTION | {"strict": False}}
-
-
 IMAGE = "https://example.com/cat.png"
-
 
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Er"
@@ -196,27 +173,16 @@ class Call(NamedTuple):
 
 CLAUDE = Call(model="claude-sonnet-4-5", parameters={"max_tokens": 100})
 
-
 BEDROCK = Call(
     model="anthropic.claude-3-5-sonnet-20240620-v1:0",
     parameters={"max_tokens": 100, "temperature": 0.2, "top_p": 0.9, "stop": ["END"]},
 )
 
-
 GEMINI = Call(model="gemini-2.5-flash", parameters={"temperature": 0.2})
-
-
 GROQ = Call(model="llama-3.3-70b")
-
-
 MISTRAL = Call(model="mistral-small-latest")
-
-
 LITELLM = Call(model="openai/gpt-4o-mini")
-
-
 LANGCHAIN = Call(parameters={"temperature": 0.2})
-
 
 AGENT_TOOL = {
     "type": "function",
@@ -234,15 +200,9 @@ AGENT_TOOL = {
     },
 }
 
-
 AGENT = Call(tools=(AGENT_TOOL,), parameters={"parallel_tool_calls": True, "tool_choice": "auto"})
-
-
 JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}}
-
-
 WEATHER_CHOSEN = {"type": "function", "function": {"name": "weather"}}
-
 
 TWO_CITIES = (
     ASKED,
@@ -258,9 +218,7 @@ TWO_CITIES = (
     Message(role="tool", content="rain", tool_call_id="call_2"),
 )
 
-
 HIDDEN = "__REDACTED__"
-
 
 CALLS: dict[str, tuple[Call, ...]] = {
     "openai_chat": (Call(parameters={"temperature": 0.2, "max_tokens": 100}),),

@@ -14,8 +14,6 @@ from sia_dagster.core.traffic.dimensions import LONG, SHORT, dimensions_of, lang
 from sia_dagster_tests.worlds.evaluation_samples import sample
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look_up"}}
-
-
 CALL = ToolCall(id="1", name="look_up", arguments="{}")
 
 

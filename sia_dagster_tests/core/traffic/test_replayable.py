@@ -13,17 +13,9 @@ from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.traffic.replayable import REDACTED, Reason, find_obstacle, replayability, too_little_left
 
 USER = Message(role="user", content="What is this?")
-
-
 REPLY = Message(role="assistant", content="A cat.")
-
-
 TOOL = {"type": "function", "function": {"name": "look"}}
-
-
 PNG = b"\x89PNG and pixels IEND\xaeB`\x82"
-
-
 JPEG = b"\xff\xd8\xff and pixels \xff\xd9"
 
 
