@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-
 Wait = Callable[[float], object]
 """Waits that many seconds."""
 
@@ -167,7 +166,6 @@ def open_server(
 
 
 _ADDRESS = "traces.base_url"
-
 
 _SHORTEST_SECRET = 8
 """Characters: shorter header values are words such as `eu`, which a message may need."""

@@ -9,18 +9,13 @@ from sia_dagster.core.config.fields import DatabaseAddress, SecretName, Section
 Stage = Literal["judge", "replay", "update"]
 """The purpose of a model call: evaluation, replay of the application's calls, or the search for a policy."""
 
-
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-
 
 Provider = Literal["openai", "azure"]
 
-
 Mode = Literal["direct", "batch"]
 
-
 _OPENAI: Final = "https://api.openai.com/v1"
-
 
 _OF_AN_ADDRESS: Final = {
     "provider": "openai",

@@ -19,22 +19,17 @@ from sia_dagster.core.search.reflection import first_prompt
 MESSAGE_TOKENS = 4
 """Added to each message by the wire form of a chat."""
 
-
 LABEL_TOKENS = 10
 """Of a judge's answer without its explanation."""
-
 
 EXPLANATION_TOKENS = 120
 """Of a judge's explanation: the four in the real export among the tests average 116."""
 
-
 FAILING_SHARE = 1 / 3
 """Of the train samples: this share is assumed to score low, and so to be shown to the updater."""
 
-
 UPDATE_TOKENS = 600
 """Of an updater's answer: its thoughts and a few edits."""
-
 
 GROWTH_TOKENS = 30
 """By which a candidate's prompt is longer than that of the policy in force."""

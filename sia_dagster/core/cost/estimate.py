@@ -17,7 +17,6 @@ from sia_dagster.core.traffic import policy_from_traces, set_near_duplicates_asi
 LATER_REPLAYS = 3
 """Most policies that the next window replays: the candidate, the policy it was to replace and the loop's first one."""
 
-
 CostOf = Callable[[str, str, Spend], float | None]
 """The USD for the tokens of a spend, by model and stage of the ledger (`judge`, `replay`, `update`); None: unknown."""
 

@@ -42,9 +42,7 @@ from sia_dagster_tests.places import EVALUATIONS
 
 START = datetime(2026, 9, 14, tzinfo=UTC)
 
-
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "larch"]
-
 
 JUDGE: dict[str, Any] = {
     "name": "correctness",
@@ -54,9 +52,7 @@ JUDGE: dict[str, Any] = {
     "rails": {"right": 1, "wrong": 0},
 }
 
-
 CODE: dict[str, Any] = {"name": "is_brief", "kind": "code", "function": "package.checks:is_brief"}
-
 
 PLAIN: dict[str, Any] = {"repeats": 1, "pool_windows": 0, "noise_conversations": 0}
 """A validation of the window's own holdout alone."""

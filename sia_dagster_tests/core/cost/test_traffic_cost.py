@@ -95,12 +95,7 @@ def test_what_replays_saved_by_batches_the_application_does_not() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "calls"),
-    [
-        ((), 1000),
-        (((arm(), arm()),), 0),
-        (((arm(), ArmOutcome(error="x")),), 1000),
-        (((arm(0), arm(0)),), 1000),
-    ],
+    [((), 1000), (((arm(), arm()),), 0), (((arm(), ArmOutcome(error="x")),), 1000), (((arm(0), arm(0)),), 1000)],
 )
 def test_without_calls_or_counted_answers_it_is_not_known(rows: tuple[Any, ...], calls: int) -> None:
     assert cost(report(*rows), state(calls)) is None

@@ -23,25 +23,19 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-
 Sleep = Callable[[float], Awaitable[object]]
-
 
 FILE_SECONDS = 600.0
 """The time limit of an upload or a download, whatever the timeout of a model call is."""
 
-
 GONE_AFTER = 3 * 86400.0
 """Seconds after which a batch or file that the endpoint does not find is gone; before that, the key is wrong."""
-
 
 _LABEL = "sia_batch"
 """The name of a batch's token in its metadata at the endpoint."""
 
-
 _CLOCKS_APART = 86400.0
 """Seconds by which the endpoint's clock may be behind; the search for a batch stops at older ones."""
-
 
 _ENDED = {"completed", "expired", "cancelled", "failed"}
 

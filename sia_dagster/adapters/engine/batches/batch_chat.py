@@ -10,10 +10,10 @@ from typing import Self
 
 from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange, BatchProgress
 from sia_dagster.adapters.engine.batches.batch_routes import BatchRoute, BatchTerms, batch_routes
-from sia_dagster.adapters.engine.batches.pending_requests import LargestCalls, PendingRequests
+from sia_dagster.adapters.engine.batches.pending_requests import PendingRequests
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
-from sia_dagster.adapters.engine.money.ledger import ledger_key
+from sia_dagster.adapters.engine.money.largest_calls import LargestCalls, ledger_key
 from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.money.spend_cap import spend_cap_reached
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
@@ -29,7 +29,6 @@ from sia_dagster.core.records.spend import Spend, spend_key
 
 MOST_MISSES = 60
 """Checks in a row for which the endpoint may be unavailable while a run waits for batches."""
-
 
 Wait = Callable[[float], Awaitable[object]]
 
@@ -190,7 +189,7 @@ class BatchChat:
 
     async def _called(self, request: ChatRequest) -> ChatReply:
         reply = await self._direct.complete(request)
-        self._largest.learn(request, estimate_prompt(request), reply)
+        self._largest.learn(ledger_key(request), estimate_prompt(request), reply)
         return reply
 
     def _queue(self, route: BatchRoute, key: str, request: ChatRequest) -> None:
@@ -200,7 +199,8 @@ class BatchChat:
             if isinstance(line, Failure):
                 raise route.error(request, line, 0)
             estimated = estimate_prompt(request)
-            expected = self._largest.expected(request, estimated, price_of(request.model, route.config.prices))
+            price = price_of(request.model, route.config.prices)
+            expected = self._largest.expected(request, estimated, price, batch=True)
             self._requests.add(key, request, line, estimated_prompt=estimated, expected=expected)
         self._pending.add(key)
 

@@ -49,12 +49,7 @@ class BatchExchange:
     """
 
     def __init__(
-        self,
-        routes: Mapping[str, BatchRoute],
-        *,
-        store: CompletionStore,
-        scope: LedgerScope,
-        terms: BatchTerms,
+        self, routes: Mapping[str, BatchRoute], *, store: CompletionStore, scope: LedgerScope, terms: BatchTerms
     ) -> None:
         """`routes` are by stage."""
         self._routes, self._store, self._scope, self._terms = routes, store, scope, terms

@@ -9,7 +9,7 @@ from sia_dagster.adapters.engine.batches.batch_api import BatchEndpoint
 from sia_dagster.adapters.engine.batches.lines import MOST_REQUESTS
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
-from sia_dagster.adapters.engine.money.ledger import ledger_key
+from sia_dagster.adapters.engine.money.largest_calls import ledger_key
 from sia_dagster.adapters.engine.store import CompletionStore
 from sia_dagster.adapters.engine.wire.failures import Failure, course
 from sia_dagster.core.config.llm import STAGES, LLMConfig

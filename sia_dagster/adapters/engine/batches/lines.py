@@ -10,7 +10,6 @@ from sia_dagster.core.records.value import JsonObject, Value
 MOST_REQUESTS = 50_000
 """In one file."""
 
-
 MOST_BYTES = 200_000_000
 """The same."""
 

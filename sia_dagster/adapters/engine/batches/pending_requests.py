@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sia_dagster.adapters.engine.batches.lines import Line
-from sia_dagster.adapters.engine.money.ledger import ledger_key
 from sia_dagster.adapters.engine.money.spend_cap import Amount, exceeded_cap
-from sia_dagster.adapters.engine.wire.completions import answer_limit
-from sia_dagster.core.config.llm import LLMConfig, Price
-from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.ports.model import ChatRequest
 
 
 @dataclass(frozen=True)
@@ -79,30 +77,6 @@ class PendingRequests:
     def close(self) -> None:
         """Delete the spool."""
         self._spool.close()
-
-
-class LargestCalls:
-    """The largest call so far of each stage and model: the next ones are expected to be no larger."""
-
-    def __init__(self) -> None:
-        self._most: dict[str, tuple[float, int]] = {}
-
-    def knows(self, request: ChatRequest) -> bool:
-        """Whether a call of this stage and model was answered before."""
-        return ledger_key(request) in self._most
-
-    def learn(self, request: ChatRequest, estimated_prompt: int, reply: ChatReply) -> None:
-        """Take an answer into account."""
-        ratio, completion = self._most.get(ledger_key(request), (0.0, 0))
-        ratio = max(ratio, reply.prompt_tokens / max(1, estimated_prompt))
-        self._most[ledger_key(request)] = ratio, max(completion, reply.completion_tokens)
-
-    def expected(self, request: ChatRequest, estimated_prompt: int, price: Price | None) -> Amount:
-        """The most that the request is expected to cost in a batch; 0 USD where the price is unknown."""
-        ratio, completion = self._most.get(ledger_key(request), (1.0, 0))
-        completion = min(completion, answer_limit(request) or completion)
-        prompt = estimated_prompt * ratio
-        return Amount(price.cost(prompt, completion, batch=True) if price else 0.0, prompt + completion)
 
 
 def affordable(requests: Iterable[PendingRequest], spent: Amount, config: LLMConfig) -> list[PendingRequest]:

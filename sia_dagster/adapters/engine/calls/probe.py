@@ -11,7 +11,6 @@ from sia_dagster.core.errors import CallFailed
 PROBE_SECONDS = 10.0
 """How long the endpoint may take to answer, whatever the timeout of a model call is."""
 
-
 _LISTS_NOTHING = {403, 404, 405, 501}
 
 

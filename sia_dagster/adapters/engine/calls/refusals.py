@@ -10,9 +10,7 @@ from pathlib import Path
 REMEMBERED_SECONDS = 30 * 86400.0
 """How long a refusal is remembered; a server that was updated meanwhile is asked again."""
 
-
 _PATIENCE = 5.0
-
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS refusals (

@@ -13,13 +13,11 @@ from sia_dagster.core.records.value import JsonObject
 
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-
 _LEFT_OUT = (
     *("temperature", "top_p", "top_k", "top_a", "min_p", "typical_p", "seed", "logit_bias"),
     *("presence_penalty", "frequency_penalty", "repetition_penalty", "parallel_tool_calls"),
 )
 """Parameters without which the model still does what was asked; `stop` and `reasoning_effort` are not among them."""
-
 
 _UNSUPPORTED = re.compile(
     r"unsupported|\bnot\b.{0,20}(?:support|permitted|allowed|available)|n['\u2019]t support|unrecogni[sz]ed|unknown"
@@ -27,10 +25,8 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 
-
 # An error in one request's schema does not concern the model.
 _SCHEMA_ERROR = re.compile(r"invalid schema|schema (?:contains|is invalid)|keyword(?! argument)", re.IGNORECASE)
-
 
 _FORMS = {
     "response_format:json_schema": re.compile(r"json_schema|response_format|structured outputs?", re.IGNORECASE),

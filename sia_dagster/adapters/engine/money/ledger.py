@@ -5,15 +5,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sia_dagster.adapters.engine.money.largest_calls import LargestCalls, ledger_key
 from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.money.spend_cap import Amount, exceeded_cap, spend_cap_reached
 from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.answers import Answers
-from sia_dagster.adapters.engine.wire.completions import answer_limit
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
-from sia_dagster.core.records.spend import Spend, spend_key
+from sia_dagster.core.records.spend import Spend
 
 
 @dataclass(eq=False)
@@ -27,7 +27,7 @@ class Reservation:
 
 @dataclass
 class _Line:
-    """Spend of one stage and model, and its largest call so far: the next is expected to be no larger."""
+    """Spend of one stage and model."""
 
     calls: int = 0
     paid_calls: int = 0
@@ -39,8 +39,6 @@ class _Line:
     left_out: set[str] = field(default_factory=set)
     costs: list[float] | None = field(default_factory=list)
     """USD of each distinct answer; None as soon as one of them has no price."""
-    most_prompt_ratio: float = 0.0
-    most_completion: int | None = None
     seen: set[str] = field(default_factory=set)
 
     def use(self, reply: ChatReply) -> None:
@@ -85,6 +83,7 @@ class SpendLedger:
         self._config, self._answers, self._scope = config, answers, scope
         self._prices = {stage: config.at(stage).prices for stage in config.stages}
         self._lines: dict[str, _Line] = {}
+        self._largest = LargestCalls()
         self._held: set[Reservation] = set()
         self._settled = asyncio.Event()
 
@@ -115,12 +114,13 @@ class SpendLedger:
         model's price is unknown.
         """
         self._check_countable(request)
+        self._line(request)
         if self._config.budget_usd is None and self._config.budget_tokens is None:
             return self._hold(request, estimated_prompt, Amount())
         while True:
             before = set(self._held)
             spent = Amount(*await self._answers.spent(self._scope))
-            expected = self._expected(request, estimated_prompt)
+            expected = self._largest.expected(request, estimated_prompt, self.price(request))
             if exceeded_cap(spent + expected, self._config):
                 where = f"{self._scope.loop} {self._scope.window}"
                 raise spend_cap_reached(where, ledger_key(request), spent, expected, self._config)
@@ -138,36 +138,21 @@ class SpendLedger:
         self._settled.set()
         if reply is None:
             return
-        line = self._lines[reservation.line]
-        line.paid_calls += 1
-        ratio = reply.prompt_tokens / max(1, reservation.estimated_prompt)
-        line.most_prompt_ratio = max(line.most_prompt_ratio, ratio)
-        line.most_completion = max(line.most_completion or 0, reply.completion_tokens)
+        self._lines[reservation.line].paid_calls += 1
+        self._largest.learn(reservation.line, reservation.estimated_prompt, reply)
 
     def _line(self, request: ChatRequest) -> _Line:
         return self._lines.setdefault(ledger_key(request), _Line())
 
-    def _expected(self, request: ChatRequest, estimated_prompt: int) -> Amount:
-        line = self._line(request)
-        if line.most_completion is None:
-            return self._amount(request, estimated_prompt, 0)
-        completion = min(line.most_completion, answer_limit(request) or line.most_completion)
-        return self._amount(request, estimated_prompt * line.most_prompt_ratio, completion)
-
-    def _amount(self, request: ChatRequest, prompt: float, completion: float) -> Amount:
-        price = self.price(request)
-        return Amount(price.cost(prompt, completion) if price else 0.0, prompt + completion)
-
     def _predicted(self, request: ChatRequest, expected: Amount, taken: Amount) -> Amount:
         """`expected`, or all that is left where no call of this stage and model was answered yet."""
-        if self._line(request).most_completion is not None:
+        if self._largest.knows(request):
             return expected
         usd = (self._config.budget_usd or 0.0) - taken.usd
         tokens = (self._config.budget_tokens or 0) - taken.tokens
         return Amount(max(usd, expected.usd), max(tokens, expected.tokens))
 
     def _hold(self, request: ChatRequest, estimated_prompt: int, amount: Amount) -> Reservation:
-        self._line(request)
         reservation = Reservation(ledger_key(request), estimated_prompt, amount)
         self._held.add(reservation)
         return reservation
@@ -183,8 +168,3 @@ class SpendLedger:
 
 def _sum(held: Iterable[Reservation]) -> Amount:
     return sum((reservation.amount for reservation in held), Amount())
-
-
-def ledger_key(request: ChatRequest) -> str:
-    """The ledger's line for `request`: its stage and model."""
-    return spend_key(request.stage, request.model)

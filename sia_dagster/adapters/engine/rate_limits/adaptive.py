@@ -6,14 +6,11 @@ from statistics import median
 SHORTEST_WINDOW = 16
 """Attempts; a window is longer where more may be in flight."""
 
-
 SUSTAINED = 0.25
 """The share of 429s in a window that halves the limit."""
 
-
 STRAY = 0.1
 """The share of 429s in a window below which the limit may grow."""
-
 
 SLOWER = 1.5
 """Multiple of the baseline: with slower answers the limit does not grow, since more calls would only wait longer."""

@@ -21,10 +21,8 @@ from sia_dagster.core.records.spend import spend_key
 FIRST_COMPLETION = 256
 """Tokens of a first answer, where the request sets no limit."""
 
-
 _LARGEST = 10**9
 """Tokens of a call where nothing limits them."""
-
 
 _MOST_AT_ONCE = 1000
 """Calls in one reservation."""

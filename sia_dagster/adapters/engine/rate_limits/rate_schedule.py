@@ -11,18 +11,14 @@ HEADROOM = 0.96
 """The share of a limit that is used. Calls reach the endpoint a little after they start, with different delays. With
 4 % spare, no minute of its clock has more than the limit as long as delays differ by less than 1.5 seconds."""
 
-
 BURST = 0.5
 """Seconds without calls that may be made up for; more would be a burst, which endpoints refuse by the second."""
-
 
 BATCH = 0.5
 """Seconds that one reservation covers, which are lost when its process dies."""
 
-
 LONGEST_CALL = 60.0
 """Seconds; a call larger than a minute's tokens counts as a minute."""
-
 
 CLOCK_TOLERANCE = 1.0
 """Seconds; a state written this far in the future is from before the clock was set back, and void."""

@@ -12,7 +12,6 @@ from sia_dagster.core.errors import SiaError
 _PATIENCE = 30.0
 """Seconds to wait for another process that is writing."""
 
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS free (account TEXT PRIMARY KEY, requests REAL, tokens REAL, written REAL) WITHOUT ROWID
 """

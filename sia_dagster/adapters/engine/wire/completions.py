@@ -11,7 +11,6 @@ from sia_dagster.core.records.value import JsonObject
 # Recorded calls may contain these; here one answer is requested, and read as a whole.
 _NOT_PASSED_ON = {"model", "messages", "stream", "stream_options", "n"}
 
-
 _MOST_TOKENS = 10**9
 """More than any call takes: a larger number in a reply is ignored."""
 

@@ -13,27 +13,20 @@ from sia_dagster.core.records.value import Value
 Course = Literal["retry", "row", "stop"]
 """Try again; give up this row; or stop, since every call would fail in the same way."""
 
-
 FIRST_DELAY = 1.0
-
 
 LONGEST_DELAY = 30.0
 """Seconds; of our own backoff."""
 
-
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; the longest wait that an endpoint may request."""
 
-
 _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-
 
 _NO_ACCESS = {"invalid_api_key", "model_not_found"}
 
-
 # Some endpoints return 400 where others return 401.
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|api key (is )?(not valid|invalid)", re.IGNORECASE)
-
 
 # Some routers return 404, others 400, for a model without this feature: another form of the request may pass.
 _FEATURE = re.compile(r"tool|response_format|json_schema|structured output", re.IGNORECASE)

@@ -8,9 +8,7 @@ from sia_dagster.core.records.value import Value
 LONGEST_WAIT = 60.0
 """Seconds; limits are per minute, so no header is valid for longer."""
 
-
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
 
 _PART = r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)"
 

@@ -25,7 +25,6 @@ from simulation.servers import Body, Reply, completion, refusal
 
 PRICED = {"gpt-4o-mini": {"input": 1.0, "output": 2.0}}
 
-
 FULL = (10 * 1.0 + 5 * 2.0) / 1_000_000
 """USD of one call of the server's sizes."""
 

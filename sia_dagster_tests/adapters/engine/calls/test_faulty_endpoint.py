@@ -16,7 +16,6 @@ from simulation.servers import ScriptedServer
 
 ROWS = 60
 
-
 PASSING = [name for name in FAULTS if name not in ANSWERS]
 
 

@@ -16,7 +16,6 @@ from simulation.servers import Body, Reply, ScriptedServer, completion
 
 CALLS = 200
 
-
 _RUN = """
 import sys
 from pathlib import Path

@@ -23,7 +23,6 @@ BODY: JsonObject = {
     "response_format": {"type": "json_schema", "json_schema": {}},
 }
 
-
 SCHEMA, JSON_MODE = "response_format:json_schema", "response_format:json_object"
 
 

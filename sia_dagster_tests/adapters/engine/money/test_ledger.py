@@ -21,9 +21,7 @@ from sia_dagster.core.records.spend import Spend
 
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
 
-
 JUDGE = ChatRequest(model="m", messages=(), stage="judge")
-
 
 DOLLAR_A_TOKEN = {"m": Price(input=1e6, output=1e6)}
 

@@ -18,7 +18,6 @@ from sia_dagster_tests.worlds.chats import ask
 
 NOTHING_LEFT = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
 
-
 LONG_LINE = 48
 """Calls that take about five seconds at ten a second."""
 
@@ -88,10 +87,7 @@ def test_calls_start_in_order_at_the_pace_of_the_limit(tmp_path: Path) -> None:
 
 def test_two_that_share_a_line_get_half_each_and_both_all_of_it(tmp_path: Path) -> None:
     time = VirtualTime()
-    with (
-        pace(time, tmp_path, requests_per_minute=600) as one,
-        pace(time, tmp_path, requests_per_minute=600) as other,
-    ):
+    with pace(time, tmp_path, requests_per_minute=600) as one, pace(time, tmp_path, requests_per_minute=600) as other:
 
         async def both() -> tuple[list[float], list[float]]:
             return await asyncio.gather(started(one, time, 100), started(other, time, 100))
@@ -104,10 +100,7 @@ def test_two_that_share_a_line_get_half_each_and_both_all_of_it(tmp_path: Path) 
 def test_a_process_that_comes_later_waits_for_no_more_than_a_batch(tmp_path: Path) -> None:
     """The calls that wait in one process are not all reserved: another one has its turn soon."""
     time = VirtualTime()
-    with (
-        pace(time, tmp_path, requests_per_minute=60) as first,
-        pace(time, tmp_path, requests_per_minute=60) as second,
-    ):
+    with pace(time, tmp_path, requests_per_minute=60) as first, pace(time, tmp_path, requests_per_minute=60) as second:
 
         async def scene() -> float:
             crowd = asyncio.gather(*(first.turn(ask(), estimated_prompt=1) for _ in range(100)))
@@ -221,10 +214,7 @@ def test_a_limit_that_is_none_counts_as_no_limit(tmp_path: Path, unlimited: int)
 
 def test_nothing_left_holds_everyone_back_until_there_is(tmp_path: Path) -> None:
     time = VirtualTime()
-    with (
-        pace(time, tmp_path, requests_per_minute=600) as told,
-        pace(time, tmp_path, requests_per_minute=600) as other,
-    ):
+    with pace(time, tmp_path, requests_per_minute=600) as told, pace(time, tmp_path, requests_per_minute=600) as other:
 
         async def scene() -> tuple[list[float], list[float]]:
             await told.turn(ask(), estimated_prompt=1)

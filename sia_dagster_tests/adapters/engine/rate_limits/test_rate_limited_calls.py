@@ -11,7 +11,6 @@ from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 LEFT = "x-ratelimit-remaining-requests"
 
-
 RESET = "x-ratelimit-reset-requests"
 
 

@@ -11,7 +11,6 @@ from sia_dagster.adapters.engine.rate_limits.rate_schedule import BATCH, BURST, 
 
 NOW = 1_000_000.0
 
-
 TEN_A_SECOND = Rates.of(600, None)
 
 

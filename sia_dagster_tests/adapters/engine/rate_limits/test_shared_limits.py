@@ -17,7 +17,6 @@ from sia_dagster_tests.places import ROOT
 
 NOW, RATES = 1_000_000.0, Rates.of(600, 600_000)
 
-
 _RESERVE = """
 import json, sys
 from pathlib import Path
@@ -27,7 +26,6 @@ while len(times) < 100:
     times += limits(Path(sys.argv[1])).reserve([1] * 5)
 json.dump(times, sys.stdout)
 """
-
 
 _DIE = """
 import os, signal, sys
