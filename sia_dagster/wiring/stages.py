@@ -104,8 +104,7 @@ async def check_promise(session: LoopSession, check: NextWindowCheck) -> StageRe
 
 def _check_evaluators(state: StateActions, evaluators: tuple[Evaluator, ...]) -> None:
     """Replays must be scored by the evaluators that scored the logged outputs. Raises EvaluatorError."""
-    known = [(constant.name, constant.fingerprint) for constant in state.eval_constants]
-    check_fingerprints(known, [evaluator.constant for evaluator in evaluators])
+    check_fingerprints(state.evaluator_fingerprints.items(), [evaluator.constant for evaluator in evaluators])
 
 
 async def watch_window(

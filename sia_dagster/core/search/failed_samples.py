@@ -19,8 +19,7 @@ class FailedSample(Value):
 
 def shortfall(metric: EvalMetrics, constant: EvalConstant) -> float | None:
     """How far below the best the score is, as a share of the evaluator's range; None without a score."""
-    width = constant.high - constant.low or 1.0
-    return None if metric.score is None else (constant.high - metric.score) / width
+    return None if metric.score is None else (constant.high - metric.score) / constant.scale
 
 
 def find_failed_samples(samples: Iterable[Sample], constant: EvalConstant) -> tuple[FailedSample, ...]:
