@@ -18,7 +18,7 @@ START_FIRST: Final = ("whole_loop/", "demo/", "template_recovery/", "defs/", "be
 """Folders with long files, after those of `ONE_WORKER`."""
 
 
-class OneWorkerAFile(LoadFileScheduling):  # type: ignore[misc]
+class OneWorkerAFile(LoadFileScheduling):
     """A file's tests, and those of files that share something costly, run in one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
