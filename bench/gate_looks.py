@@ -6,7 +6,8 @@ import numpy as np
 
 from bench.calibration import Array, Simulation, by_conversation
 from bench.gate_cells import ALPHA, Scenario, Tested, Yes, tested
-from sia_dagster.core.statistics.group_sequential import FUTILE, conditional_power, look_levels, plan_looks
+from sia_dagster.core.gate.trial import FUTILE
+from sia_dagster.core.statistics.group_sequential import conditional_power, look_levels, plan_looks
 
 
 class Stopped(NamedTuple):
@@ -35,7 +36,7 @@ def two_looks(differences: Array, weights: Array, alpha: float, generator: np.ra
     first = tested(differences[:, :half], weights[:, :half], generator)
     last = tested(differences, weights, generator)
     early, refused = first.accepts(first_level), first.rejects(first_level)
-    power = conditional_power(first.p, look_levels(max(alpha, ALPHA), 2))
+    power = conditional_power(first.p, max(alpha, ALPHA))
     hopeless = ~early & ~refused & (power < FUTILE)
     goes_on = ~early & ~refused & ~hopeless
     accepted = early | (goes_on & last.accepts(last_level))

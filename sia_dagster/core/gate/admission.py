@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sia_dagster.core.config.loop import LoopConfig
-from sia_dagster.core.config.validation import ValidationConfig
 from sia_dagster.core.gate.error_budget import error_budget_of, exhausted, exhausted_reason, window_alpha
 from sia_dagster.core.gate.holdout_reuse import (
     against,
@@ -21,7 +20,6 @@ from sia_dagster.core.ports.stores import GateLog
 from sia_dagster.core.records.gate import WHENEVER, ErrorBudget, HeldOut, Look, TrafficCost
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.report import ValidationReport
-from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 
@@ -80,7 +78,7 @@ class Admission:
             return self._undecided(other_window_reason(self.covering), self._budget(None))
         budget = self._budget(self.standing)
         if self.standing is None:
-            reason = exhausted_reason(self._validation, self._window, self.looks) if exhausted(budget) else ""
+            reason = exhausted_reason(self.loop.validation, self.state.window, self.looks) if exhausted(budget) else ""
             return self._undecided(reason, budget) if reason else None
         if self.standing.fingerprint == self.fingerprint:
             return None
@@ -107,14 +105,6 @@ class Admission:
         return report.model_copy(update={"error_budget": self._budget(standing), "cost": cost})
 
     @property
-    def _validation(self) -> ValidationConfig:
-        return self.loop.validation
-
-    @property
-    def _window(self) -> TimeWindow:
-        return self.state.window
-
-    @property
     def _watch(self) -> tuple[JudgeWatch, ...]:
         return self.gate.watch.judges if self.gate.watch else ()
 
@@ -127,12 +117,12 @@ class Admission:
             report,
             fingerprint=self.fingerprint,
             evaluators=self.state.evaluator_fingerprints,
-            alpha=window_alpha(self._validation, self._window),
+            alpha=window_alpha(self.loop.validation, self.state.window),
             at=self.gate.at,
         )
 
     def _budget(self, own: Look | None) -> ErrorBudget:
-        return error_budget_of(self._validation, self._window, self.looks, own)
+        return error_budget_of(self.loop.validation, self.state.window, self.looks, own)
 
     def _undecided(self, reason: str, budget: ErrorBudget) -> ValidationReport:
         return ValidationReport(
@@ -143,8 +133,8 @@ class Admission:
             baseline=self.update.baseline,
             candidate=self.update.candidate,
             alpha=budget.alpha,
-            min_effect=self._validation.min_effect,
-            guardrail_margin=self._validation.guardrail_margin,
+            min_effect=self.loop.validation.min_effect,
+            guardrail_margin=self.loop.validation.guardrail_margin,
             void=True,
             watch=self._watch,
             error_budget=budget,

@@ -146,12 +146,8 @@ def analyse(
         watch=trial.watch,
     )
     primary = primary_of(comparisons)
-    taken = InterimAnalysis(
-        conversations=len(looks[look]),
-        alpha=rule.alpha,
-        p_value=primary.p_value if primary else None,
-        outcome=OUTCOMES[decision.verdict],
-    )
+    outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
+    taken = InterimAnalysis(conversations=len(looks[look]), alpha=rule.alpha, p_value=p_value, outcome=outcome)
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _half_way(taken, decision, rules.rule)
     return Analysis(comparisons, slices, decision, taken, tuple(rows))

@@ -88,15 +88,17 @@ async def _noise(trial: Trial, first: Replies, calls: _Calls, rules: ValidationR
     samples = first_conversations(own, rules.noise_conversations)
     if not samples or trial.policies is None:
         return ()
-    options = {"plan": plan, "progress": calls.progress}
-    (answers,) = await replay(samples, trial.policies[:1], chat=calls.chat, evaluators=calls.evaluators, **options)
-    judges = judges_of(calls.evaluators)
-    judgements = await judge_again(samples, first, evaluators=judges, plan=plan, progress=calls.progress)
+    chat, evaluators, progress = calls.chat, calls.evaluators, calls.progress
+    (answers,) = await replay(
+        samples, trial.policies[:1], chat=chat, evaluators=evaluators, plan=plan, progress=progress
+    )
+    judges = judges_of(evaluators)
+    judgements = await judge_again(samples, first, evaluators=judges, plan=plan, progress=progress)
     answered, judged = pair(samples, first, answers), pair(samples, first, judgements)
     alpha = rules.rule.guardrail_alpha
-    return tuple(
-        noise_of("generation", answered, constant, alpha) for constant in constants_of(calls.evaluators)
-    ) + tuple(noise_of("judge", judged, each.constant, alpha) for each in judges)
+    return tuple(noise_of("generation", answered, constant, alpha) for constant in constants_of(evaluators)) + tuple(
+        noise_of("judge", judged, each.constant, alpha) for each in judges
+    )
 
 
 class _OverallProgress:

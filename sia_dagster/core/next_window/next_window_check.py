@@ -225,14 +225,5 @@ def _cumulative(
 
 
 def _comparison(c: EvaluatorComparison) -> NextWindowComparison:
-    return NextWindowComparison(
-        evaluator=c.evaluator,
-        primary=c.role == "primary",
-        n=c.n,
-        baseline_mean=c.baseline_mean,
-        candidate_mean=c.candidate_mean,
-        difference=c.difference,
-        ci_low=c.ci_low,
-        ci_high=c.ci_high,
-        p_value=c.p_value,
-    )
+    shared = NextWindowComparison.model_fields.keys() & EvaluatorComparison.model_fields.keys()
+    return NextWindowComparison(primary=c.role == "primary", **c.model_dump(include=shared))

@@ -97,10 +97,7 @@ def _part(
 
 def _compared(part: _Slice, constant: EvalConstant, rule: ComparisonRule, tested: int) -> EvaluatorComparison:
     """The primary evaluator in the role of a guardrail: no slice must gain, and none may lose."""
-    own = {
-        "guardrail_alpha": rule.guardrail_alpha / tested,
-        "seed": f"{rule.seed}/{part.dimension}/{part.value}",
-    }
+    own = {"guardrail_alpha": rule.guardrail_alpha / tested, "seed": f"{rule.seed}/{part.dimension}/{part.value}"}
     return compare(part.rows, constant, role="guardrail", rule=rule.model_copy(update=own))
 
 

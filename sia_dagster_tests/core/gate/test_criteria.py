@@ -14,12 +14,7 @@ RULE = ComparisonRule(alpha=0.00958, guardrail_alpha=0.05, safety=("is_safe",))
 
 
 DRIFTED = JudgeWatch(
-    evaluator="correctness",
-    fingerprint="f",
-    anchors=30,
-    shift=0.14,
-    drifted=True,
-    since=("2026-11-02", "2026-11-09"),
+    evaluator="correctness", fingerprint="f", anchors=30, shift=0.14, drifted=True, since=("2026-11-02", "2026-11-09")
 )
 
 
@@ -42,13 +37,7 @@ def safety(**fields: Any) -> EvaluatorComparison:
 def part(finding: str = "holds", value: str = "de", **fields: Any) -> SliceComparison:
     values = {"role": "guardrail", "n": 30, "ci_low": -0.01, "ci_high": 0.2, **fields}
     return SliceComparison.model_validate(
-        {
-            "dimension": "language",
-            "value": value,
-            "share": 0.25,
-            "finding": finding,
-            "comparison": comparison(**values),
-        }
+        {"dimension": "language", "value": value, "share": 0.25, "finding": finding, "comparison": comparison(**values)}
     )
 
 

@@ -118,10 +118,7 @@ def test_a_loop_that_decides_in_every_window_never_overdraws_and_never_runs_dry(
     assert error_budget_of(rule, now, past, own).left >= 0
 
 
-@given(
-    alphas=st.lists(st.floats(0.0, 0.2), max_size=60),
-    rate=st.floats(0.05, 2),
-)
+@given(alphas=st.lists(st.floats(0.0, 0.2), max_size=60), rate=st.floats(0.05, 2))
 def test_whatever_was_spent_a_loop_that_asks_first_stays_within_its_budget(alphas: list[float], rate: float) -> None:
     rule, taken = config(false_promotions_a_year=rate, alpha=0.2), list[Look]()
     for number, alpha in enumerate(alphas):

@@ -220,11 +220,7 @@ def test_noise_is_measured_on_the_first_conversations_of_the_window(tmp_path: Pa
         ("judge", "correctness", 5),
     ]
     assert all(n.mean_difference == n.changed_share == 0 for n in report.noise)
-    assert list(dict.fromkeys(step.what for step in told)) == [
-        "holdout replay",
-        "noise replay",
-        "noise judging",
-    ]
+    assert list(dict.fromkeys(step.what for step in told)) == ["holdout replay", "noise replay", "noise judging"]
 
 
 def test_noise_is_measured_where_the_looks_were_cut_short(tmp_path: Path) -> None:

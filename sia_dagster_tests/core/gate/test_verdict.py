@@ -127,10 +127,7 @@ def test_what_no_number_of_conversations_decides_has_no_plan() -> None:
     ("fields", "why"),
     [
         ({"difference": -0.2, "ci_low": -0.3, "ci_high": -0.1, "p_value": 0.99}, "the candidate is worse"),
-        (
-            {"difference": 0.0, "ci_low": -0.02, "ci_high": 0.015, "p_value": 0.5},
-            "cannot gain the required 0.02",
-        ),
+        ({"difference": 0.0, "ci_low": -0.02, "ci_high": 0.015, "p_value": 0.5}, "cannot gain the required 0.02"),
         ({"difference": 0.1, "ci_low": 0.01, "ci_high": 0.19, "scale": 10.0}, "cannot gain the required 0.20"),
     ],
 )

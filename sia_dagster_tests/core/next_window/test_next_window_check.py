@@ -306,10 +306,7 @@ def test_four_conversations_are_no_point_of_the_cumulative_gain(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("versions", "gain"),
-    [
-        ((promoted(replaced=None),), None),
-        ((promoted(), promoted(2, BASELINE, kind="rollback", window=None)), 0.0),
-    ],
+    [((promoted(replaced=None),), None), ((promoted(), promoted(2, BASELINE, kind="rollback", window=None)), 0.0)],
     ids=["first unknown", "rolled back"],
 )
 def test_without_two_policies_the_cumulative_gain_takes_no_replay(

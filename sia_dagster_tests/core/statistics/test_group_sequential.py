@@ -9,12 +9,7 @@ from scipy.stats import multivariate_normal
 
 from sia_dagster.core.gate.trial import FUTILE
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster.core.statistics.group_sequential import (
-    adjusted_rules,
-    conditional_power,
-    look_levels,
-    plan_looks,
-)
+from sia_dagster.core.statistics.group_sequential import adjusted_rules, conditional_power, look_levels, plan_looks
 from sia_dagster.core.statistics.intervals import plus_two
 
 alphas = st.floats(1e-4, 0.3)
