@@ -186,7 +186,7 @@ def test_promote_says_what_came_into_force_and_is_not_published(sia: Sia, rest: 
         ("", "the environment variable ARIZE_API_KEY is not set"),
         (f"{KEY}\n", "the value of ARIZE_API_KEY holds a blank, a line break"),
         ("ak-schlüssel", "the value of ARIZE_API_KEY holds a blank, a line break"),
-        ("ak-wrong", "the key is not taken"),
+        ("ak-wrong", "the key is not accepted"),
     ],
 )
 def test_a_key_that_cannot_publish_costs_no_promotion(

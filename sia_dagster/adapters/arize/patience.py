@@ -1,4 +1,4 @@
-"""Calls to Arize with attempts and an end to silence: the package has neither on Flight."""
+"""Calls to Arize over Flight with retries and a time limit, which the package does not have."""
 
 import threading
 from collections.abc import Callable
@@ -19,10 +19,10 @@ wait_for_real: Wait = threading.Event().wait
 def patiently(
     call: Callable[[], Result], settings: ArizeConnection, *, wait: Wait, progress: Callable[[], object] = lambda: None
 ) -> Result | Fault:
-    """What `call` returns, tried again from the start after each transient fault; else the last fault.
+    """What `call` returns, repeated from the start after each transient fault; else the last fault.
 
-    An attempt in which `progress()` did not change for `timeout_seconds` is left behind. What is no fault of the
-    exchange is raised.
+    An attempt in which `progress()` did not change for `timeout_seconds` is given up. Errors that are no fault of the
+    exchange are raised.
     """
     key = f"{settings.space_id}/{settings.project}"
     loop = retrying(key, settings.max_attempts, wait, lambda answer: isinstance(answer, Fault) and answer.transient)
@@ -44,8 +44,8 @@ def within(seconds: float, call: Callable[[], Result], progress: Callable[[], ob
     """What `call` returns or raises; TimeoutError once `progress()` has not changed for `seconds` (at most twice that).
 
     Flight's own deadline cannot be set through the package, and one for the whole call would end a large export that
-    is well under way. So the call runs in a thread; one that hangs is left to its socket and does not keep the
-    process alive.
+    is making progress. So the call runs in a thread; one that hangs is left to its socket and does not keep the process
+    alive.
     """
     answer: Future[Result] = Future()
     threading.Thread(target=_fulfil, args=(answer, call), name="arize", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Calls of Arize's REST API with what its client lacks: a time limit, retries, and errors that say what to set."""
+"""Calls of Arize's REST API with what its client lacks: a time limit, retries, and errors that name the setting."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 LONGEST_CALL: Final = 60.0
-"""Seconds; a REST answer is small, so it is given up sooner than an export."""
+"""Seconds; a REST answer is small, so its time limit is shorter than that of an export."""
 PAGE: Final = 100
-"""The most items that a list gives at once."""
-_SAID: Final = 300
+"""The most items in one page of a list."""
+_LONGEST_MESSAGE: Final = 300
 """Characters of the platform's own words in an error."""
 
 
 class RestCalls:
-    """Makes one platform call at a time, as often as the connection allows.
+    """Makes one platform call at a time, with the attempts that the connection allows.
 
-    The client's connection pool already waits as a 429 or 503 asks, where the method may be repeated (GET, PUT); its
-    waiting counts as the call's. A call that is given up goes on in its thread until the other side ends it: what it
-    changes may still arrive, which is why `create` looks before it asks again.
+    The client's connection pool already waits as a 429 or 503 asks where the method may be repeated (GET, PUT); that
+    time counts as the call's. A call that timed out continues in its thread until the other side ends it: its changes
+    may still arrive, which is why `create` calls `find` before it repeats a call.
     """
 
     def __init__(self, connection: ArizeConnection, *, wait: Wait) -> None:
@@ -36,17 +36,18 @@ class RestCalls:
         self._seconds = min(connection.timeout_seconds, LONGEST_CALL)
 
     def repeat(self, what: str, call: Callable[[], Result]) -> Result:
-        """The answer to a call that may be made twice without harm; `what` completes "Arize, ..." in errors.
+        """The answer to a call that can be repeated without harm; `what` completes "Arize, ..." in errors.
 
         Raises PublishError.
         """
         return self.create(what, call, find=lambda: None)
 
     def create(self, what: str, call: Callable[[], Result], *, find: Callable[[], Result | None]) -> Result:
-        """The answer to a call that makes something. Before a repetition, and where the name is taken, `find` looks.
+        """The answer to a call that creates an object.
 
-        What it finds is the answer: an attempt whose answer was lost had made it. Raises PublishConflict where the
-        name is taken and `find` finds nothing, PublishError otherwise.
+        `find` is called before a repetition, and where the name is taken. What it finds is the answer: an attempt whose
+        answer was lost has created it. Raises PublishConflict where the name is taken and `find` returns None,
+        PublishError otherwise.
         """
 
         def once() -> Result | Failure:
@@ -73,11 +74,11 @@ class RestCalls:
             if not cursor:
                 return
             if cursor in seen:
-                raise PublishError(f"Arize, {what}: the list comes back to a page that was read; ask their support")
+                raise PublishError(f"Arize, {what}: the list returns to a page that was read; ask their support")
             seen.add(cursor)
 
     def space(self, spaces: "SpacesClient") -> str:
-        """The id of the connection's space, which is there; a name is looked up, exactly. Raises PublishError."""
+        """The id of the connection's space; a name is matched exactly. Raises PublishError where there is none."""
         asked = self._connection.space_id
         return self.repeat(f"the space {asked!r}", lambda: id_of(spaces.get(space=asked)))
 
@@ -110,7 +111,7 @@ class RestCalls:
     def _words(self, text: str) -> str:
         """The platform's words on one line, cut, without the key."""
         secret = self._connection.api_key.get_secret_value()
-        return " ".join(text.replace(secret, "***").split())[:_SAID]
+        return " ".join(text.replace(secret, "***").split())[:_LONGEST_MESSAGE]
 
     def _refused(self, what: str, failure: Failure, attempts: int) -> PublishError:
         advice = _ADVICE.get(failure.status or 0)
@@ -119,24 +120,24 @@ class RestCalls:
             tries = f"gave up after {attempts} attempt{'s' if attempts > 1 else ''}"
             status = f"status {failure.status}: " if failure.status else ""
             return kind(f"Arize, {what}: {tries}: {status}{failure.message}; {_AGAIN}")
-        said = f" ({failure.message})" if failure.message else ""
-        return kind(f"Arize, {what}: {advice}{said}")
+        detail = f" ({failure.message})" if failure.message else ""
+        return kind(f"Arize, {what}: {advice}{detail}")
 
 
 _AGAIN = (
-    "check the network and the ARIZE_* variables that name the host or region, then publish again: what was made is "
-    "found and not made twice"
+    "check the network and the ARIZE_* variables that name the host or region, then publish again: what exists is "
+    "found and not created twice"
 )
 _ADVICE: Final[dict[int, str]] = {
     400: "the request was refused",
-    401: "the key is not taken; set the variable that `traces.api_key` names (ARIZE_API_KEY) to a valid key",
+    401: "the key is not accepted; set the variable that `traces.api_key` names (ARIZE_API_KEY) to a valid key",
     403: "the key may not do this; give its user a role in the space that may, or use another key",
     404: "there is no such thing, or not any more; check `traces.space_id` (ARIZE_SPACE_ID) and "
     "that the key belongs to that space",
     409: "the name was taken meanwhile; look there and publish again, or choose another name",
     422: "the request was refused",
 }
-"""What a final status means and what to do."""
+"""The advice for a final status."""
 
 
 def _is_lost(outcome: object) -> bool:
@@ -154,7 +155,7 @@ def _no_connection(reason: object) -> str:
 
 
 def id_of(answer: Any) -> str:
-    """The id of what was found or made. Raises ValueError where the answer has none: an answer not understood."""
+    """The id of an object that was found or created. Raises ValueError where the answer has none."""
     if answer is None or not answer.id:
         raise ValueError("id")
     return str(answer.id)

@@ -1,4 +1,4 @@
-"""A Phoenix server, asked patiently: retries, timeouts and errors that say which setting to look at."""
+"""Requests to a Phoenix server, with retries, timeouts and errors that name the setting to check."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,12 +26,12 @@ Wait = Callable[[float], object]
 
 
 class PhoenixConnection(Value):
-    """Which project of which server, with whose key, and how patiently."""
+    """A project of a server, with its key, timeout and attempts."""
 
     base_url: str = "http://127.0.0.1:6006"
     project: str = "default"
     api_key: SecretStr | None = None
-    """None: what PHOENIX_API_KEY and PHOENIX_CLIENT_HEADERS say, as Phoenix's own client reads them."""
+    """None: PHOENIX_API_KEY and PHOENIX_CLIENT_HEADERS, as Phoenix's own client reads them."""
     timeout_seconds: float = Field(default=60.0, gt=0)
     """Of one request."""
     max_attempts: int = Field(default=4, ge=1)
@@ -44,16 +44,16 @@ class PhoenixServer:
     def __init__(self, client: "Client", http: "httpx.Client", connection: PhoenixConnection) -> None:
         self.client, self._http, self._connection = client, http, connection
         self.error: type[SiaError] = SiaError
-        """What a refused request is raised as."""
+        """The error of a refused request."""
         self.unavailable: type[SiaError] = SiaError
-        """And one that the server did not answer, or not us."""
+        """The error where the server did not answer, or refused the key."""
         self.wait: Wait = threading.Event().wait
         self.secrets: tuple[str, ...] = ()
-        """What no message may hold."""
+        """Values that no message may contain."""
 
     @property
     def timeout(self) -> int:
-        """Seconds, for the calls of Phoenix's client that bring a shorter time of their own; at least one."""
+        """Seconds, for calls of Phoenix's client that have a shorter timeout of their own; at least one."""
         return max(1, round(self._connection.timeout_seconds))
 
     @property
@@ -62,9 +62,9 @@ class PhoenixServer:
         return self._connection.project
 
     def ask(self, question: "Callable[[Client], Answer]", *, repeatable: bool = True) -> Answer:
-        """The answer to one request, asked again after failures that may pass.
+        """The answer to one request, repeated after transient failures.
 
-        With `repeatable=False` a request whose reply was lost is not sent again: it may have been carried out.
+        With `repeatable=False` a request whose reply was lost is not repeated: it may have been carried out.
         Raises `self.error`.
         """
         import httpx
@@ -88,7 +88,7 @@ class PhoenixServer:
         return outcome
 
     def page(self, path: str, **params: Any) -> tuple[list[JsonObject], str | None]:
-        """The items at GET `path` and the cursor of the next page, for what Phoenix's client has no method.
+        """The items at GET `path` and the cursor of the next page, where Phoenix's client has no method.
 
         Raises `self.error`.
         """
@@ -102,12 +102,12 @@ class PhoenixServer:
         return self.ask(question)
 
     def _refused(self, failure: Failure, attempts: int) -> SiaError:
-        """The error, without what a server repeats of our headers."""
+        """The error, without our headers, which a server may repeat."""
         has_key = self._connection.api_key is not None
-        told = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
+        message = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
         for secret in self.secrets:
-            told = told.replace(secret, "***")
-        return (self.unavailable if unanswered(failure) else self.error)(told)
+            message = message.replace(secret, "***")
+        return (self.unavailable if unanswered(failure) else self.error)(message)
 
     def project_id(self) -> str:
         """The platform's id of the project: unlike its name it may stand in any path.
@@ -133,7 +133,7 @@ def open_server(
 ) -> Iterator[PhoenixServer]:
     """A session in which refused requests are raised as `error`, those without an answer as `unavailable` where given.
 
-    Nothing is contacted yet. Raises ConfigError where the client is not installed or the address is none.
+    Nothing is contacted yet. Raises ConfigError where the client is not installed or the address is invalid.
     """
     try:
         from httpx import Client as HttpClient
@@ -154,12 +154,12 @@ def open_server(
     try:
         http = HttpClient(base_url=address, auth=login, headers=headers, timeout=connection.timeout_seconds)
     except InvalidURL as bad:
-        raise ConfigError(f"it may hold none but plain characters ({type(bad).__name__})", key=_ADDRESS) from bad
+        raise ConfigError(f"it may contain plain characters only ({type(bad).__name__})", key=_ADDRESS) from bad
     with http:
         server = PhoenixServer(Client(http_client=http), http, connection)
         server.error, server.unavailable = error, unavailable or error
-        told = (value.removeprefix("Bearer ") for value in headers.values())
-        server.secrets = tuple(value for value in told if len(value) >= _SHORTEST_SECRET)
+        tokens = (value.removeprefix("Bearer ") for value in headers.values())
+        server.secrets = tuple(value for value in tokens if len(value) >= _SHORTEST_SECRET)
         if wait is not None:
             server.wait = wait
         yield server

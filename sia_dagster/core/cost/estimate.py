@@ -14,7 +14,7 @@ from sia_dagster.core.records.spend import Spend, total
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.traffic import policy_from_traces, set_near_duplicates_aside
 
-LATER_REPLAYS = 3
+NEXT_REPLAYS = 3
 """Most policies that the next window replays: the candidate, the policy it was to replace and the loop's first one."""
 
 CostOf = Callable[[str, str, Spend], float | None]
@@ -84,8 +84,7 @@ def estimate(
     replay = replaying(kept, actions)
     lines = _lines("eval_results", judges, samples)
     lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
-    later = holdout * (LATER_REPLAYS * (loop.validation.repeats or 1))
-    lines += _lines("next_window_results", [replay, *judges], later)
+    lines += _lines("next_window_results", [replay, *judges], holdout * (NEXT_REPLAYS * (loop.validation.repeats or 1)))
     if train:
         lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
