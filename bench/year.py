@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.year_loop import PAID, Loop, Week, loop_of
+from bench.year_loop import CONVERSATIONS, PAID, Loop, Week, loop_of
 from bench.year_world import World
 
 RESULTS = Path(__file__).parent / "results" / "year.json"
@@ -135,11 +135,12 @@ def _calls(weeks: list[Week]) -> dict[str, float]:
     return {stage: fmean(week.calls.get(stage, 0) for week in later) for stage in PAID}
 
 
-def any_order(count: int = 12) -> dict[str, Any]:
+def any_order(count: int = 12, conversations: int = CONVERSATIONS) -> dict[str, Any]:
     """A backfill: in order, in reverse, and in order twice; which files are not the same, by stage."""
     forward, reverse = list(range(count)), list(reversed(range(count)))
-    in_order = _backfill(count, forward)
-    others = {"reverse": _backfill(count, reverse), "twice": _backfill(count, [*forward, *forward])}
+    in_order = _backfill(count, forward, conversations)
+    orders = {"reverse": reverse, "twice": [*forward, *forward]}
+    others = {name: _backfill(count, order, conversations) for name, order in orders.items()}
     result = {"files": len(in_order), "stages": sorted({name.split("/")[1] for name in in_order})}
     for order, files in others.items():
         apart = sorted(name for name in in_order.keys() | files.keys() if in_order.get(name) != files.get(name))
@@ -148,12 +149,12 @@ def any_order(count: int = 12) -> dict[str, Any]:
     return result
 
 
-def _backfill(count: int, order: list[int]) -> dict[str, bytes]:
+def _backfill(count: int, order: list[int], conversations: int) -> dict[str, bytes]:
     """The stored assets by name; traffic lies there beforehand, under the first policy, as it does in a backfill."""
     world = World(helps=lambda week: GAIN, proposed=lambda week: True, varies=False)
     with loop_of(world, count, clock="now", promotion="manual") as loop:
         for number in range(count):
-            loop.write(number)
+            loop.write(number, conversations)
         for number in order:
             loop.run(number)
             loop.fill_exam(number)

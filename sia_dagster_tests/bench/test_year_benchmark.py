@@ -87,7 +87,7 @@ def test_weeks_follow_each_other() -> None:
 
 def test_nothing_is_promoted_where_nothing_is_better() -> None:
     with loop_of(World(), 2) as loop:
-        found = told(loop.year())
+        found = told(loop.year(conversations=60))
     assert promotions(found) == []
     assert all(week.asked >= sum(week.calls.values()) > 0 for week in found), "the rest judged the window's own answers"
 
@@ -99,6 +99,6 @@ def test_what_fails_a_week_later_is_to_be_rolled_back() -> None:
 
 
 def test_windows_in_any_order_and_twice_store_the_same_bytes() -> None:
-    found = any_order(2)
+    found = any_order(2, conversations=40)
     assert (found["reverse"], found["twice"]) == ([], [])
     assert "validation_results" in found["stages"]
