@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import dagster as dg
-from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from sia_dagster.adapters.config.faults import faults
@@ -25,8 +24,8 @@ class SelfImprovingLoop(dg.Component, dg.Model, dg.Resolvable):
     The attributes are those of one entry of `loops` in `sia.yaml`, and the sections `llm` and `storage`.
     """
 
-    _source: SourcePositionTree | None = PrivateAttr(default=None)
-    """Where the attributes stand in `defs.yaml`; None for a component that was made in Python."""
+    _source: Any = PrivateAttr(default=None)
+    """Dagster's tree of source positions in `defs.yaml`; None for a component that was made in Python."""
 
     @classmethod
     def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> "SelfImprovingLoop":
