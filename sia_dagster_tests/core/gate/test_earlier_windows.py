@@ -243,7 +243,7 @@ def test_a_candidate_whose_own_window_is_gone_is_asked_of_none_before_it(tmp_pat
     assert newest.used > 0
     assert (own.reason, own.used) == ("it cannot be read any more: damaged", 0)
     assert oldest.used == 0
-    assert oldest.reason.startswith("what the candidate was learned from cannot be read any more")
+    assert oldest.reason.startswith("the samples that the candidate was learned from cannot be read any more")
     assert filled(folder, stored=stored, max_conversations=500).pooled[-1].used > 0
 
 
