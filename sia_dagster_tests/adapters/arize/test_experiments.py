@@ -1,6 +1,5 @@
 """A validation as experiments, through the unpatched client and a server that speaks its wire."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,14 +26,6 @@ from sia_dagster_tests.fakes.arize_rest import SPACE, ArizeRest, Json
 START = datetime(2026, 11, 9, tzinfo=UTC)
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(weeks=1))
 OLD, NEW = Actions(system_prompt="Be kind.", model="small"), Actions(system_prompt="Be brief.", model="small")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeRest]:
-    with ArizeRest() as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def experiments_of(server: ArizeRest, **connection: Any) -> ArizeExperiments:

@@ -5,7 +5,6 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,14 +31,9 @@ SETTINGS = ArizeConnection(space_id=SPACE, project=PROJECT, api_key=SecretStr(KE
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeFlight]:
-    with ArizeFlight() as opened:
-        for name, value in opened.environment.items():
-            monkeypatch.setenv(name, value)
-        opened.add_rows(
-            [{"context.span_id": "a", "start_time": 1794182400000, "attributes.openinference.span.kind": "LLM"}]
-        )
-        yield opened
+def store(store: ArizeFlight) -> ArizeFlight:
+    store.add_rows([{"context.span_id": "a", "start_time": 1794182400000, "attributes.openinference.span.kind": "LLM"}])
+    return store
 
 
 def refusal(settings: ArizeConnection, *, where: str = "", waited: list[float] | None = None) -> str:

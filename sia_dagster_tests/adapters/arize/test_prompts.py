@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,14 +25,6 @@ from sia_dagster.core.records.registry import PolicyVersion, Publication
 from sia_dagster_tests.fakes.arize_rest import KEY, SPACE, ArizeRest, resource_id
 
 POLICY = Actions(system_prompt="Be kind.", model="gpt-4o-mini", parameters={"temperature": 0.2})
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeRest]:
-    with ArizeRest() as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 class Waits(list[float]):

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,6 @@ START = datetime(2026, 11, 9, tzinfo=UTC)
 WINDOW = TimeWindow(key="2026-11-09", start=START, end=START + timedelta(days=7))
 QUERY = SpanQuery(window=WINDOW)
 Row = dict[str, Any]
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeFlight]:
-    with ArizeFlight() as opened:
-        for name, value in opened.environment.items():
-            monkeypatch.setenv(name, value)
-        yield opened
 
 
 def span(span_id: str, start: datetime, **more: Any) -> Row:

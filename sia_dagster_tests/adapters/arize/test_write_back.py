@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,12 +34,9 @@ OLD = NOW - timedelta(days=40)
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArizeFlight]:
-    with ArizeFlight() as opened:
-        for name, value in opened.environment.items():
-            monkeypatch.setenv(name, value)
-        opened.add_table(spans(["a", "b", "c"]))
-        yield opened
+def store(store: ArizeFlight) -> ArizeFlight:
+    store.add_table(spans(["a", "b", "c"]))
+    return store
 
 
 def spans(ids: Sequence[str], start: datetime = START) -> pa.Table:
@@ -330,7 +327,7 @@ def test_an_answer_that_forgets_rows_is_said(store: ArizeFlight) -> None:
     report = write(store, [said("a"), said("b"), said("zz")])
     assert (report.updated, report.unmatched) == (1, ("zz",))
     assert report.faults == (
-        "3 evaluations 'helpful' were sent and Arize answered for 2; write them again, and look at the spans in Arize "
+        "3 evaluations 'helpful' were sent, but Arize answered for 2; write them again, and look at the spans in Arize "
         "if this happens again",
     )
     assert not report.complete

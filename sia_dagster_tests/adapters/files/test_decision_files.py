@@ -1,7 +1,7 @@
 """What people decided: kept in order beside the registry, written once, and never changed."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,9 @@ from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.adapters.files.storage import file_names, storage_root
 from sia_dagster.core.errors import PolicyError
 from sia_dagster.core.records.registry import PolicyDecision
-from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster_tests.worlds.judge_world import week
 
-START = datetime(2026, 9, 28, tzinfo=UTC)
 FOLDER = Path("policies") / "desk" / "decisions"
-
-
-def week(number: int) -> TimeWindow:
-    start = START + timedelta(weeks=number)
-    return TimeWindow(key=start.date().isoformat(), start=start, end=start + timedelta(weeks=1))
 
 
 def decision(weeks: int = 0, **fields: Any) -> PolicyDecision:

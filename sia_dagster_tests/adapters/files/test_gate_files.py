@@ -19,18 +19,13 @@ from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.judge_report import Anchors, AnchorScore, JudgeWatch, WatchRecord
 from sia_dagster.core.records.policy import Actions
-from sia_dagster.core.records.sample import Sample, TimeWindow
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.defs.resources import Storage
 from sia_dagster_tests.places import ROOT
+from sia_dagster_tests.worlds.judge_world import START, week
 
-START = datetime(2026, 9, 28, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 FINGERPRINT = "0123456789abcdef"
-
-
-def week(number: int) -> TimeWindow:
-    start = START + timedelta(weeks=number)
-    return TimeWindow(key=start.date().isoformat(), start=start, end=start + timedelta(weeks=1))
 
 
 def look(number: int = 0, *, at: datetime | None = None, loop: str = "desk", name: str = "A", key: str = "") -> Look:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,10 @@ from sia_dagster.core.policy.rollback import rollback
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion, Promotion
 from sia_dagster.core.records.report import ValidationReport, Verdict
-from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.worlds import verdicts
+from sia_dagster_tests.worlds.judge_world import START, week
 
-START = datetime(2026, 9, 28, tzinfo=UTC)
 OLD = Actions(system_prompt="Be polite.", model="small")
-
-
-def week(number: int) -> TimeWindow:
-    start = START + timedelta(weeks=number)
-    return TimeWindow(key=start.date().isoformat(), start=start, end=start + timedelta(weeks=1))
 
 
 def policy(name: str) -> Actions:

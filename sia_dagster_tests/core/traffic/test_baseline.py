@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from sia_dagster.core.openinference.samples import MappedSpans
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.policy import Actions, Example
@@ -139,10 +136,3 @@ def test_share_counts_filled_in_prompts_and_is_unknown_without_samples() -> None
     actions = Actions(system_prompt="Greet {name}.", variables=("name",))
     assert policy_share([greeted(0, "Ada"), greeted(1, None), spoke(2, variables={"name": "Eve"})], actions) == 1 / 3
     assert policy_share([], actions) is None
-
-
-@given(st.permutations([*(spoke(n, "Be kind." if n % 3 else "B") for n in range(9)), greeted(9), greeted(10, None)]))
-def test_the_same_window_gives_the_same_bytes(samples: list[Sample]) -> None:
-    state = baseline(samples)
-    assert state.model_dump_json() == baseline(sorted(samples, key=lambda s: s.span_id)).model_dump_json()
-    assert [s.start_time for s in state.samples] == sorted(s.start_time for s in state.samples)

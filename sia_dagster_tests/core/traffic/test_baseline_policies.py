@@ -172,6 +172,7 @@ def test_the_same_window_gives_the_same_bytes(order: Sequence[int], registry: tu
     mixed = baseline([samples[place] for place in order], *registry)
     assert mixed.model_dump_json() == baseline(samples, *registry).model_dump_json()
     assert StateActions.model_validate_json(mixed.model_dump_json()) == mixed
+    assert [s.start_time for s in mixed.samples] == sorted(s.start_time for s in mixed.samples)
 
 
 @pytest.mark.parametrize("prompt", ["", "__REDACTED__", "{", "Be kind."])
