@@ -215,7 +215,7 @@ def test_a_variable_that_a_template_would_take_apart_is_refused(name: str) -> No
 
 
 def test_a_policy_without_text_is_refused(server: ArizeRest) -> None:
-    assert "neither a system prompt nor examples" in refusal(lambda: hub_of(server).create("desk", Actions(), "why"))
+    assert "neither system prompt nor examples" in refusal(lambda: hub_of(server).create("desk", Actions(), "why"))
     assert server.requests == []
 
 

@@ -200,7 +200,7 @@ def test_spans_that_say_neither_which_nor_when_are_an_error(store: ArizeFlight, 
     store.manners.lacks = (column,)
     with pytest.raises(TraceError) as caught:
         rows(ArizeTraces(store.connection()))
-    assert f"misses the column {column!r}" in str(caught.value)
+    assert f"the column {column!r} is missing" in str(caught.value)
     assert PROJECT in str(caught.value)
     assert "/spans-" not in str(caught.value), "a temporary path helps nobody"
 

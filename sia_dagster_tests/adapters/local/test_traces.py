@@ -409,7 +409,7 @@ def test_a_missing_column_is_named_with_its_file(tmp_path: Path, column: str, wr
     write_lines(tmp_path / "good.jsonl", [span(1)])
     suffix = "jsonl" if write is write_lines else "parquet"
     bad = write(tmp_path / f"bad.{suffix}", [{k: v for k, v in span(2).items() if k != column}])
-    with pytest.raises(TraceFileError, match=f"misses the column '{column}'") as raised:
+    with pytest.raises(TraceFileError, match=f"the column '{column}' is missing") as raised:
         read(tmp_path)
     assert raised.value.path == str(bad)
 
@@ -417,7 +417,7 @@ def test_a_missing_column_is_named_with_its_file(tmp_path: Path, column: str, wr
 def test_records_written_by_column_are_no_spans(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({name: {"0": value} for name, value in span(1).items()}))
-    with pytest.raises(TraceFileError, match=r"misses the column 'context\.span_id'"):
+    with pytest.raises(TraceFileError, match=r"the column 'context\.span_id' is missing"):
         read(path)
 
 
@@ -526,7 +526,7 @@ def test_columns_that_change_their_shape_do_not_fail_the_file(tmp_path: Path) ->
     assert [row["prompt_tokens"] for row in read_rows] == [3, 4, None]
     mapped = samples_from_rows(read_rows)
     assert [s.request for s in mapped.samples] == ["Question 1", "Question 2"]
-    assert "span span-0003: its input_messages cannot be read" in mapped.skipped[0]
+    assert "span span-0003: input_messages cannot be read" in mapped.skipped[0]
 
 
 def test_lines_that_are_no_objects_hide_no_column(tmp_path: Path) -> None:
