@@ -165,7 +165,7 @@ def test_a_template_needs_text_between_its_slots(fixed: tuple[str, ...], names: 
 
 
 def test_the_order_of_the_prompts_changes_nothing() -> None:
-    world = window(11, 60, calls=2, versions=True, optional=1)
+    world = window(11, 40, calls=2, versions=True, optional=1)
     order = np.random.default_rng(1).permutation(len(world.spans))
     shuffled = recover([world.prompts[i] for i in order], [world.times[i] for i in order])
     assert shuffled.model_dump_json() == recover(world.prompts, world.times).model_dump_json()
