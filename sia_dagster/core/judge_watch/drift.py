@@ -92,9 +92,9 @@ def odd_one_out_p(odd: int, differing: int) -> float:
     whatever the outputs and however noisy the judge. 1 where nothing differs. (The conditional binomial test of
     McNemar, Psychometrika 12, 1947, with three draws instead of two.)
     """
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
-    return float(binom.sf(odd - 1, differing, 1 / 3))
+    return float(bdtrc(odd - 1, differing, 1 / 3))
 
 
 def drift_of(draws: Sequence[AnchorDraws], scale: float, tolerance: float) -> Drift | None:

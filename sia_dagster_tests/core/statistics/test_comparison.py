@@ -1,5 +1,6 @@
 """The paired comparison: its pairing, its two keys against independent calculations, and its plan."""
 
+import hashlib
 import itertools
 import math
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
+from scipy.stats import permutation_test
 
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.records.comparison import EvaluatorComparison
@@ -195,6 +197,23 @@ def test_small_windows_are_tested_exactly(gains: list[float]) -> None:
     ]
     exact = sum(total >= sum(gains) - 1e-12 for total in flips) / len(flips)
     assert sign_flip_p(np.array(gains), "any") == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("size", [2, 9, 13, 14, 40, 160])
+@pytest.mark.parametrize("graded", [False, True])
+def test_the_sign_flips_are_those_of_scipy(size: int, *, graded: bool) -> None:
+    source = np.random.default_rng(size)
+    gains = source.normal(0.1, 0.4, size) if graded else source.choice([-1.0, 0.0, 0.0, 1.0], size)
+    expected = permutation_test(
+        (gains,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=9999,
+        batch=1_000_000 // size,
+        alternative="greater",
+        rng=np.random.default_rng(int.from_bytes(hashlib.sha256(b"any").digest()[:8], "big")),
+    )
+    assert sign_flip_p(gains, "any") == expected.pvalue
 
 
 def test_large_windows_are_tested_by_seeded_flips() -> None:
