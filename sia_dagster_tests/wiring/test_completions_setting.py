@@ -99,7 +99,7 @@ def component(llm: Mapping[str, Any]) -> ModelEndpoint:
 @pytest.mark.parametrize(("given", "kept"), [(OPEN[0], OPEN[0]), ("$${SIA_COMPLETIONS}", "SIA_COMPLETIONS")])
 def test_the_resource_holds_what_people_may_see(given: str, kept: str, tmp_path: Path) -> None:
     endpoint = component({"completions": given.replace("$$", "$")})
-    assert endpoint.completions == kept
+    assert endpoint.model_dump()["completions"] == kept
     assert endpoint.settings().llm.completions == kept
     assert ModelEndpoint.of(LLMConfig(), tmp_path / "c.sqlite").settings().llm.completions is None
 

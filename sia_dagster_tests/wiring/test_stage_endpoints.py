@@ -64,7 +64,7 @@ def test_stages_without_settings_of_their_own_share_a_route(tmp_path: Path) -> N
     config = LLMConfig.model_validate({"stages": {"judge": {"max_concurrency": 4}, "update": {}}})
     routes = Routes(config, api_key="k", limits=tmp_path / "limits", endpoint=None, sleep=Waits())
     assert routes.of("update") is routes.of("replay") is routes.of("")
-    assert routes.of("judge").gate.limit == 4
+    assert routes.of("judge").concurrency.limit == 4
     assert config.workers == 32
 
 

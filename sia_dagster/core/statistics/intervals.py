@@ -118,8 +118,8 @@ def sign_flip_p(weighted: "Array", seed: str, resamples: int = RESAMPLES) -> flo
 
     observed, size = float(weighted.mean()), len(weighted)
     least = observed - abs(100 * np.finfo(float).eps * observed)
-    if 2**size <= resamples:
-        return reached((np.arange(2**size)[:, None] >> np.arange(size)) % 2 == 1) / 2**size
+    if (all_flips := 1 << size) <= resamples:
+        return reached((np.arange(all_flips)[:, None] >> np.arange(size)) % 2 == 1) / all_flips
     generator = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
     batch = min(resamples, max(1, MOST_CONVERSATIONS // size))
     pairs = np.tile(np.arange(2), (batch, size, 1))

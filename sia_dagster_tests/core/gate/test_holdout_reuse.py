@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.gate.holdout_reuse import (
-    HOLDOUT_REUSED,
     TOO_LATE,
     against,
     look_fingerprint,
@@ -24,7 +23,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.policy import Actions
-from sia_dagster.core.records.report import ArmOutcome, ValidationReport, ValidationRow
+from sia_dagster.core.records.report import HOLDOUT_REUSED, ArmOutcome, ValidationReport, ValidationRow
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 
