@@ -91,8 +91,9 @@ def _noise(report: ValidationReport) -> Iterator[str]:
     for estimate in report.noise:
         if estimate.ci_low is None or estimate.ci_high is None or estimate.ci_low <= 0 <= estimate.ci_high:
             continue
-        what = "answered twice by one policy" if estimate.kind == "generation" else "judged twice with the same answer"
-        yield f"Why {estimate.evaluator} moved by {signed(estimate.mean_difference)} where requests were {what}."
+        generated = estimate.kind == "generation"
+        what = "one policy answered the same requests" if generated else "the same answers were judged"
+        yield f"Why {estimate.evaluator} changed by {signed(estimate.mean_difference)} when {what} a second time."
 
 
 def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:

@@ -226,8 +226,8 @@ def test_guardrails_probes_and_noise_that_leave_a_doubt_are_named() -> None:
     assert "That is_brief keeps its level: it may have fallen by \u22120.20." in hidden
     assert "That tone keeps its level: only 3 conversations scored." in hidden
     assert "correctness is fair: it is swayed by the order of its labels and an answer's length" in hidden
-    assert "Why correctness moved by +0.06 where requests were answered twice by one policy." in hidden
-    assert "Why correctness moved by \u22120.02 where requests were judged twice with the same answer." in hidden
+    assert "Why correctness changed by +0.06 when one policy answered the same requests a second time." in hidden
+    assert "Why correctness changed by \u22120.02 when the same answers were judged a second time." in hidden
     assert "safe keeps" not in hidden
 
 

@@ -74,7 +74,7 @@ class RestCalls:
             if not cursor:
                 return
             if cursor in seen:
-                raise PublishError(f"Arize, {what}: the list returns to a page that was read; ask their support")
+                raise PublishError(f"Arize, {what}: the next page was already read; report this to Arize support")
             seen.add(cursor)
 
     def space(self, spaces: "SpacesClient") -> str:

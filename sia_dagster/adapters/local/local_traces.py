@@ -199,11 +199,11 @@ def _raise(
     reason = str(error).splitlines()[0]
     if isinstance(error, duckdb.OutOfMemoryException):
         raise TraceError(
-            f"the traces need more memory than `memory_limit` allows ({reason}); write the files again with row groups "
-            "of some thousand spans, as exports have them"
+            f"the traces need more memory than `memory_limit` allows ({reason}); write the files with row groups of "
+            "some thousand spans, as exports have them"
         ) from error
     if file := _file_at_fault(connection, groups):
-        raise TraceFileError(f"the file cannot be read to its end ({reason}); write it again", path=file) from error
+        raise TraceFileError(f"the file cannot be read to its end ({reason}); export it again", path=file) from error
     if where:
         raise condition_error(where, _columns(groups), reason) from error
     raise TraceError(f"the trace files cannot be read: {reason}") from error

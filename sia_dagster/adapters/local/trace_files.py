@@ -132,13 +132,14 @@ def _json_kind(path: Path, kind: FileKind) -> FileKind:
     try:
         first, last = _ends(path)
     except (OSError, EOFError) as error:
-        raise TraceFileError(f"the file cannot be read ({error}); write it again", path=path) from error
+        message = f"the file cannot be read ({error}); check that it exists and is readable"
+        raise TraceFileError(message, path=path) from error
     if first == b"[":
         if last != b"]":
-            raise TraceFileError("the JSON array has no end: the file is cut off; write it again", path=path)
+            raise TraceFileError("the JSON array has no end: the file is cut off; export it again", path=path)
         return "array"
     if first not in (b"{", b"") and kind == "array":
-        raise TraceFileError("the file is not JSON: it starts neither with '[' nor '{'; write it again", path=path)
+        raise TraceFileError("the file is not JSON: it starts neither with '[' nor '{'; export it again", path=path)
     return "objects" if kind == "array" else kind
 
 
@@ -175,7 +176,7 @@ def _columns(connection: "duckdb.DuckDBPyConnection", path: Path, kind: FileKind
     except duckdb.Error as error:
         expected = "Parquet" if kind == "parquet" else "JSON"
         reason = str(error).splitlines()[0]
-        raise TraceFileError(f"the file cannot be read as {expected} ({reason}); write it again", path=path) from error
+        raise TraceFileError(f"the file cannot be read as {expected} ({reason}); export it again", path=path) from error
     if not types and path.stat().st_size and kind == "lines" and _ends(path)[0]:
         raise TraceFileError("no line is a JSON object; write one span a line", path=path)
     return types

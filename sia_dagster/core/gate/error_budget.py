@@ -64,8 +64,8 @@ def exhausted_reason(validation: ValidationConfig, window: TimeWindow, looks: Se
     return (
         f"the error budget of the year is spent: verdicts of the year before used {spent:.4f} of the "
         f"{budget.false_promotions_a_year:g} false promotions that `validation.false_promotions_a_year` allows, and "
-        f"this one would take {budget.alpha:.4f}, so nothing was replayed; it suffices again for a window that ends on "
-        f"{free:%Y-%m-%d}, if no window before it is decided"
+        f"this verdict would cost {budget.alpha:.4f}, so nothing was replayed; the next window that the budget can pay "
+        f"for ends on {free:%Y-%m-%d}, if no window before it gets a verdict"
     )
 
 

@@ -38,10 +38,13 @@ def needed_sentence(c: EvaluatorComparison, least: float = 0.0) -> str:
 def _detectable(c: EvaluatorComparison) -> str:
     smallest, most = c.minimum_detectable_effect, c.most_gain
     if c.is_too_small:
-        room = f"and no more than {most:.2f} can be gained" if most is not None else "and that is all there is"
-        least = "even its whole range" if smallest is None else f"a gain of {smallest:.2f}"
-        often = "less often than" if smallest is None else "in"
-        return f"; this window is too small to show a gain: it shows {least} {often} four of five times, {room}"
+        room = f", and no more than {most:.2f} can be gained" if most is not None else ""
+        power = (
+            "even a gain of the evaluator's full range would be detected with less than 80 % power"
+            if smallest is None
+            else f"only a gain of {smallest:.2f} would be detected with 80 % power"
+        )
+        return f"; this window is too small to show a gain: {power}{room}"
     return f"; the smallest gain this window could have shown is {smallest:.2f}" if smallest is not None else ""
 
 

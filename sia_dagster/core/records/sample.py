@@ -1,4 +1,4 @@
-"""The values of the loop, under the seed's names. All are frozen; change is by copy."""
+"""A window, a recorded call (`Sample`) with its messages, and the split of a conversation. All are frozen values."""
 
 import hashlib
 from datetime import datetime
@@ -103,9 +103,9 @@ SELECTION_SHARE: Final = 0.2
 
 
 def split_of(conversation_id: str) -> Split:
-    """The side of a conversation: its SHA-256 as a number in [0, 1), cut at 0.3 (train) and 0.5 (selection).
+    """The split of a conversation: its SHA-256 as a number in [0, 1), cut at 0.3 (train) and 0.5 (selection).
 
-    It depends on nothing else, so a conversation has the same side in every window.
+    It depends on nothing else, so a conversation has the same split in every window.
     """
     digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
     point = int.from_bytes(digest[:8], "big") / 2**64

@@ -1,7 +1,7 @@
-"""Carrying on: a candidate that one window could not decide is tried again on the next window's fresh holdout.
+"""Carrying on: a candidate without a decision is tested again on the next window's new holdout.
 
-One week seldom shows a real but small gain. Trying the same candidate again finds it more often than another search:
-measured, 61 % (40 conversations a week) and 91 % (80) of gains of 0.08 within four weeks.
+One week seldom shows a real but small gain. Testing the same candidate again finds it more often than a new search:
+measured, 61 % (40 conversations a week) and 91 % (80) of gains of 0.08 are found within four weeks.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sia_dagster.core.text import count
 Undecided = tuple[Look, Carried]
 """The look that left a candidate undecided, and how often it was tried."""
 LATE = 0.5
-"""Of a window's length: months and changes of the clock make windows differ by up to this."""
+"""Tolerance as a share of a window's length: windows differ in length by month and by daylight saving time."""
 
 
 def carried_candidate(
@@ -28,7 +28,7 @@ def carried_candidate(
     `looks` and people's `decisions` are those recorded before the window's end. Only the newest look of an earlier
     window counts: if that decided, or another candidate followed, nothing is carried. The candidate must have been
     tried in fewer than `carry_windows` windows, the newest of them at most as many windows ago, against the policy
-    that is in force now and under the same fingerprints of the same evaluators: else its evidence would be about
+    that is in force now and under the same fingerprints of the same evaluators: otherwise its results would be about
     something else. A candidate that a person rejected, and nobody approved since, is not tried again.
     """
     earlier = [look for look in looks if look.window.end <= state.window.start]

@@ -1,9 +1,9 @@
-"""Group-sequential analysis of the held-out conversations: at half of them and at all, at levels that spend alpha.
+"""Levels of a group-sequential test with two looks: at half of the held-out conversations, and at all of them.
 
-A first look at a level of its own saves calls where the result is clear; two looks that were each taken at alpha would
-accept wrongly more often than alpha. Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70,
-1983, with a spending function of the type of O'Brien and Fleming, A multiple testing procedure for clinical trials,
-Biometrics 35, 1979.
+The first look saves calls where the result is clear. Two looks that were each tested at alpha would accept wrongly more
+often than alpha, so both levels together spend alpha. Lan and DeMets, Discrete sequential boundaries for clinical
+trials, Biometrika 70, 1983, with a spending function of the type of O'Brien and Fleming, A multiple testing procedure
+for clinical trials, Biometrics 35, 1979.
 
 Written here and not taken from a library: SciPy and statsmodels have no group-sequential bounds, and the packages that
 have them are R's (gsDesign, rpact) or bring a trial-design framework for what is one integral and one root here. The

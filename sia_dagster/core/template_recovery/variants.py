@@ -27,7 +27,7 @@ _DECIDABLE: Final = 40
 _TELLING: Final = 80
 """With fewer prompts, lists that begin or end with one of few words are undecided."""
 _CLEAN: Final = 1e6
-"""A cut in time counts if the prompts could stand in at least this many orders."""
+"""A cut in time separates two versions if at least this many choices of as many prompts are possible (binomial)."""
 Period = tuple[datetime, datetime]
 """From the first to the last time that a prompt was seen."""
 _MOST_WORDINGS: Final = 4

@@ -434,7 +434,7 @@ def damaged(tmp_path: Path) -> Path:
 
 
 def test_a_parquet_file_damaged_within_is_named(damaged: Path) -> None:
-    with pytest.raises(TraceFileError, match="write it again") as raised:
+    with pytest.raises(TraceFileError, match="export it again") as raised:
         read(damaged.parent, "name = 'ChatCompletion'")
     assert raised.value.path == str(damaged)
 
@@ -455,7 +455,7 @@ def test_a_broken_line_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_counting_names_a_damaged_file(damaged: Path) -> None:
-    with pytest.raises(TraceFileError, match="write it again") as raised:
+    with pytest.raises(TraceFileError, match="export it again") as raised:
         LocalTraces(damaged.parent).unreadable()
     assert raised.value.path == str(damaged)
 

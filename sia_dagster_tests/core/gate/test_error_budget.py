@@ -172,7 +172,7 @@ def test_the_sentence_says_what_was_spent_what_it_takes_and_when_it_is_free() ->
     told = exhausted_reason(rule, window(52), past)
     assert told.startswith("the error budget of the year is spent: verdicts of the year before used 0.4904 ")
     assert " of the 0.05 false promotions that `validation.false_promotions_a_year` allows" in told
-    assert "this one would take 0.0010, so nothing was replayed" in told
+    assert "this verdict would cost 0.0010, so nothing was replayed" in told
     assert f"{free_again(rule, window(52), past):%Y-%m-%d}" in told
 
 

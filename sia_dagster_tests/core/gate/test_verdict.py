@@ -98,14 +98,15 @@ def test_a_window_that_sees_less_than_can_be_gained_says_so() -> None:
     fields: dict[str, Any] = {"p_value": 0.2, "ci_low": -0.05, "alpha": 0.0095, "high": 1.0, "baseline_mean": 0.7}
     small = decided(comparison(**fields, minimum_detectable_effect=0.34))
     assert (
-        "this window is too small to show a gain: it shows a gain of 0.34 in four of five times, and no more than 0.30 "
-        "can be gained; it would take about 65 held-out conversations to decide"
+        "this window is too small to show a gain: only a gain of 0.34 would be detected with 80 % power, and no more "
+        "than 0.30 can be gained; it would take about 65 held-out conversations to decide"
     ) in small.reasons[0]
     assert "smallest gain this window could have shown is 0.12" in decided(comparison(**fields)).reasons[0]
     never = decided(comparison(**fields, minimum_detectable_effect=None))
-    assert "it shows even its whole range less often than four of five times" in never.reasons[0]
+    least = "even a gain of the evaluator's full range would be detected with less than 80 % power"
+    assert f"{least}, and no more than 0.30 can be gained" in never.reasons[0]
     older = decided(comparison(**fields | {"high": None}, minimum_detectable_effect=None))
-    assert "four of five times, and that is all there is" in older.reasons[0]
+    assert f"{least}; it would take" in older.reasons[0]
 
 
 def test_more_than_can_be_gained_is_said_to_be_asked_for() -> None:

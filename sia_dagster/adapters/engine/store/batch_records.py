@@ -1,4 +1,4 @@
-"""What the completion store knows of batches: which were handed in, with which requests, and what became of them."""
+"""The batches in the completion store: which were submitted, their requests, and the state of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
