@@ -1,7 +1,7 @@
 """Size and power of the verdict on simulated windows with known truth; no model is called.
 
 Each cell is a kind of traffic, a number of conversations and a true difference. Printed beside each other: the share
-of windows that the two keys accept (with `min_effect` 0.02, as the product asks for) and the share that the rule
+of windows that test and interval accept (with `min_effect` 0.02, as the product requires) and the share that the rule
 `mean(new) > mean(old)` accepts; of guardrails, the share that passes and the share that "point estimate above -margin"
 lets pass. The interval is the product's own function over many windows at once; the permutation test is the same sign
 flips, with one set of flips for a chunk of windows. One window of each chunk goes through `compare` and `decide`
@@ -233,7 +233,7 @@ def show(name: str, columns: list[str]) -> None:
 def main() -> None:
     windows = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
     started = time.perf_counter()
-    show("two keys (mean(new) > mean(old))", [f"n = {n}" for n in SIZES])
+    show("test and interval (mean(new) > mean(old))", [f"n = {n}" for n in SIZES])
     results = run(windows)
     report = {"windows": windows, "alpha": ALPHA, "min_effect": MIN_EFFECT, "margin": MARGIN, "cells": results}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ class Share(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """What both keys say of many windows: differences and weights (windows, conversations), means and p."""
+    """Test and interval of many windows: differences and weights (windows, conversations), means and p."""
 
     differences: Array
     weights: Array

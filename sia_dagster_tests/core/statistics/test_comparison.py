@@ -1,4 +1,4 @@
-"""The paired comparison: its pairing, its two keys against independent calculations, and its plan."""
+"""The paired comparison: its pairing, its test and its interval against independent calculations, and its plan."""
 
 import hashlib
 import itertools

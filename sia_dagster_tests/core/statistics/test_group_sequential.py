@@ -105,7 +105,7 @@ WINDOWS, CONVERSATIONS, FLIPS = 4000, 80, 1999
 
 
 def keys(differences: np.ndarray, level: float, flips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The p of each window, and whether both keys accept; one set of flips for all windows."""
+    """The p of each window, and whether test and interval both accept; one set of flips for all windows."""
     n = differences.shape[1]
     seen = differences.sum(axis=1)
     p = ((flips[:, :n] @ differences.T >= seen - 1e-9).sum(axis=0) + 1) / (FLIPS + 1)
