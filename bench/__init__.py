@@ -1,1 +1,4 @@
-"""Benchmarks: ratios, not promises. `python -m bench [name ...]`, or each module by itself."""
+"""Benchmarks of speed, durability, template recovery and the gate's error rates, with results as ratios.
+
+`python -m bench [name ...]` runs them, or each module by itself.
+"""

@@ -1,1 +1,1 @@
-"""The world: trace stores, model endpoints, the completion store, the policy registry, files."""
+"""Adapters implement the ports: trace stores, model endpoints, the completion store, the policy registry, files."""

@@ -1,1 +1,7 @@
-"""What the product knows: models, ports, errors and the rules of evidence. No I/O and no clock."""
+"""The domain, without I/O, clock or vendors: from the spans of a window to a verdict on a candidate policy.
+
+`records`, `config` and `ports` hold the stored values, the configuration and the interfaces. `openinference`,
+`template_recovery`, `attribution` and `traffic` read a window; `evaluators` and `judge_watch` score it; `search`,
+`prompting` and `guard` propose and check candidates; `replay`, `statistics` and `gate` decide on them; `policy` promotes,
+`next_window` checks what was promised, and `cost` estimates.
+"""

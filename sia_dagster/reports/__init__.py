@@ -1,1 +1,1 @@
-"""What people look at: the HTML report of a window and the tables and diffs of the Dagster UI."""
+"""Reports: the HTML report of a window with its SVG figures, and the Markdown tables and diffs of the Dagster UI."""

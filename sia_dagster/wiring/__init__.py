@@ -1,1 +1,1 @@
-"""From configuration to ports: what the Dagster definitions and the Python entry point both build on."""
+"""From configuration to ports, and the stages of a window: what the Dagster assets and the Python runners both call."""

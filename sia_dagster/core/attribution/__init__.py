@@ -1,4 +1,4 @@
-"""Which policy spoke: attributes every sample of a window to the prompt that produced it."""
+"""Attribution: which prompt, and so which policy, produced each sample of a window."""
 
 from sia_dagster.core.attribution.attribute import Attribution, attribute, commonest
 

@@ -1,4 +1,4 @@
 """Configuration: one frozen model for each section of `sia.yaml`, one file a subject.
 
-Reading the file is `adapters/config`. Import from the subject's file: there is no second way in.
+Reading the file is `adapters/config`. Import from the subject's file.
 """

@@ -1,6 +1,6 @@
 """Evaluators: a judge (`llm_classify`), a function (`code`) and scores that the traces carry (`platform`).
 
-The judge has a face of its own, `judge`. Watching judges for drift is `judge_watch`.
+The judge has its own public imports, `judge`. Watching judges for drift is `judge_watch`.
 """
 
 from sia_dagster.core.evaluators.build import build_evaluator, resolve_template

@@ -1,6 +1,6 @@
 """Search: candidates proposed, guarded and compared on the selection split; one strategy a file or folder.
 
-A strategy is entered through its own face (`reflection`). No strategy sees the holdout; the verdict is in `gate`.
+A strategy has its own public imports (`reflection`). No strategy sees the holdout; the verdict is in `gate`.
 """
 
 from sia_dagster.core.search.carried import Undecided, carried_candidate, carry_on, search_after_carried

@@ -1,4 +1,4 @@
-"""What the traffic of a window holds: baseline policy, near-duplicates, dimensions, and what can be replayed."""
+"""Traffic of a window: its baseline policy, near-duplicates, the dimensions of slices, and what can be replayed."""
 
 from sia_dagster.core.traffic.baseline import build_baseline, policy_from_traces, samples_of_the_call
 from sia_dagster.core.traffic.dimensions import dimensions_of
