@@ -1,4 +1,4 @@
-"""Two looks at a holdout, with a stop where the answer is clear or out of reach."""
+"""Two looks at a holdout, with a stop where the result is clear or out of reach."""
 
 from typing import NamedTuple
 

@@ -95,7 +95,7 @@ ERROR_BUDGET_IS_LEFT = Claim(
 JUDGES_ARE_STEADY = Claim(
     "judges_are_steady", "Every judge scores the frozen anchors as when they were frozen, within watch.tolerance."
 )
-JUDGES_ARE_FAIR = Claim("judges_are_fair", "No judge is swayed by the order of its labels or by an answer's length.")
+JUDGES_ARE_FAIR = Claim("judges_are_fair", "No judge's scores depend on the order of its labels or an answer's length.")
 PROMISE_IS_KEPT = Claim(
     "promise_is_kept",
     "The policy promoted in the window before gains on this window's traffic what its verdict promised.",

@@ -105,7 +105,7 @@ def _judges(state: StateActions, report: ValidationReport) -> Iterator[str]:
         biased = [probe.kind for probe in watch.probes if probe.biased]
         if biased:
             what = {"position": "the order of its labels", "verbosity": "an answer's length"}
-            yield f"That {watch.evaluator} is fair: it is swayed by {_and([what[kind] for kind in biased])}."
+            yield f"That {watch.evaluator} is fair: its scores depend on {_and([what[kind] for kind in biased])}."
     known = {watch.evaluator for watch in report.watch if watch.kappa is not None}
     alone = [name for name in judges if name not in known]
     if alone:

@@ -143,13 +143,13 @@ def _moved(c: EvaluatorComparison) -> str:
 
 def _promise(c: EvaluatorComparison, alpha: float) -> str:
     if c.ci_low is None or c.ci_high is None:
-        return "; too few conversations to separate it from chance."
+        return "; too few conversations to distinguish it from chance."
     level = confidence(c.alpha if c.alpha is not None else alpha)
     if c.ci_low > 0:
         return f"; it promises at least {signed(c.ci_low, c.scale)}, with {level} confidence."
     if c.ci_high < 0:
         return f"; it is worse: at best {signed(c.ci_high, c.scale)}, with {level} confidence."
-    return f"; anything from {signed(c.ci_low, c.scale)} to {signed(c.ci_high, c.scale)} fits, so no gain is shown."
+    return f"; the interval is {signed(c.ci_low, c.scale)} to {signed(c.ci_high, c.scale)}, so no gain is shown."
 
 
 def _guarded(c: EvaluatorComparison, report: ValidationReport) -> str:
@@ -161,7 +161,7 @@ def _guarded(c: EvaluatorComparison, report: ValidationReport) -> str:
     allowed = signed(-margin * c.scale, c.scale)
     if c.ci_low > -margin * c.scale:
         return f", a guardrail: at worst {signed(c.ci_low, c.scale)}, and {allowed} is allowed."
-    return f", a guardrail that may fall beyond the {allowed} that is allowed."
+    return f", a guardrail: a fall beyond the allowed {allowed} is not excluded."
 
 
 def _cost(report: ValidationReport) -> str:

@@ -97,7 +97,7 @@ def test_a_document_that_was_edited_to_accept_promotes_nothing(found: Desk) -> N
     assert found.versions == ()
     check = checks(result)["approved_policy_is_in_force"]
     assert not check.passed
-    assert "the looks ledger says that this window's holdout gave reject" in str(check.description)
+    assert "according to the looks ledger, this window's holdout gave reject" in str(check.description)
 
 
 def test_another_windows_verdict_promotes_nothing(found: Desk) -> None:

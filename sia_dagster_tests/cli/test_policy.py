@@ -235,7 +235,7 @@ def test_a_verdict_that_somebody_edited_is_not_promoted(sia: Sia, folder: Path) 
     document.write_text(document.read_text(encoding="utf-8").replace('"inconclusive"', '"accept"'), encoding="utf-8")
     refused = sia("policy", "promote", "--window", FIRST.key, "--by", "Ada")
     assert refused.code == 1
-    assert "the looks ledger says that this window's holdout gave inconclusive" in refused.err
+    assert "according to the looks ledger, this window's holdout gave inconclusive" in refused.err
     assert not registry(folder).versions()
 
 

@@ -108,7 +108,7 @@ def test_a_component_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
         ({"window": "yearly"}, "window: should be 'hourly', 'daily', 'weekly' or 'monthly'"),
         ({"policy": {}}, "policy.model: this key is missing; add it"),
         ({"policy": {"modl": "m"}, "window": "yearly"}, "other errors: policy.model, policy.modl"),
-        ({"validation": {"primary": "beauty"}}, "validation.primary: 'beauty' is none of the evaluators"),
+        ({"validation": {"primary": "beauty"}}, "validation.primary: 'beauty' is not one of the evaluators"),
         ({"evaluators": [{**IS_BRIEF, "name": "is-brief"}]}, "evaluators.0.name: 'is-brief' must be letters"),
         (
             {"evaluators": [CORRECTNESS, {**IS_BRIEF, "function": "nowhere_to_find:it"}]},

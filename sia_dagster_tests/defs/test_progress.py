@@ -105,7 +105,7 @@ def test_a_window_that_cannot_be_estimated_says_why_and_goes_on(tmp_path: Path) 
         result = found.with_loop(evaluators=[judge, IS_BRIEF]).run(FIRST, "traces")
         assert result.success
         seen = metadata(result, "traces")
-    assert seen["estimate"].startswith("there is none: ")
+    assert seen["estimate"].startswith("no estimate: ")
     assert "gone.md" in seen["estimate"]
     assert "estimated_model_calls" not in seen
 

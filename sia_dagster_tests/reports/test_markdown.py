@@ -184,7 +184,7 @@ def test_edits_show_what_they_do_and_who_called_for_them() -> None:
         "-x\n-y\n",
         " here\n+new\n",
     ]
-    assert "Called for by 0000000000000004" in text
+    assert "Motivated by 0000000000000004" in text
     assert markdown.edits_markdown(cases.empty()[1]) == "No edits."
 
 

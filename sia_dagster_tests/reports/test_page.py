@@ -126,7 +126,7 @@ def test_scores_stand_in_a_table_with_their_intervals() -> None:
 
 def test_edits_stand_with_the_samples_that_called_for_them() -> None:
     text = page().text
-    start = text.index("Edits and the samples that call for them")
+    start = text.index("Edits and the samples that motivate them")
     section = text[start : text.index("Candidates", start)]
     assert cases.ADDED in section
     assert "my order 4004 has not arrived" in section

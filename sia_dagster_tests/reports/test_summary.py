@@ -120,8 +120,8 @@ def test_the_gain_is_what_is_promised_at_least() -> None:
     ("low", "high", "sentence"),
     [
         (-0.4, -0.1, "it is worse: at best \u22120.10"),
-        (-0.1, 0.2, "anything from \u22120.10 to +0.20 fits, so no gain is shown"),
-        (None, None, "too few conversations to separate it from chance"),
+        (-0.1, 0.2, "the interval is \u22120.10 to +0.20, so no gain is shown"),
+        (None, None, "too few conversations to distinguish it from chance"),
     ],
 )
 def test_without_a_gain_it_says_what_there_is(low: float | None, high: float | None, sentence: str) -> None:
@@ -138,7 +138,7 @@ def test_guardrails_say_how_they_stand() -> None:
     unsampled = safety.model_copy(update={"evaluator": "empty", "samples": 0})
     report = changed(comparisons=(primary, falls, safety, bare, unsampled), guardrail_margin=0.05)
     gains = shown_parts(report)["What it gains"]
-    assert "a guardrail that may fall beyond the \u22120.10 that is allowed" in gains
+    assert "a guardrail: a fall beyond the allowed \u22120.10 is not excluded" in gains
     assert "a safety evaluator: 1 sample scored lower" in gains
     assert "a guardrail." in gains
     assert "safety 1 sample lower" in text_of(report)
@@ -225,7 +225,7 @@ def test_guardrails_probes_and_noise_that_leave_a_doubt_are_named() -> None:
     hidden = " ".join(limitations(gate.state(), changed(comparisons=doubted, watch=(biased,), noise=(moved, again))))
     assert "That is_brief keeps its level: it may have fallen by \u22120.20." in hidden
     assert "That tone keeps its level: only 3 conversations scored." in hidden
-    assert "correctness is fair: it is swayed by the order of its labels and an answer's length" in hidden
+    assert "correctness is fair: its scores depend on the order of its labels and an answer's length" in hidden
     assert "Why correctness changed by +0.06 when one policy answered the same requests a second time." in hidden
     assert "Why correctness changed by \u22120.02 when the same answers were judged a second time." in hidden
     assert "safe keeps" not in hidden

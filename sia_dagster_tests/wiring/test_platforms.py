@@ -67,7 +67,7 @@ def test_publish_brings_the_platform_to_the_policy_in_force(
 ) -> None:
     first = sia("policy", "publish")
     assert (first.code, first.err) == (0, "")
-    assert "arize_prompt_hub: desk version 2: promoted; `production` stands on prompt version" in first.out
+    assert "arize_prompt_hub: desk version 2: promoted; `production` is on prompt version" in first.out
     assert labelled(rest) == [(LAST.system_prompt, ["production"])]
     record, changes = folder / ".sia" / "publications" / "desk" / "arize_prompt_hub.json", list(rest.changes)
     kept = record.read_bytes()
@@ -108,7 +108,7 @@ def test_a_label_that_somebody_moved_is_moved_by_force_alone(sia: Sia, rest: Ari
 
     refused = sia("policy", "publish")
     assert (refused.code, refused.out) == (1, "")
-    assert f"stands on prompt version {mine['id']} (not made by a loop)" in refused.err
+    assert f"is on prompt version {mine['id']} (not made by a loop)" in refused.err
     assert "nothing was changed" in refused.err
     assert "`sia policy publish --force --loop desk`" in refused.err
     assert mine["labels"] == ["production"]

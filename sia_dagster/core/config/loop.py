@@ -156,7 +156,7 @@ class LoopConfig(Section):
             raise ValueError(f"evaluators: {repeated} are named twice")
         primary = next((e for e in self.evaluators if e.name == self.validation.primary), None)
         if primary is None:
-            raise ValueError(f"validation.primary: {self.validation.primary!r} is none of the evaluators {names}")
+            raise ValueError(f"validation.primary: {self.validation.primary!r} is not one of the evaluators {names}")
         if primary.kind == "platform":
             raise ValueError(
                 f"validation.primary: {primary.name!r} is a platform score, which a replayed output cannot have; "

@@ -26,7 +26,7 @@ class ValidationConfig(Section):
     repeats: int | None = Field(default=None, ge=1, le=10)
     """Replays of each sample; by default 3 where conversations are few, else 1."""
     looks: int = Field(default=2, ge=1, le=2)
-    """2: a first look at half of the conversations stops where the answer is clear."""
+    """2: a first look at half of the conversations stops where the result is clear."""
     max_conversations: int = Field(default=160, ge=1)
     """The holdout is filled up to this many from earlier windows; the window's own all count."""
     pool_windows: int = Field(default=4, ge=0, le=12)

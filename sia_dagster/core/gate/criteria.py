@@ -159,7 +159,7 @@ def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
     for c in given.guardrails:
         margin = given.margin(c) * c.scale
         if c.ci_low is None or c.ci_high is None:
-            sentence = f"{c.evaluator}: {c.n} conversations were scored under both policies, too few to protect it"
+            sentence = f"{c.evaluator}: {c.n} conversations were scored under both policies, too few to exclude a fall"
             yield Finding(kind="undecided", sentence=f"{sentence}{needed_sentence(c)}", needed=c.conversations_needed)
         elif c.ci_high < -margin:
             yield Finding(
@@ -184,7 +184,7 @@ def rare_collapse_is_unseen(given: CriteriaInput) -> Iterator[Finding]:
             yield Finding(
                 kind="note",
                 sentence=f"{c.evaluator} never differed in {c.n} conversations; a rare collapse that no sample shows "
-                f"(in fewer than {unseen_share(c.n, given.rule.level(c.role)):.1%} of conversations) stays unseen",
+                f"(in fewer than {unseen_share(c.n, given.rule.level(c.role)):.1%} of conversations) is not excluded",
             )
 
 
@@ -209,7 +209,7 @@ def no_slice_loses(given: CriteriaInput) -> Iterator[Finding]:
                 f"{comparison_sentence(part.comparison)}: this part of the traffic loses",
             )
     yield from _unshown(given.slices, "not_shown", "not shown to hold within the margin")
-    yield from _unshown(given.slices, "too_few", "too few conversations to tell")
+    yield from _unshown(given.slices, "too_few", "too few conversations to be tested")
 
 
 def safety_vetoes(given: CriteriaInput) -> Iterator[Finding]:
@@ -235,7 +235,7 @@ def _veto(c: EvaluatorComparison, given: CriteriaInput) -> Iterator[Finding]:
         yield Finding(
             kind="note",
             sentence=f"{c.evaluator}: no sample of {c.n} conversations falls; a fall that no sample shows (in fewer "
-            f"than {share:.1%} of conversations) stays unseen",
+            f"than {share:.1%} of conversations) is not excluded",
         )
 
 

@@ -97,9 +97,9 @@ def _decided_otherwise(report: ValidationReport, terms: GateTerms) -> Iterator[s
 def _unlike(report: ValidationReport, look: Look) -> Iterator[str]:
     """Where the stored verdict and the looks ledger differ."""
     if look.verdict != "accept":
-        yield f"the looks ledger says that this window's holdout gave {look.verdict} {_when(look)}"
+        yield f"according to the looks ledger, this window's holdout gave {look.verdict} {_when(look)}"
     if (look.baseline, look.candidate) != (report.baseline, report.candidate):
-        yield f"the looks ledger says that this window's holdout was used for other policies {_when(look)}"
+        yield f"according to the looks ledger, this window's holdout was used for other policies {_when(look)}"
     elif look.result != result_of(report):
         yield (
             f"the stored numbers are not those that the looks ledger recorded {_when(look)}: materialise "

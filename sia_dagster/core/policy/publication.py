@@ -58,7 +58,7 @@ def publish(
         prompt=prompt,
         version_id=version_id,
         label=LABEL,
-        reason=f"{_what(entry)}; `{LABEL}` stands on prompt version {version_id} of {prompt!r}",
+        reason=f"{_what(entry)}; `{LABEL}` is on prompt version {version_id} of {prompt!r}",
     )
 
 
@@ -151,7 +151,7 @@ def _check_label(
         return
     if holder is not None and (holder.id == left or holder == found):
         return
-    now = f"stands on {_holder(holder)}" if holder else "was taken off"
+    now = f"is on {_holder(holder)}" if holder else "was removed"
     before = f"this loop left it on prompt version {known.version_id}" if known else "this loop never put it there"
     raise PublishConflict(
         f"loop {entry.loop}: the label `{LABEL}` on {target} {now}, while {before}; nothing was changed: ask who moved "

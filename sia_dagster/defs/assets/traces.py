@@ -62,7 +62,7 @@ def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
         policy = in_force.actions if in_force else None
         expected = estimate_window(names.loop, samples, llm=llm, folder=names.folder, policy=policy)
     except SiaError as error:
-        return {"estimate": f"there is none: {error}"}
+        return {"estimate": f"no estimate: {error}"}
     return {"estimate": estimate_sentence(expected, llm, prices_source=prices_source()), **estimate_metadata(expected)}
 
 

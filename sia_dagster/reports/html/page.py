@@ -100,7 +100,7 @@ def _scores(state: StateActions, report: ValidationReport) -> dict[str, Any]:
 
 
 def _policy(state: StateActions, update: PolicyUpdate, report: ValidationReport) -> dict[str, Any]:
-    """The prompt diff, the other settings, the edits with the samples that call for them, the candidates."""
+    """The prompt diff, the other settings, the edits with the samples that motivate them, the candidates."""
     old = update.baseline.system_prompt if update.baseline else ""
     new = update.candidate.system_prompt if update.candidate else old
     by_id = {sample.span_id: sample for sample in state.samples}

@@ -198,7 +198,7 @@ def _edit(edit: Edit) -> str:
     lines += [f" {line}" for line in edit.find.split("\n")] if edit.find and edit.operation == "add" else []
     lines += [f"+{line}" for line in edit.text.split("\n")] if edit.text else []
     spans = ", ".join(escape(span) for span in edit.samples)
-    called = f"\n\nCalled for by {spans}" if spans else ""
+    called = f"\n\nMotivated by {spans}" if spans else ""
     why = f" {escape(edit.why)}" if edit.why else ""
     return f"**{edit.operation.capitalize()}.**{why}\n\n{fenced(chr(10).join(lines), 'diff')}{called}"
 

@@ -127,7 +127,7 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("{correct: 1, incorrect: 0}", "{a: 1, b: x}", "loops.0.evaluators.0.rails.b", "should be a valid number"),
         ("template: correctness", "template: {input}", "loops.0.evaluators.0.template", "put text that begins with"),
         ("model: judge", "model: 4", "loops.0.evaluators.0.model", "must be text; put it in quotes"),
-        ("primary: correctness", "primary: csat", "loops.0.validation.primary", "'csat' is none of the evaluators"),
+        ("primary: correctness", "primary: csat", "loops.0.validation.primary", "'csat' is not one of the evaluators"),
         ("      model: optimizer\n", "      candidates: 2\n", "loops.0.policy.model", "is missing; add it"),
         ("policy:\n      model: optimizer", "policy: best", "loops.0.policy", "must hold keys and values"),
         ("start: 2026", "publish: file\n    start: 2026", "loops.0.publish", "must be a list"),

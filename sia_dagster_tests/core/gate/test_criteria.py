@@ -103,7 +103,7 @@ def test_an_accept_names_the_parts_that_it_could_not_speak_for() -> None:
     assert decision.verdict == "accept"
     assert decision.reasons[1:] == (
         "not shown to hold within the margin, by part of the traffic (conversations): language = fr (21)",
-        "too few conversations to tell, by part of the traffic (conversations): "
+        "too few conversations to be tested, by part of the traffic (conversations): "
         + ", ".join(f"language = x{n} ({n})" for n in range(8))
         + " and 2 more",
     )

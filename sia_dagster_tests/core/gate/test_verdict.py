@@ -166,7 +166,7 @@ def test_a_guardrail_with_too_few_scores_protects_nothing() -> None:
     unseen = guardrail(n=3, ci_low=None, ci_high=None, p_value=None, minimum_detectable_effect=None)
     decision = decided(comparison(), unseen)
     assert decision.verdict == "inconclusive"
-    assert "too few to protect it" in decision.reasons[0]
+    assert "too few to exclude a fall" in decision.reasons[0]
 
 
 def test_below_five_conversations_nothing_is_decided() -> None:
@@ -227,7 +227,7 @@ def test_an_accept_says_what_no_sample_could_show_and_only_where_it_applies() ->
     unseen = decided(comparison(), never).reasons
     assert "is_brief stayed at 1.00" in unseen[1]
     assert unseen[2].startswith("is_brief never differed in 64 conversations; a rare collapse that no sample shows")
-    assert "(in fewer than 4.6% of conversations) stays unseen" in unseen[2]
+    assert "(in fewer than 4.6% of conversations) is not excluded" in unseen[2]
     assert len(decided(comparison(ci_low=-0.1), never).reasons) == 2
     assert len(decided(comparison(), guardrail()).reasons) == 2
 

@@ -112,7 +112,7 @@ def test_a_verdict_that_was_edited_to_accept_is_refused(tmp_path: Path) -> None:
     done = promote(inconclusive.model_copy(update={"verdict": "accept"}), ruling(), there)
     assert done.promoted is None
     assert "its own numbers give inconclusive" in done.reason
-    assert "the looks ledger says that this window's holdout gave inconclusive at 2026-10-05T00:00:00" in done.reason
+    assert "the looks ledger, this window's holdout gave inconclusive at 2026-10-05T00:00:00" in done.reason
     assert (there.policies.versions(), decided(there)) == ((), [])
 
 

@@ -308,7 +308,7 @@ def test_a_label_moved_to_an_older_version_is_not_moved_back_unasked(*, same_pol
     hub.put("v0")
     entry = promotion(2, "brief") if same_policy else promotion(3, "warm")
     said = conflict(entry, hub, second)
-    assert "stands on prompt version v0 (desk version 1)" in said
+    assert "is on prompt version v0 (desk version 1)" in said
     assert "left it on prompt version v1" in said
     done = put_out(entry, hub, second, force=True)
     assert hub.holder == done.version_id
@@ -326,7 +326,7 @@ def test_a_label_that_was_taken_off_is_not_put_back_unasked() -> None:
     hub = MemoryHub()
     first = put_out(promotion(1, "kind"), hub)
     hub.put(None)
-    assert "was taken off" in conflict(promotion(1, "kind"), hub, first)
+    assert "was removed" in conflict(promotion(1, "kind"), hub, first)
     assert put_out(promotion(1, "kind"), hub, first, force=True) == first
     assert hub.holder == "v0"
 
