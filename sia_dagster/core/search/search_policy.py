@@ -92,7 +92,7 @@ def nothing_to_learn(state: StateActions) -> str:
     """Why these samples do not allow a search for a better policy; empty if they do."""
     train, primary = state.of("train"), state.primary
     if primary is None:
-        return "no evaluator is the primary one, so nothing says which policy is better"
+        return "no evaluator is the primary one, so no score decides which policy is better"
     if why := _nothing_to_start_from(state):
         return why
     if not train:
@@ -102,8 +102,8 @@ def nothing_to_learn(state: StateActions) -> str:
         return f"{primary.name} scored none of the {count(len(train), 'sample')} of the train split: see their errors"
     if not find_failed_samples(scored, primary):
         return (
-            f"{primary.name} marks down none of the {count(len(scored), 'scored sample')} of the train split "
-            f"by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to improve"
+            f"{primary.name}: none of the {count(len(scored), 'scored sample')} of the train split is below the best "
+            f"score by {FAILURE_SHORTFALL:.0%} of its range or more, so there is nothing to improve"
         )
     return ""
 
@@ -117,7 +117,7 @@ def _nothing_to_start_from(state: StateActions) -> str:
     if state.actions is not None and not state.actions.model:
         return (
             "the policy in force names no model, and the traces record no model (`llm.model_name`), so nothing can be "
-            "asked again: let the application's instrumentation record it, or promote a policy that names one"
+            "replayed: let the application's instrumentation record it, or promote a policy that names one"
         )
     if state.policy_version is None and state.policy_share is not None and state.policy_share < COMMON_PROMPT_SHARE:
         return (

@@ -78,7 +78,7 @@ def too_little_left(replayable: int, total: int) -> str | None:
     if total == 0 or 2 * replayable >= total:
         return None
     return (
-        f"only {replayable} of {total} calls can be replayed, fewer than half, and these are not like the others: "
+        f"only {replayable} of {total} calls can be replayed, fewer than half, and they do not represent the rest: "
         "narrow `traces.where` to calls that can be replayed, or record what is missing in the traces"
     )
 

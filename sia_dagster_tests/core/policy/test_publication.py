@@ -417,8 +417,8 @@ def test_the_log_lives_on_any_storage() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", r"no record of a publication \(target: Field required\)"),
-        ('{"target": "arize_pro', "no record of a publication"),
+        ("{}", r"not a valid record of a publication \(target: Field required\)"),
+        ('{"target": "arize_pro', "not a valid record of a publication"),
         (published(target="phoenix_prompts").model_dump_json(), "the record of 'phoenix_prompts'"),
     ],
 )

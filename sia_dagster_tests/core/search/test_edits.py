@@ -56,11 +56,11 @@ def test_each_operation_does_what_it_says(prompt: str, edit: Edit, expected: str
         (replace("Be rude.", "Be kind."), "not in the prompt"),
         (delete("Be "), "more than once"),
         (add("Always.", "shopper. "), "not in the prompt"),
-        (add("  \n"), "brings no text"),
-        (replace("Be kind.", ""), "brings no text"),
+        (add("  \n"), "has no text"),
+        (replace("Be kind.", ""), "has no text"),
         (replace("", "Be kind."), "does not say which text"),
         (delete(""), "does not say which text"),
-        (Edit(operation="delete", find="Be kind.", text="Be rude."), "deletes and brings new text"),
+        (Edit(operation="delete", find="Be kind.", text="Be rude."), "deletes and has new text"),
     ],
 )
 def test_an_edit_that_does_not_apply_is_named(edit: Edit, why: str) -> None:

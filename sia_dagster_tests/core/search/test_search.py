@@ -149,7 +149,7 @@ def test_without_selection_samples_the_first_candidate_goes_on_and_says_so(tmp_p
             state().model_copy(update={"actions": BASELINE.model_copy(update={"model": ""})}),
             "the traces record no model (`llm.model_name`)",
         ),
-        (state_of(sample(0, "train", said("correct"))), "marks down none of the 1 scored sample"),
+        (state_of(sample(0, "train", said("correct"))), "none of the 1 scored sample of the train split is below"),
         (
             state_of(sample(0, "train", said("correct").model_copy(update={"score": None, "error": "hung"}))),
             "correctness scored none of the 1 sample of the train split",

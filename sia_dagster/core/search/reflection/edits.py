@@ -62,9 +62,9 @@ def _locate(prompt: str, edit: Edit, number: int) -> _Change:
 def _misshapen(edit: Edit) -> str:
     """Why the edit's fields do not fit its operation; empty where they do."""
     if edit.operation == "delete" and edit.text:
-        return "it deletes and brings new text"
+        return "it deletes and has new text"
     if edit.operation != "delete" and not edit.text.strip():
-        return "it brings no text"
+        return "it has no text"
     if edit.operation != "add" and not edit.find:
         return "it does not say which text of the prompt it means"
     return ""
@@ -75,7 +75,7 @@ def _found(prompt: str, edit: Edit, number: int) -> tuple[int, int]:
     if start < 0:
         raise EditError(number, edit, "the text it looks for is not in the prompt")
     if prompt.find(edit.find, start + 1) >= 0:
-        raise EditError(number, edit, "the text it looks for stands in the prompt more than once")
+        raise EditError(number, edit, "the text it looks for occurs in the prompt more than once")
     return start, start + len(edit.find)
 
 

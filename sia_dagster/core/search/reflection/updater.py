@@ -115,7 +115,7 @@ def _unfounded(edits: Sequence[Edit], span_ids: Mapping[str, str]) -> tuple[str,
     reasons = []
     for number, edit in enumerate(edits, start=1):
         if not edit.samples:
-            reasons.append(f"edit {number} names no sample that calls for it")
+            reasons.append(f"edit {number} names no sample that motivates it")
         elif unknown := [shown for shown in edit.samples if shown not in span_ids]:
             reasons.append(f"edit {number} names samples that were not shown ({len(unknown)} of {len(edit.samples)})")
     return tuple(reasons)
