@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sia_dagster.adapters.engine.rate_limits.rate_schedule import Free, Rates, plan, valid
+from sia_dagster.adapters.engine.rate_limits.rate_schedule import FreeTimes, Rates, plan, valid
 from sia_dagster.core.errors import SiaError
 
 _PATIENCE = 30.0
@@ -59,7 +59,7 @@ class SharedLimits:
             db.close()
 
     @contextmanager
-    def _changed(self) -> Iterator[list[Free]]:
+    def _changed(self) -> Iterator[list[FreeTimes]]:
         """The state in a list of one, stored after the block; no other process changes it meanwhile."""
         try:
             db = self._open()
@@ -67,7 +67,7 @@ class SharedLimits:
                 db.execute("BEGIN IMMEDIATE")
                 found = db.execute("SELECT requests, tokens, written FROM free WHERE account = ?", (self._account,))
                 row = found.fetchone()
-                free = [Free(requests=row[0], tokens=row[1], written=row[2]) if row else Free()]
+                free = [FreeTimes(requests=row[0], tokens=row[1], written=row[2]) if row else FreeTimes()]
                 yield free
                 values = (self._account, free[0].requests, free[0].tokens, free[0].written)
                 db.execute("INSERT OR REPLACE INTO free VALUES (?, ?, ?, ?)", values)
