@@ -85,7 +85,7 @@ def test_the_cap_stops_before_the_call_that_would_pass_it(store: SqliteStore, ca
     with pytest.raises(SpendCapReached) as reached:
         asyncio.run(pay(books, store, "4", answer(9, 1)))
     error = reached.value
-    assert (error.spent, error.budget, error.unit) == (30, 35, unit)
+    assert (error.spent, error.cap, error.unit) == (30, 35, unit)
     for fact in ("desk 2026-11-02", "30 of 35", "judge m", f"raise llm.{next(iter(cap))}", "without paying for"):
         assert fact in str(error)
 
