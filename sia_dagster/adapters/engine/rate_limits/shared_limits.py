@@ -9,7 +9,7 @@ from pathlib import Path
 from sia_dagster.adapters.engine.rate_limits.rate_schedule import FreeTimes, Rates, plan, valid
 from sia_dagster.core.errors import SiaError
 
-_PATIENCE = 30.0
+_LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that is writing."""
 
 _SCHEMA = """
@@ -80,7 +80,7 @@ class SharedLimits:
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+            db = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, isolation_level=None)
             try:
                 # No WAL: switching to it is the one step in which SQLite does not wait for other processes.
                 db.execute("PRAGMA synchronous = OFF")
