@@ -105,10 +105,10 @@ class EndpointRefused(ModelCallError):
 class SpendCapReached(ModelCallError):
     """The window's spend cap is reached. Answers that were paid for are stored and not paid for again."""
 
-    def __init__(self, message: str, *, spent: float, budget: float, unit: str) -> None:
+    def __init__(self, message: str, *, spent: float, cap: float, unit: str) -> None:
         """Keep what was spent and the cap, in `unit` (`USD` or `tokens`)."""
         super().__init__(message)
-        self.spent, self.budget, self.unit = spent, budget, unit
+        self.spent, self.cap, self.unit = spent, cap, unit
 
 
 class BatchesUnderWay(ModelCallError):

@@ -39,7 +39,7 @@ def waiting(wait: Wait = asyncio.sleep) -> Iterator[None]:
         _wait.reset(token)
 
 
-def patience() -> Wait | None:
+def batch_wait() -> Wait | None:
     """How stages wait in this context; None: their runs end instead."""
     return _wait.get()
 

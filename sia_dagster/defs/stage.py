@@ -10,7 +10,7 @@ from sia_dagster.core.errors import BatchesUnderWay, SiaError, SpendCapReached
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import Value
 from sia_dagster.defs.automation import fills_gaps
-from sia_dagster.defs.batches import note_waiting, patience, sensor_name
+from sia_dagster.defs.batches import batch_wait, note_waiting, sensor_name
 from sia_dagster.defs.claims import Claim, specs
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import window_before
@@ -125,7 +125,7 @@ class StageContext:
             chat=self.model.settings(),
             folder=self.names.folder,
             progress=progress_of(self.context),
-            wait=patience(),
+            wait=batch_wait(),
         )
 
 
@@ -141,7 +141,7 @@ def staged(names: LoopNames, context: dg.AssetExecutionContext) -> Iterator[Stag
             note_waiting(names, context, error)
             resumed = f". The sensor {sensor_name(names)} resumes the window when they have ended"
         if isinstance(error, SpendCapReached):
-            metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.budget}
+            metadata |= {f"spent_{error.unit.lower()}": error.spent, f"budget_{error.unit.lower()}": error.cap}
         raise dg.Failure(
             description=visible(f"loop {names.name}, window {context.partition_key}: {error}{resumed}"),
             metadata=metadata,

@@ -88,7 +88,7 @@ class _Count:
         """The error with the number of missing rows, if any were counted before it."""
         last = self.rows
         sentence = f"{error} Missing: {last.of - last.done} of {last.of} {last.what}." if last.of else str(error)
-        return SpendCapReached(sentence, spent=error.spent, budget=error.budget, unit=error.unit)
+        return SpendCapReached(sentence, spent=error.spent, cap=error.cap, unit=error.unit)
 
 
 Work = Callable[[ChatModel, tuple[Evaluator, ...], Progress], Awaitable[Result]]

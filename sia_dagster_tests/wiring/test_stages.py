@@ -80,7 +80,7 @@ def test_a_stage_cut_short_by_its_budget_says_what_is_missing(tmp_path: Path) ->
             asyncio.run(evaluate_window(session(found, budget_tokens=2000), chosen))
     (of,) = {len(chosen) * 2}
     assert f" of {of} evaluations." in str(caught.value)
-    assert (caught.value.unit, caught.value.budget) == ("tokens", 2000)
+    assert (caught.value.unit, caught.value.cap) == ("tokens", 2000)
     assert 0 < caught.value.spent <= 2000
 
 

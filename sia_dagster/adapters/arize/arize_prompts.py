@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
-from sia_dagster.adapters.arize.patience import Wait, wait_for_real
+from sia_dagster.adapters.arize.flight_retries import Wait, wait_for_real
 from sia_dagster.adapters.arize.rest_calls import PAGE, RestCalls, id_of
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.ports.prompt_hub import HubVersion

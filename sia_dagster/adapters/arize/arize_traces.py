@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.arize_faults import Fault, explain
-from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
+from sia_dagster.adapters.arize.flight_retries import Wait, wait_for_real, with_retries
 from sia_dagster.adapters.local.columns import TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
@@ -127,7 +127,7 @@ class _Export:
             self._client.spans.export_to_parquet(path=str(file), columns=columns, **self._request)
             return file
 
-        return patiently(call, self._settings, wait=self._wait, progress=self._size)
+        return with_retries(call, self._settings, wait=self._wait, progress=self._size)
 
     def _size(self) -> int:
         return self._file.stat().st_size if self._file.is_file() else 0

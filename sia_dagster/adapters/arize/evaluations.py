@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.arize_faults import Fault, explain
-from sia_dagster.adapters.arize.patience import Wait, patiently, wait_for_real
+from sia_dagster.adapters.arize.flight_retries import Wait, wait_for_real, with_retries
 from sia_dagster.core.errors import WriteBackError
 from sia_dagster.core.records.span_evaluations import NotTaken, SpanEvaluation, WriteReport
 from sia_dagster.core.records.value import Value
@@ -167,7 +167,7 @@ class ArizeEvaluations:
                 )
             )
 
-        return patiently(call, self._settings, wait=self._wait)
+        return with_retries(call, self._settings, wait=self._wait)
 
 
 class _Batch(Value):

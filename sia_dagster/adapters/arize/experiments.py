@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import Field
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
-from sia_dagster.adapters.arize.patience import Wait, wait_for_real
+from sia_dagster.adapters.arize.flight_retries import Wait, wait_for_real
 from sia_dagster.adapters.arize.rest_calls import PAGE, RestCalls, id_of
 from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.errors import PublishError

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sia_dagster.adapters.arize.arize_client import ArizeConnection
-from sia_dagster.adapters.arize.patience import Wait, within
+from sia_dagster.adapters.arize.flight_retries import Wait, within
 from sia_dagster.adapters.engine.wire.failures import Failure, retry_after
 from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying
 from sia_dagster.core.errors import PublishConflict, PublishError

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 from sia_dagster.adapters.config import environment
 from sia_dagster.adapters.config.faults import faults
 from sia_dagster.adapters.config.keys import dotted
-from sia_dagster.adapters.config.yaml_lines import Document, Problem, first_problem, read_document
+from sia_dagster.adapters.config.yaml_lines import Problem, YamlDocument, first_problem, read_document
 from sia_dagster.adapters.files.storage import StoragePath, resolve_path, storage_root
 from sia_dagster.core.config.loop import ProjectConfig
 from sia_dagster.core.errors import ConfigError
@@ -93,7 +93,7 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"the file cannot be read ({error.strerror})", file=str(path)) from error
 
 
-def _validated(document: Document, *, file: str) -> ProjectConfig:
+def _validated(document: YamlDocument, *, file: str) -> ProjectConfig:
     """The configuration; raises ConfigError for the first problem, in reading the file or in its values."""
     if not isinstance(document.value, dict):
         sentence = "the file must hold keys and values, such as `loops:` and a list; `sia init` writes one"
@@ -108,7 +108,7 @@ def _validated(document: Document, *, file: str) -> ProjectConfig:
     return config
 
 
-def _problems(document: Document, error: ValidationError) -> list[Problem]:
+def _problems(document: YamlDocument, error: ValidationError) -> list[Problem]:
     """Faults at keys for which reading the file found no problem, there or below."""
     return [
         Problem(document.line(key), key, document.mask(sentence))

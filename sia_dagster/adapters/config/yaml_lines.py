@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Document:
+class YamlDocument:
     """What a file says. Keys are text as written; values that were filled in stay text."""
 
     value: Any = None
@@ -51,12 +51,12 @@ class Document:
         return message
 
 
-def read_document(content: bytes, *, file: str, variable: Variable) -> Document:
+def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocument:
     """Parse one document. Raises ConfigError with the line where it is no YAML or no UTF-8; all else is collected."""
     try:
         loader = _Loader(content.decode("utf-8-sig"))
         node = loader.get_single_node()
-        document = Document()
+        document = YamlDocument()
         if node is not None:
             document.lines[()] = node.start_mark.line + 1
             document.value = _Reader(loader, document, variable).value(node, ())
@@ -90,7 +90,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|Tru
 class _Reader:
     """Turns nodes into values, and writes lines and problems into the document."""
 
-    def __init__(self, loader: _Loader, document: Document, variable: Variable) -> None:
+    def __init__(self, loader: _Loader, document: YamlDocument, variable: Variable) -> None:
         self._loader, self._document, self._variable = loader, document, variable
         self._open: list[yaml.Node] = []
 

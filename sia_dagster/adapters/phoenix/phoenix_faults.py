@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from sia_dagster.adapters.engine.wire.failures import Failure, course, retry_after
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after, retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -36,7 +36,7 @@ _NOT_PHOENIX = "not_phoenix"
 
 def unanswered(failure: Failure) -> bool:
     """Whether the request was not answered: no reply, a server error, a refused key, or another kind of server."""
-    return course(failure) == "retry" or failure.status in (401, 403) or failure.code == _NOT_PHOENIX
+    return action_after(failure) == "retry" or failure.status in (401, 403) or failure.code == _NOT_PHOENIX
 
 
 def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) -> str:

@@ -69,14 +69,14 @@ def calls_in(
     `registry` holds the entries of that time.
     """
     in_force = max(registry, key=lambda version: version.version, default=None)
-    spoken = attribute(samples, registry, in_force)
-    groups = Counter((place, s.name, s.model) for place, s in zip(spoken.places, spoken.samples, strict=True))
+    attributed = attribute(samples, registry, in_force)
+    groups = Counter((place, s.name, s.model) for place, s in zip(attributed.places, attributed.samples, strict=True))
     ordered = sorted(groups, key=lambda key: (key[0], -groups[key], key[1:]))
     return Calls(
-        rows=tuple(_row(spoken.policies, key, groups[key], counts) for key in ordered),
-        where=_where(traces, spoken.samples, [spoken.policies[place].same_call for place in spoken.places]),
-        refused=spoken.refused,
-        samples=spoken.samples,
+        rows=tuple(_row(attributed.policies, key, groups[key], counts) for key in ordered),
+        where=_where(traces, attributed.samples, [attributed.policies[place].same_call for place in attributed.places]),
+        refused=attributed.refused,
+        samples=attributed.samples,
     )
 
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sia_dagster.core.attribution.prompt_sources import Match, PromptSource, as_sent, match_samples
 from sia_dagster.core.attribution.prompt_text import PromptText, named_alike
 from sia_dagster.core.attribution.same_call import same_call
-from sia_dagster.core.attribution.speakers import Match, Speaker, as_sent, match_samples
 from sia_dagster.core.records.policy import PolicyShare
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import Sample
@@ -44,18 +44,18 @@ def attribute(samples: Sequence[Sample], known: Sequence[PolicyVersion], in_forc
     order of the samples.
     """
     order = sorted(range(len(samples)), key=lambda place: (samples[place].start_time, samples[place].span_id))
-    speakers = _registry(known, in_force)
-    matches, refused = match_samples([samples[place] for place in order], speakers)
+    sources = _registry(known, in_force)
+    matches, refused = match_samples([samples[place] for place in order], sources)
     found = [_Attributed(samples[place], match) for place, match in zip(order, matches, strict=True)]
-    force = speakers[0].prompt if in_force else _commonest_prompt(found)
+    force = sources[0].prompt if in_force else _commonest_prompt(found)
     found = [_under_names_of(force, each) for each in found]
     shares = _shares(found, force)
-    places = {speaker: place for place, speaker in enumerate(shares)}
+    places = {source: place for place, source in enumerate(shares)}
     back = [each for _, each in sorted(zip(order, found, strict=True), key=lambda item: item[0])]
     return Attribution(
         samples=tuple(_sample(each) for each in back),
         policies=tuple(shares.values()),
-        places=tuple(places[each.match.speaker] for each in back),
+        places=tuple(places[each.match.source] for each in back),
         ambiguous=frozenset(each.sample.span_id for each in found if each.match.ambiguous),
         refused=refused,
     )
@@ -72,15 +72,15 @@ def commonest(values: Iterable[Any]) -> Any:
     return first[min(counts, key=lambda key: (-counts[key], key))]
 
 
-def _registry(known: Sequence[PolicyVersion], in_force: PolicyVersion | None) -> list[Speaker]:
+def _registry(known: Sequence[PolicyVersion], in_force: PolicyVersion | None) -> list[PromptSource]:
     """The policy in force, the other versions from the newest back, and what the first one replaced; no text twice."""
     newest_first = sorted(known, key=lambda version: -version.version)
     entries = [(v.actions, v.version) for v in ([in_force] if in_force else []) + newest_first]
     entries += [(v.replaced, 0) for v in newest_first[-1:] if v.replaced]
-    found: dict[object, Speaker] = {}
+    found: dict[object, PromptSource] = {}
     for actions, version in entries:
         prompt = PromptText(text=actions.system_prompt, names=actions.variables)
-        found.setdefault(_key(prompt.text, prompt.names), Speaker(prompt, "registry", version))
+        found.setdefault(_key(prompt.text, prompt.names), PromptSource(prompt, "registry", version))
     return list(found.values())
 
 
@@ -89,49 +89,49 @@ def _key(text: str, names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _commonest_prompt(found: Sequence[_Attributed]) -> PromptText:
-    prompts = [each.match.speaker.prompt for each in found]
+    prompts = [each.match.source.prompt for each in found]
     text = commonest(prompt.text for prompt in prompts) if prompts else ""
     return next((prompt for prompt in prompts if prompt.text == text), PromptText(text=""))
 
 
 def _under_names_of(force: PromptText, found: _Attributed) -> _Attributed:
     """A recovered prompt under the variable names of the one in force, or the text as sent if it cannot hold them."""
-    speaker, values, ambiguous = found.match
-    if speaker.origin != "recovered" or speaker.prompt == force:
+    source, values, ambiguous = found.match
+    if source.origin != "recovered" or source.prompt == force:
         return found
-    prompt = named_alike(speaker.prompt, force)
+    prompt = named_alike(source.prompt, force)
     if prompt is None:
         return _Attributed(found.sample, as_sent(found.sample))
-    renamed = {new: values[old] for old, new in zip(speaker.prompt.names, prompt.names, strict=True)}
-    return _Attributed(found.sample, Match(speaker._replace(prompt=prompt), renamed, ambiguous))
+    renamed = {new: values[old] for old, new in zip(source.prompt.names, prompt.names, strict=True)}
+    return _Attributed(found.sample, Match(source._replace(prompt=prompt), renamed, ambiguous))
 
 
 def _sample(found: _Attributed) -> Sample:
-    speaker = found.match.speaker
-    template = speaker.prompt.text if speaker.prompt.names or speaker.origin == "recorded" else None
+    source = found.match.source
+    template = source.prompt.text if source.prompt.names or source.origin == "recorded" else None
     variables = {**found.sample.variables, **found.match.values}
     return found.sample.model_copy(update={"template": template, "variables": variables})
 
 
-def _shares(found: Sequence[_Attributed], force: PromptText) -> dict[Speaker, PolicyShare]:
+def _shares(found: Sequence[_Attributed], force: PromptText) -> dict[PromptSource, PolicyShare]:
     """In the order of `Attribution.policies`."""
-    groups: dict[Speaker, list[Sample]] = {}
+    groups: dict[PromptSource, list[Sample]] = {}
     for each in found:
-        groups.setdefault(each.match.speaker, []).append(each.sample)
-    ours = same_call([each.match.speaker for each in found], force)
+        groups.setdefault(each.match.source, []).append(each.sample)
+    ours = same_call([each.match.source for each in found], force)
     shares = {
-        speaker: _share(speaker, group, in_force=speaker.prompt == force, same=speaker in ours, of=len(found))
-        for speaker, group in groups.items()
+        source: _share(source, group, in_force=source.prompt == force, same=source in ours, of=len(found))
+        for source, group in groups.items()
     }
     return dict(sorted(shares.items(), key=lambda i: (not i[1].in_force, -i[1].samples, i[1].system_prompt)))
 
 
-def _share(speaker: Speaker, group: Sequence[Sample], *, in_force: bool, same: bool, of: int) -> PolicyShare:
+def _share(source: PromptSource, group: Sequence[Sample], *, in_force: bool, same: bool, of: int) -> PolicyShare:
     return PolicyShare(
-        system_prompt=speaker.prompt.text,
-        variables=speaker.prompt.names,
-        origin=speaker.origin,
-        version=speaker.version,
+        system_prompt=source.prompt.text,
+        variables=source.prompt.names,
+        origin=source.origin,
+        version=source.version,
         in_force=in_force,
         same_call=same,
         samples=len(group),

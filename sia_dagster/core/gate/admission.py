@@ -7,11 +7,11 @@ from datetime import datetime
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.gate.error_budget import error_budget_of, exhausted, exhausted_reason, window_alpha
 from sia_dagster.core.gate.holdout_reuse import (
-    against,
     covering_look,
     look_fingerprint,
     look_of,
     other_window_reason,
+    report_under_first_look,
     reuse_reason,
     was_tested,
 )
@@ -100,7 +100,7 @@ class Admission:
         if was_tested(report):
             look = self._look(report)
             standing = self.gate.log.record_look(look)
-            report = against(report, look, standing)
+            report = report_under_first_look(report, look, standing)
         cost = self.gate.cost(report) if self.gate.cost else None
         return report.model_copy(update={"error_budget": self._budget(standing), "cost": cost})
 

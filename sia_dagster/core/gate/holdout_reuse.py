@@ -86,7 +86,7 @@ def look_of(
     )
 
 
-def against(report: ValidationReport, look: Look, standing: Look) -> ValidationReport:
+def report_under_first_look(report: ValidationReport, look: Look, standing: Look) -> ValidationReport:
     """The report, if its look is the one that stands; else an inconclusive one whose first reason names that look.
 
     The same fingerprint with the same numbers is the same look: a repeated run gives the same report.

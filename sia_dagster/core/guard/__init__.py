@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sia_dagster.core.guard._addresses import holds_no_address
-from sia_dagster.core.guard._case import Case
-from sia_dagster.core.guard._contract import keeps_form, keeps_tools
 from sia_dagster.core.guard._copying import copies_no_sample, follows_no_trace
+from sia_dagster.core.guard._format_and_tools import keeps_form, keeps_tools
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._hidden import holds_nothing_hidden
-from sia_dagster.core.guard._islands import keeps_islands
 from sia_dagster.core.guard._length import keeps_cost, keeps_length
 from sia_dagster.core.guard._limits import GuardLimits
 from sia_dagster.core.guard._names import repeats_no_capitals, repeats_no_name
@@ -20,6 +19,7 @@ from sia_dagster.core.guard._orders import holds_no_order
 from sia_dagster.core.guard._personal import holds_no_personal_detail
 from sia_dagster.core.guard._protected import keeps_protected, missing_passages
 from sia_dagster.core.guard._secrets import holds_no_secret
+from sia_dagster.core.guard._text_between_slots import keeps_text_between_slots
 from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.guard._variables import keeps_variables
 from sia_dagster.core.records.policy import Actions
@@ -28,13 +28,13 @@ from sia_dagster.core.records.sample import Sample
 __all__ = ["GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
 
 
-def _keeps_variables(case: Case) -> str | None:
+def _keeps_variables(case: GuardInput) -> str | None:
     return keeps_variables(case.candidate, case.baseline, case.traffic)
 
 
-RULES: Final[tuple[Callable[[Case], str | None], ...]] = (
+RULES: Final[tuple[Callable[[GuardInput], str | None], ...]] = (
     _keeps_variables,
-    keeps_islands,
+    keeps_text_between_slots,
     keeps_form,
     keeps_tools,
     keeps_protected,
@@ -63,5 +63,5 @@ def check_contract(
     there, or that no sample does. `samples` are those whose text the updater saw, or more: none of it may stand in the
     candidate. Text that is already in the baseline is never held against a candidate.
     """
-    case = Case(candidate, baseline, Traffic.of(samples), limits or GuardLimits())
+    case = GuardInput(candidate, baseline, Traffic.of(samples), limits or GuardLimits())
     return tuple(reason for rule in RULES if (reason := rule(case)))

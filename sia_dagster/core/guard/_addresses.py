@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import shown
 
 _TOP_LEVEL = (
@@ -47,7 +47,7 @@ _DOTTED = re.compile(
 )
 
 
-def holds_no_address(case: Case) -> str | None:
+def holds_no_address(case: GuardInput) -> str | None:
     """The first new URL, link, bare domain or domain that is spelled out ("shop dot com"); None if there is none.
 
     Two words that only a dot joins are taken for a domain, unless the end is that of a file's name or they are code:

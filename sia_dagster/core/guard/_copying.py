@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import shown
 from sia_dagster.core.guard._traffic import FROM_OUTSIDE, SampleText
 
@@ -23,7 +23,7 @@ _SENTENCE: Final = re.compile(r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u3
 Words = tuple[str, ...]
 
 
-def copies_no_sample(case: Case) -> str | None:
+def copies_no_sample(case: GuardInput) -> str | None:
     """The first eight words in a row that a sample and the candidate hold and the baseline does not; None if none.
 
     Case, punctuation and line breaks do not hide a copy. A name of several words that stands in the policy in force
@@ -35,7 +35,7 @@ def copies_no_sample(case: Case) -> str | None:
     return f"copied text: {shown(' '.join(found[0]))}, {found[1].place}" if found else None
 
 
-def follows_no_trace(case: Case) -> str | None:
+def follows_no_trace(case: GuardInput) -> str | None:
     """The first new sentence of four to seven words that somebody wrote in a trace; None if none.
 
     In any language: a sentence of its own in the text of a user, a tool or a variable, held by few conversations, is

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import in_disguise, is_invisible, masked, raw_text, shown
 
 _COMMENT: Final = re.compile(
@@ -23,7 +23,7 @@ _SHOWN: Final = ("invisible characters", "letters of another script", "a comment
 _PRINTABLE: Final = re.compile(rb"[\n -~]{12,}")
 
 
-def holds_nothing_hidden(case: Case) -> str | None:
+def holds_nothing_hidden(case: GuardInput) -> str | None:
     """The first new text that is hidden; None if none.
 
     Invisible characters, letters of other scripts that look Latin, words with their letters written apart, encoded or
@@ -36,7 +36,7 @@ def holds_nothing_hidden(case: Case) -> str | None:
     return None
 
 
-def _hidden(case: Case) -> Iterator[tuple[str, str]]:
+def _hidden(case: GuardInput) -> Iterator[tuple[str, str]]:
     raw, known = raw_text(case.candidate), raw_text(case.baseline)
     if unseen := sorted({c for c in raw if is_invisible(c)} - set(known)):
         yield "invisible characters", ", ".join(f"U+{ord(c):04X}" for c in unseen)

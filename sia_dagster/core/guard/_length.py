@@ -1,11 +1,11 @@
 """How long a prompt may be, and what a longer one may cost at the window's traffic."""
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.prompting import estimate_tokens
 from sia_dagster.core.records.policy import Actions
 
 
-def keeps_length(case: Case) -> str | None:
+def keeps_length(case: GuardInput) -> str | None:
     """Why the prompt is empty or too long; None otherwise. One no longer than the policy in force is not too long.
 
     Prompt and examples count. Tokens are those of `prompting.estimate_tokens`, before variables are filled in.
@@ -22,7 +22,7 @@ def keeps_length(case: Case) -> str | None:
     return None
 
 
-def keeps_cost(case: Case) -> str | None:
+def keeps_cost(case: GuardInput) -> str | None:
     """Why the candidate's longer prompt may cost too much a week; None where it does not or any cost is allowed.
 
     Extra tokens times the calls of a week times the price of a prompt token, without a discount for cached prompts.

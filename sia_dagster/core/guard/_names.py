@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
+from sia_dagster.core.guard._impersonal_words import is_impersonal
 from sia_dagster.core.guard._text import masked, shown
-from sia_dagster.core.guard._things import is_thing
 from sia_dagster.core.guard._traffic import SampleText
 
 CAPITALS = 3
@@ -28,7 +28,7 @@ class _Word(NamedTuple):
     """Whether only a comma separates it from the word before it."""
 
 
-def repeats_no_name(case: Case) -> str | None:
+def repeats_no_name(case: GuardInput) -> str | None:
     """The first new pair of capitalised words that a sample holds as a person's or a place's name; None if none.
 
     A pair in capitals (ANNA SCHMIDT), or turned round (Schmidt, Anna), counts as the sample writes it.
@@ -54,7 +54,7 @@ def repeats_no_name(case: Case) -> str | None:
     return None
 
 
-def repeats_no_capitals(case: Case) -> str | None:
+def repeats_no_capitals(case: GuardInput) -> str | None:
     """The first three new words in a row that are written in capitals, as in a sample; None if none."""
     new = set(_in_capitals(case.text)) - set(_in_capitals(case.known))
     found = next(case.traffic.holders(new, lambda text: _in_capitals(text.text)), None)
@@ -81,12 +81,12 @@ def _folded(pair: Pair) -> Pair:
     return pair[0].casefold(), pair[1].casefold()
 
 
-def _new_pairs(case: Case) -> dict[Pair, bool]:
+def _new_pairs(case: GuardInput) -> dict[Pair, bool]:
     """New pairs of capitalised words, and whether a sample must hold a pair with the same capitals."""
     known = {_folded(pair) for pair in _adjacent(_words(case.known))}
     found: dict[Pair, bool] = {}
     for pair, exact in _pairs(case.text):
-        if _folded(pair) not in known and not any(map(is_thing, _folded(pair))):
+        if _folded(pair) not in known and not any(map(is_impersonal, _folded(pair))):
             found[pair] = exact and found.get(pair, True)
     return found
 
@@ -109,7 +109,7 @@ def _pairs(text: str) -> Iterator[tuple[Pair, bool]]:
             yield (first.text, second.text), first.opens
 
 
-def _ordinary(case: Case, words_of: Mapping[SampleText, Sequence[_Word]]) -> set[str]:
+def _ordinary(case: GuardInput, words_of: Mapping[SampleText, Sequence[_Word]]) -> set[str]:
     """Words in small letters that the policies use, or two conversations."""
     users: dict[str, set[str]] = {}
     for text, words in words_of.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import masked
 from sia_dagster.core.guard._traffic import Traffic
 
@@ -27,7 +27,7 @@ _CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-
 Reader = Callable[[str], Iterator[str]]
 
 
-def repeats_no_number(case: Case) -> str | None:
+def repeats_no_number(case: GuardInput) -> str | None:
     """The first new number of four digits or more that a sample holds, however either groups it; None if none.
 
     Allowed are round numbers (two digits and zeros), counts (12345), the years around the samples', and what many
@@ -38,7 +38,7 @@ def repeats_no_number(case: Case) -> str | None:
     return _repeated("the number", new, _sample_numbers, case.traffic)
 
 
-def repeats_no_code(case: Case) -> str | None:
+def repeats_no_code(case: GuardInput) -> str | None:
     """The first new code of letters between digits, or handle (`@name`), that a sample holds; None if none."""
     return _repeated("the code", set(_codes(case.text)) - set(_codes(case.known)), _codes, case.traffic)
 

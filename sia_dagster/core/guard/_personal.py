@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import masked
 
 _EMAIL = re.compile(
@@ -27,7 +27,7 @@ _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\[?\.\]?\d{1,3}){3}|[0-9a-fA-F]{0,4}(
 _DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}[- ]?\d{6,}(?!\w)")
 
 
-def holds_no_personal_detail(case: Case) -> str | None:
+def holds_no_personal_detail(case: GuardInput) -> str | None:
     """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
     for what, pattern, is_one in _DETAILS:
         for match in case.new_matches(pattern):
@@ -63,7 +63,7 @@ def _is_ip(text: str) -> bool:
         return False
 
 
-def _is_fraction(text: str, case: Case) -> bool:
+def _is_fraction(text: str, case: GuardInput) -> bool:
     """A decimal fraction (0.45359237) whose digits are in no sample: not a telephone number in disguise."""
     fraction = _FRACTION.fullmatch(text)
     return fraction is not None and not case.traffic.holds(fraction[1])

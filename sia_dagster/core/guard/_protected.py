@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import shown
 from sia_dagster.core.records.policy import Actions
 
 _MARKED: Final = re.compile(r"<!--\s*keep\s*-->.*?(?:<!--\s*/keep\s*-->|\Z)", re.DOTALL | re.IGNORECASE)
 
 
-def keeps_protected(case: Case) -> str | None:
+def keeps_protected(case: GuardInput) -> str | None:
     """Which protected passage is changed or added; None where all are as they were.
 
     Each passage of `policy.protected` stands as often as in the policy in force, letter for letter but for line breaks
@@ -41,7 +41,7 @@ def missing_passages(policy: Actions, protected: Sequence[str]) -> tuple[str, ..
     return tuple(passage for passage in protected if _folded(passage) not in prompt)
 
 
-def _in_force(case: Case) -> str:
+def _in_force(case: GuardInput) -> str:
     missing = missing_passages(case.baseline, case.limits.protected)
     if not missing:
         return " in the policy in force"

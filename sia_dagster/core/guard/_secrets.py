@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import masked
 
 _NAMES = (
@@ -22,7 +22,7 @@ _KEY = re.compile(
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 
 
-def holds_no_secret(case: Case) -> str | None:
+def holds_no_secret(case: GuardInput) -> str | None:
     """The first new text that looks like a key, token or password; None if none. The reason never repeats it."""
     for match in case.new_matches(_KEY):
         return case.holds("secret", f"what looks like a key: {masked(match[0])}", match[0])

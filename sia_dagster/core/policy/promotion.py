@@ -182,13 +182,13 @@ def _rolled_back_before(
     report: ValidationReport, request: PromotionRequest, versions: Sequence[PolicyVersion]
 ) -> tuple[str, ...]:
     """A policy that a person rolled back is put in force again only by a person, whatever the verdict."""
-    gone = rolled_back_policies(versions).get(report.candidate.fingerprint) if report.candidate else None
-    if gone is None or request.is_signed:
+    rollback = rolled_back_policies(versions).get(report.candidate.fingerprint) if report.candidate else None
+    if rollback is None or request.is_signed:
         return ()
-    why = f": {gone.note}" if gone.note else ""
+    why = f": {rollback.note}" if rollback.note else ""
     return (
-        f"{gone.by or NOBODY} rolled this policy back at {gone.at.isoformat()}{why}; to put it in force again, give "
-        "your name and a note that says why",
+        f"{rollback.by or NOBODY} rolled this policy back at {rollback.at.isoformat()}{why}; to put it in force again, "
+        "give your name and a note that says why",
     )
 
 

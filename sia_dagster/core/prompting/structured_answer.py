@@ -1,6 +1,6 @@
 """Structured answers from any endpoint: a ladder of ways to ask; where the endpoint refuses one, the next is used.
 
-Strict JSON schema -> a forced function call -> JSON mode -> text that is parsed. Whatever the rung, the answer is
+Strict JSON schema -> a forced function call -> JSON mode -> text that is parsed. Whatever the method, the answer is
 checked here; one that cannot be used is reported as such, never repaired and never guessed.
 """
 
@@ -24,7 +24,7 @@ _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
 _SHOWN = 120
 
 
-class Rung(IntEnum):
+class AnswerMethod(IntEnum):
     """Ways to ask for a structured answer, the strictest first."""
 
     JSON_SCHEMA = 0
@@ -72,28 +72,28 @@ class Form(Value):
         return {"type": "function", "function": described}
 
     @cached_property
-    def _instructions(self) -> dict[Rung, str]:
+    def _instructions(self) -> dict[AnswerMethod, str]:
         schema = json.dumps(self.shape, ensure_ascii=False)
         return {
-            Rung.JSON_MODE: f"Answer with one JSON object and nothing else, of this JSON schema:\n{schema}",
-            Rung.TEXT: self.text_instruction
+            AnswerMethod.JSON_MODE: f"Answer with one JSON object and nothing else, of this JSON schema:\n{schema}",
+            AnswerMethod.TEXT: self.text_instruction
             or f"Answer with one JSON object in a ```json code fence, of this JSON schema:\n{schema}",
         }
 
-    def at(self, rung: Rung, request: ChatRequest) -> ChatRequest:
-        """`request`, asked in the way of `rung`."""
-        if rung is Rung.JSON_SCHEMA:
+    def at(self, method: AnswerMethod, request: ChatRequest) -> ChatRequest:
+        """`request`, asked in the way of `method`."""
+        if method is AnswerMethod.JSON_SCHEMA:
             return request.model_copy(update={"response_format": self._schema_format})
-        if rung is Rung.TOOLS:
+        if method is AnswerMethod.TOOLS:
             choice = {"type": "function", "function": {"name": self.name}}
             parameters = {**request.parameters, "tool_choice": choice}
             return request.model_copy(update={"tools": (self._tool,), "parameters": parameters})
         *head, last = request.messages
-        asked = {**last, "content": f"{last['content']}\n\n{self._instructions[rung]}"}
-        format_ = {"type": "json_object"} if rung is Rung.JSON_MODE else None
+        asked = {**last, "content": f"{last['content']}\n\n{self._instructions[method]}"}
+        format_ = {"type": "json_object"} if method is AnswerMethod.JSON_MODE else None
         return request.model_copy(update={"messages": (*head, asked), "response_format": format_})
 
-    def read(self, rung: Rung, reply: ChatReply) -> "Answer":
+    def read(self, method: AnswerMethod, reply: ChatReply) -> "Answer":
         """The object in `reply`, or why there is none. The caller checks its values."""
         paid = Answer(attempts=reply.attempts, cost_usd=reply.cost_usd)
         if reply.finish_reason == "length":
@@ -101,7 +101,7 @@ class Form(Value):
         if reply.finish_reason == "content_filter":
             return paid.model_copy(update={"problem": "the endpoint's content filter withheld the answer"})
         text = next((call.arguments for call in reply.tool_calls if call.name == self.name), reply.text)
-        content = (self.read_text if rung is Rung.TEXT else read_json)(text)
+        content = (self.read_text if method is AnswerMethod.TEXT else read_json)(text)
         if content is None:
             shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
             return paid.model_copy(update={"problem": f"the answer is not of the form asked for: {shown!r}"})
@@ -124,7 +124,7 @@ class StructuredCalls:
 
     def __init__(self, chat: ChatModel, form: Form) -> None:
         self._chat, self._form = chat, form
-        self._rung, self._proven = Rung.JSON_SCHEMA, False
+        self._method, self._proven = AnswerMethod.JSON_SCHEMA, False
 
     async def ask(self, request: ChatRequest) -> Answer:
         """Ask once. A failed call or unusable answer is a value with `problem`.
@@ -133,24 +133,24 @@ class StructuredCalls:
         must stop the stage: EndpointRefused, SpendCapReached.
         """
         try:
-            rung, reply = await self._descend(request)
+            method, reply = await self._descend(request)
         except CallFailed as error:
             return Answer(problem=str(error), attempts=error.attempts)
-        return self._form.read(rung, reply)
+        return self._form.read(method, reply)
 
-    async def _descend(self, request: ChatRequest) -> tuple[Rung, ChatReply]:
-        rung = self._rung
+    async def _descend(self, request: ChatRequest) -> tuple[AnswerMethod, ChatReply]:
+        method = self._method
         while True:
             try:
-                reply = await self._chat.complete(self._form.at(rung, request))
+                reply = await self._chat.complete(self._form.at(method, request))
             except CallFailed as error:
-                if rung is Rung.TEXT or not self._refuses_form(error, request.model):
+                if method is AnswerMethod.TEXT or not self._refuses_form(error, request.model):
                     raise
-                rung = Rung(rung + 1)
+                method = AnswerMethod(method + 1)
             else:
                 if not self._proven:
-                    self._rung, self._proven = rung, True
-                return rung, reply
+                    self._method, self._proven = method, True
+                return method, reply
 
     def _refuses_form(self, error: CallFailed, model: str) -> bool:
         """Whether the endpoint refuses the way of asking. After one worked, a vague 400 concerns its row (too long)."""

@@ -62,7 +62,7 @@ def gain_plot(points: Sequence[GainPoint]) -> str:
     places = [LEFT + (index + 0.5) * (RIGHT - LEFT) / len(points) for index in range(len(points))]
     course = " ".join(f"{x:.1f},{scale.x(p.gain):.1f}" for x, p in zip(places, points, strict=True))
     dots = [_dot(x, point, scale) for x, point in zip(places, points, strict=True)]
-    title = "Gain of the policy in force over the loop's first policy, by window: " + "; ".join(map(_spoken, points))
+    title = "Gain of the policy in force over the loop's first policy, by window: " + "; ".join(map(_in_words, points))
     heading = svg.text(
         LEFT,
         18,
@@ -109,10 +109,10 @@ def _dot(x: float, point: GainPoint, scale: svg.Axis) -> str:
     if point.low is not None and point.high is not None:
         parts.append(svg.line(x, scale.x(point.low), x, scale.x(point.high), "whisker"))
     parts.append(svg.circle(x, scale.x(point.gain), 5, "short" if point.falls_short else "estimate"))
-    return svg.group(_spoken(point), parts)
+    return svg.group(_in_words(point), parts)
 
 
-def _spoken(point: GainPoint) -> str:
+def _in_words(point: GainPoint) -> str:
     short = ", and the candidate of the window before fell short" if point.falls_short else ""
     return f"{point.window} {share(point.gain)}{bounds(point.low, point.high)}{short}"
 

@@ -47,7 +47,7 @@ def forest_plot(
     rows = [_forest_row(c, TOP + ROW * i, scale, _mark(c, min_effect, margin)) for i, c in enumerate(comparisons)]
     label = "new policy minus old policy, as a share of the evaluator's range (right of zero is better)"
     zero = svg.line(scale.x(0), TOP - 8, scale.x(0), bottom, "zero")
-    title = "Difference between the policies by evaluator: " + "; ".join(_spoken(c) for c in comparisons)
+    title = "Difference between the policies by evaluator: " + "; ".join(_in_words(c) for c in comparisons)
     parts = [*frame(scale, bottom, label, signs=True), zero, *rows]
     return svg.figure("forest", title, (WIDTH, bottom + 56), parts)
 
@@ -76,7 +76,7 @@ def _forest_row(comparison: EvaluatorComparison, top: float, scale: svg.Axis, ma
         parts += whisker(scale, low, high, y)
     if middle is not None:
         parts.append(svg.circle(scale.x(middle), y, 6.5 if comparison.role == "primary" else 5, "estimate"))
-    return svg.group(_spoken(comparison), parts + _forest_numbers(comparison, y))
+    return svg.group(_in_words(comparison), parts + _forest_numbers(comparison, y))
 
 
 def _forest_numbers(comparison: EvaluatorComparison, y: float) -> list[str]:
@@ -145,7 +145,7 @@ def _level(level: ScoreLevels, value: float | None) -> float | None:
     return (value - level.low) / (level.high - level.low)
 
 
-def _spoken(comparison: EvaluatorComparison) -> str:
+def _in_words(comparison: EvaluatorComparison) -> str:
     if comparison.difference is None:
         return f"{comparison.evaluator}: not compared"
     bounds = interval(comparison.ci_low, comparison.ci_high, comparison.scale)

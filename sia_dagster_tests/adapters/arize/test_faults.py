@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
 from sia_dagster.adapters.arize.arize_faults import Fault, FaultKind, explain, fault_of
 from sia_dagster.adapters.arize.arize_traces import ArizeTraces
-from sia_dagster.adapters.arize.patience import patiently, wait_for_real, within
+from sia_dagster.adapters.arize.flight_retries import wait_for_real, with_retries, within
 from sia_dagster.core.errors import ConfigError, TraceError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
@@ -171,7 +171,7 @@ def test_what_was_accepted_and_came_damaged_is_worth_another_attempt() -> None:
 def test_a_mistake_in_the_code_is_no_fault_of_the_exchange() -> None:
     assert fault_of(TypeError("no such argument"), secret="") is None
     with pytest.raises(TypeError, match="no such argument"):
-        patiently(_raising(TypeError("no such argument")), SETTINGS, wait=wait_for_real)
+        with_retries(_raising(TypeError("no such argument")), SETTINGS, wait=wait_for_real)
 
 
 def _raising(error: Exception) -> Any:

@@ -27,7 +27,7 @@ NOWHERE = "http://127.0.0.1:9"
 KEY = SecretStr("px-secret")
 
 
-def everything_told(error: BaseException) -> str:
+def full_text(error: BaseException) -> str:
     """What a log shows of an error: its message and those of its causes."""
     chain: list[BaseException] = []
     following: BaseException | None = error
@@ -177,11 +177,11 @@ def test_a_key_with_a_line_break_is_told_before_it_is_sent_and_not_shown(
         given = PhoenixConnection(base_url=proxy.base_url, api_key=SecretStr(key))
         with pytest.raises(ConfigError, match=r"traces\.api_key: .*line break") as refused:
             PhoenixTraces(given).probe(QUERY)
-        assert "secret" not in everything_told(refused.value)
+        assert "secret" not in full_text(refused.value)
         monkeypatch.setenv("PHOENIX_CLIENT_HEADERS", "x-gateway=px%0Asecret")
         with pytest.raises(ConfigError, match="PHOENIX_CLIENT_HEADERS") as refused:
             PhoenixTraces(PhoenixConnection(base_url=proxy.base_url)).probe(QUERY)
-        assert "secret" not in everything_told(refused.value)
+        assert "secret" not in full_text(refused.value)
     assert proxy.requests == []
 
 
@@ -192,7 +192,7 @@ def test_a_key_that_the_server_repeats_is_not_shown(status: int) -> None:
         with pytest.raises(TraceError, match=f"status {status}") as refused:
             PhoenixTraces(given, wait=no_wait).probe(QUERY)
     assert proxy.keys[0] == "Bearer px-secret"
-    assert "px-secret" not in everything_told(refused.value)
+    assert "px-secret" not in full_text(refused.value)
 
 
 def test_user_and_password_in_the_address_are_sent_and_stay_out_of_messages() -> None:
@@ -201,7 +201,7 @@ def test_user_and_password_in_the_address_are_sent_and_stay_out_of_messages() ->
         with pytest.raises(TraceError, match=rf"at {proxy.base_url} refused") as refused:
             list(PhoenixTraces(PhoenixConnection(base_url=address)).spans(QUERY))
     assert proxy.keys == [f"Basic {b64encode(b'anna:hu sh').decode()}"]
-    assert "sh@" not in everything_told(refused.value)
+    assert "sh@" not in full_text(refused.value)
 
 
 MALFORMED = [b"{}", b"[]", b"null", b'{"data": null}', b'{"data": [1]}', b'{"data": [{}]}', b'{"data": ["ab"]}']

@@ -140,7 +140,7 @@ def test_a_function_that_cancels_itself_fails_its_row_alone() -> None:
     assert "CancelledError" in (score(raising_async(asyncio.CancelledError())).error or "")
 
 
-@pytest.mark.parametrize("error", [EndpointRefused("no key"), SpendCapReached("spent", spent=1, budget=1, unit="USD")])
+@pytest.mark.parametrize("error", [EndpointRefused("no key"), SpendCapReached("spent", spent=1, cap=1, unit="USD")])
 def test_what_must_stop_the_stage_is_not_kept_in_a_row(error: Exception) -> None:
     with pytest.raises(type(error)):
         score(raising(error))

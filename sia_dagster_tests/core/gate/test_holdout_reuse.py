@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.gate.holdout_reuse import (
     TOO_LATE,
-    against,
     look_fingerprint,
     look_of,
     missing_scores,
+    report_under_first_look,
     result_of,
     reuse_reason,
     was_tested,
@@ -181,12 +181,12 @@ def test_a_look_without_a_comparison_has_no_numbers() -> None:
 
 def test_the_same_look_again_gives_the_same_report() -> None:
     again = report()
-    assert against(again, look(again, at=AT + timedelta(days=400)), look()) is again
+    assert report_under_first_look(again, look(again, at=AT + timedelta(days=400)), look()) is again
 
 
 def test_scores_that_were_drawn_again_are_no_verdict() -> None:
     drawn = report(rows=7, verdict="accept", carries_on=False)
-    found = against(drawn, look(drawn), look())
+    found = report_under_first_look(drawn, look(drawn), look())
     assert found.verdict == "inconclusive"
     assert found.reasons[0].startswith(
         f"{HOLDOUT_REUSED}, at 2026-10-05T03:00+00:00, for the candidate {NEW.fingerprint}: inconclusive, "
@@ -201,7 +201,7 @@ def test_scores_that_were_drawn_again_are_no_verdict() -> None:
 
 def test_another_verdict_from_equal_numbers_is_none_either() -> None:
     decided = report(verdict="accept")
-    assert against(decided, look(decided), look()).verdict == "inconclusive"
+    assert report_under_first_look(decided, look(decided), look()).verdict == "inconclusive"
 
 
 def test_what_is_different_is_named() -> None:
@@ -225,7 +225,7 @@ def test_what_is_different_is_named() -> None:
 
 def test_another_candidate_does_not_go_on_for_the_first() -> None:
     other = report(candidate=Actions(system_prompt="Be terse.", model="app"))
-    found = against(other, look(other, fingerprint="o"), look())
+    found = report_under_first_look(other, look(other, fingerprint="o"), look())
     assert (found.verdict, found.carries_on) == ("inconclusive", False)
 
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sia_dagster.core.guard import check_contract
-from sia_dagster.core.guard._things import is_thing
+from sia_dagster.core.guard._impersonal_words import is_impersonal
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.demo.application import BASE_POLICY, answer
@@ -74,11 +74,11 @@ def test_a_name_in_small_letters_stops_and_ordinary_words_become_a_heading() -> 
     assert stopped(added("## The Order Number\nAsk for the Order Number."), samples=samples) == ""
 
 
-def test_words_for_things_are_no_names_of_people_or_streets() -> None:
+def test_impersonal_words_are_no_names_of_people_or_streets() -> None:
     people = "smith baker cook taylor brown young bill mark rose june grace frank price page king hill street road lane"
-    assert [word for word in people.split() if is_thing(word)] == []
+    assert [word for word in people.split() if is_impersonal(word)] == []
     assert [
-        word for word in ["password", "passwords", "manager", "grüße", "friday", "wool"] if not is_thing(word)
+        word for word in ["password", "passwords", "manager", "grüße", "friday", "wool"] if not is_impersonal(word)
     ] == []
     samples = [sample("I forgot it at the Sales Desk of Rain Jackets, says Anna Baker")]
     assert stopped(added("The Sales Desk sells Rain Jackets."), samples=samples) == ""

@@ -107,8 +107,8 @@ def alike(_: str, __: str) -> Body:
 
 def test_a_policy_that_keeps_its_promise_is_examined_without_complaint(tmp_path: Path) -> None:
     found, _ = hold(tmp_path, check(verdict(), promoted()))
-    (exam, brief) = found.comparisons
-    assert (exam.evaluator, exam.primary, exam.n, exam.difference) == ("correctness", True, 12, 1.0)
+    (correct, brief) = found.comparisons
+    assert (correct.evaluator, correct.primary, correct.n, correct.difference) == ("correctness", True, 12, 1.0)
     assert (brief.evaluator, brief.primary) == ("is_brief", False)
     assert (found.window, found.found_in, found.verdict) == (WINDOW, BEFORE, "accept")
     assert (found.promised, found.promoted_version, found.conversations) == (0.3, 1, 12)
@@ -240,7 +240,7 @@ def test_what_a_person_put_in_force_is_examined_whatever_its_verdict(tmp_path: P
 def test_a_look_that_went_on_is_no_reason_to_leave_the_candidate_out(tmp_path: Path) -> None:
     looks = (FUTILE[0].model_copy(update={"outcome": "undecided"}),)
     found, _ = hold(tmp_path, check(verdict("inconclusive", interim_analyses=looks)))
-    assert [exam.evaluator for exam in found.comparisons] == ["correctness", "is_brief"]
+    assert [each.evaluator for each in found.comparisons] == ["correctness", "is_brief"]
 
 
 @pytest.mark.parametrize("low", [-0.12, 0.3])

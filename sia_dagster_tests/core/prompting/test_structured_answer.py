@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
-from sia_dagster.core.prompting.structured_answer import Form, Rung, StructuredCalls, read_json
+from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form, StructuredCalls, read_json
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster_tests.worlds.evaluation_samples import (
     classified,
@@ -96,9 +96,9 @@ def test_a_models_name_is_no_refusal_of_tools(tmp_path: Path) -> None:
     assert [r.score for r in results] == [1.0, None]
 
 
-@pytest.mark.parametrize("rung", LADDER)
-def test_temperature_is_dropped_where_the_model_refuses_it(rung: str, tmp_path: Path) -> None:
-    supported = endpoint_with(rung)
+@pytest.mark.parametrize("method", LADDER)
+def test_temperature_is_dropped_where_the_model_refuses_it(method: str, tmp_path: Path) -> None:
+    supported = endpoint_with(method)
 
     def reasoning(body: Body, n: int) -> Reply | Body:
         if "temperature" in body:
@@ -139,12 +139,12 @@ def test_refused_ways_are_not_counted_so_that_a_stored_answer_reads_the_same(tmp
 SHAPE = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 
-@pytest.mark.parametrize("rung", Rung)
-def test_every_way_asks_for_the_whole_shape_and_keeps_the_request(rung: Rung) -> None:
+@pytest.mark.parametrize("method", AnswerMethod)
+def test_every_way_asks_for_the_whole_shape_and_keeps_the_request(method: AnswerMethod) -> None:
     request = ChatRequest(model="m", messages=({"role": "user", "content": "Count."},), draw="d", stage="update")
-    asked = Form(name="count", shape=SHAPE).at(rung, request)
+    asked = Form(name="count", shape=SHAPE).at(method, request)
     structured = json.dumps([asked.response_format, asked.tools])
-    assert json.dumps(SHAPE) in (structured if rung <= Rung.TOOLS else asked.messages[-1]["content"])
+    assert json.dumps(SHAPE) in (structured if method <= AnswerMethod.TOOLS else asked.messages[-1]["content"])
     assert (asked.model, asked.draw, asked.stage) == ("m", "d", "update")
     assert str(asked.messages[-1]["content"]).startswith("Count.")
 

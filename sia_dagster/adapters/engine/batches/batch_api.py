@@ -10,7 +10,7 @@ from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _root, _sh
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.completions import body_of
-from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.engine.wire.retries import attempts_of, retrying_async
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, EndpointRefused
@@ -148,7 +148,7 @@ class BatchEndpoint(Endpoint):
         outcome: Result | Failure = await loop(once)
         if not isinstance(outcome, Failure) or (may_miss and outcome.status == 404):
             return outcome
-        what = course(outcome)
+        what = action_after(outcome)
         if (what == "stop" or outcome.status in (405, 501)) and not (may_miss and what == "row"):
             raise self._no_batches(outcome)
         if what == "row" and not may_miss:

@@ -18,7 +18,7 @@ from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.money.spend_cap import spend_cap_reached
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
-from sia_dagster.adapters.engine.store.batch_records import Asked
+from sia_dagster.adapters.engine.store.batch_records import BatchedRequest
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
@@ -73,7 +73,7 @@ class BatchChat:
         self._capped = config.budget_usd is not None or config.budget_tokens is not None
         self._requests, self._largest = PendingRequests(), LargestCalls()
         self._pending: set[str] = set()
-        self._known: dict[str, Asked] = {}
+        self._known: dict[str, BatchedRequest] = {}
         self._over: set[str] = set()
         """Requests whose records are deleted when the stage ends."""
         self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -211,8 +211,8 @@ class BatchChat:
 
     async def _awaited(self) -> set[str]:
         """The batches under way that hold pending requests."""
-        asked = await asyncio.to_thread(self._exchange.records.find, self._pending)
-        return {each.token for each in asked.values() if each.under_way}
+        batched = await asyncio.to_thread(self._exchange.records.find, self._pending)
+        return {each.token for each in batched.values() if each.under_way}
 
     def _underway(self, state: BatchProgress) -> BatchesUnderWay:
         batches = len(state.under_way)

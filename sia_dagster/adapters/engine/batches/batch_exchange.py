@@ -16,8 +16,8 @@ from sia_dagster.adapters.engine.batches.pending_requests import PendingRequest,
 from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.engine.money.spend_cap import Amount
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid
-from sia_dagster.adapters.engine.store.batch_records import Asked, BatchRecords, Handed
-from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.store.batch_records import BatchedRequest, BatchRecords, SubmittedBatch
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import EndpointRefused
@@ -76,33 +76,33 @@ class BatchExchange:
     async def collect(self, tokens: Iterable[str]) -> BatchProgress:
         """Collect those of the batches that have ended; returns the progress of the others."""
         states = await self._states(await self._known(tokens))
-        for handed, state in states:
+        for submitted, state in states:
             if state.ended:
                 async with self._turn():
-                    await self._download(self._route(handed), handed, state)
+                    await self._download(self._route(submitted), submitted, state)
         return _progress(states)
 
     async def progress(self, tokens: Iterable[str]) -> BatchProgress:
         """The progress of the batches; collects nothing. One without a known id counts as ended: `collect` finds it."""
         found = await asyncio.to_thread(self.records.batches, tokens)
-        return _progress(await self._states([handed for handed in self._here(found) if handed.state == "open"]))
+        return _progress(await self._states([each for each in self._here(found) if each.state == "open"]))
 
-    async def _states(self, batches: Iterable[Handed]) -> list[tuple[Handed, BatchState]]:
+    async def _states(self, batches: Iterable[SubmittedBatch]) -> list[tuple[SubmittedBatch, BatchState]]:
         return [(each, await self._route(each).endpoint.state(each.batch, age=self._age(each))) for each in batches]
 
-    def _age(self, handed: Handed) -> float:
-        return self._terms.clock() - handed.handed_in
+    def _age(self, submitted: SubmittedBatch) -> float:
+        return self._terms.clock() - submitted.handed_in
 
-    def _here(self, batches: Iterable[Handed]) -> list[Handed]:
+    def _here(self, batches: Iterable[SubmittedBatch]) -> list[SubmittedBatch]:
         """The batches at endpoints that are configured now."""
         here = {route.identity for route in self._routes.values()}
-        return [handed for handed in batches if handed.endpoint in here]
+        return [each for each in batches if each.endpoint in here]
 
-    async def _known(self, tokens: Iterable[str]) -> list[Handed]:
+    async def _known(self, tokens: Iterable[str]) -> list[SubmittedBatch]:
         """The batches that have not ended, all with their ids."""
         wanted = tuple(tokens)
         found = await asyncio.to_thread(self.records.batches, wanted)
-        if any(handed.state == "sending" for handed in found):
+        if any(each.state == "sending" for each in found):
             async with self._turn():
                 await self._recover()
             found = await asyncio.to_thread(self.records.batches, wanted)
@@ -120,56 +120,56 @@ class BatchExchange:
     async def _recover(self) -> None:
         """Complete the records of batches whose sender died."""
         for identity in sorted({route.identity for route in self._routes.values()}):
-            for handed in await asyncio.to_thread(self.records.unfinished, identity):
-                batch = await self._route(handed).endpoint.find(handed.token, handed.handed_in)
+            for submitted in await asyncio.to_thread(self.records.unfinished, identity):
+                batch = await self._route(submitted).endpoint.find(submitted.token, submitted.handed_in)
                 if batch is None:
-                    await asyncio.to_thread(self.records.withdraw, handed.token)
+                    await asyncio.to_thread(self.records.withdraw, submitted.token)
                 else:
-                    await asyncio.to_thread(self.records.opened, handed.token, batch)
+                    await asyncio.to_thread(self.records.opened, submitted.token, batch)
 
     def _free(self, requests: Iterable[PendingRequest]) -> tuple[list[PendingRequest], dict[str, int]]:
         """Those that are neither answered nor under way by now, and in how many batches each key was."""
         pending = list(requests)
         keys = [request.key for request in pending]
-        asked, answered = self.records.find(keys), self._store.get_many(keys)
-        under_way = {key for key, found in asked.items() if found.under_way}
+        batched, answered = self.records.find(keys), self._store.get_many(keys)
+        under_way = {key for key, found in batched.items() if found.under_way}
         free = [request for request in pending if request.key not in answered and request.key not in under_way]
-        return free, {key: found.tries for key, found in asked.items()}
+        return free, {key: found.tries for key, found in batched.items()}
 
     async def _send(self, part: Sequence[PendingRequest], requests: PendingRequests, tries: Mapping[str, int]) -> None:
         """One batch of one stage and model."""
         route = self._routes[part[0].stage]
-        handed = self._handed(part, route)
-        asked = [
-            Asked(
+        submitted = self._new_batch(part, route)
+        batched = [
+            BatchedRequest(
                 key=request.key,
-                token=handed.token,
+                token=submitted.token,
                 tries=tries.get(request.key, 0) + 1,
                 estimated_prompt=request.estimated_prompt,
                 left_out=request.left_out,
             )
             for request in part
         ]
-        await asyncio.to_thread(self.records.claim, handed, asked)
+        await asyncio.to_thread(self.records.claim, submitted, batched)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "requests.jsonl"
             requests.write(part, path)
             try:
-                found = await route.endpoint.submit(path, handed.token, handed.handed_in)
+                found = await route.endpoint.submit(path, submitted.token, submitted.handed_in)
             except EndpointRefused:
-                await asyncio.to_thread(self.records.withdraw, handed.token)
+                await asyncio.to_thread(self.records.withdraw, submitted.token)
                 raise
         if isinstance(found, Failure):
             # Refused. Its requests count as tried: after `batch_tries` they are called directly.
             self.problems.append(found.message)
-            await asyncio.to_thread(self.records.end, handed.token)
+            await asyncio.to_thread(self.records.end, submitted.token)
         else:
-            await asyncio.to_thread(self.records.opened, handed.token, found)
+            await asyncio.to_thread(self.records.opened, submitted.token, found)
 
-    def _handed(self, part: Sequence[PendingRequest], route: BatchRoute) -> Handed:
+    def _new_batch(self, part: Sequence[PendingRequest], route: BatchRoute) -> SubmittedBatch:
         now, reserved = self._terms.clock(), sum((request.expected for request in part), Amount())
         named = "\n".join((f"{now!r}", *(request.key for request in part)))
-        return Handed(
+        return SubmittedBatch(
             token=hashlib.sha256(named.encode()).hexdigest()[:32],
             endpoint=route.identity,
             loop=self._scope.loop,
@@ -181,33 +181,33 @@ class BatchExchange:
             handed_in=now,
         )
 
-    def _route(self, handed: Handed) -> BatchRoute:
-        route = self._routes.get(handed.stage)
-        if route is not None and route.identity == handed.endpoint:
+    def _route(self, submitted: SubmittedBatch) -> BatchRoute:
+        route = self._routes.get(submitted.stage)
+        if route is not None and route.identity == submitted.endpoint:
             return route
-        return next(route for route in self._routes.values() if route.identity == handed.endpoint)
+        return next(route for route in self._routes.values() if route.identity == submitted.endpoint)
 
-    async def _download(self, route: BatchRoute, handed: Handed, state: BatchState) -> None:
-        if not await asyncio.to_thread(self.records.batches, [handed.token]):
+    async def _download(self, route: BatchRoute, submitted: SubmittedBatch, state: BatchState) -> None:
+        if not await asyncio.to_thread(self.records.batches, [submitted.token]):
             return  # Another process was faster.
         if state.problem:
             self.problems.append(state.problem)
         with tempfile.TemporaryDirectory() as folder:
             for number, file in enumerate(state.files):
                 path = Path(folder) / str(number)
-                await route.endpoint.download(file, path, age=self._age(handed))
+                await route.endpoint.download(file, path, age=self._age(submitted))
                 with path.open("rb") as lines:
                     while some := list(islice(lines, _SOME)):
-                        await asyncio.to_thread(self._keep, route, handed, some)
-        await asyncio.to_thread(self.records.end, handed.token)
+                        await asyncio.to_thread(self._keep, route, submitted, some)
+        await asyncio.to_thread(self.records.end, submitted.token)
 
-    def _keep(self, route: BatchRoute, handed: Handed, lines: Iterable[bytes]) -> None:
+    def _keep(self, route: BatchRoute, submitted: SubmittedBatch, lines: Iterable[bytes]) -> None:
         """Store the answers of some lines, and record which requests would fail again; the others may be sent again."""
         entries = dict(found for line in lines if (found := read_line(line)))
-        asked = {key: each for key, each in self.records.find(entries).items() if each.token == handed.token}
+        batched = {key: each for key, each in self.records.find(entries).items() if each.token == submitted.token}
         replies, failed = dict[str, ChatReply](), dict[str, Failure]()
-        price = price_of(handed.model, route.config.prices)
-        for key, each in asked.items():
+        price = price_of(submitted.model, route.config.prices)
+        for key, each in batched.items():
             outcome = route.endpoint.outcome(entries[key], estimated_prompt=each.estimated_prompt)
             if isinstance(outcome, ChatReply):
                 tokens = outcome.prompt_tokens, outcome.completion_tokens
@@ -215,30 +215,30 @@ class BatchExchange:
                 replies[key] = outcome.model_copy(
                     update={"cost_usd": cost, "attempts": each.tries, "left_out": each.left_out}
                 )
-            elif course(outcome) != "retry":
+            elif action_after(outcome) != "retry":
                 failed[key] = outcome
-        self._book(handed, replies)
+        self._book(submitted, replies)
         self.records.settle(replies, failed)
 
-    def _book(self, handed: Handed, replies: Mapping[str, ChatReply]) -> None:
+    def _book(self, submitted: SubmittedBatch, replies: Mapping[str, ChatReply]) -> None:
         """Store and book the answers that an interrupted collection has not stored and booked already."""
         known = self._store.get_many(list(replies))
-        scope = LedgerScope(loop=handed.loop, window=handed.of_window)
+        scope = LedgerScope(loop=submitted.loop, window=submitted.of_window)
         new = [
-            Paid(key=key, reply=reply, scope=scope, stage=handed.stage, model=handed.model)
+            Paid(key=key, reply=reply, scope=scope, stage=submitted.stage, model=submitted.model)
             for key, reply in replies.items()
             if known.get(key) != reply.model_copy(update={"cached": True})
         ]
         self._store.put_many(new)
-        self.paid[spend_key(handed.stage, handed.model)] += len(new)
+        self.paid[spend_key(submitted.stage, submitted.model)] += len(new)
 
 
 def _file_of(request: PendingRequest) -> tuple[str, str]:
     return request.stage, request.model
 
 
-def _progress(states: Iterable[tuple[Handed, BatchState]]) -> BatchProgress:
-    open_ = [(handed.token, state) for handed, state in states if not state.ended]
+def _progress(states: Iterable[tuple[SubmittedBatch, BatchState]]) -> BatchProgress:
+    open_ = [(each.token, state) for each, state in states if not state.ended]
     return BatchProgress(
         done=sum(state.done for _, state in open_),
         of=sum(state.of for _, state in open_),

@@ -11,7 +11,7 @@ from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.routes import ApiKeys
 from sia_dagster.adapters.engine.money.largest_calls import ledger_key
 from sia_dagster.adapters.engine.store import CompletionStore
-from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.core.config.llm import STAGES, LLMConfig
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatRequest
@@ -41,7 +41,7 @@ class BatchRoute:
 
     def error(self, request: ChatRequest, failure: Failure, tries: int) -> Exception:
         """The error of a request that failed so."""
-        if course(failure) == "stop":
+        if action_after(failure) == "stop":
             return self.endpoint.refused(failure, request.model)
         status = "" if failure.status is None else f" (status {failure.status})"
         return CallFailed(

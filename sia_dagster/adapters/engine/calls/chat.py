@@ -11,7 +11,7 @@ from sia_dagster.adapters.engine.money.ledger import SpendLedger
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.wire.completions import estimate_prompt
-from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.engine.wire.retries import attempts_of, is_transient, retrying_async
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
@@ -120,7 +120,7 @@ class OpenAIChat:
         outcome: ChatReply | Failure = await loop(once)
         if isinstance(outcome, ChatReply):
             return outcome
-        if course(outcome) == "stop":
+        if action_after(outcome) == "stop":
             raise route.endpoint.refused(outcome, request.model)
         raise _failed(request, outcome, attempts_of(loop))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 REMEMBERED_SECONDS = 30 * 86400.0
 """How long a refusal is remembered; a server that was updated meanwhile is asked again."""
 
-_PATIENCE = 5.0
+_LOCK_TIMEOUT = 5.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS refusals (
@@ -71,7 +71,7 @@ class Refusals:
 
     def _opened(self) -> sqlite3.Connection:
         assert self._path is not None
-        db = sqlite3.connect(self._path, timeout=_PATIENCE)
+        db = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)
         try:
             db.execute(_SCHEMA)
         except BaseException:

@@ -42,6 +42,6 @@ def spend_cap_reached(where: str, call: str, spent: Amount, expected: Amount, co
         f"All answers are kept: raise {key} and run the window again; it continues from here without paying for "
         "anything twice.",
         spent=paid,
-        budget=cap,
+        cap=cap,
         unit=unit,
     )

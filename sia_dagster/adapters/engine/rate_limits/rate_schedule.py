@@ -41,7 +41,7 @@ class Rates(Value):
         return cls(request=request, token=token)
 
 
-class Free(Value):
+class FreeTimes(Value):
     """When each limit has room again, in seconds since the epoch."""
 
     requests: float = 0.0
@@ -50,12 +50,12 @@ class Free(Value):
     """When this state was written."""
 
 
-def valid(free: Free, now: float) -> Free:
+def valid(free: FreeTimes, now: float) -> FreeTimes:
     """`free`, or an empty state where it is from before the clock was set back."""
-    return Free() if free.written > now + CLOCK_TOLERANCE else free
+    return FreeTimes() if free.written > now + CLOCK_TOLERANCE else free
 
 
-def plan(free: Free, calls: Sequence[int], *, rates: Rates, now: float) -> tuple[list[float], Free]:
+def plan(free: FreeTimes, calls: Sequence[int], *, rates: Rates, now: float) -> tuple[list[float], FreeTimes]:
     """Start times of the first `calls` (given by their tokens), in order, none before `now`; and the state after them.
 
     A generic cell rate algorithm over both limits. The times cover at most BATCH seconds, so they may be fewer than the
@@ -70,4 +70,4 @@ def plan(free: Free, calls: Sequence[int], *, rates: Rates, now: float) -> tuple
         times.append(at)
         requests = max(requests, at - BURST) + rates.request
         tokens = max(tokens, at - BURST) + min(call * rates.token, LONGEST_CALL)
-    return times, Free(requests=requests, tokens=tokens, written=now)
+    return times, FreeTimes(requests=requests, tokens=tokens, written=now)

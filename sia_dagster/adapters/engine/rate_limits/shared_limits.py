@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sia_dagster.adapters.engine.rate_limits.rate_schedule import Free, Rates, plan, valid
+from sia_dagster.adapters.engine.rate_limits.rate_schedule import FreeTimes, Rates, plan, valid
 from sia_dagster.core.errors import SiaError
 
-_PATIENCE = 30.0
+_LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that is writing."""
 
 _SCHEMA = """
@@ -59,7 +59,7 @@ class SharedLimits:
             db.close()
 
     @contextmanager
-    def _changed(self) -> Iterator[list[Free]]:
+    def _changed(self) -> Iterator[list[FreeTimes]]:
         """The state in a list of one, stored after the block; no other process changes it meanwhile."""
         try:
             db = self._open()
@@ -67,7 +67,7 @@ class SharedLimits:
                 db.execute("BEGIN IMMEDIATE")
                 found = db.execute("SELECT requests, tokens, written FROM free WHERE account = ?", (self._account,))
                 row = found.fetchone()
-                free = [Free(requests=row[0], tokens=row[1], written=row[2]) if row else Free()]
+                free = [FreeTimes(requests=row[0], tokens=row[1], written=row[2]) if row else FreeTimes()]
                 yield free
                 values = (self._account, free[0].requests, free[0].tokens, free[0].written)
                 db.execute("INSERT OR REPLACE INTO free VALUES (?, ?, ?, ?)", values)
@@ -80,7 +80,7 @@ class SharedLimits:
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+            db = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, isolation_level=None)
             try:
                 # No WAL: switching to it is the one step in which SQLite does not wait for other processes.
                 db.execute("PRAGMA synchronous = OFF")

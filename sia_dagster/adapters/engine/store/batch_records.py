@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Executable, Update
 
 
-class Handed(Value):
+class SubmittedBatch(Value):
     """A batch, from the moment that its requests are claimed."""
 
     token: str
@@ -34,7 +34,7 @@ class Handed(Value):
     """Seconds since the epoch."""
 
 
-class Asked(Value):
+class BatchedRequest(Value):
     """One request of a batch."""
 
     key: str
@@ -62,40 +62,40 @@ class BatchRecords:
         self._batches, self._requests = store.sql.batches, store.sql.requests
         self._open = self._batches.c.state != "ended"
 
-    def find(self, keys: Iterable[str]) -> dict[str, Asked]:
+    def find(self, keys: Iterable[str]) -> dict[str, BatchedRequest]:
         """Those of `keys` that were in a batch and are not answered by it."""
-        found: dict[str, Asked] = {}
+        found: dict[str, BatchedRequest] = {}
         for some in chunks(keys):
             found |= self._found(self._requests.c.key.in_(some))
         return found
 
-    def of_window(self, scope: LedgerScope) -> dict[str, Asked]:
+    def of_window(self, scope: LedgerScope) -> dict[str, BatchedRequest]:
         """The requests of a window's batches that are not answered."""
         return self._found(*self._of(scope))
 
     def open_of(self, scope: LedgerScope) -> list[str]:
         """The tokens of a window's batches that have not ended."""
-        return [handed.token for handed in self._handed(self._open, *self._of(scope))]
+        return [each.token for each in self._read_batches(self._open, *self._of(scope))]
 
-    def batches(self, tokens: Iterable[str]) -> list[Handed]:
+    def batches(self, tokens: Iterable[str]) -> list[SubmittedBatch]:
         """Those of the batches that have not ended, in order of their tokens."""
         wanted = set(tokens)
-        return [handed for handed in self._handed(self._open) if handed.token in wanted]
+        return [each for each in self._read_batches(self._open) if each.token in wanted]
 
-    def unfinished(self, endpoint: str) -> list[Handed]:
+    def unfinished(self, endpoint: str) -> list[SubmittedBatch]:
         """Batches of an endpoint of which nobody knows whether they were handed in."""
-        return self._handed(self._batches.c.state == "sending", self._batches.c.endpoint == endpoint)
+        return self._read_batches(self._batches.c.state == "sending", self._batches.c.endpoint == endpoint)
 
-    def claim(self, handed: Handed, requests: Sequence[Asked]) -> None:
+    def claim(self, submitted: SubmittedBatch, requests: Sequence[BatchedRequest]) -> None:
         """Note, before anything is sent, that these requests go into this batch."""
         insert = self._store.sql.insert
-        batch = insert(self._batches).values(handed.model_dump()).on_conflict_do_nothing()
+        batch = insert(self._batches).values(submitted.model_dump()).on_conflict_do_nothing()
         request = insert(self._requests)
         again = {column.name: column for column in request.excluded if column.name != "key"}
         claim = request.on_conflict_do_update(index_elements=["key"], set_=again)
         rows = [
-            {"key": each.key, "token": handed.token, "tries": each.tries, "estimated_prompt": each.estimated_prompt}
-            | {"left_out": ",".join(each.left_out), "failure": ""}
+            {"key": each.key, "token": submitted.token, "tries": each.tries}
+            | {"estimated_prompt": each.estimated_prompt, "left_out": ",".join(each.left_out), "failure": ""}
             for each in requests
         ]
 
@@ -147,19 +147,21 @@ class BatchRecords:
     def _write(self, *statements: "Executable") -> None:
         self._store.transact("written", lambda db: [db.execute(each) for each in statements])
 
-    def _handed(self, *conditions: "ColumnElement[bool]") -> list[Handed]:
+    def _read_batches(self, *conditions: "ColumnElement[bool]") -> list[SubmittedBatch]:
         query = self._batches.select().where(*conditions).order_by(self._batches.c.token)
         rows = self._store.transact("read", lambda db: db.execute(query).all())
-        return [Handed.model_validate(row._asdict()) for row in rows]
+        return [SubmittedBatch.model_validate(row._asdict()) for row in rows]
 
-    def _found(self, *conditions: "ColumnElement[bool]") -> dict[str, Asked]:
+    def _found(self, *conditions: "ColumnElement[bool]") -> dict[str, BatchedRequest]:
         both = self._requests.join(self._batches, self._requests.c.token == self._batches.c.token)
         query = both.select().with_only_columns(*self._requests.c, self._open.label("under_way")).where(*conditions)
         rows = self._store.transact("read", lambda db: db.execute(query).all())
-        return {row.key: _asked(row._asdict()) for row in rows}
+        return {row.key: _batched_request(row._asdict()) for row in rows}
 
 
-def _asked(row: dict[str, Any]) -> Asked:
+def _batched_request(row: dict[str, Any]) -> BatchedRequest:
     left_out = tuple(name for name in row["left_out"].split(",") if name)
     failure = Failure.model_validate_json(row["failure"]) if row["failure"] else None
-    return Asked.model_validate({**row, "left_out": left_out, "failure": failure, "under_way": bool(row["under_way"])})
+    return BatchedRequest.model_validate(
+        {**row, "left_out": left_out, "failure": failure, "under_way": bool(row["under_way"])}
+    )

@@ -16,7 +16,7 @@ from sia_dagster.adapters.engine.store.stored_values import LedgerScope
 FORMAT = 2
 """2 has the tables of batches."""
 
-PATIENCE = 60.0
+LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that is writing."""
 
 
@@ -130,13 +130,13 @@ class SqliteStore(CompletionStore):
             self.sql.metadata.create_all(db)
             db.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
 
-    def _hold(self, purpose: str, *, alone: bool, patience: float = PATIENCE) -> sqlite3.Connection:
+    def _hold(self, purpose: str, *, alone: bool, timeout: float = LOCK_TIMEOUT) -> sqlite3.Connection:
         """Hold a lock, a file beside the store's, alone or with others, until the connection is closed.
 
-        Waits for `patience` seconds; sqlite3.OperationalError (SQLITE_BUSY) after that. The system lets go of it when
+        Waits for `timeout` seconds; sqlite3.OperationalError (SQLITE_BUSY) after that. The system lets go of it when
         the process dies.
         """
-        lock = _connected(Path(f"{self.path}.{purpose}"), patience)
+        lock = _connected(Path(f"{self.path}.{purpose}"), timeout)
         try:
             lock.execute("BEGIN EXCLUSIVE" if alone else "BEGIN")
             lock.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -147,7 +147,7 @@ class SqliteStore(CompletionStore):
 
     def _hold_if_free(self, purpose: str) -> sqlite3.Connection | None:
         try:
-            return self._hold(purpose, alone=True, patience=0.0)
+            return self._hold(purpose, alone=True, timeout=0.0)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_BUSY":
                 raise
@@ -161,6 +161,6 @@ class SqliteStore(CompletionStore):
             raise self._failed(action, error) from error
 
 
-def _connected(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
+def _connected(path: Path, timeout: float = LOCK_TIMEOUT) -> sqlite3.Connection:
     """A connection for any thread, which begins no transaction by itself."""
-    return sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)

@@ -10,7 +10,7 @@ from typing import Literal
 from sia_dagster.adapters.engine.wire.rate_headers import read_limits
 from sia_dagster.core.records.value import Value
 
-Course = Literal["retry", "row", "stop"]
+FailureAction = Literal["retry", "row", "stop"]
 """Try again; give up this row; or stop, since every call would fail in the same way."""
 
 FIRST_DELAY = 1.0
@@ -56,7 +56,7 @@ class Failure(Value):
         return self.status == 401 or self.code == "invalid_api_key" or bool(_BAD_KEY.search(self.message))
 
 
-def course(failure: Failure) -> Course:
+def action_after(failure: Failure) -> FailureAction:
     """What to do after `failure` while attempts are left."""
     status = failure.status
     if status is None or status < 400:

@@ -13,7 +13,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)"
 
 
-class Left(Value):
+class RemainingLimit(Value):
     """The rest of one limit, in requests or tokens."""
 
     remaining: int
@@ -37,8 +37,8 @@ class Left(Value):
 class RateLimits(Value):
     """Both limits, as far as a reply gives them."""
 
-    requests: Left | None = None
-    tokens: Left | None = None
+    requests: RemainingLimit | None = None
+    tokens: RemainingLimit | None = None
 
     def wait(self, *, tokens: int) -> float:
         """Seconds until one more call of `tokens` fits, at most LONGEST_WAIT."""
@@ -47,7 +47,7 @@ class RateLimits(Value):
 
     def reset(self) -> float | None:
         """Seconds until exhausted limits are reset; None where none is exhausted, or the reply gives no time."""
-        resets = [left.reset for left in (self.requests, self.tokens) if left and left.remaining == 0]
+        resets = [limit.reset for limit in (self.requests, self.tokens) if limit and limit.remaining == 0]
         return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
@@ -56,16 +56,18 @@ def read_limits(headers: Mapping[str, str]) -> RateLimits | None:
 
     A value that is no number, or negative (which some routers send for "unknown"), is ignored.
     """
-    requests, tokens = _left(headers, "requests"), _left(headers, "tokens")
+    requests, tokens = _remaining(headers, "requests"), _remaining(headers, "tokens")
     return RateLimits(requests=requests, tokens=tokens) if requests or tokens else None
 
 
-def _left(headers: Mapping[str, str], kind: str) -> Left | None:
+def _remaining(headers: Mapping[str, str], kind: str) -> RemainingLimit | None:
     remaining = _count(headers.get(f"x-ratelimit-remaining-{kind}", ""))
     if remaining is None:
         return None
     limit = _count(headers.get(f"x-ratelimit-limit-{kind}", ""))
-    return Left(remaining=remaining, limit=limit, reset=_seconds(headers.get(f"x-ratelimit-reset-{kind}", "")))
+    return RemainingLimit(
+        remaining=remaining, limit=limit, reset=_seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    )
 
 
 def _count(value: str) -> int | None:

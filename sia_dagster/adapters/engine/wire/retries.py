@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.engine.wire.failures import Failure, course, delay_before_retry
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after, delay_before_retry
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, Retrying
@@ -13,8 +13,8 @@ Again = Callable[[Any], bool]
 
 
 def is_transient(outcome: object) -> bool:
-    """Whether it is a failure that another model call may not meet, see `course`."""
-    return isinstance(outcome, Failure) and course(outcome) == "retry"
+    """Whether it is a failure that another model call may not meet, see `action_after`."""
+    return isinstance(outcome, Failure) and action_after(outcome) == "retry"
 
 
 def retrying(key: str, max_attempts: int, wait: Callable[[float], object], again: Again = is_transient) -> "Retrying":

@@ -82,16 +82,16 @@ def build_prompt(
     The policy is never cut, since edits quote it; criteria and samples are cut in the middle, and samples are taken
     from the groups in turn while there is room. Only the train split is read.
     """
-    budget = config.max_context_tokens
+    max_tokens = config.max_context_tokens
     texts = {
         "notice": NOTICE,
         "max_prompt_tokens": str(config.max_prompt_tokens),
         "policy": quote(state.actions.system_prompt if state.actions else "", "policy"),
-        "criteria": _criteria(state.eval_constants, budget // 16),
+        "criteria": _criteria(state.eval_constants, max_tokens // 16),
         "groups": _overview(clusters, state.eval_constants),
         "focus": task.instruction,
     }
-    room = budget - _tokens(_fill({**texts, "samples": ""}))
+    room = max_tokens - _tokens(_fill({**texts, "samples": ""}))
     groups = [*_failing(task, clusters, state.eval_constants), _went_well(state)]
     samples, span_ids = _samples(groups, state.eval_constants, room)
     return UpdatePrompt(messages=_fill({**texts, "samples": samples}), span_ids=span_ids)

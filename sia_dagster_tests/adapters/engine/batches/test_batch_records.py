@@ -8,7 +8,7 @@ from typing import Any
 
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
-from sia_dagster.adapters.engine.store.batch_records import Asked, BatchRecords, Handed
+from sia_dagster.adapters.engine.store.batch_records import BatchedRequest, BatchRecords, SubmittedBatch
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
@@ -21,37 +21,37 @@ from simulation.servers import completion
 WINDOW = LedgerScope(loop="desk", window="2026-11-02")
 
 
-def handed(token: str = "t", **fields: Any) -> Handed:
+def submitted(token: str = "t", **fields: Any) -> SubmittedBatch:
     given = {"token": token, "endpoint": "server", "loop": WINDOW.loop, "of_window": WINDOW.window, "stage": "judge"}
-    return Handed.model_validate({**given, "model": "m", "usd": 0.5, "tokens": 100, "handed_in": 1.5, **fields})
+    return SubmittedBatch.model_validate({**given, "model": "m", "usd": 0.5, "tokens": 100, "handed_in": 1.5, **fields})
 
 
-def asked(key: str, token: str = "t", tries: int = 1, **fields: Any) -> Asked:
+def batched(key: str, token: str = "t", tries: int = 1, **fields: Any) -> BatchedRequest:
     given = {"key": key, "token": token, "tries": tries, "estimated_prompt": 7}
-    return Asked.model_validate(given | fields)
+    return BatchedRequest.model_validate(given | fields)
 
 
 def test_a_claim_is_what_every_other_process_finds(connect: Connect, store: CompletionStore) -> None:
-    requests = [asked("a", left_out=("seed", "top_p")), asked("b%?", tries=2)]
-    BatchRecords(store).claim(handed(), requests)
+    requests = [batched("a", left_out=("seed", "top_p")), batched("b%?", tries=2)]
+    BatchRecords(store).claim(submitted(), requests)
     with closing(connect()) as other:
         records = BatchRecords(other)
         assert records.find(["a", "b%?", "c"]) == {each.key: each for each in requests}
         assert records.of_window(WINDOW) == {each.key: each for each in requests}
         assert records.of_window(WINDOW.model_copy(update={"window": "2026-11-09"})) == {}
-        assert records.unfinished("server") == [handed()]
+        assert records.unfinished("server") == [submitted()]
         assert records.unfinished("another") == []
         records.opened("t", "batch_1")
     assert BatchRecords(store).unfinished("server") == []
-    assert BatchRecords(store).batches(["t", "u"]) == [handed(batch="batch_1", state="open")]
+    assert BatchRecords(store).batches(["t", "u"]) == [submitted(batch="batch_1", state="open")]
     assert BatchRecords(store).open_of(WINDOW) == ["t"]
 
 
 def test_what_is_promised_counts_as_spent_until_the_batch_ends(store: CompletionStore) -> None:
     records = BatchRecords(store)
-    records.claim(handed("t"), [])
-    records.claim(handed("u", usd=0.25, tokens=11.6), [])
-    records.claim(handed("v", loop="mail"), [])
+    records.claim(submitted("t"), [])
+    records.claim(submitted("u", usd=0.25, tokens=11.6), [])
+    records.claim(submitted("v", loop="mail"), [])
     assert store.spent("desk", "2026-11-02") == (0.75, 112)
     records.opened("t", "batch_1")
     assert store.spent("desk", "2026-11-02") == (0.75, 112)
@@ -62,45 +62,45 @@ def test_what_is_promised_counts_as_spent_until_the_batch_ends(store: Completion
 
 def test_a_batch_that_was_never_handed_in_leaves_its_requests_as_they_were(store: CompletionStore) -> None:
     records = BatchRecords(store)
-    records.claim(handed("t"), [asked("new"), asked("old", tries=3)])
+    records.claim(submitted("t"), [batched("new"), batched("old", tries=3)])
     records.withdraw("t")
-    assert records.find(["new", "old"]) == {"old": asked("old", tries=2, under_way=False)}
+    assert records.find(["new", "old"]) == {"old": batched("old", tries=2, under_way=False)}
 
 
 def test_what_failed_for_good_is_known_until_its_stage_is_over(store: CompletionStore) -> None:
     records, refused = BatchRecords(store), Failure(message="too long — 大", status=400, code="c")
-    records.claim(handed(), [asked("good"), asked("bad"), asked("again")])
+    records.claim(submitted(), [batched("good"), batched("bad"), batched("again")])
     records.settle(["good"], {"bad": refused})
     records.end("t")
-    known = {"bad": asked("bad", failure=refused, under_way=False), "again": asked("again", under_way=False)}
+    known = {"bad": batched("bad", failure=refused, under_way=False), "again": batched("again", under_way=False)}
     assert records.find(["good", "bad", "again"]) == known
-    records.claim(handed("u"), [asked("again", "u", tries=2)])
+    records.claim(submitted("u"), [batched("again", "u", tries=2)])
     records.forget(["bad", "again"])
-    assert records.find(["bad", "again"]) == {"again": asked("again", "u", tries=2)}
+    assert records.find(["bad", "again"]) == {"again": batched("again", "u", tries=2)}
 
 
 def test_work_that_is_done_again_changes_nothing(store: CompletionStore) -> None:
     """A lost connection may repeat a transaction that went through."""
     records = BatchRecords(store)
     for _ in range(2):
-        records.claim(handed(), [asked("a")])
+        records.claim(submitted(), [batched("a")])
     records.opened("t", "batch_1")
-    records.claim(handed(), [asked("a")])
-    assert records.batches(["t"]) == [handed(batch="batch_1", state="open")]
+    records.claim(submitted(), [batched("a")])
+    assert records.batches(["t"]) == [submitted(batch="batch_1", state="open")]
 
 
 def test_what_was_taken_back_is_not_taken_back_again(store: CompletionStore) -> None:
     """Each time would give its requests one more batch than they may have."""
     records = BatchRecords(store)
-    records.claim(handed(), [asked("old", tries=3)])
+    records.claim(submitted(), [batched("old", tries=3)])
     for _ in range(2):
         records.withdraw("t")
-    assert records.find(["old"]) == {"old": asked("old", tries=2, under_way=False)}
+    assert records.find(["old"]) == {"old": batched("old", tries=2, under_way=False)}
 
 
 def test_more_keys_than_a_statement_takes(store: CompletionStore) -> None:
     records = BatchRecords(store)
-    records.claim(handed(), [asked(f"{n}") for n in range(1201)])
+    records.claim(submitted(), [batched(f"{n}") for n in range(1201)])
     assert len(records.find(f"{n}" for n in range(1300))) == 1201
 
 

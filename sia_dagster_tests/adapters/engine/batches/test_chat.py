@@ -12,7 +12,7 @@ import pytest
 from sia_dagster.adapters.engine.batches.batch_chat import AnswerPending, BatchChat
 from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
 from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
-from sia_dagster.adapters.engine.store.batch_records import BatchRecords, Handed
+from sia_dagster.adapters.engine.store.batch_records import BatchRecords, SubmittedBatch
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused, SiaError, SpendCapReached
@@ -592,7 +592,7 @@ def test_a_stage_that_went_back_to_calls_leaves_no_reservation(tmp_path: Path) -
 
 @pytest.mark.parametrize("found", [True, False])
 def test_a_dead_sender_s_batch_is_looked_for_by_whoever_waits_for_it(tmp_path: Path, found: bool) -> None:
-    handed = Handed(
+    submitted = SubmittedBatch(
         token="t" if found else "another",
         endpoint="server",
         loop=WINDOW.loop,
@@ -606,7 +606,7 @@ def test_a_dead_sender_s_batch_is_looked_for_by_whoever_waits_for_it(tmp_path: P
 
     async def under_way(exchange: BatchExchange) -> tuple[str, ...]:
         try:
-            return (await exchange.collect([handed.token])).under_way
+            return (await exchange.collect([submitted.token])).under_way
         finally:
             await routes["judge"].endpoint.close()
 
@@ -618,7 +618,7 @@ def test_a_dead_sender_s_batch_is_looked_for_by_whoever_waits_for_it(tmp_path: P
         terms = BatchTerms(clock=lambda: 1_800_000_001.0)
         routes = batch_routes(config, api_key=KEY, store=store, endpoint="server", terms=terms)
         exchange = BatchExchange(routes, store=store, scope=WINDOW, terms=terms)
-        exchange.records.claim(handed, [])
+        exchange.records.claim(submitted, [])
         assert asyncio.run(under_way(exchange)) == (("t",) if found else ())
 
 

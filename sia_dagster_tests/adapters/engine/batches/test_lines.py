@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.adapters.engine.batches.lines import outcome_of, read_line, written_line
-from sia_dagster.adapters.engine.wire.failures import Failure, course
+from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.ports.model import ChatReply
 from simulation.servers import completion
@@ -81,7 +81,7 @@ def test_an_answer_without_usage_counts_the_estimate() -> None:
 )
 def test_a_failed_line_says_why(line: dict[str, Any], told: str, status: int | None, after: str) -> None:
     found = failure(line)
-    assert (found.message, found.status, course(found)) == (told, status, after)
+    assert (found.message, found.status, action_after(found)) == (told, status, after)
 
 
 def test_a_failed_line_keeps_the_endpoint_s_words_for_it() -> None:

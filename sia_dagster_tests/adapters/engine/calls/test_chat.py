@@ -384,7 +384,7 @@ def test_the_budget_stops_before_the_next_call_and_a_later_run_goes_on(tmp_path:
         assert poor.spent()[1] == 300
         reached = [o for o in outcomes if isinstance(o, SpendCapReached)]
         assert len(reached) == 40
-        assert (reached[0].spent, reached[0].budget, reached[0].unit) == (300, 307, "tokens")
+        assert (reached[0].spent, reached[0].cap, reached[0].unit) == (300, 307, "tokens")
         cached = poor.ask(*questions[:20], workers=4)
         assert all(isinstance(a, ChatReply) and a.cached for a in cached)
         rich = Desk(server.base_url, tmp_path, budget_tokens=10_000)

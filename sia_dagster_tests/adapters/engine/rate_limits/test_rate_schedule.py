@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.rate_limits.rate_schedule import BATCH, BURST, HEADROOM, Free, Rates, plan
+from sia_dagster.adapters.engine.rate_limits.rate_schedule import BATCH, BURST, HEADROOM, FreeTimes, Rates, plan
 
 NOW = 1_000_000.0
 
 TEN_A_SECOND = Rates.of(600, None)
 
 
-def drained(rates: Rates, calls: list[int], *, free: Free | None = None, pause: float = 0.0) -> list[float]:
+def drained(rates: Rates, calls: list[int], *, free: FreeTimes | None = None, pause: float = 0.0) -> list[float]:
     """The times of all calls, reserved in batches: each when the last of the one before has started, and a pause."""
-    free, now, times = free or Free(), NOW, list[float]()
+    free, now, times = free or FreeTimes(), NOW, list[float]()
     while calls:
         batch, free = plan(free, calls, rates=rates, now=now)
         calls, now = calls[len(batch) :], batch[-1] + pause
@@ -59,26 +59,26 @@ def test_times_are_in_order_and_keep_both_limits(calls: list[int], requests: int
 
 
 def test_a_reservation_reaches_half_a_second_or_one_call() -> None:
-    batch, _ = plan(Free(), [1] * 1000, rates=Rates.of(6000, None), now=NOW)
+    batch, _ = plan(FreeTimes(), [1] * 1000, rates=Rates.of(6000, None), now=NOW)
     assert 0.4 < batch[-1] - batch[0] <= BATCH
-    slow, free = plan(Free(requests=NOW, written=NOW), [1] * 1000, rates=Rates.of(1, None), now=NOW)
+    slow, free = plan(FreeTimes(requests=NOW, written=NOW), [1] * 1000, rates=Rates.of(1, None), now=NOW)
     assert slow == [NOW]
     next_time, _ = plan(free, [1] * 1000, rates=Rates.of(1, None), now=NOW)
     assert next_time == [pytest.approx(NOW + 62.5)]
 
 
 def test_no_call_reserves_nothing_and_without_limits_all_start_now() -> None:
-    assert plan(Free(), [], rates=TEN_A_SECOND, now=NOW)[0] == []
-    assert plan(Free(), [10**9] * 3, rates=Rates(), now=NOW)[0] == [NOW] * 3
+    assert plan(FreeTimes(), [], rates=TEN_A_SECOND, now=NOW)[0] == []
+    assert plan(FreeTimes(), [10**9] * 3, rates=Rates(), now=NOW)[0] == [NOW] * 3
 
 
 def test_a_call_larger_than_a_minutes_tokens_holds_up_the_line_for_a_minute() -> None:
-    free = Free(requests=NOW, tokens=NOW, written=NOW)
+    free = FreeTimes(requests=NOW, tokens=NOW, written=NOW)
     times, _ = plan(plan(free, [10**9], rates=Rates.of(None, 1000), now=NOW)[1], [1], rates=Rates(), now=NOW)
     assert times == [NOW + 60.0]
 
 
 def test_a_clock_that_is_put_back_voids_what_was_reserved() -> None:
-    _, free = plan(Free(), [1] * 100, rates=Rates.of(1, None), now=NOW)
+    _, free = plan(FreeTimes(), [1] * 100, rates=Rates.of(1, None), now=NOW)
     assert plan(free, [1], rates=Rates.of(1, None), now=NOW - 3600)[0] == [NOW - 3600]
     assert plan(free, [1], rates=Rates.of(1, None), now=NOW - 0.5)[0][0] > NOW

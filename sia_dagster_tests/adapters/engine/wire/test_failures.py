@@ -9,7 +9,7 @@ from sia_dagster.adapters.engine.wire.failures import (
     LONGEST_DELAY,
     LONGEST_RETRY_AFTER,
     Failure,
-    course,
+    action_after,
     delay_before_retry,
     retry_after,
 )
@@ -23,7 +23,7 @@ def failed(status: int | None, message: str = "no", code: str = "") -> Failure:
 
 @pytest.mark.parametrize("status", [None, 200, 304, 408, 409, 425, 429, 500, 502, 503, 504, 529])
 def test_what_may_pass_later_is_tried_again(status: int | None) -> None:
-    assert course(failed(status)) == "retry"
+    assert action_after(failed(status)) == "retry"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_may_pass_later_is_tried_again(status: int | None) -> None:
     ],
 )
 def test_what_every_call_would_meet_stops_the_run(failure: Failure) -> None:
-    assert course(failure) == "stop"
+    assert action_after(failure) == "stop"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_every_call_would_meet_stops_the_run(failure: Failure) -> None:
     ],
 )
 def test_what_this_request_alone_meets_fails_its_row(failure: Failure) -> None:
-    assert course(failure) == "row"
+    assert action_after(failure) == "row"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ Wait = Callable[[float], object]
 wait_for_real: Wait = threading.Event().wait
 
 
-def patiently(
+def with_retries(
     call: Callable[[], Result], settings: ArizeConnection, *, wait: Wait, progress: Callable[[], object] = lambda: None
 ) -> Result | Fault:
     """What `call` returns, repeated from the start after each transient fault; else the last fault.

@@ -12,7 +12,7 @@ from sia_dagster.core.records.policy import Actions
 
 
 @dataclass(frozen=True)
-class Case:
+class GuardInput:
     """A candidate, the policy in force, the texts of the window's samples, and the loop's limits."""
 
     candidate: Actions

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import shown
 from sia_dagster.core.records.policy import Actions
 
@@ -13,7 +13,7 @@ _RECOVERED: Final = re.compile(r"value\d*_\d+")
 """The names of variables in a recovered template, which does not know the application's own."""
 
 
-def keeps_islands(case: Case) -> str | None:
+def keeps_text_between_slots(case: GuardInput) -> str | None:
     """Why the candidate may write into what the application fills in; None if it does not.
 
     A template recovered from filled prompts can be finer than the application's own: what all values have in common
@@ -23,11 +23,11 @@ def keeps_islands(case: Case) -> str | None:
     variables = case.baseline.variables
     if not variables or not all(_RECOVERED.fullmatch(name) for name in variables):
         return None
-    lost = next((text for text in _islands(case.baseline) if text not in case.candidate.system_prompt), None)
+    lost = next((text for text in _joined_slots(case.baseline) if text not in case.candidate.system_prompt), None)
     return None if lost is None else f"template variables: the candidate splits or changes {shown(lost)}"
 
 
-def _islands(actions: Actions) -> list[str]:
+def _joined_slots(actions: Actions) -> list[str]:
     """Each run of placeholders with only a few words between them, as it stands in the prompt."""
     names = "|".join(re.escape(name) for name in sorted(actions.variables, key=len, reverse=True))
     pieces = re.split(r"(\{\{(?:" + names + r")\}\}|\{(?:" + names + r")\})", actions.system_prompt)

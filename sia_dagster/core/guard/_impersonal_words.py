@@ -8,12 +8,12 @@ from functools import cache
 from importlib.resources import files
 
 
-def is_thing(word: str) -> bool:
+def is_impersonal(word: str) -> bool:
     """Whether a word, in small letters, is in the list, in the singular or with an s."""
-    return word in _things() or word.removesuffix("s") in _things()
+    return word in _impersonal_words() or word.removesuffix("s") in _impersonal_words()
 
 
 @cache
-def _things() -> frozenset[str]:
-    text = files("sia_dagster.core.guard").joinpath("things.txt").read_text(encoding="utf-8")
+def _impersonal_words() -> frozenset[str]:
+    text = files("sia_dagster.core.guard").joinpath("impersonal_words.txt").read_text(encoding="utf-8")
     return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())

@@ -51,7 +51,7 @@ def test_of_a_recorded_template_the_text_is_the_templates() -> None:
     assert not stopped("{first} {last}", "{first} or {last}", policy)
 
 
-def test_placeholders_in_doubled_braces_are_islands_too() -> None:
+def test_text_between_slots_in_doubled_braces_stays_too() -> None:
     policy = Actions(system_prompt="Use {{value_1}}:{{value_2}} now, be polite.", variables=("value_1", "value_2"))
     assert "'{{value_1}}:{{value_2}}'" in stopped("}}:{{", "}} = {{", policy)
     assert not stopped("be polite", "be brief", policy)

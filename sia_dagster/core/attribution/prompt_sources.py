@@ -12,7 +12,7 @@ from sia_dagster.core.template_recovery import Recovery, recover
 Origin = Literal["registry", "recorded", "recovered", "as_sent"]
 
 
-class Speaker(NamedTuple):
+class PromptSource(NamedTuple):
     """A prompt that may have produced samples."""
 
     prompt: PromptText
@@ -23,7 +23,7 @@ class Speaker(NamedTuple):
 class Match(NamedTuple):
     """The prompt that produced one sample, and the variables it was filled with."""
 
-    speaker: Speaker
+    source: PromptSource
     values: Mapping[str, str]
     ambiguous: bool = False
     """Whether other values fill in to the same prompt."""
@@ -33,14 +33,16 @@ Matcher = Callable[[Sample], Match | None]
 """Finds a sample's prompt; None if it cannot."""
 
 
-def match_samples(samples: Sequence[Sample], known: Sequence[Speaker]) -> tuple[tuple[Match, ...], tuple[str, ...]]:
+def match_samples(
+    samples: Sequence[Sample], known: Sequence[PromptSource]
+) -> tuple[tuple[Match, ...], tuple[str, ...]]:
     """A match for every sample, in order, and why templates could not be recovered, one sentence a group of prompts.
 
     Tried are the prompts of `known` in their order; then the span's own recorded template; then the templates that
     other spans of the window record; then templates recovered from the samples that are left. Else the prompt is the
     text as it was sent.
     """
-    recorded = _recorded_speakers(samples)
+    recorded = _recorded_sources(samples)
     matches: list[Match | None] = [None] * len(samples)
     others = list(recorded.values())
     for matcher in (_by_known(known, others), _by_record(recorded), _by_known(others, exactly=False)):
@@ -59,23 +61,25 @@ def _fill_gaps(matcher: Matcher, samples: Sequence[Sample], matches: list[Match 
             matches[place] = matcher(sample)
 
 
-def _by_known(speakers: Sequence[Speaker], recorded: Sequence[Speaker] = (), *, exactly: bool = True) -> Matcher:
-    """Finds the first of these speakers that fits; with `exactly`, recorded variables are tried first.
+def _by_known(
+    sources: Sequence[PromptSource], recorded: Sequence[PromptSource] = (), *, exactly: bool = True
+) -> Matcher:
+    """Finds the first of these sources that fits; with `exactly`, recorded variables are tried first.
 
     Recovered values that contradict the recorded variables are discarded, and so are those for which a template of
     `recorded`, which other spans of the window hold, is the better fit.
     """
-    constant = {speaker.prompt.text: speaker for speaker in reversed(speakers) if not speaker.prompt.names}
+    constant = {source.prompt.text: source for source in reversed(sources) if not source.prompt.names}
 
     def match(sample: Sample) -> Match | None:
-        if exactly and (speaker := _refilled(speakers, sample)):
-            return Match(speaker, {name: sample.variables[name] for name in speaker.prompt.names})
-        if speaker := constant.get(sample.system_prompt):
-            return Match(speaker, {})
-        for speaker in speakers:
-            fill = speaker.prompt.read_back(sample.system_prompt)
-            if fill and not (_contradicts(fill.values, sample) or _fits_less(speaker.prompt, sample, recorded)):
-                return Match(speaker, fill.values, fill.ambiguous)
+        if exactly and (source := _refilled(sources, sample)):
+            return Match(source, {name: sample.variables[name] for name in source.prompt.names})
+        if source := constant.get(sample.system_prompt):
+            return Match(source, {})
+        for source in sources:
+            fill = source.prompt.read_back(sample.system_prompt)
+            if fill and not (_contradicts(fill.values, sample) or _fits_less(source.prompt, sample, recorded)):
+                return Match(source, fill.values, fill.ambiguous)
         return None
 
     return match
@@ -90,7 +94,7 @@ def _contradicts(values: Mapping[str, str], sample: Sample) -> bool:
     return any(true.get(name, value) != value for name, value in values.items())
 
 
-def _fits_less(prompt: PromptText, sample: Sample, recorded: Sequence[Speaker]) -> bool:
+def _fits_less(prompt: PromptText, sample: Sample, recorded: Sequence[PromptSource]) -> bool:
     """Whether a template that other spans record has the same variables and explains more of the text."""
     if sample.template is not None:
         return False
@@ -99,13 +103,13 @@ def _fits_less(prompt: PromptText, sample: Sample, recorded: Sequence[Speaker]) 
     return any(len("".join(other.fixed)) > fixed and other.read_back(sample.system_prompt) for other in others)
 
 
-def _refilled(speakers: Sequence[Speaker], sample: Sample) -> Speaker | None:
-    """The first speaker whose prompt, filled with the recorded variables, is the prompt that was sent."""
-    named = (speaker for speaker in speakers if speaker.prompt.names)
+def _refilled(sources: Sequence[PromptSource], sample: Sample) -> PromptSource | None:
+    """The first source whose prompt, filled with the recorded variables, is the prompt that was sent."""
+    named = (source for source in sources if source.prompt.names)
     return next((s for s in named if s.prompt.refill(sample.variables) == sample.system_prompt), None)
 
 
-def _recorded_speakers(samples: Sequence[Sample]) -> dict[str, Speaker]:
+def _recorded_sources(samples: Sequence[Sample]) -> dict[str, PromptSource]:
     """The recorded templates by text, most samples first, ties by text."""
     names: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
@@ -114,16 +118,16 @@ def _recorded_speakers(samples: Sequence[Sample]) -> dict[str, Speaker]:
             names.setdefault(sample.template, set()).update(placeholders(sample.template, sample.variables))
             counts[sample.template] += 1
     ordered = sorted(counts, key=lambda text: (-counts[text], text))
-    return {text: Speaker(PromptText(text=text, names=tuple(sorted(names[text]))), "recorded") for text in ordered}
+    return {text: PromptSource(PromptText(text=text, names=tuple(sorted(names[text]))), "recorded") for text in ordered}
 
 
-def _by_record(recorded: Mapping[str, Speaker]) -> Matcher:
+def _by_record(recorded: Mapping[str, PromptSource]) -> Matcher:
     def match(sample: Sample) -> Match | None:
         if sample.template is None:
             return None
-        speaker = recorded[sample.template]
-        known = {name: sample.variables[name] for name in speaker.prompt.names if name in sample.variables}
-        return Match(speaker, known)
+        source = recorded[sample.template]
+        known = {name: sample.variables[name] for name in source.prompt.names if name in sample.variables}
+        return Match(source, known)
 
     return match
 
@@ -137,11 +141,11 @@ def _by_recovery(recovery: Recovery) -> Matcher:
         if matched is None or not found[matched[0]].names:
             return None
         place, fill = matched
-        return Match(Speaker(found[place], "recovered"), fill.values, fill.ambiguous)
+        return Match(PromptSource(found[place], "recovered"), fill.values, fill.ambiguous)
 
     return match
 
 
 def as_sent(sample: Sample) -> Match:
     """The match of a sample whose prompt is the text as it was sent."""
-    return Match(Speaker(PromptText(text=sample.system_prompt), "as_sent"), {})
+    return Match(PromptSource(PromptText(text=sample.system_prompt), "as_sent"), {})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sia_dagster.core.guard._case import Case
+from sia_dagster.core.guard._guard_input import GuardInput
 from sia_dagster.core.guard._text import shown
 
 FORM_PARAMETERS: Final = ("response_format", "text", "modalities", "n", "stop")
@@ -43,7 +43,7 @@ _FEW: Final = 3
 """A line of no more words that names a format ("XML please") asks for it."""
 
 
-def keeps_form(case: Case) -> str | None:
+def keeps_form(case: GuardInput) -> str | None:
     """Why the output may come in another form than the application parses; None if it should not.
 
     The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. Every
@@ -62,7 +62,7 @@ def keeps_form(case: Case) -> str | None:
     return _asks_for_another(case) or _adds_keys(case)
 
 
-def keeps_tools(case: Case) -> str | None:
+def keeps_tools(case: GuardInput) -> str | None:
     """Why the model could call other tools, or call them otherwise, than the application serves; None if not."""
     if case.candidate.tools != case.baseline.tools:
         return "tools: the candidate changes the tools of the policy in force"
@@ -72,7 +72,7 @@ def keeps_tools(case: Case) -> str | None:
     return None
 
 
-def _asks_for_another(case: Case) -> str | None:
+def _asks_for_another(case: GuardInput) -> str | None:
     old = _formats(case.baseline.system_prompt)
     for match in _SENTENCE.finditer(case.text):
         fore = _FORE.match(match[0])
@@ -85,7 +85,7 @@ def _asks_for_another(case: Case) -> str | None:
     return None
 
 
-def _adds_keys(case: Case) -> str | None:
+def _adds_keys(case: GuardInput) -> str | None:
     known = set(re.findall(r"\w+", case.baseline.system_prompt.casefold()))
     old = set(_blocks(case.baseline.system_prompt))
     for block in _skeletons(case.candidate.system_prompt):
