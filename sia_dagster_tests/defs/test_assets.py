@@ -155,7 +155,7 @@ def test_every_column_is_described(run: Run, stage: str, columns: dict[str, str]
         ("updated_policy", "prompt_diff", "+"),
         ("updated_policy", "prompt_diff", "model, parameters, examples and tools stay"),
         ("updated_policy", "edits", "Add"),
-        ("updated_policy", "candidates_tried", "went on"),
+        ("updated_policy", "candidates_tried", "chosen for validation"),
         ("validation_results", "comparison", "correctness"),
         ("validation_results", "worst_samples", "order"),
         ("validation_results", "most_improved_samples", "order"),

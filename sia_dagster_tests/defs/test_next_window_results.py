@@ -191,7 +191,7 @@ def test_the_sensor_that_fills_gaps_is_off_until_somebody_turns_it_on(tmp_path: 
         sensor = found.definitions.resolve_sensor_def(f"{NAME}_fills_next_window_results")
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
-    assert "asks models" in str(sensor.description)
+    assert "calls models" in str(sensor.description)
     graph = found.definitions.resolve_asset_graph()
     assert sensor.asset_selection.resolve(graph) == {KEY}
     assert {key for key in graph.get_all_asset_keys() if graph.get(key).automation_condition} == {KEY}

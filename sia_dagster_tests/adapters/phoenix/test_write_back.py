@@ -144,8 +144,8 @@ def test_what_cannot_be_stored_is_left_out_with_its_reason(project: PhoenixProje
     assert (report.offered, report.updated) == (5, 1)
     assert [(left.evaluator, left.reason.split(",")[0]) for left in report.not_taken] == [
         ("bare", "it has neither a label nor a score"),
-        ("inf", "its score is inf"),
-        ("nan", "its score is nan"),
+        ("inf", "its score inf is not a finite number"),
+        ("nan", "its score nan is not a finite number"),
         ("note", "Phoenix reserves the name 'note' for notes; rename the evaluator"),
     ]
     (one,) = stored(project, span)

@@ -165,7 +165,7 @@ def test_a_window_whose_mix_is_another_is_left_out_and_named() -> None:
     found = pool(own, [("b", other), ("a", like)], (), limit=200)
     far, near = found.pooled
     assert (far.used, far.drift, near.used, near.drift) == (0, 0.5, 40, 0.0)
-    assert far.reason.startswith("its mix of traffic is another (0.50 away; up to 0.3")
+    assert far.reason.startswith("its mix of traffic differs too much (0.50 away; up to 0.3")
     assert set(windows_of(found)) == {"", "a"}
 
 

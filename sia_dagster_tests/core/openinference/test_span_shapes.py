@@ -453,5 +453,5 @@ def test_the_page_names_every_recording_and_version_and_no_other() -> None:
 
 
 def test_the_page_says_every_reason_for_which_a_call_is_not_asked_again() -> None:
-    rows = re.findall(r"^\| (\w+) \| ", PAGE.read_text(encoding="utf-8").partition("## What is asked again")[2], re.M)
+    rows = re.findall(r"^\| (\w+) \| ", PAGE.read_text(encoding="utf-8").partition("## What is replayed")[2], re.M)
     assert rows == ["reason", *get_args(Reason)]
