@@ -15,7 +15,6 @@ import dagster as dg
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, SiaError
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import ModelEndpoint
-from sia_dagster.wiring.endpoint import batches_ended
 
 WAITS = "sia/waits_for_batches"
 """Tag of a run: the loop, until the window is resumed."""
@@ -83,6 +82,8 @@ def batch_sensor(names: LoopNames, job: dg.JobDefinition, *, seconds: float) -> 
 
 def _ended(model: ModelEndpoint, run: dg.DagsterRun, problems: list[str]) -> bool:
     """Whether the batches of a run have ended; a missing batch of this run goes to `problems`."""
+    from sia_dagster.wiring.endpoint import batches_ended
+
     try:
         return batches_ended(model.settings(), run.tags[BATCHES].split(","))
     except CallFailed as error:

@@ -7,7 +7,6 @@ import dagster as dg
 
 from sia_dagster.adapters.config.environment import require
 from sia_dagster.adapters.webhook import LogNotifier, WebhookNotifier
-from sia_dagster.core.policy import rejected_windows
 from sia_dagster.core.ports.roles import Notifier
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.defs.batches import WAITS, is_of_loop
@@ -65,6 +64,8 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
         required_resource_keys={storage_key},
     )
     def waits_for_approval(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from sia_dagster.core.policy import rejected_windows
+
         storage: Storage = getattr(context.resources, storage_key)
         rejected = rejected_windows(storage.decisions(names.name).decisions())
         found = _waiting(_stored(names, context, "validation_results"), storage.policies(names.name).versions())

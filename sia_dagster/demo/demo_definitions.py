@@ -10,7 +10,7 @@ from sia_dagster.core.config.loop import ProjectConfig
 from sia_dagster.defs.loop_definitions import build_loop, loop_resources
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Clock, ModelEndpoint
-from sia_dagster.wiring.endpoint import ChatSettings
+from sia_dagster.wiring.chat_settings import ChatSettings
 
 ENDPOINT = "simulated provider"
 

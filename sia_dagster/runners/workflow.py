@@ -25,7 +25,7 @@ from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import Value
-from sia_dagster.wiring.endpoint import ChatSettings
+from sia_dagster.wiring.chat_settings import ChatSettings
 from sia_dagster.wiring.platforms import evaluation_store, trace_source
 from sia_dagster.wiring.session import LoopSession
 

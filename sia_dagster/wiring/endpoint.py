@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from sia_dagster.adapters.config.environment import require
 from sia_dagster.adapters.config.references import importable_from, read_template
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
@@ -14,7 +12,6 @@ from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
 from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
-from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig, PolicyConfig
 from sia_dagster.core.evaluators import build_evaluator
@@ -22,20 +19,8 @@ from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
-from sia_dagster.core.records.value import Value
 from sia_dagster.core.search.reflection import ReflectionUpdater
-
-
-class ChatSettings(Value):
-    """What a session with the model endpoint needs."""
-
-    llm: LLMConfig
-    completions: Path
-    """The SQLite file of the completion store, where `llm.completions` names no database."""
-    endpoint: str | None = None
-    """The lasting name of `llm.base_url` in the completion store, where that address changes; else the address."""
-    key: SecretStr | None = None
-    """The API key itself, where a script gave it; else the variable that `llm.api_key` names is read."""
+from sia_dagster.wiring.chat_settings import ChatSettings
 
 
 @asynccontextmanager
@@ -112,11 +97,6 @@ async def _ended(settings: ChatSettings, batches: Iterable[str]) -> bool:
             for route in routes.values():
                 last.push_async_callback(route.endpoint.close)
             return not (await exchange.progress(batches)).under_way
-
-
-def completions_file(storage: StoragePath, folder: Path) -> Path:
-    """The store's file in the storage; under `folder` where the storage is a URL, since SQLite needs a local disk."""
-    return (storage if isinstance(storage, Path) else folder / ".sia") / "completions.sqlite"
 
 
 def open_store(llm: LLMConfig, file: Path) -> CompletionStore:

@@ -15,7 +15,8 @@ from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend, total
-from sia_dagster.wiring.endpoint import ChatSettings, evaluators_of, open_chat
+from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.endpoint import evaluators_of, open_chat
 
 Result = TypeVar("Result")
 

@@ -24,7 +24,7 @@ from sia_dagster.demo.customers import INJECTED_LINE
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.simulation_rules import ELEMENTS, level_of
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.endpoint import ChatSettings
+from sia_dagster.wiring.chat_settings import ChatSettings
 from sia_dagster.wiring.session import LoopSession, eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 

@@ -7,18 +7,12 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import check_fingerprints
-from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.traffic import build_baseline
 from sia_dagster.defs.claims import ENOUGH_CAN_BE_REPLAYED, EVERY_SPLIT_HAS_SAMPLES, ONE_POLICY_SPOKE
 from sia_dagster.defs.metadata import present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.reports.markdown.tables import skipped_markdown, state_markdown
-from sia_dagster.reports.policy_shares import left_out_sentence, policy_share_sentence
-from sia_dagster.wiring.session import eval_constants
 
 SPEC = StageSpec(
     stage="baseline_state_actions",
@@ -47,6 +41,11 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 
 def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> StateActions:
+    from sia_dagster.core.evaluators import check_fingerprints
+    from sia_dagster.core.openinference import samples_from_rows
+    from sia_dagster.core.traffic import build_baseline
+    from sia_dagster.wiring.session import eval_constants
+
     loop, window = stage.names.loop, stage.window
     constants = eval_constants(loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
@@ -67,6 +66,8 @@ def _splits(state: StateActions) -> dict[str, int]:
 
 
 def _metadata(state: StateActions) -> dict[str, Any]:
+    from sia_dagster.reports.markdown.tables import skipped_markdown, state_markdown
+
     return {
         "samples": len(state.samples),
         "conversations": len({sample.conversation_id for sample in state.samples}),
@@ -80,6 +81,8 @@ def _metadata(state: StateActions) -> dict[str, Any]:
 
 
 def _claims(state: StateActions) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.reports.policy_shares import left_out_sentence, policy_share_sentence
+
     splits = _splits(state)
     share = state.policy_share
     return [

@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import check_fingerprints
-from sia_dagster.core.judge_watch import record_watch
-from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
 from sia_dagster.core.records.sample import Sample
@@ -17,15 +14,10 @@ from sia_dagster.defs.claims import JUDGES_ARE_FAIR, JUDGES_ARE_STEADY
 from sia_dagster.defs.metadata import outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.reports.markdown.judges import (
-    changed_table,
-    fair_sentence,
-    judges_table,
-    probes_table,
-    steady_sentence,
-)
-from sia_dagster.wiring.session import StageResult, eval_constants
-from sia_dagster.wiring.stages import watch_window
+
+if TYPE_CHECKING:
+    from sia_dagster.wiring.session import StageResult
+
 
 SPEC = StageSpec(
     stage="judge_watch",
@@ -46,6 +38,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def judge_watch(
         context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
     ) -> dg.MaterializeResult[Any]:
+        from sia_dagster.core.judge_watch import record_watch
+        from sia_dagster.wiring.stages import watch_window
+
         with staged(names, context) as stage:
             samples = _judged(stage, traces, eval_results.to_dict("records"))
             log = stage.storage.gate_log(names.name)
@@ -62,6 +57,10 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, Any]]) -> tuple[Sample, ...]:
     """The window's samples with their evaluations. Raises EvaluatorError if those are not of today's evaluators."""
+    from sia_dagster.core.evaluators import check_fingerprints
+    from sia_dagster.core.openinference import samples_from_rows
+    from sia_dagster.wiring.session import eval_constants
+
     constants = eval_constants(stage.names.loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     evals = evals_from_rows(eval_rows)
@@ -69,7 +68,9 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
     return tuple(sample.model_copy(update={"evals": evals.get(sample.span_id, ())}) for sample in samples)
 
 
-def _metadata(report: JudgeReport, outcome: StageResult[Any]) -> dict[str, Any]:
+def _metadata(report: JudgeReport, outcome: "StageResult[Any]") -> dict[str, Any]:
+    from sia_dagster.reports.markdown.judges import changed_table, judges_table, probes_table
+
     numbers = {name: value for judge in report.judges for name, value in _numbers(judge).items()}
     return {
         "judges": dg.MetadataValue.md(judges_table(report)),
@@ -96,6 +97,8 @@ def _numbers(judge: JudgeWatch) -> dict[str, float]:
 
 
 def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
+    from sia_dagster.reports.markdown.judges import fair_sentence, steady_sentence
+
     steady = all(judge.is_conclusive and not judge.drifted for judge in report.judges)
     biased = any(probe.biased for judge in report.judges for probe in judge.probes)
     return [

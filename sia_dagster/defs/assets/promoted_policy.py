@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
 from sia_dagster.core.errors import PromotionRefused
-from sia_dagster.core.gate import GateTerms
-from sia_dagster.core.policy import PromotionRequest, PromotionStores, not_promoted, promote
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.claims import APPROVED_POLICY_IS_IN_FORCE, PROMOTION_RESTS_ON_EVIDENCE, PUBLISHED_WHERE_ASKED
@@ -17,8 +15,11 @@ from sia_dagster.defs.metadata import present, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.reports.wording import visible
-from sia_dagster.wiring.platforms import Published, faults_of, publish_in_force
-from sia_dagster.wiring.prices import prompt_token_price
+
+if TYPE_CHECKING:
+    from sia_dagster.core.policy import PromotionRequest, PromotionStores
+    from sia_dagster.wiring.platforms import Published
+
 
 SPEC = StageSpec(
     stage="promoted_policy",
@@ -70,6 +71,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def promoted_policy(
         context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
+        from sia_dagster.core.policy import not_promoted, promote
+
         with staged(names, context) as stage:
             _check_window(stage, validation_results)
             ruling = _ruling(stage, config)
@@ -89,7 +92,9 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return promoted_policy
 
 
-def _ruling(stage: StageContext, config: PromotionConfig) -> PromotionRequest:
+def _ruling(stage: StageContext, config: PromotionConfig) -> "PromotionRequest":
+    from sia_dagster.core.policy import PromotionRequest
+
     by_itself = stage.names.loop.promotion == "auto" and not config.approved_by
     kind: Literal["auto", "approve"] = "auto" if by_itself else "approve"
     return PromotionRequest(
@@ -110,7 +115,11 @@ def _check_window(stage: StageContext, report: ValidationReport) -> None:
         )
 
 
-def _stores(stage: StageContext, report: ValidationReport) -> PromotionStores:
+def _stores(stage: StageContext, report: ValidationReport) -> "PromotionStores":
+    from sia_dagster.core.gate import GateTerms
+    from sia_dagster.core.policy import PromotionStores
+    from sia_dagster.wiring.prices import prompt_token_price
+
     name, storage = stage.names.name, stage.storage
     price = prompt_token_price(stage.model.settings().llm, report.baseline.model) if report.baseline else None
     return PromotionStores(
@@ -121,12 +130,12 @@ def _stores(stage: StageContext, report: ValidationReport) -> PromotionStores:
     )
 
 
-def _would_promote(ruling: PromotionRequest, report: ValidationReport) -> bool:
+def _would_promote(ruling: "PromotionRequest", report: ValidationReport) -> bool:
     """Whether the ruling, with the verdict of the document, would put the candidate in force."""
     return ruling.kind == "override" or (ruling.kind != "reject" and report.verdict == "accept")
 
 
-def _objection(stage: StageContext, ruling: PromotionRequest) -> str | None:
+def _objection(stage: StageContext, ruling: "PromotionRequest") -> str | None:
     """Why this run does not put the candidate in force, whatever the evidence; None where it may.
 
     A person approves evidence that is there to be read, not what the same run just found. Automatic promotion is for
@@ -141,19 +150,23 @@ def _objection(stage: StageContext, ruling: PromotionRequest) -> str | None:
     return None
 
 
-def _publish(stage: StageContext) -> tuple[Published, ...]:
+def _publish(stage: StageContext) -> "tuple[Published, ...]":
     """Publish after the registry, which is the truth; a failure fails a check, and another run tries again."""
+    from sia_dagster.wiring.platforms import publish_in_force
+
     loop = stage.names.loop
     return publish_in_force(loop, stage.storage.policies(loop.name), stage.storage.path())
 
 
-def _whereabouts(published: Sequence[Published]) -> dict[str, Any]:
+def _whereabouts(published: "Sequence[Published]") -> dict[str, Any]:
     if not published:
         return {}
     return {"published": table({"target": each.target, "what happened": each.sentence} for each in published)}
 
 
-def _published(published: Sequence[Published]) -> dg.AssetCheckResult:
+def _published(published: "Sequence[Published]") -> dg.AssetCheckResult:
+    from sia_dagster.wiring.platforms import faults_of
+
     faults = faults_of(published)
     sentence = " ".join(faults or [each.sentence for each in published])
     return PUBLISHED_WHERE_ASKED.holds(not faults, sentence or "Nothing to publish beside the registry.")

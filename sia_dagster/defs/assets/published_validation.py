@@ -1,15 +1,17 @@
 """`published_validation`: the window's comparison as experiments of the platform."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from sia_dagster.adapters.arize.experiments import PublishedValidation
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.metadata import table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
-from sia_dagster.wiring.platforms import experiments_of
+
+if TYPE_CHECKING:
+    from sia_dagster.adapters.arize.experiments import PublishedValidation
+
 
 SPEC = StageSpec(
     stage="published_validation",
@@ -29,6 +31,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def published_validation(
         context: dg.AssetExecutionContext, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
+        from sia_dagster.wiring.platforms import experiments_of
+
         with staged(names, context):
             published = experiments_of(names.loop).publish_validation(validation_results)
             return dg.MaterializeResult(value=published, metadata=_metadata(published))
@@ -36,7 +40,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     return published_validation
 
 
-def _metadata(published: PublishedValidation) -> dict[str, Any]:
+def _metadata(published: "PublishedValidation") -> dict[str, Any]:
     return {
         "dataset": published.dataset,
         "experiments": table({"experiment": name} for name in published.experiments),

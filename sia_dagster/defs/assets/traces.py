@@ -5,18 +5,14 @@ from typing import Any, Final
 
 import dagster as dg
 
-from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.adapters.files.span_table import SpanFile, read_sampled, stage_spans
-from sia_dagster.core.cost import estimate_sentence
 from sia_dagster.core.errors import SiaError
-from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.ports.trace_store import span_query
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
 from sia_dagster.defs.metadata import column_schema, estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.reports.wording import trimmed
-from sia_dagster.wiring.prices import estimate_window
 
 MOST_MODELS: Final = 20
 """How many models the metadata names."""
@@ -55,6 +51,11 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
     """The estimate of the rest of the window, or why there is none; it never stops the stage."""
+    from sia_dagster.adapters.engine.money.list_prices import prices_source
+    from sia_dagster.core.cost import estimate_sentence
+    from sia_dagster.core.openinference import samples_from_rows
+    from sia_dagster.wiring.prices import estimate_window
+
     llm, names = stage.model.settings().llm, stage.names
     try:
         in_force = stage.storage.policies(names.name).in_force(before=stage.window.end)

@@ -2,15 +2,12 @@
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from sia_dagster.adapters.engine.money.list_prices import price_of
 from sia_dagster.adapters.files.span_table import stored_in
 from sia_dagster.adapters.files.storage import StoragePath, write_atomically
-from sia_dagster.core.cost import traffic_cost
-from sia_dagster.core.gate import EarlierWindows, Gate
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.judge_report import JudgeReport
 from sia_dagster.core.records.report import ValidationReport
@@ -21,10 +18,10 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
-from sia_dagster.reports.html.page import render_report
-from sia_dagster.wiring.endpoint import window_spend
-from sia_dagster.wiring.session import StageResult
-from sia_dagster.wiring.stages import gated_validation
+
+if TYPE_CHECKING:
+    from sia_dagster.wiring.session import StageResult
+
 
 SPEC = StageSpec(
     stage="validation_results",
@@ -80,7 +77,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
-) -> StageResult[ValidationReport]:
+) -> "StageResult[ValidationReport]":
+    from sia_dagster.adapters.engine.money.list_prices import price_of
+    from sia_dagster.core.cost import traffic_cost
+    from sia_dagster.core.gate import Gate
+    from sia_dagster.wiring.stages import gated_validation
+
     log = stage.storage.gate_log(stage.names.name)
     price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
     gate = Gate(
@@ -96,6 +98,9 @@ def _validated(
 def _write_report(
     stage: StageContext, state: StateActions, update: PolicyUpdate, report: ValidationReport
 ) -> StoragePath:
+    from sia_dagster.reports.html.page import render_report
+    from sia_dagster.wiring.endpoint import window_spend
+
     name, window = stage.names.name, stage.window
     path = stage.storage.path("reports", name, f"{window.key}.html")
     spend = window_spend(stage.session.chat, name, window)
@@ -106,6 +111,8 @@ def _write_report(
 
 def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:
     """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
+    from sia_dagster.core.gate import EarlierWindows
+
     loop, storage = stage.names.loop, stage.storage
     earlier = EarlierWindows(
         windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),

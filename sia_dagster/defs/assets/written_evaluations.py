@@ -5,7 +5,6 @@ from typing import Any
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import SampledSpans
-from sia_dagster.core.evaluators import evaluations_to_write
 from sia_dagster.core.records.eval_rows import evals_from_rows
 from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.defs.claims import EVALUATIONS_ARE_BACK
@@ -35,6 +34,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def written_evaluations(
         context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
     ) -> dg.MaterializeResult[Any]:
+        from sia_dagster.core.evaluators import evaluations_to_write
+
         with staged(names, context) as stage:
             started = {row["span_id"]: row["start_time"] for row in traces.rows}
             evaluations = evaluations_to_write(evals_from_rows(eval_results.to_dict("records")), started)

@@ -172,7 +172,9 @@ def test_the_newest_file_alone_is_read_for_the_policy_in_force(store: PolicyFile
 def test_a_file_that_is_no_entry_is_named(store: PolicyFiles, tmp_path: Path, content: str) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / "000001.json").write_text(content, encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"000001\.json: this file is not a valid entry of the registry.*move it away"):
+    with pytest.raises(
+        PolicyError, match=r"000001\.json: this file is not a valid entry of the registry.*move it away"
+    ):
         store.in_force()
 
 
