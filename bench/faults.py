@@ -55,12 +55,7 @@ class FaultServer:
 
 @contextmanager
 def endpoint(**settings: Any) -> Iterator[FaultServer]:
-    command = [
-        sys.executable,
-        "-m",
-        "simulation.fault_server",
-        json.dumps({"latency": LATENCY} | settings),
-    ]
+    command = [sys.executable, "-m", "simulation.fault_server", json.dumps({"latency": LATENCY} | settings)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield FaultServer(process)

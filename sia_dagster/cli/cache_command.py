@@ -34,9 +34,7 @@ def command() -> None:
     """
 
 
-@command.command(
-    epilog="\b\nExample: sia cache show\n         sia cache show --loop message_desk --json",
-)
+@command.command(epilog="\b\nExample: sia cache show\n         sia cache show --loop message_desk --json")
 @_loop_option
 @json_option
 def show(loop_name: str | None, as_json: bool) -> None:
@@ -62,7 +60,7 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> timedelta:
 
 
 @command.command(
-    epilog="\b\nExample: sia cache prune --older-than 90d\n         sia cache prune --older-than 26w --loop desk --yes",
+    epilog="\b\nExample: sia cache prune --older-than 90d\n         sia cache prune --older-than 26w --loop desk --yes"
 )
 @click.option("--older-than", "age", required=True, callback=_age, help="Hours, days or weeks: 12h, 90d, 8w.")
 @_loop_option
@@ -92,7 +90,7 @@ def prune(age: timedelta, loop_name: str | None, yes: bool, as_json: bool) -> No
 
 
 @command.command(
-    epilog="\b\nExample: sia cache export answers.parquet\n         sia cache export answers.jsonl --loop message_desk",
+    epilog="\b\nExample: sia cache export answers.parquet\n         sia cache export answers.jsonl --loop message_desk"
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_loop_option

@@ -49,13 +49,11 @@ class TraceStore(dg.ConfigurableResource[TraceSource]):
     def connect(self) -> TraceSource:
         """The trace source; a secret is read now. Raises ConfigError."""
         from sia_dagster.wiring.platforms import trace_source
-
         return trace_source(self.config(), Path())
 
     def evaluations(self) -> EvaluationStore:
         """Where evaluations go back to; a secret is read now. Raises ConfigError."""
         from sia_dagster.wiring.platforms import evaluation_store
-
         return evaluation_store(self.config())
 
 

@@ -122,7 +122,6 @@ class StageContext:
     def session(self) -> "LoopSession":
         """What a stage with model calls works with."""
         from sia_dagster.wiring.session import LoopSession
-
         return LoopSession(
             loop=self.names.loop,
             window=self.window,

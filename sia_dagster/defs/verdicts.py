@@ -63,7 +63,6 @@ def verdict_metadata(
     """The verdict in words first, then the numbers that plot; the report is at `path`."""
     from sia_dagster.reports.markdown.tables import comparison_table, prompt_diff_markdown, samples_table
     from sia_dagster.reports.summary import summary_markdown
-
     report = outcome.value
     primary = report.primary.evaluator if report.primary else ""
     old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.candidate))

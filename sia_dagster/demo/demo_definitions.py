@@ -19,7 +19,6 @@ ENDPOINT = "simulated provider"
 def _provider_url() -> str:
     """The address of this process's simulated provider, started at the first call and gone with the process."""
     from sia_dagster.demo.server import SimulatedProvider
-
     return SimulatedProvider().__enter__().base_url
 
 

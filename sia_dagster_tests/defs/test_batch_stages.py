@@ -15,17 +15,7 @@ from sia_dagster.core.records.spend import Spend
 from sia_dagster.defs.batches import BATCHES, RESUMED, WAITS, waiting
 from sia_dagster_tests.worlds.chats import Waits
 from simulation.batch_server import BatchServer
-from simulation.loops import (
-    FIRST,
-    NAME,
-    SECOND,
-    Desk,
-    failure,
-    loop_config,
-    materialized,
-    metadata,
-    simulated,
-)
+from simulation.loops import FIRST, NAME, SECOND, Desk, failure, loop_config, materialized, metadata, simulated
 from simulation.servers import refusal
 
 SENSOR = f"{NAME}_collects_batches"

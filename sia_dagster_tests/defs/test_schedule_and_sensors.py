@@ -14,18 +14,7 @@ from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.defs.names import STAGES
 from sia_dagster_tests.adapters.test_webhook import hook
-from simulation.loops import (
-    FIRST,
-    NAME,
-    SECOND,
-    THIRD,
-    WEEKS,
-    Desk,
-    checks,
-    desk,
-    loop_config,
-    materialized,
-)
+from simulation.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, loop_config, materialized
 from simulation.servers import refusal
 
 WAITS = f"{NAME}_waits_for_approval"

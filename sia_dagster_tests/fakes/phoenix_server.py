@@ -168,10 +168,7 @@ def llm_span(span_id: str, *, at: datetime, output: str | None = "An answer", **
     for place, message in enumerate(messages):
         flat |= {f"llm.input_messages.{place}.message.{key}": value for key, value in message.items()}
     if output is not None:
-        flat |= {
-            "llm.output_messages.0.message.role": "assistant",
-            "llm.output_messages.0.message.content": output,
-        }
+        flat |= {"llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": output}
     named = {key.replace("__", "."): value for key, value in attributes.items()}
     kind, name = named.pop("kind", "LLM"), named.pop("name", "ChatCompletion")
     return {

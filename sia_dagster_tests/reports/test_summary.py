@@ -416,8 +416,7 @@ def test_a_window_that_spent_nothing_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alpha", "text"),
-    [(0.05, "95 %"), (0.0096, "99 %"), (0.001, "99.9 %"), (0.0003, "99.97 %"), (0.005, "99.5 %")],
+    ("alpha", "text"), [(0.05, "95 %"), (0.0096, "99 %"), (0.001, "99.9 %"), (0.0003, "99.97 %"), (0.005, "99.5 %")]
 )
 def test_a_level_is_told_as_confidence(alpha: float, text: str) -> None:
     assert confidence(alpha) == text

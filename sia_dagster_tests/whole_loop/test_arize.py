@@ -155,11 +155,7 @@ def test_check_finds_the_project_its_spans_and_its_calls(platform: Platform, mon
     ids=["bad key", "no key", "no space", "unknown project", "bad filter", "no network", "TLS refused"],
 )
 def test_check_and_the_asset_say_what_is_wrong_and_what_to_set(
-    changes: dict[str, str],
-    environment: dict[str, str],
-    said: str,
-    platform: Platform,
-    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str], environment: dict[str, str], said: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.receive(0, BASE_POLICY)
     for name, value in environment.items():

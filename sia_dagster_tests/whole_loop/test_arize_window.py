@@ -16,17 +16,7 @@ from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from sia_dagster_tests.adapters.arize.test_experiments import row
 from sia_dagster_tests.fakes.arize_rest import ArizeRest
 from simulation.arize_flight import KEY, TRACES, ArizeFlight
-from simulation.loops import (
-    FIRST,
-    WEEKS,
-    Desk,
-    checks,
-    desk,
-    failure,
-    loop_config,
-    materialized,
-    metadata,
-)
+from simulation.loops import FIRST, WEEKS, Desk, checks, desk, failure, loop_config, materialized, metadata
 
 
 @dataclass

@@ -212,10 +212,7 @@ def test_a_record_that_is_no_span_is_counted_with_its_file(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("evaluator", "said"),
-    [
-        (code(raises), "LookupError: nothing known"),
-        (code(hangs, timeout_seconds=0.05), "no answer within 0.05 s"),
-    ],
+    [(code(raises), "LookupError: nothing known"), (code(hangs, timeout_seconds=0.05), "no answer within 0.05 s")],
 )
 def test_an_evaluator_that_fails_on_all_stops_the_window_after_its_rows_are_stored(
     tmp_path: Path, evaluator: JsonObject, said: str

@@ -15,18 +15,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import WriteReport
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from simulation.arize_flight import KEY, PROJECT, TRACES, ArizeFlight
-from simulation.loops import (
-    FIRST,
-    IS_BRIEF,
-    SECOND,
-    WEEKS,
-    Desk,
-    checks,
-    desk,
-    failure,
-    materialized,
-    metadata,
-)
+from simulation.loops import FIRST, IS_BRIEF, SECOND, WEEKS, Desk, checks, desk, failure, materialized, metadata
 
 BRIEF_ALONE: dict[str, Any] = {
     "traces": TRACES,

@@ -32,8 +32,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
     database = server.new_database()
     address = server.address(database)
     return Connect(
-        lambda: PostgresStore(address, limits=tmp_path / "limits"),
-        lambda: server.wait_until_unlocked(database, pause),
+        lambda: PostgresStore(address, limits=tmp_path / "limits"), lambda: server.wait_until_unlocked(database, pause)
     )
 
 

@@ -307,9 +307,7 @@ SCENARIOS: dict[str, Scenario] = {
     "openai_schema": Scenario(
         "openai",
         _chat(
-            SYSTEM,
-            ASKED,
-            response_format={"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}},
+            SYSTEM, ASKED, response_format={"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}}
         ),
     ),
     "openai_error": Scenario("openai", _refused),
@@ -378,7 +376,7 @@ SCENARIOS: dict[str, Scenario] = {
                         {"type": "input_file", "file_id": "file-1"},
                     ],
                 }
-            ],
+            ]
         ),
     ),
     "openai_responses_reference": Scenario(

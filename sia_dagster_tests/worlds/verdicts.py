@@ -51,12 +51,7 @@ KEPT = EvaluatorComparison(
 
 
 def report(
-    window: TimeWindow,
-    baseline: Actions,
-    candidate: Actions | None,
-    *,
-    loop: str = "desk",
-    verdict: Verdict = "accept",
+    window: TimeWindow, baseline: Actions, candidate: Actions | None, *, loop: str = "desk", verdict: Verdict = "accept"
 ) -> ValidationReport:
     """A report whose own numbers give `accept`, whatever its word is."""
     return ValidationReport(

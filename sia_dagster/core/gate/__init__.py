@@ -11,13 +11,4 @@ from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.gate.validate import validate
 
-__all__ = [
-    "Admission",
-    "EarlierWindows",
-    "Gate",
-    "GateTerms",
-    "Trial",
-    "ValidationRules",
-    "spent_in_year",
-    "validate",
-]
+__all__ = ["Admission", "EarlierWindows", "Gate", "GateTerms", "Trial", "ValidationRules", "spent_in_year", "validate"]

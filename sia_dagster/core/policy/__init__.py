@@ -7,12 +7,4 @@ from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores,
 from sia_dagster.core.policy.publication import publish
 from sia_dagster.core.policy.rollback import rollback
 
-__all__ = [
-    "PromotionRequest",
-    "PromotionStores",
-    "not_promoted",
-    "promote",
-    "publish",
-    "rejected_windows",
-    "rollback",
-]
+__all__ = ["PromotionRequest", "PromotionStores", "not_promoted", "promote", "publish", "rejected_windows", "rollback"]

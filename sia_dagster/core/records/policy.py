@@ -53,10 +53,7 @@ class Actions(Value):
         prompt = self.render(variables)
         head: list[JsonObject] = [{"role": "system", "content": prompt}] if prompt else []
         for example in self.examples:
-            head += [
-                {"role": "user", "content": example.input},
-                {"role": "assistant", "content": example.output},
-            ]
+            head += [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
         return head + [message.to_openai() for message in history]
 
 

@@ -40,7 +40,6 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def eval_results(context: dg.AssetExecutionContext, traces: SampledSpans) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.openinference import samples_from_rows
         from sia_dagster.wiring.stages import evaluate_window
-
         with staged(names, context) as stage:
             mapped = samples_from_rows(traces.rows)
             outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
@@ -59,7 +58,6 @@ def _flat(evals: "Evals") -> list[EvalMetrics]:
 
 def _metadata(outcome: "StageResult[Evals]", mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
     from sia_dagster.reports.markdown.tables import logged_samples_table, skipped_markdown
-
     judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
     rows = _flat(outcome.value)
     return {
@@ -81,7 +79,6 @@ def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
     from sia_dagster.core.judge_watch import agreement
     from sia_dagster.reports.human_agreement import agreement_markdown
     from sia_dagster.wiring.session import eval_constants
-
     found = agreement(judged, eval_constants(names.loop, names.folder))
     if not found:
         return {}
@@ -94,7 +91,6 @@ def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
 
 def _claims(evals: "Evals", mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.core.evaluators import worst_unscored_share
-
     rows = _flat(evals)
     worst, share = worst_unscored_share(evals)
     unscored = [row for row in rows if row.score is None and row.name == worst]

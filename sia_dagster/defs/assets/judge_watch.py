@@ -40,7 +40,6 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.judge_watch import record_watch
         from sia_dagster.wiring.stages import watch_window
-
         with staged(names, context) as stage:
             samples = _judged(stage, traces, eval_results.to_dict("records"))
             log = stage.storage.gate_log(names.name)
@@ -60,7 +59,6 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
     from sia_dagster.core.evaluators import check_fingerprints
     from sia_dagster.core.openinference import samples_from_rows
     from sia_dagster.wiring.session import eval_constants
-
     constants = eval_constants(stage.names.loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     evals = evals_from_rows(eval_rows)
@@ -70,7 +68,6 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
 
 def _metadata(report: JudgeReport, outcome: "StageResult[Any]") -> dict[str, Any]:
     from sia_dagster.reports.markdown.judges import changed_table, judges_table, probes_table
-
     numbers = {name: value for judge in report.judges for name, value in _numbers(judge).items()}
     return {
         "judges": dg.MetadataValue.md(judges_table(report)),
@@ -98,7 +95,6 @@ def _numbers(judge: JudgeWatch) -> dict[str, float]:
 
 def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.reports.markdown.judges import fair_sentence, steady_sentence
-
     steady = all(judge.is_conclusive and not judge.drifted for judge in report.judges)
     biased = any(probe.biased for judge in report.judges for probe in judge.probes)
     return [

@@ -27,29 +27,11 @@ SPEC = StageSpec(
     stage="validation_results",
     description="Old and new policy replayed on the held-out samples, all evaluators on both, the paired "
     "differences by conversation with their test and interval, and the verdict with its reasons.",
-    claims=(
-        REPLAYS_ARE_SCORED,
-        NO_SLICE_LOSES,
-        ERROR_BUDGET_IS_LEFT,
-        CANDIDATE_IS_BETTER,
-    ),
+    claims=(REPLAYS_ARE_SCORED, NO_SLICE_LOSES, ERROR_BUDGET_IS_LEFT, CANDIDATE_IS_BETTER),
     io="documents",
-    kinds=(
-        "json",
-        "openai",
-        "scipy",
-    ),
-    resources=(
-        "model",
-        "traces",
-        "storage",
-        "clock",
-    ),
-    upstream=(
-        "baseline_state_actions",
-        "updated_policy",
-        "judge_watch",
-    ),
+    kinds=("json", "openai", "scipy"),
+    resources=("model", "traces", "storage", "clock"),
+    upstream=("baseline_state_actions", "updated_policy", "judge_watch"),
 )
 
 
@@ -82,7 +64,6 @@ def _validated(
     from sia_dagster.core.cost import traffic_cost
     from sia_dagster.core.gate import Gate
     from sia_dagster.wiring.stages import gated_validation
-
     log = stage.storage.gate_log(stage.names.name)
     price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
     gate = Gate(
@@ -100,7 +81,6 @@ def _write_report(
 ) -> StoragePath:
     from sia_dagster.reports.html.page import render_report
     from sia_dagster.wiring.endpoint import window_spend
-
     name, window = stage.names.name, stage.window
     path = stage.storage.path("reports", name, f"{window.key}.html")
     spend = window_spend(stage.session.chat, name, window)
@@ -112,7 +92,6 @@ def _write_report(
 def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:
     """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
     from sia_dagster.core.gate import EarlierWindows
-
     loop, storage = stage.names.loop, stage.storage
     earlier = EarlierWindows(
         windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),

@@ -136,8 +136,7 @@ def test_what_failed_stands_there_with_its_error(server: ArizeRest) -> None:
     silent = EvalMetrics(name="correctness", error="the judge said neither")
     done = experiments_of(server).publish_validation(
         report(
-            row(1, candidate=ArmOutcome(error="timed out")),
-            row(2, candidate=ArmOutcome(output="new", evals=(silent,))),
+            row(1, candidate=ArmOutcome(error="timed out")), row(2, candidate=ArmOutcome(output="new", evals=(silent,)))
         )
     )
     failed, unscored = server.experiments[done.experiments[1]].runs

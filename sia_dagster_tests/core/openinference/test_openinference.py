@@ -662,14 +662,7 @@ def test_types_of_a_schema_take_the_names_of_json_schema() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("template", "trusted"),
-    [
-        ("Greet {name}.", True),
-        ("Greet {other}.", False),
-        (None, False),
-    ],
-)
+@pytest.mark.parametrize(("template", "trusted"), [("Greet {name}.", True), ("Greet {other}.", False), (None, False)])
 def test_a_template_is_trusted_only_where_it_gives_the_recorded_prompt(template: str | None, trusted: bool) -> None:
     read = sample(
         input_messages=[item("system", "Greet Ada."), item("user", "Hi")],

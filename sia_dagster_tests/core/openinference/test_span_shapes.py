@@ -265,9 +265,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "openai_responses_turns": (Call(chat=TWO_CITIES, tools=(LOOSE_TOOL,), parameters={"tool_choice": WEATHER_CHOSEN}),),
     "openai_responses_image": (
         Call(
-            system="",
-            chat=shown(IMAGE, {"type": "file", "file": {"file_id": "file-1"}}, detail="low"),
-            why_not="part",
+            system="", chat=shown(IMAGE, {"type": "file", "file": {"file_id": "file-1"}}, detail="low"), why_not="part"
         ),
     ),
     "openai_responses_search": (

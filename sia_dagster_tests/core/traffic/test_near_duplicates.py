@@ -72,14 +72,7 @@ def test_any_text_has_a_side(conversation: str) -> None:
     assert split_of(conversation) in SPLITS
 
 
-@pytest.mark.parametrize(
-    "request_text",
-    [
-        "where is order 99?",
-        "WHERE IS ORDER 1234",
-        "Where... is\n order_1234?!",
-    ],
-)
+@pytest.mark.parametrize("request_text", ["where is order 99?", "WHERE IS ORDER 1234", "Where... is\n order_1234?!"])
 def test_case_digits_punctuation_and_white_space_make_no_new_request(request_text: str) -> None:
     first = asked("a", "Where is  order 1234?\n", "train")
     assert same(first, asked("b", request_text, "holdout"))
