@@ -18,8 +18,8 @@ from sia_dagster.cli.options import json_option
 from sia_dagster.cli.text_tables import new_table
 from sia_dagster.core.errors import SiaError
 from sia_dagster.reports.wording import visible
-from sia_dagster.wiring.chat_settings import completions_file
 from sia_dagster.wiring.endpoint import open_store
+from sia_dagster.wiring.loop_session import completions_file
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _loop_option = click.option("--loop", "loop_name", help="Only this loop; by default all that are in the store.")

@@ -83,6 +83,7 @@ def batch_sensor(names: LoopNames, job: dg.JobDefinition, *, seconds: float) -> 
 def _ended(model: ModelEndpoint, run: dg.DagsterRun, problems: list[str]) -> bool:
     """Whether the batches of a run have ended; a missing batch of this run goes to `problems`."""
     from sia_dagster.wiring.endpoint import batches_ended
+
     try:
         return batches_ended(model.settings(), run.tags[BATCHES].split(","))
     except CallFailed as error:

@@ -17,7 +17,7 @@ from sia_dagster.defs.jobs import improvement_job, improvement_schedule
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, trace_store
 from sia_dagster.defs.sensors import approval_sensor, rollback_sensor, run_failed_sensor
-from sia_dagster.wiring.chat_settings import completions_file
+from sia_dagster.wiring.loop_session import completions_file
 
 
 def build_loop(

@@ -10,10 +10,10 @@ import dagster as dg
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.spend import Spend, total
+from sia_dagster.wiring.loop_session import StageResult
 
 if TYPE_CHECKING:
     from sia_dagster.core.cost import Estimate
-    from sia_dagster.wiring.session import StageResult
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
@@ -76,7 +76,7 @@ def _usd(spend: Spend) -> str:
     return "price unknown" if spend.cost_usd is None else f"{spend.cost_usd:.6f}"
 
 
-def outcome_metadata(outcome: "StageResult[Any]") -> dict[str, Any]:
+def outcome_metadata(outcome: StageResult[Any]) -> dict[str, Any]:
     """A stage with model calls: its rows, the failed ones, and its spend."""
     rows = {"rows": outcome.rows.done, "rows_failed": outcome.rows.failed}
     return {**rows, **spend_metadata(outcome.spend)}

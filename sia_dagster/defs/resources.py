@@ -15,7 +15,7 @@ from sia_dagster.core.ports.stores import DecisionStore, GateLog, PolicyStore
 from sia_dagster.core.ports.trace_store import EvaluationStore, TraceSource
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.defs.section_fields import with_fields_of
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings
 
 
 @with_fields_of(LLMConfig)
@@ -49,11 +49,13 @@ class TraceStore(dg.ConfigurableResource[TraceSource]):
     def connect(self) -> TraceSource:
         """The trace source; a secret is read now. Raises ConfigError."""
         from sia_dagster.wiring.platforms import trace_source
+
         return trace_source(self.config(), Path())
 
     def evaluations(self) -> EvaluationStore:
         """Where evaluations go back to; a secret is read now. Raises ConfigError."""
         from sia_dagster.wiring.platforms import evaluation_store
+
         return evaluation_store(self.config())
 
 

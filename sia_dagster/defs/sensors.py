@@ -65,6 +65,7 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
     )
     def waits_for_approval(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         from sia_dagster.core.policy import rejected_windows
+
         storage: Storage = getattr(context.resources, storage_key)
         rejected = rejected_windows(storage.decisions(names.name).decisions())
         found = _waiting(_stored(names, context, "validation_results"), storage.policies(names.name).versions())

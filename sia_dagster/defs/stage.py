@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import dagster as dg
 
@@ -17,9 +17,7 @@ from sia_dagster.defs.partitions import window_before
 from sia_dagster.defs.progress_log import progress_of
 from sia_dagster.defs.resources import Clock, ModelEndpoint, Storage, TraceStore
 from sia_dagster.reports.wording import visible
-
-if TYPE_CHECKING:
-    from sia_dagster.wiring.session import LoopSession
+from sia_dagster.wiring.loop_session import LoopSession
 
 
 class StageSpec(Value):
@@ -119,9 +117,8 @@ class StageContext:
         return self.names.asset(stage) in self.context.job_def.asset_layer.selected_asset_keys
 
     @property
-    def session(self) -> "LoopSession":
+    def session(self) -> LoopSession:
         """What a stage with model calls works with."""
-        from sia_dagster.wiring.session import LoopSession
         return LoopSession(
             loop=self.names.loop,
             window=self.window,

@@ -1,7 +1,7 @@
 """A verdict in the Dagster UI: numbers that plot, the summary, and the checks."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -13,9 +13,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, NO_SLICE_LOSES, REPLAYS_ARE_SCORED
 from sia_dagster.defs.metadata import link, outcome_metadata, present
 from sia_dagster.reports.wording import escape
-
-if TYPE_CHECKING:
-    from sia_dagster.wiring.session import StageResult
+from sia_dagster.wiring.loop_session import StageResult
 
 
 def _numbers(report: ValidationReport) -> dict[str, float]:
@@ -58,11 +56,12 @@ def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
 
 
 def verdict_metadata(
-    outcome: "StageResult[ValidationReport]", state: StateActions, update: PolicyUpdate, path: StoragePath
+    outcome: StageResult[ValidationReport], state: StateActions, update: PolicyUpdate, path: StoragePath
 ) -> dict[str, Any]:
     """The verdict in words first, then the numbers that plot; the report is at `path`."""
     from sia_dagster.reports.markdown.tables import comparison_table, prompt_diff_markdown, samples_table
     from sia_dagster.reports.summary import summary_markdown
+
     report = outcome.value
     primary = report.primary.evaluator if report.primary else ""
     old, new = (actions.system_prompt if actions else "" for actions in (update.baseline, update.candidate))

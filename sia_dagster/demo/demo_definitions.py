@@ -10,7 +10,7 @@ from sia_dagster.core.config.loop import ProjectConfig
 from sia_dagster.defs.loop_definitions import build_loop, loop_resources
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.resources import Clock, ModelEndpoint
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings
 
 ENDPOINT = "simulated provider"
 
@@ -19,6 +19,7 @@ ENDPOINT = "simulated provider"
 def _provider_url() -> str:
     """The address of this process's simulated provider, started at the first call and gone with the process."""
     from sia_dagster.demo.server import SimulatedProvider
+
     return SimulatedProvider().__enter__().base_url
 
 

@@ -19,8 +19,8 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.run_failures import failure_reasons
 from sia_dagster.demo.demo_definitions import demo_config, demo_definitions
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.chat_settings import ChatSettings, completions_file
 from sia_dagster.wiring.endpoint import window_spend
+from sia_dagster.wiring.loop_session import ChatSettings, completions_file
 
 
 class WeekOutcome(Value):

@@ -22,8 +22,8 @@ from sia_dagster.core.traffic import build_baseline
 from sia_dagster.runners.llm_classify import run_to_end
 from sia_dagster.runners.windows import When, window_between
 from sia_dagster.runners.workflow import Models, Traces, Workflow, chat_settings, check_name, open_traces
-from sia_dagster.wiring.chat_settings import completions_file
-from sia_dagster.wiring.session import LoopSession, eval_constants
+from sia_dagster.wiring.loop_session import LoopSession, completions_file
+from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 
 if TYPE_CHECKING:

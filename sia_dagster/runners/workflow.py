@@ -25,9 +25,8 @@ from sia_dagster.core.prompting.prompts import BUILTIN_JUDGES
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import Value
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession
 from sia_dagster.wiring.platforms import evaluation_store, trace_source
-from sia_dagster.wiring.session import LoopSession
 
 Checked = TypeVar("Checked")
 Traces: TypeAlias = str | Path | TracesConfig | TraceSource

@@ -20,7 +20,7 @@ from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.search.reflection import ReflectionUpdater
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings
 
 
 @asynccontextmanager

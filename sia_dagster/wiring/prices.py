@@ -13,7 +13,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.wiring.session import LoopSession
+from sia_dagster.wiring.loop_session import LoopSession
 
 
 def guard_limits(session: LoopSession, state: StateActions) -> GuardLimits:

@@ -1,10 +1,7 @@
 """One stage over a model session: opens the endpoint, counts rows and spend, and waits for batches."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from sia_dagster.adapters.engine.batches.batch_chat import BatchChat
 from sia_dagster.core.config.loop import LoopConfig
@@ -13,45 +10,12 @@ from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.evaluation import EvalConstant
-from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster.core.records.spend import Spend, total
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.core.records.spend import total
 from sia_dagster.wiring.endpoint import evaluators_of, open_chat
-
-Result = TypeVar("Result")
-
+from sia_dagster.wiring.loop_session import LoopSession, Result, StageResult
 
 REPORTS = 200
 """Progress is reported about this often per stage."""
-
-
-@dataclass(frozen=True)
-class LoopSession:
-    """One loop, one window, and where its model calls go."""
-
-    loop: LoopConfig
-    window: TimeWindow
-    chat: ChatSettings
-    folder: Path
-    """Where relative paths of the configuration start."""
-    progress: Progress | None = None
-    wait: Callable[[float], Awaitable[object]] | None = asyncio.sleep
-    """Waits the seconds until batches are checked again; None: BatchesUnderWay is raised instead of waiting."""
-
-    @property
-    def workers(self) -> int:
-        """Rows worked on at a time; the endpoint's own limit bounds the calls."""
-        return self.chat.llm.workers
-
-
-@dataclass(frozen=True)
-class StageResult(Generic[Result]):
-    """The result of a stage, and its spend by stage and model."""
-
-    value: Result
-    spend: Mapping[str, Spend]
-    rows: Advance
-    """The number of rows, and of those that failed."""
 
 
 class _Count:

@@ -22,8 +22,9 @@ from sia_dagster.core.records.spend import total
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search import SearchRules, Undecided, carry_on, search_after_carried, search_policy
 from sia_dagster.wiring.endpoint import updater_of
+from sia_dagster.wiring.loop_session import LoopSession, StageResult
 from sia_dagster.wiring.prices import guard_limits
-from sia_dagster.wiring.session import LoopSession, StageResult, eval_constants, run_stage
+from sia_dagster.wiring.session import eval_constants, run_stage
 
 Evals = dict[str, tuple[EvalMetrics, ...]]
 

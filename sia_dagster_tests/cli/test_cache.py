@@ -15,8 +15,8 @@ from sia_dagster.adapters.config.file import load_config
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.sample import ToolCall
-from sia_dagster.wiring.chat_settings import completions_file
 from sia_dagster.wiring.endpoint import open_store
+from sia_dagster.wiring.loop_session import completions_file
 from sia_dagster_tests.worlds.cli_world import NOWHERE, Sia, configure, loop_entry
 
 OLD, NEW = LedgerScope(loop="desk", window="2026-06-01"), LedgerScope(loop="desk", window="2026-11-02")

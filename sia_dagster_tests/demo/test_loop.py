@@ -24,8 +24,8 @@ from sia_dagster.demo.customers import INJECTED_LINE
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.simulation_rules import ELEMENTS, level_of
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.chat_settings import ChatSettings
-from sia_dagster.wiring.session import LoopSession, eval_constants
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession
+from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 
 IMPROVED = BASE_POLICY.model_copy(

@@ -28,7 +28,7 @@ from sia_dagster.demo.spans import SimulatedCall, llm_span, table
 from sia_dagster.demo.traffic import WeekPlan, write_traffic
 from sia_dagster.reports.limitations import limitations
 from sia_dagster.reports.wording import visible
-from sia_dagster.wiring.session import StageResult
+from sia_dagster.wiring.loop_session import StageResult
 from sia_dagster_tests.reports.test_markdown import ADDRESS, kinds
 from sia_dagster_tests.worlds import gate_cases as gate
 from sia_dagster_tests.worlds import report_cases as cases

@@ -17,8 +17,8 @@ from sia_dagster.component import SelfImprovingLoop
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.defs.resources import ModelEndpoint
-from sia_dagster.wiring.chat_settings import completions_file
 from sia_dagster.wiring.endpoint import open_store
+from sia_dagster.wiring.loop_session import completions_file
 from sia_dagster_tests.fakes.postgres import PostgresServer
 from sia_dagster_tests.worlds.cli_world import configure
 from simulation.loops import loop_config

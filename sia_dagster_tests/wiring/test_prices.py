@@ -13,9 +13,8 @@ from sia_dagster.core.guard import check_contract
 from sia_dagster.core.records.policy import Actions, PolicyShare
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession
 from sia_dagster.wiring.prices import guard_limits
-from sia_dagster.wiring.session import LoopSession
 from sia_dagster_tests.core.guard.test_guard import sample
 
 DAY = TimeWindow(key="2026-11-09", start=datetime(2026, 11, 9, tzinfo=UTC), end=datetime(2026, 11, 10, tzinfo=UTC))

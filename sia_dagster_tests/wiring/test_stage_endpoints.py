@@ -9,8 +9,8 @@ import pytest
 from sia_dagster.adapters.engine.calls.routes import Routes
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError, SpendCapReached
-from sia_dagster.wiring.chat_settings import ChatSettings
 from sia_dagster.wiring.endpoint import open_chat
+from sia_dagster.wiring.loop_session import ChatSettings
 from sia_dagster_tests.worlds.chats import Desk, Waits, ask
 from simulation.loops import WEEKS
 from simulation.servers import Body, ScriptedServer, completion

@@ -15,7 +15,8 @@ from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.wiring.endpoint import evaluators_of
-from sia_dagster.wiring.session import LoopSession, eval_constants
+from sia_dagster.wiring.loop_session import LoopSession
+from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 from simulation.loops import FIRST, NAME, WEEKS, Desk, desk, loop_config, simulated
 from simulation.servers import Reply, refusal

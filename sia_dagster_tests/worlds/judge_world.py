@@ -21,8 +21,8 @@ from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.demo.quotes import read
 from sia_dagster.demo.wire import texts
-from sia_dagster.wiring.chat_settings import ChatSettings
-from sia_dagster.wiring.session import LoopSession, StageResult, eval_constants
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession, StageResult
+from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import watch_window
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample
 from simulation.loops import CORRECTNESS, IS_BRIEF

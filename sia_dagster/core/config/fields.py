@@ -72,16 +72,12 @@ def _database(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 
-
 Timezone = Annotated[str, AfterValidator(_timezone)]
-
 
 Rails = Annotated[dict[str, float], BeforeValidator(_rails)]
 
-
 SecretName = str
 """The *name* of the environment variable that holds a secret; its value is read where a client is built."""
-
 
 DatabaseAddress = Annotated[str, AfterValidator(_database)]
 """A Postgres URL without a password, or the *name* of the environment variable that holds one, with it or without."""

@@ -13,12 +13,9 @@ from sia_dagster.core.config.validation import ValidationConfig, WatchConfig
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 
-
 LAST_DAY_OF_EVERY_MONTH: Final = 28
 
-
 PublishTarget = Literal["file", "arize_prompt_hub", "arize_experiments", "phoenix_prompts"]
-
 
 _PLATFORM_OF: Final[dict[str, str]] = {
     "arize_prompt_hub": "arize",

@@ -20,7 +20,6 @@ from sia_dagster.core.text import count
 
 _NOT_OF_THE_VERDICT = {"noise_conversations", "carry_windows"}
 
-
 _DIGITS = 9
 
 

@@ -21,21 +21,16 @@ from sia_dagster.core.traffic import dimensions_of, relatives_of
 DRIFT_LIMIT: Final = 0.25
 """A window whose mix of traffic is farther from this window's (total variation distance) is not pooled."""
 
-
 RARE: Final = 0.05
-
 
 FEW: Final = 5
 """Strata below the share RARE or with fewer than FEW conversations are merged: weights of a handful are noise."""
-
 
 HEAVIEST: Final = 3.0
 """Post-stratification multiplies no weight by more, nor by less than its inverse, so that a few conversations do not
 decide alone."""
 
-
 OTHER: Final = "other"
-
 
 Mix = Mapping[str, float]
 

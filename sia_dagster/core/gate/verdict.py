@@ -47,7 +47,6 @@ VERDICTS: dict[FindingKind, Verdict] = {
 }
 """By the decisive kind of finding, in the order of precedence."""
 
-
 CRITERIA: tuple[Criterion, ...] = (
     judge_is_steady,
     something_was_compared,

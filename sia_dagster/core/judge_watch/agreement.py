@@ -12,7 +12,6 @@ from sia_dagster.core.text import as_number
 
 _BOOLEANS = {"true", "false"}
 
-
 Answer = TypeVar("Answer", str, float)
 
 

@@ -24,7 +24,6 @@ from sia_dagster.core.records.value import Value
 Z = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
-
 _TINY = 1e-9
 
 

@@ -13,7 +13,6 @@ from sia_dagster.core.records.sample import Sample
 PROBE_ALPHA = 0.025
 """One-sided level of each end of a probe's interval, which covers 95 %: a probe warns and blocks nothing."""
 
-
 Purpose = Literal["anchors", "probes"]
 
 

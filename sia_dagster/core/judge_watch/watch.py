@@ -21,9 +21,7 @@ from sia_dagster.core.statistics import MIN_CONVERSATIONS
 
 NO_ANSWERS = "the window has no answers, so its judges were not called"
 
-
 NOTHING_FROZEN = "no anchors were frozen before this window's end: there is nothing to compare with"
-
 
 NOT_ASKED = "judges are not watched: watch.anchors is 0"
 

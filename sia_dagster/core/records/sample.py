@@ -97,7 +97,6 @@ class Sample(Value):
 
 TRAIN_SHARE: Final = 0.3
 
-
 SELECTION_SHARE: Final = 0.2
 """The rest, one half, is the holdout: the verdict needs the most conversations."""
 

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 FRACTION = 0.5
 """Of the conversations, at the first look."""
 
-
 FEWEST = 40
 """With fewer conversations there is one look: half of them could only show a very large gain."""
-
 
 _HOW_FAR = 0.01
 """The root's bracket is widened by this, since its ends may be the root itself."""

@@ -18,40 +18,30 @@ if TYPE_CHECKING:
 MIN_CONVERSATIONS = 5
 """Below this nothing can be decided: with four conversations no sign-flip p is below 1/16."""
 
-
 POWER = 0.8
 """Of the smallest detectable effect."""
-
 
 WORST_SPREAD = 0.5
 """The spread for planning where none was measured: the largest standard deviation of scores in 0..1. (Two policies'
 scores of one conversation agree enough that their differences seldom spread more.)"""
 
-
 MOST_CONVERSATIONS = 1_000_000
 """Larger sample sizes are not reported."""
-
 
 INTRA_CLASS = 0.25
 """The assumed correlation of samples within one conversation, for the weights of conversations by length."""
 
-
 RESAMPLES = 9999
-
 
 FINE_RESAMPLES = 99_999
 
-
 FINEST_RESAMPLES = 999_999
-
 
 PLAIN_LEVEL = 0.05
 """The level at which the plus-two interval adds its three conversations once."""
 
-
 FINE_LEVEL = 0.005
 """Below this level a p of RESAMPLES flips is too coarse: a first look of a weekly loop requires p <= 0.0003."""
-
 
 FINEST_LEVEL = 0.00005
 """Below this level FINE_RESAMPLES are too coarse: a first look of a daily loop requires p <= 0.000006."""

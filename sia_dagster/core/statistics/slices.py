@@ -14,9 +14,7 @@ from sia_dagster.core.traffic import dimensions_of
 MOST_VALUES: Final = 12
 """The values of a dimension that are slices of their own, by conversations; the rest is one slice."""
 
-
 OTHERS: Final = "(others)"
-
 
 SliceFinding = Literal["loses", "holds", "not_shown", "too_few"]
 

@@ -45,6 +45,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
     from sia_dagster.core.openinference import samples_from_rows
     from sia_dagster.core.traffic import build_baseline
     from sia_dagster.wiring.session import eval_constants
+
     loop, window = stage.names.loop, stage.window
     constants = eval_constants(loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
@@ -66,6 +67,7 @@ def _splits(state: StateActions) -> dict[str, int]:
 
 def _metadata(state: StateActions) -> dict[str, Any]:
     from sia_dagster.reports.markdown.tables import skipped_markdown, state_markdown
+
     return {
         "samples": len(state.samples),
         "conversations": len({sample.conversation_id for sample in state.samples}),
@@ -80,6 +82,7 @@ def _metadata(state: StateActions) -> dict[str, Any]:
 
 def _claims(state: StateActions) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.reports.policy_shares import left_out_sentence, policy_share_sentence
+
     splits = _splits(state)
     share = state.policy_share
     return [

@@ -15,10 +15,10 @@ from sia_dagster.defs.metadata import column_schema, outcome_metadata, score_met
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageSpec, staged
 from sia_dagster.defs.table_types import EVAL_RESULT_TYPES, EVAL_RESULTS_TYPE, eval_results_frame
+from sia_dagster.wiring.loop_session import StageResult
 
 if TYPE_CHECKING:
     from sia_dagster.core.openinference import MappedSpans
-    from sia_dagster.wiring.session import StageResult
     from sia_dagster.wiring.stages import Evals
 
 
@@ -40,6 +40,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     def eval_results(context: dg.AssetExecutionContext, traces: SampledSpans) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.openinference import samples_from_rows
         from sia_dagster.wiring.stages import evaluate_window
+
         with staged(names, context) as stage:
             mapped = samples_from_rows(traces.rows)
             outcome = asyncio.run(evaluate_window(stage.session, mapped.samples))
@@ -56,8 +57,9 @@ def _flat(evals: "Evals") -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: "StageResult[Evals]", mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
+def _metadata(outcome: StageResult[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
     from sia_dagster.reports.markdown.tables import logged_samples_table, skipped_markdown
+
     judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
     rows = _flat(outcome.value)
     return {
@@ -79,6 +81,7 @@ def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
     from sia_dagster.core.judge_watch import agreement
     from sia_dagster.reports.human_agreement import agreement_markdown
     from sia_dagster.wiring.session import eval_constants
+
     found = agreement(judged, eval_constants(names.loop, names.folder))
     if not found:
         return {}
@@ -91,6 +94,7 @@ def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
 
 def _claims(evals: "Evals", mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.core.evaluators import worst_unscored_share
+
     rows = _flat(evals)
     worst, share = worst_unscored_share(evals)
     unscored = [row for row in rows if row.score is None and row.name == worst]

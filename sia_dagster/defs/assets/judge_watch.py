@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -14,10 +14,7 @@ from sia_dagster.defs.claims import JUDGES_ARE_FAIR, JUDGES_ARE_STEADY
 from sia_dagster.defs.metadata import outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-
-if TYPE_CHECKING:
-    from sia_dagster.wiring.session import StageResult
-
+from sia_dagster.wiring.loop_session import StageResult
 
 SPEC = StageSpec(
     stage="judge_watch",
@@ -40,6 +37,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.judge_watch import record_watch
         from sia_dagster.wiring.stages import watch_window
+
         with staged(names, context) as stage:
             samples = _judged(stage, traces, eval_results.to_dict("records"))
             log = stage.storage.gate_log(names.name)
@@ -59,6 +57,7 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
     from sia_dagster.core.evaluators import check_fingerprints
     from sia_dagster.core.openinference import samples_from_rows
     from sia_dagster.wiring.session import eval_constants
+
     constants = eval_constants(stage.names.loop, stage.names.folder)
     check_fingerprints(((row["evaluator"], row["fingerprint"]) for row in eval_rows), constants)
     evals = evals_from_rows(eval_rows)
@@ -66,8 +65,9 @@ def _judged(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str,
     return tuple(sample.model_copy(update={"evals": evals.get(sample.span_id, ())}) for sample in samples)
 
 
-def _metadata(report: JudgeReport, outcome: "StageResult[Any]") -> dict[str, Any]:
+def _metadata(report: JudgeReport, outcome: StageResult[Any]) -> dict[str, Any]:
     from sia_dagster.reports.markdown.judges import changed_table, judges_table, probes_table
+
     numbers = {name: value for judge in report.judges for name, value in _numbers(judge).items()}
     return {
         "judges": dg.MetadataValue.md(judges_table(report)),
@@ -95,6 +95,7 @@ def _numbers(judge: JudgeWatch) -> dict[str, float]:
 
 def _claims(report: JudgeReport) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.reports.markdown.judges import fair_sentence, steady_sentence
+
     steady = all(judge.is_conclusive and not judge.drifted for judge in report.judges)
     biased = any(probe.biased for judge in report.judges for probe in judge.probes)
     return [

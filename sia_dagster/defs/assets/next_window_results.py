@@ -16,10 +16,10 @@ from sia_dagster.defs.claims import PROMISE_IS_KEPT
 from sia_dagster.defs.metadata import link, outcome_metadata, present
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.wiring.loop_session import StageResult
 
 if TYPE_CHECKING:
     from sia_dagster.core.next_window import NextWindowCheck
-    from sia_dagster.wiring.session import StageResult
 
 
 SPEC = StageSpec(
@@ -46,6 +46,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         previous_validation_results: ValidationReport | None,
     ) -> Iterator[Any]:
         from sia_dagster.wiring.stages import check_promise
+
         with staged(names, context) as stage:
             before = names.previous_window(stage.window)
             if before and previous_validation_results is None:
@@ -67,14 +68,16 @@ def _check(
     stage: StageContext, state: StateActions, watch: JudgeReport, previous: ValidationReport | None
 ) -> "NextWindowCheck":
     from sia_dagster.core.next_window import NextWindowCheck
+
     versions = stage.storage.policies(stage.names.name).versions()
     known = tuple(version for version in versions if version.at < state.window.end)
     drifted = tuple(judge.evaluator for judge in watch.drifted)
     return NextWindowCheck(state=state, previous=previous, versions=known, drifted=drifted)
 
 
-def _metadata(stage: StageContext, outcome: "StageResult[NextWindowResults]") -> dict[str, Any]:
+def _metadata(stage: StageContext, outcome: StageResult[NextWindowResults]) -> dict[str, Any]:
     from sia_dagster.reports.markdown.next_window_tables import next_window_markdown
+
     found = outcome.value
     numbers = {
         "promised": found.promised,
@@ -124,6 +127,7 @@ def draw_gain(root: StoragePath, latest: NextWindowResults) -> StoragePath:
     The picture is a view: it shows all windows that have run, and is drawn anew with each.
     """
     from sia_dagster.reports.figures.gain import gain_plot, gain_points
+
     others = (each for each in _stored(root, latest.loop) if each.window.key != latest.window.key)
     path = root.joinpath("reports", latest.loop, "cumulative_gain.svg")
     write_atomically(path, gain_plot(gain_points([*others, latest])).encode())

@@ -72,6 +72,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: PromotionConfig, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.policy import not_promoted, promote
+
         with staged(names, context) as stage:
             _check_window(stage, validation_results)
             ruling = _ruling(stage, config)
@@ -93,6 +94,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _ruling(stage: StageContext, config: PromotionConfig) -> "PromotionRequest":
     from sia_dagster.core.policy import PromotionRequest
+
     by_itself = stage.names.loop.promotion == "auto" and not config.approved_by
     kind: Literal["auto", "approve"] = "auto" if by_itself else "approve"
     return PromotionRequest(
@@ -117,6 +119,7 @@ def _stores(stage: StageContext, report: ValidationReport) -> "PromotionStores":
     from sia_dagster.core.gate import GateTerms
     from sia_dagster.core.policy import PromotionStores
     from sia_dagster.wiring.prices import prompt_token_price
+
     name, storage = stage.names.name, stage.storage
     price = prompt_token_price(stage.model.settings().llm, report.baseline.model) if report.baseline else None
     return PromotionStores(
@@ -150,6 +153,7 @@ def _objection(stage: StageContext, ruling: "PromotionRequest") -> str | None:
 def _publish(stage: StageContext) -> "tuple[Published, ...]":
     """Publish after the registry, which is the truth; a failure fails a check, and another run tries again."""
     from sia_dagster.wiring.platforms import publish_in_force
+
     loop = stage.names.loop
     return publish_in_force(loop, stage.storage.policies(loop.name), stage.storage.path())
 
@@ -162,6 +166,7 @@ def _whereabouts(published: "Sequence[Published]") -> dict[str, Any]:
 
 def _published(published: "Sequence[Published]") -> dg.AssetCheckResult:
     from sia_dagster.wiring.platforms import faults_of
+
     faults = faults_of(published)
     sentence = " ".join(faults or [each.sentence for each in published])
     return PUBLISHED_WHERE_ASKED.holds(not faults, sentence or "Nothing to publish beside the registry.")

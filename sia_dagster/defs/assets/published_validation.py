@@ -32,6 +32,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, validation_results: ValidationReport
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.wiring.platforms import experiments_of
+
         with staged(names, context):
             published = experiments_of(names.loop).publish_validation(validation_results)
             return dg.MaterializeResult(value=published, metadata=_metadata(published))

@@ -55,6 +55,7 @@ def _estimate(stage: StageContext, spans: SpanFile) -> dict[str, Any]:
     from sia_dagster.core.cost import estimate_sentence
     from sia_dagster.core.openinference import samples_from_rows
     from sia_dagster.wiring.prices import estimate_window
+
     llm, names = stage.model.settings().llm, stage.names
     try:
         in_force = stage.storage.policies(names.name).in_force(before=stage.window.end)
@@ -86,6 +87,7 @@ def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
     from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
+
     return {
         "dagster/row_count": spans.rows,
         "calls": spans.rows,

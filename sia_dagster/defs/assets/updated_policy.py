@@ -14,10 +14,10 @@ from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.reports.wording import visible
+from sia_dagster.wiring.loop_session import StageResult
 
 if TYPE_CHECKING:
     from sia_dagster.core.search import Undecided
-    from sia_dagster.wiring.session import StageResult
 
 
 SPEC = StageSpec(
@@ -41,6 +41,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, baseline_state_actions: StateActions
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.wiring.stages import search_window
+
         with staged(names, context) as stage:
             carried = _carried(stage, baseline_state_actions)
             outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried))
@@ -54,14 +55,16 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
     """The candidate that an earlier window left undecided, by the records from before this window's end."""
     from sia_dagster.core.search import carried_candidate
+
     name, end = stage.names.name, stage.window.end
     looks = stage.storage.gate_log(name).looks(before=end)
     decisions = stage.storage.decisions(name).decisions(before=end)
     return carried_candidate(looks, state, stage.names.loop.validation, decisions)
 
 
-def _metadata(outcome: "StageResult[PolicyUpdate]", names: LoopNames) -> dict[str, Any]:
+def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
     from sia_dagster.reports.markdown.tables import candidates_markdown, change_markdown, edits_markdown
+
     update = outcome.value
     tried = Counter(candidate.status for candidate in update.candidates)
     return {
@@ -82,12 +85,14 @@ def _metadata(outcome: "StageResult[PolicyUpdate]", names: LoopNames) -> dict[st
 def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:
     """The passages of `policy.protected` that the policy in force lacks, which no candidate can keep."""
     from sia_dagster.core.guard import missing_passages
+
     missing = missing_passages(update.baseline, protected) if update.baseline else ()
     return {"protected_but_not_there": table({"passage": passage} for passage in missing)} if missing else {}
 
 
 def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.core.guard import keeps_variables
+
     fault = keeps_variables(update.candidate, update.baseline) if update.candidate and update.baseline else None
     stopped = [candidate for candidate in update.candidates if candidate.status == "stopped_by_guard"]
     reasons = "; ".join(f"{candidate.name}: {', '.join(candidate.reasons)}" for candidate in stopped)

@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -18,10 +18,7 @@ from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
-
-if TYPE_CHECKING:
-    from sia_dagster.wiring.session import StageResult
-
+from sia_dagster.wiring.loop_session import StageResult
 
 SPEC = StageSpec(
     stage="validation_results",
@@ -59,11 +56,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
 def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
-) -> "StageResult[ValidationReport]":
+) -> StageResult[ValidationReport]:
     from sia_dagster.adapters.engine.money.list_prices import price_of
     from sia_dagster.core.cost import traffic_cost
     from sia_dagster.core.gate import Gate
     from sia_dagster.wiring.stages import gated_validation
+
     log = stage.storage.gate_log(stage.names.name)
     price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
     gate = Gate(
@@ -81,6 +79,7 @@ def _write_report(
 ) -> StoragePath:
     from sia_dagster.reports.html.page import render_report
     from sia_dagster.wiring.endpoint import window_spend
+
     name, window = stage.names.name, stage.window
     path = stage.storage.path("reports", name, f"{window.key}.html")
     spend = window_spend(stage.session.chat, name, window)
@@ -92,6 +91,7 @@ def _write_report(
 def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:
     """The window's holdout, filled from earlier windows; those are read now, and only if replays will be made."""
     from sia_dagster.core.gate import EarlierWindows
+
     loop, storage = stage.names.loop, stage.storage
     earlier = EarlierWindows(
         windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),

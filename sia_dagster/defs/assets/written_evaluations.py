@@ -35,6 +35,7 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, traces: SampledSpans, eval_results: Any
     ) -> dg.MaterializeResult[Any]:
         from sia_dagster.core.evaluators import evaluations_to_write
+
         with staged(names, context) as stage:
             started = {row["span_id"]: row["start_time"] for row in traces.rows}
             evaluations = evaluations_to_write(evals_from_rows(eval_results.to_dict("records")), started)

@@ -34,9 +34,9 @@ from sia_dagster.core.traffic.baseline import build_baseline
 from sia_dagster.demo.demo_definitions import demo_config
 from sia_dagster.demo.server import SimulatedProvider
 from sia_dagster.demo.traffic import WEEKS, week_windows, write_traffic
-from sia_dagster.wiring.chat_settings import ChatSettings
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession
 from sia_dagster.wiring.platforms import trace_source
-from sia_dagster.wiring.session import LoopSession, eval_constants
+from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import evaluate_window, search_window, validate_window
 from sia_dagster_tests.places import EVALUATIONS
 

@@ -20,7 +20,7 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.wiring.session import LoopSession, StageResult
+from sia_dagster.wiring.loop_session import LoopSession, StageResult
 from sia_dagster.wiring.stages import gated_validation
 from sia_dagster_tests.wiring.test_stages import session
 from simulation.loops import NAME, WEEKS, Desk, desk

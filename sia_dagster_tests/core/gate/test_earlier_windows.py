@@ -27,8 +27,7 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import Message, Sample, TimeWindow, split_of
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.traffic.baseline import build_baseline
-from sia_dagster.wiring.chat_settings import ChatSettings
-from sia_dagster.wiring.session import LoopSession
+from sia_dagster.wiring.loop_session import ChatSettings, LoopSession
 from simulation.loops import WEEKS, desk, failure
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
