@@ -57,7 +57,7 @@ def _flat(evals: "Evals") -> list[EvalMetrics]:
     return [metrics for of_span in evals.values() for metrics in of_span]
 
 
-def _metadata(outcome: StageResult[Evals], mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
+def _metadata(outcome: "StageResult[Evals]", mapped: "MappedSpans", names: LoopNames) -> dict[str, Any]:
     from sia_dagster.reports.markdown.tables import logged_samples_table, skipped_markdown
 
     judged = [s.model_copy(update={"evals": outcome.value.get(s.span_id, ())}) for s in mapped.samples]
