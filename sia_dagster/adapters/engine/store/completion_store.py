@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from sia_dagster.adapters.engine.store.stored_values import LedgerScope, Paid, StoredAnswer, StoredGroup
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply
-from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.records.spend import Spend, spend_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
@@ -132,7 +132,7 @@ class CompletionStore(ABC):
         for row in sorted(self._rows(self.sql.lines(loop, window))):
             cost = None if row.unpriced else round(row.cost_usd, 9)
             tokens = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
-            found[f"{row.stage} {row.model}"] = Spend(calls=row.calls, **tokens, cost_usd=cost)
+            found[spend_key(row.stage, row.model)] = Spend(calls=row.calls, **tokens, cost_usd=cost)
         return found
 
     def groups(self) -> tuple[StoredGroup, ...]:
