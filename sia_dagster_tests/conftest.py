@@ -1,5 +1,6 @@
 """Settings of all tests: properties draw the same examples everywhere, and none is timed; what tests share."""
 
+import gc
 import ssl
 from collections.abc import Iterator
 from functools import cache
@@ -33,6 +34,17 @@ def shared_tls_context() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; within a file the order stays."""
     items.sort(key=lambda item: start_rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Every full collection would walk what is loaded for the whole run: Dagster, pandas and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries that count what is left at exit (DuckDB's binding) would otherwise report all that was frozen."""
+    gc.unfreeze()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerAFile:

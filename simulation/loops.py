@@ -81,7 +81,7 @@ def simulated(body: Body, _: int = 0) -> Body:
 
 
 def loop_config(**changes: Any) -> LoopConfig:
-    """The loop of these tests; `changes` replace top-level keys."""
+    """The loop of these tests, which asks for few calls a window; `changes` replace top-level keys."""
     entry: JsonObject = {
         "name": NAME,
         "traces": {"source": "local", "path": "traces", "where": "name = 'ChatCompletion'"},
@@ -89,7 +89,8 @@ def loop_config(**changes: Any) -> LoopConfig:
         "sample_limit": 60,
         "evaluators": [CORRECTNESS, IS_BRIEF],
         "policy": {"model": "simulated-optimizer", "candidates": 2},
-        "validation": {"primary": "correctness", "guardrail_margin": 0.2},
+        "watch": {"anchors": 8, "probes": 4},
+        "validation": {"primary": "correctness", "guardrail_margin": 0.2, "repeats": 1, "noise_conversations": 5},
         "promotion": "auto",
     }
     return LoopConfig.model_validate({**entry, **changes})

@@ -44,7 +44,7 @@ def bench() -> Bench:
 
 @pytest.fixture
 def watched(tmp_path: Path, bench: Bench) -> Iterator[tuple[Desk, ScriptedServer]]:
-    with desk(tmp_path, bench) as (found, server):
+    with desk(tmp_path, bench, watch={}) as (found, server):
         for number in range(3):
             found.write(number)
         yield found, server
@@ -133,7 +133,7 @@ def test_a_judge_that_goes_by_the_labels_order_is_called_unfair(tmp_path: Path) 
         wavers = len(quotes["output"]) % 2 == 0
         return completion(classified(labels_of(body)[0] if wavers else judge(quotes["input"], quotes["output"])[0]))
 
-    with desk(tmp_path, first_label) as (found, _):
+    with desk(tmp_path, first_label, watch={}) as (found, _):
         found.write()
         result = run(found, FIRST)
     assert not checks(result)["judges_are_fair"].passed

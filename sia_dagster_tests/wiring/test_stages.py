@@ -112,7 +112,7 @@ def by_hand(state: StateActions) -> PolicyUpdate:
 
 
 def test_the_rows_of_a_validation_are_those_of_all_that_was_asked(tmp_path: Path) -> None:
-    with desk(tmp_path) as (found, _):
+    with desk(tmp_path, validation={"primary": "correctness", "repeats": 2}) as (found, _):
         samples(found)
         state = found.document("baseline_state_actions", StateActions)
         outcome = asyncio.run(validate_window(session(found), Trial(state=state, update=by_hand(state))))

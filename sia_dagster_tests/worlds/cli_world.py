@@ -109,7 +109,8 @@ def loop_entry(
               template: {template}
               rails: {{correct: 1, incorrect: 0}}
           policy: {{model: simulated-optimizer, candidates: 2}}
-          validation: {{primary: correctness}}
+          watch: {{anchors: 8, probes: 4}}
+          validation: {{primary: correctness, repeats: 1, noise_conversations: 5}}
           promotion: {promotion}
         """),
         "  ",

@@ -1,6 +1,7 @@
 """The verdict under the gate's log: paid for, taken once, and the same whenever the window is run."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,8 +34,6 @@ class Court:
     """One window of the desk up to its candidate, and its log."""
 
     def __init__(self, found: Desk, server: ScriptedServer) -> None:
-        found.write()
-        assert found.run(WEEKS[0].key, "traces", "eval_results", "baseline_state_actions", "updated_policy").success
         self.desk, self.server = found, server
         self.state = found.document("baseline_state_actions", StateActions)
         self.update = found.document("updated_policy", PolicyUpdate)
@@ -74,12 +73,20 @@ class Court:
         return window_alpha(self.desk.loop.validation, WEEKS[0])
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a window whose candidate waits for the gate."""
+    with desk(tmp_path_factory.mktemp("searched")) as (found, _):
+        found.write()
+        assert found.run(WEEKS[0].key, "traces", "eval_results", "baseline_state_actions", "updated_policy").success
+        return found.folder
+
+
 @pytest.fixture
-def court(tmp_path: Path) -> Iterator[Court]:
+def court(tmp_path: Path, searched: Path) -> Iterator[Court]:
+    shutil.copytree(searched, tmp_path, dirs_exist_ok=True)
     with desk(tmp_path) as (found, server):
-        court = Court(found, server)
-        server.requests.clear()
-        yield court
+        yield Court(found, server)
 
 
 def past_look(court: Court, ago: int, alpha: float) -> Look:

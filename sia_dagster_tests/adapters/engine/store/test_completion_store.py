@@ -97,18 +97,18 @@ def test_processes_that_create_and_fill_one_store_together_agree(tmp_path: Path)
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(4)
+        for number in range(3)
     ]
     for child in children:
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
     ends = [child.communicate() for child in children]
-    assert [error for _, error in ends] == [""] * 4
+    assert [error for _, error in ends] == [""] * 3
     assert len({output for output, _ in ends}) == 1
     for number in range(20):
         store = SqliteStore(tmp_path / f"{number}.sqlite")
-        assert store.spent("desk", "2026-11-02") == (0.0, 40)
+        assert store.spent("desk", "2026-11-02") == (0.0, 30)
         store.close()
 
 
