@@ -9,6 +9,8 @@ PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 PORT ?= 3000
 export DAGSTER_HOME := $(CURDIR)/.dagster
+# Tests and runs start Python many times; without its bytecode each start would compile the package, and the tests, anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 

@@ -15,7 +15,7 @@ from sia_dagster_tests.fakes.instrumented_application import application
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject
 from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, failure
 
-CONVERSATIONS = 160
+CONVERSATIONS = 100
 
 
 def serve_a_week(found: Desk, project: PhoenixProject, week: int, policy: Actions) -> None:

@@ -43,8 +43,9 @@ def count_spans(project: PhoenixProject, proxy: PhoenixProxy, waits: list[float]
     return sum(batch.num_rows for batch in batches)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_calls(phoenix: Phoenix) -> PhoenixProject:
+    """Only read here, so one project is enough."""
     project = phoenix.project("faults")
     project.send([llm_span(f"{project.name}{n}"[-8:], at=START + timedelta(hours=n)) for n in range(2)])
     return project
