@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
-from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form, StructuredCalls, read_json
+from sia_dagster.core.prompting.answer_text import read_json
+from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form
+from sia_dagster.core.prompting.structured_calls import StructuredCalls
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster_tests.worlds.evaluation_samples import (
     classified,
@@ -73,11 +75,11 @@ def test_once_a_way_is_proven_a_vague_400_is_the_rows_own(tmp_path: Path) -> Non
 
 def test_a_row_that_no_way_saves_teaches_nothing(tmp_path: Path) -> None:
     def answer(body: Body, _: int) -> Reply | Body:
-        too_long = "endless" in body["messages"][-1]["content"]
-        return refusal(400, "The prompt is too long.") if too_long else completion(classified("correct"))
+        strange = "strange" in body["messages"][-1]["content"]
+        return refusal(400, "Bad request.") if strange else completion(classified("correct"))
 
     with ScriptedServer(answer) as server:
-        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["endless", "short"]))
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["strange", "short"]))
         assert [rung_of(body) for body in server.requests] == [*LADDER, "json_schema"]
     assert [r.score for r in results] == [None, 1.0]
 
@@ -203,7 +205,7 @@ def test_half_an_emoji_in_a_judges_answer_is_replaced_and_the_row_stands(tmp_pat
         (says(classified("correct"), finish_reason="length"), "cut off at the token limit"),
         (says("", finish_reason="content_filter"), "content filter"),
         (says("correct"), "not of the form asked for: 'correct'"),
-        (says(""), "not of the form asked for: ''"),
+        (says(""), "the reply holds no answer"),
         (says("x" * 500), "xxx..."),
         (lambda body, n: refusal(500, "Out of order."), "Out of order."),
     ],
