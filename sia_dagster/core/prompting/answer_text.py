@@ -12,9 +12,7 @@ _TAGS = r"(?:think|thinking|thoughts?|reasoning|seed:think)"
 _OPENING = re.compile(rf"\s*(?:<{_TAGS}>|\[think\]|◁think▷)", re.I)
 _CLOSING = re.compile(rf"</{_TAGS}>|\[/think\]|◁/think▷", re.I)
 _FENCE = re.compile(r"`{3,}|~{3,}|'''")
-_BEFORE_OBJECT = re.compile(r"[\w.+-]{0,20}\s*(?=\{)")
-_MOST_LINES = 5
-"""Lines of a text at which an object is looked for."""
+_BEFORE_OBJECT = re.compile(r"[ \t]*[\w.+-]{0,20}\s*(?=\{)")
 
 
 def without_thoughts(text: str) -> str:
@@ -31,8 +29,8 @@ def read_json(text: str) -> JsonObject | None:
     """The JSON object that is `text`, or the answer in it; None if there is none.
 
     Thoughts in front of it are passed over. Else the object is read from the last code fence, in any spelling, or from
-    a line on which it begins to the end of the text. An object that gives one name two values is none. Its strings can
-    be stored: half of a surrogate pair becomes U+FFFD.
+    the first line on which one begins to the end of the text. An object that gives one name two values is none. Its
+    strings can be stored: half of a surrogate pair becomes U+FFFD.
     """
     return next((found for candidate in _candidates(text) if (found := _object(candidate)) is not None), None)
 
@@ -54,8 +52,9 @@ def _candidates(text: str) -> Iterator[str]:
     answer = without_thoughts(text)
     yield answer
     yield from _fenced(answer)
-    starts = [match.start() for match in re.finditer(r"^\{", answer, re.M)]
-    yield from (answer[start:] for start in starts[:_MOST_LINES])
+    # From the first object on: a second one behind it makes the text no object.
+    if (start := re.search(r"^\{", answer, re.M)) is not None:
+        yield answer[start.start() :].rstrip("`~' \n")
 
 
 def _fenced(text: str) -> Iterator[str]:

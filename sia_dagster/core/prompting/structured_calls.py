@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
 from sia_dagster.core.prompting.structured_answer import Answer, AnswerMethod, Form
+from sia_dagster.core.text import without_name
 
 _FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
 
@@ -114,7 +115,7 @@ def _verdict_of(error: CallFailed, model: str) -> Verdict:
     """What a failed call says of the way of asking. A 400 without words may mean the way or the row."""
     if error.kind in ("too_long", "moderated"):
         return "own"
-    message = str(error).replace(model, "")  # A model's name may contain any word (`tool-use`).
+    message = without_name(str(error), model)
     if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(message):
         return "refused"
     return "wrong" if error.status == 400 else "own"

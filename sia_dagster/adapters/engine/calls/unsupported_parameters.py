@@ -13,6 +13,7 @@ from itertools import takewhile
 from sia_dagster.adapters.engine.wire.completions import plain_text
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.text import without_name
 
 _SYSTEM = ("system", "developer")
 
@@ -71,7 +72,7 @@ def refused_by(failure: Failure, sent: JsonObject) -> str | None:
     of range, or an invalid schema, concerns that request alone.
     """
     # A model's name may contain any word.
-    message = failure.message.replace(str(sent.get("model") or "\n"), "")
+    message = without_name(failure.message, str(sent.get("model") or ""))
     if failure.status in (400, 422, 500) and _refuses_system(message, sent):
         return SYSTEM_ROLE
     if failure.status not in (400, 404, 422) or _SCHEMA_ERROR.search(failure.message):
