@@ -157,7 +157,7 @@ def chat(*turns: str, system: str | None = "Be brief.") -> list[JsonObject]:
         (("user",), "Only user and assistant roles are supported!", True),
         (("user", "assistant", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", True),
         (("user", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", False),
-        (("assistant", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", False),
+        (("assistant", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", True),
         (("user",), "The system is not available.", False),
         (("user",), "The system prompt is too long.", False),
     ],
