@@ -296,7 +296,7 @@ def test_an_endpoint_that_never_answers_in_the_form_costs_few_calls_a_row(
 
 def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_path: Path) -> None:
     """Truncated, moderated and broken rows say nothing of the way; the row behind them finds it."""
-    replies = {
+    replies: dict[str, Reply | Body] = {
         "0": completion("cut", finish_reason="length"),
         "1": refusal(403, "Your input was flagged."),
         "2": refusal(500, "Out of order."),
@@ -307,7 +307,7 @@ def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_
     def answer(body: Body, n: int) -> Reply | Body:
         asked = str(body["messages"][-1]["content"])
         own = next((reply for number, reply in replies.items() if f"answer {number}!" in asked), None)
-        return own if own is not None else known(body, n)
+        return known(body, n) if own is None else own
 
     async def at_once(chat: ChatModel) -> list[EvalMetrics]:
         evaluator = LLMClassify(spec(), chat)
