@@ -44,6 +44,7 @@ FAILED: dict[str, Body | Reply] = {
 ANSWERS: dict[str, tuple[Body, str, str]] = {
     "stop": (completion("Yes."), "Yes.", "stop"),
     "a null error": (completion("Yes.") | {"error": None}, "Yes.", "stop"),
+    "an empty error": (completion("Yes.") | {"error": {"message": "", "type": "", "code": None}}, "Yes.", "stop"),
     "no reason at all": (_choice(content="Yes.", finish_reason=None), "Yes.", "stop"),
     "an end of sequence": (completion("Yes.", finish_reason="eos"), "Yes.", "stop"),
     "Anthropic's end": (completion("Yes.", finish_reason="end_turn"), "Yes.", "stop"),

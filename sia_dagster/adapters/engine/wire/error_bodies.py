@@ -56,11 +56,18 @@ def read_error(payload: object) -> ErrorBody:
 
 
 def error_of(payload: JsonObject) -> object:
-    """The error that a body of status 200 holds beside or in place of its answer; None where there is none."""
-    if payload.get("error") or payload.get("errors"):
+    """The error that a body of status 200 holds beside or in place of its answer; None where there is none.
+
+    Some gateways put an error without any content into every reply.
+    """
+    if any(_says_something(payload.get(name)) for name in ("error", "errors")):
         return payload
     base: Any = payload.get("base_resp")
     return payload if isinstance(base, dict) and base.get("status_code") else None
+
+
+def _says_something(error: object) -> bool:
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def error_message(payload: object, depth: int = 0) -> str:
