@@ -92,10 +92,13 @@ class ModelCallError(SiaError):
 class CallFailed(ModelCallError):
     """One call failed for good after its attempts; its row carries the error."""
 
-    def __init__(self, message: str, *, attempts: int, status: int | None = None) -> None:
-        """Keep the attempts that were made and the last HTTP status, None where no reply came."""
+    def __init__(self, message: str, *, attempts: int, status: int | None = None, kind: str = "") -> None:
+        """Keep the attempts that were made, the last HTTP status, None where no reply came, and what the failure is.
+
+        `kind` is `too_long`, `moderated`, `rate_limit` and the like; empty where it is not known.
+        """
         super().__init__(message)
-        self.attempts, self.status = attempts, status
+        self.attempts, self.status, self.kind = attempts, status, kind
 
 
 class EndpointRefused(ModelCallError):

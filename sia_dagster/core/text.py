@@ -19,6 +19,11 @@ def as_number(text: str) -> float | None:
         return None
 
 
+def without_name(text: str, name: str) -> str:
+    """The text without a name (a model's may contain any word), but for those inside longer words."""
+    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "", text) if name else text
+
+
 def storable(value: Any) -> Any:
     """The value with U+FFFD for every lone surrogate in its texts and keys, at every depth of lists and objects.
 

@@ -45,7 +45,8 @@ def simulated_names(
 ) -> tuple[str, ...]:
     """The models whose names say `simulated`: of both policies, of the traces, and in `spent` (`judge NAME`)."""
     policies = (state.actions, update.candidate, report.baseline, report.candidate)
-    models = {policy.model for policy in policies if policy} | {sample.model for sample in state.samples}
+    models = {policy.model for policy in policies if policy}
+    models |= {name for sample in state.samples for name in (sample.model, sample.answered_by)}
     models |= {key.rpartition(" ")[2] for key in spent}
     return tuple(sorted(name for name in models if "simulated" in name.casefold()))
 

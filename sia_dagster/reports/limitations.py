@@ -57,7 +57,7 @@ def _named(parts: list[SliceComparison]) -> str:
 def _models(state: StateActions, report: ValidationReport) -> Iterator[str]:
     """A policy has one model: replays send it the requests that other models answered in production."""
     asked = report.candidate.model if report.candidate else ""
-    others = Counter(sample.model for sample in state.samples if sample.model and sample.model != asked)
+    others = Counter(s.model for s in state.samples if s.model and asked not in (s.model, s.answered_by))
     if others:
         part = share(others.total() / len(state.samples))
         more = [count(len(others) - NAMED, "more model")] if len(others) > NAMED else []

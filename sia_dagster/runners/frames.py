@@ -79,7 +79,7 @@ def _attributes(sample: Sample) -> dict[str, Any]:
         SPAN_ID: sample.span_id,
         "context.trace_id": sample.trace_id,
         "start_time": sample.start_time,
-        "attributes.llm.model_name": sample.model,
+        "attributes.llm.model_name": sample.recorded_model,
         "attributes.llm.invocation_parameters": sample.parameters,
         "attributes.llm.input_messages": [message_attributes(message) for message in (*system, *sample.messages)],
         "attributes.llm.output_messages": [message_attributes(Message(role="assistant", content=sample.output))],

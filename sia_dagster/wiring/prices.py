@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sia_dagster.adapters.engine.money.list_prices import price_of
+from sia_dagster.adapters.engine.money.list_prices import called_price
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.cost import Estimate, calls_a_week, estimate
@@ -33,7 +33,7 @@ def guard_limits(session: LoopSession, state: StateActions) -> GuardLimits:
 
 def prompt_token_price(llm: LLMConfig, model: str) -> float | None:
     """What the application pays for one prompt token of its model, in USD; None where the price is unknown."""
-    price = price_of(model, llm.at("replay").prices)
+    price = called_price(model, llm=llm.at("replay"))
     return price.cost(1, 0) if price else None
 
 
@@ -64,5 +64,5 @@ def estimate_window(
 
 
 def _cost(model: str, spend: Spend, llm: LLMConfig) -> float | None:
-    price = price_of(model, llm.prices)
+    price = called_price(model, llm=llm)
     return price.cost(spend.prompt_tokens, spend.completion_tokens, batch=llm.mode == "batch") if price else None

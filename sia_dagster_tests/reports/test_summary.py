@@ -193,6 +193,10 @@ def test_what_is_not_shown_is_named() -> None:
 def test_models_that_no_replay_asked_are_named() -> None:
     state, report = gate.state(), gate.report()
     assert not any("both policies were replayed" in sentence for sentence in limitations(state, report))
+    asked = report.candidate.model if report.candidate else ""
+    alias = [s.model_copy(update={"model": "alias", "answered_by": asked}) for s in state.samples]
+    both = limitations(state.model_copy(update={"samples": alias}), report)
+    assert not any("both policies were replayed" in sentence for sentence in both)
     half = len(state.samples) // 2
     samples = [s.model_copy(update={"model": "large"}) if n < half else s for n, s in enumerate(state.samples)]
     (sentence,) = [s for s in limitations(state.model_copy(update={"samples": samples}), report) if "large" in s]

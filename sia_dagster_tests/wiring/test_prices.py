@@ -53,6 +53,11 @@ def test_the_limits_are_the_loops() -> None:
     assert (limits.max_extra_usd_a_week, limits.usd_per_prompt_token) == (None, None)
 
 
+def test_the_price_is_that_of_the_endpoints_name_of_the_model() -> None:
+    llm = LLMConfig(prices={"ours": Price(input=2.0, output=3.0)}, model_names={"house-model": "ours"})
+    assert guard_limits(session(llm), state()).usd_per_prompt_token == pytest.approx(2e-6)
+
+
 def test_the_traffic_is_this_calls_share_of_a_week() -> None:
     policies = (share(0.5, same_call=True), share(0.5, same_call=False))
     assert guard_limits(session(), state(policies=policies)).calls_a_week == pytest.approx(3500)

@@ -70,7 +70,9 @@ def calls_in(
     """
     in_force = max(registry, key=lambda version: version.version, default=None)
     attributed = attribute(samples, registry, in_force)
-    groups = Counter((place, s.name, s.model) for place, s in zip(attributed.places, attributed.samples, strict=True))
+    groups = Counter(
+        (place, s.name, s.recorded_model) for place, s in zip(attributed.places, attributed.samples, strict=True)
+    )
     ordered = sorted(groups, key=lambda key: (key[0], -groups[key], key[1:]))
     return Calls(
         rows=tuple(_row(attributed.policies, key, groups[key], counts) for key in ordered),
@@ -154,7 +156,7 @@ def _where(traces: TracesConfig, samples: Sequence[Sample], ours: Sequence[bool]
         return None
     syntax = _LANGUAGES[traces.source]
     readers: dict[str, Callable[[Sample], str]]
-    readers = {syntax.name: lambda s: s.name, syntax.model: lambda s: s.model}
+    readers = {syntax.name: lambda s: s.name, syntax.model: lambda s: s.recorded_model}
     for column, read in readers.items():
         here = {read(s) for s, our in zip(samples, ours, strict=True) if our}
         there = {read(s) for s, our in zip(samples, ours, strict=True) if not our}

@@ -96,7 +96,7 @@ def _endpoint(projects: Sequence[CommandProject]) -> str | tuple[Result, str]:
         settings = {}
         for stage, names in _models(projects).items():
             found = llm.at(stage)
-            models.setdefault((found.base_url, found.api_key), set()).update(names)
+            models.setdefault((found.base_url, found.api_key), set()).update(map(found.called, names))
             settings[found.base_url, found.api_key] = found
         probed = [_probed(found, models[at]) for at, found in settings.items()]
     result: Result = "warn" if any(doubtful for doubtful, _ in probed) else "pass"

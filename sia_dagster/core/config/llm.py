@@ -115,6 +115,8 @@ class LLMConfig(Section):
     prices: dict[str, Price] = Field(default_factory=dict)
     """USD for a million tokens by model, {model: {input, output, cached_input, batch_discount}}; goes before the list
     prices of genai-prices."""
+    model_names: dict[str, str] = Field(default_factory=dict)
+    """The endpoint's name of a model that the traces, a policy or an evaluator names otherwise, {other name: name}."""
     stages: dict[str, StageEndpoint] = Field(default_factory=dict)
     """By `judge`, `replay` or `update`: the settings that differ for that stage's calls."""
 
@@ -144,6 +146,10 @@ class LLMConfig(Section):
         if "base_url" in own:
             own = _OF_AN_ADDRESS | own
         return self.model_copy(update=own | {"prices": self.prices | (given.prices or {}), "stages": {}})
+
+    def called(self, model: str) -> str:
+        """The name under which a model is called, see `model_names`."""
+        return self.model_names.get(model, model)
 
     @property
     def workers(self) -> int:

@@ -164,5 +164,5 @@ def estimate_sentence(expected: Estimate, llm: LLMConfig, *, prices_source: str)
     if spend.cost_usd is None:
         return f"{sentence}; the price of {', '.join(expected.unpriced)} is unknown, and so is the cost"
     sentence += f", {spend.cost_usd:.{2 if spend.cost_usd >= 0.1 else 4}f} USD"
-    listed = any(line.model not in llm.at(line.caller).prices for line in expected.lines)
+    listed = any(llm.called(line.model) not in llm.at(line.caller).prices for line in expected.lines)
     return f"{sentence} (list prices of {prices_source})" if listed else sentence

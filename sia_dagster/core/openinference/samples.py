@@ -11,7 +11,12 @@ from sia_dagster.core.openinference.attributes import load_json, load_object, ne
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
 from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
 from sia_dagster.core.openinference.recorded_template import trusted_text
-from sia_dagster.core.openinference.settings import read_model, read_parameters, read_request_settings
+from sia_dagster.core.openinference.settings import (
+    read_model,
+    read_parameters,
+    read_request_model,
+    read_request_settings,
+)
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.records.evaluation import EvalMetrics
@@ -75,7 +80,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         variables=variables,
         template=trusted_text(row.get("template"), variables, system),
         name=str(row.get("name") or ""),
-        model=str(row.get("model") or _read(row, "invocation_parameters", read_model)),
+        **_models(row, request),
         parameters=read_request_settings(request) | _read(row, "invocation_parameters", read_parameters),
         tools=_tools(row, request),
         tags=_read(row, "tags", read_tags),
@@ -94,6 +99,16 @@ def _chat(row: Mapping[str, Any]) -> tuple[Message, ...]:
         return completed(recorded, request_messages(row.get("input_value")))
     except _BAD_SHAPES:
         return recorded
+
+
+def _models(row: Mapping[str, Any], request: Any) -> dict[str, str]:
+    """The requested model, and the one that answered where its name is another (a dated snapshot).
+
+    A replay asks for the requested one: an endpoint may know the snapshot by no name.
+    """
+    answered = str(row.get("model") or "")
+    asked = _read(row, "invocation_parameters", read_model) or read_request_model(request) or answered
+    return {"model": asked, "answered_by": answered if answered != asked else ""}
 
 
 def _tools(row: Mapping[str, Any], request: Any) -> tuple[JsonObject, ...]:

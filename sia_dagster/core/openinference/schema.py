@@ -32,7 +32,7 @@ SPAN_COLUMNS: Mapping[str, str] = MappingProxyType(
         "start_time": "When the call started, UTC.",
         "latency_ms": "How long it took, in milliseconds; null where the end is not recorded.",
         "status": "`OK`, `ERROR` or `UNSET`.",
-        "model": "The model that answered (`llm.model_name`).",
+        "model": "The model that answered (`llm.model_name`); a replay asks for the one that was requested.",
         "prompt_tokens": "Tokens of the request; null for streams that did not count.",
         "completion_tokens": "Tokens of the answer; null for streams that did not count.",
         "sampled": "Whether this call carries its text: chosen by a hash of its id, never by order.",

@@ -35,6 +35,8 @@ _RENAMED = {
     "stopSequences": "stop",
 }
 """Settings of Responses, Gemini, Bedrock and Anthropic under their names in chat completions."""
+_MODEL_KEYS = ("azure_deployment", "deployment_name", "deployment_id", "engine", "model", "model_name", "modelId")
+"""The first four are Azure's, where a deployment has a name of its own."""
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 
 
@@ -82,15 +84,21 @@ def kept_elsewhere(parameters: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_model(value: Any) -> str:
-    """The model in the invocation parameters, for spans without a model name; empty if there is none.
+    """The model that was requested, by the invocation parameters: a deployment's name before a model's; else empty.
 
     Raises as `read_parameters`.
     """
     settings = load_json(value) or {}
     if not isinstance(settings, dict):
         raise TypeError("not a JSON object")
-    named = (settings.get(key) for key in ("model", "model_name"))
-    return next((name for name in named if isinstance(name, str) and name), "")
+    named = (settings.get(key) for key in _MODEL_KEYS)
+    return next((name for name in named if isinstance(name, str) and name.strip()), "")
+
+
+def read_request_model(request: Any) -> str:
+    """The model that a raw request names; empty for one that is no request to a model."""
+    is_chat = isinstance(request, dict) and any(request.get(name) for name in ("messages", "input", "prompt"))
+    return read_model({"model": request.get("model")}) if is_chat else ""
 
 
 def _of_the_call(settings: JsonObject) -> JsonObject:

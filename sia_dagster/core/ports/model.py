@@ -30,7 +30,9 @@ class ChatReply(Value):
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str = ""
+    reasoning: str = ""
+    """The model's visible thoughts, kept only where there is no text: some servers put a whole answer there."""
+    finish_reason: str = "stop"
     """`stop`, `length` (truncated), `tool_calls`, `content_filter`."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -56,6 +58,16 @@ class ChatModel(Protocol):
 
         Raises CallFailed (this row only), EndpointRefused or SpendCapReached (stop the stage).
         A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
+        """
+
+    def ignores_form(self, request: ChatRequest) -> bool:
+        """Whether the endpoint is known to answer this model's requests in another form than `request` asks for."""
+
+    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
+        """Remember, for later runs too, that the endpoint gives no answer of the form that `request` asks for.
+
+        The `reply` of another form, None where there was none, no longer counts in `spend`: a run that remembers does
+        not ask for it. The window has paid for it all the same.
         """
 
     @property

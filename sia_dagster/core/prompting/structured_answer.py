@@ -1,26 +1,22 @@
-"""Structured answers from any endpoint: a ladder of ways to ask; where the endpoint refuses one, the next is used.
+"""The form of a structured answer: how it is asked for in each way that endpoints know, and how it is read.
 
-Strict JSON schema -> a forced function call -> JSON mode -> text that is parsed. Whatever the method, the answer is
+Strict JSON schema, a forced function call, JSON mode, or text that is parsed. Whatever the method, the answer is
 checked here; one that cannot be used is reported as such, never repaired and never guessed.
 """
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from functools import cached_property
 
 from pydantic import Field
 
-from sia_dagster.core.errors import CallFailed
-from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
+from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.prompting.answer_text import read_json, with_fields, without_thoughts
 from sia_dagster.core.records.value import JsonObject, Value
-from sia_dagster.core.text import storable
 
 ReadText = Callable[[str], JsonObject | None]
 """Reads a plain answer; None where it is not of the form that was asked for."""
-_FORMAT = re.compile(r"response_format|json|schema|structured output|grammar|\btools?\b|tool_choice|function", re.I)
-_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.S)
 _SHOWN = 120
 
 
@@ -31,22 +27,6 @@ class AnswerMethod(IntEnum):
     TOOLS = 1
     JSON_MODE = 2
     TEXT = 3
-
-
-def read_json(text: str) -> JsonObject | None:
-    """The JSON object that is `text`, or that its last code fence contains; None if there is none.
-
-    Its strings can be stored: half of a surrogate pair becomes U+FFFD.
-    """
-    fenced = _FENCE.findall(text)
-    for candidate in (text, *fenced[-1:]):
-        try:
-            content = storable(json.loads(candidate))
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(content, dict):
-            return content
-    return None
 
 
 class Form(Value):
@@ -94,18 +74,42 @@ class Form(Value):
         return request.model_copy(update={"messages": (*head, asked), "response_format": format_})
 
     def read(self, method: AnswerMethod, reply: ChatReply) -> "Answer":
-        """The object in `reply`, or why there is none. The caller checks its values."""
+        """The object in `reply`, wherever it stands, or why there is none. The caller checks its values."""
         paid = Answer(attempts=reply.attempts, cost_usd=reply.cost_usd)
         if reply.finish_reason == "length":
             return paid.model_copy(update={"problem": "the answer was cut off at the token limit"})
         if reply.finish_reason == "content_filter":
-            return paid.model_copy(update={"problem": "the endpoint's content filter withheld the answer"})
-        text = next((call.arguments for call in reply.tool_calls if call.name == self.name), reply.text)
-        content = (self.read_text if method is AnswerMethod.TEXT else read_json)(text)
+            said = f": {_shown(reply.text)}" if reply.text else ""
+            problem = f"the model declined, or the endpoint's content filter withheld the answer{said}"
+            return paid.model_copy(update={"problem": problem})
+        texts = self._texts(reply)
+        found = [content for text in texts for content in self._contents(method, text)]
+        content = next((content for content in found if self.fits(content)), found[0] if found else None)
         if content is None:
-            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-            return paid.model_copy(update={"problem": f"the answer is not of the form asked for: {shown!r}"})
+            problem = f"the answer is not of the form asked for: {_shown(texts[0] if texts else '')}"
+            return paid.model_copy(update={"problem": problem})
         return paid.model_copy(update={"content": content})
+
+    def fits(self, content: JsonObject) -> bool:
+        """Whether the object has the fields that the form requires."""
+        return all(field in content for field in self._fields)
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(self.shape.get("required", ()))
+
+    def _texts(self, reply: ChatReply) -> list[str]:
+        """Where the answer may stand: the arguments of the call asked for or the only one, the text, the thoughts."""
+        named = [call.arguments for call in reply.tool_calls if call.name == self.name]
+        called = named or ([reply.tool_calls[0].arguments] if len(reply.tool_calls) == 1 else [])
+        return [text for text in (*called, reply.text, reply.reasoning) if text]
+
+    def _contents(self, method: AnswerMethod, text: str) -> Iterator[JsonObject]:
+        """What the text says, read as was asked for, then as JSON."""
+        plain = self.read_text(without_thoughts(text)) if method is AnswerMethod.TEXT else None
+        for content in (plain, read_json(text)):
+            if content is not None:
+                yield with_fields(content, self._fields) or content
 
 
 class Answer(Value):
@@ -119,42 +123,5 @@ class Answer(Value):
     cost_usd: float | None = None
 
 
-class StructuredCalls:
-    """Asks for one form, and remembers for all who share the instance which ways of asking the endpoint refuses."""
-
-    def __init__(self, chat: ChatModel, form: Form) -> None:
-        self._chat, self._form = chat, form
-        self._method, self._proven = AnswerMethod.JSON_SCHEMA, False
-
-    async def ask(self, request: ChatRequest) -> Answer:
-        """Ask once. A failed call or unusable answer is a value with `problem`.
-
-        `request` carries neither tools nor a response format, and its last message is plain text. Raises what
-        must stop the stage: EndpointRefused, SpendCapReached.
-        """
-        try:
-            method, reply = await self._descend(request)
-        except CallFailed as error:
-            return Answer(problem=str(error), attempts=error.attempts)
-        return self._form.read(method, reply)
-
-    async def _descend(self, request: ChatRequest) -> tuple[AnswerMethod, ChatReply]:
-        method = self._method
-        while True:
-            try:
-                reply = await self._chat.complete(self._form.at(method, request))
-            except CallFailed as error:
-                if method is AnswerMethod.TEXT or not self._refuses_form(error, request.model):
-                    raise
-                method = AnswerMethod(method + 1)
-            else:
-                if not self._proven:
-                    self._method, self._proven = method, True
-                return method, reply
-
-    def _refuses_form(self, error: CallFailed, model: str) -> bool:
-        """Whether the endpoint refuses the way of asking. After one worked, a vague 400 concerns its row (too long)."""
-        message = str(error).replace(model, "")  # A model's name may contain any word (`tool-use`).
-        if error.status in {400, 404, 422, 500, 501} and _FORMAT.search(message):
-            return True
-        return error.status == 400 and not self._proven
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

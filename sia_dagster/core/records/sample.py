@@ -77,6 +77,9 @@ class Sample(Value):
     name: str = ""
     """The span's name, such as `ChatCompletion`."""
     model: str = ""
+    """As it was requested: an alias, or a deployment's name."""
+    answered_by: str = ""
+    """The model's name in the answer, where it is another (`gpt-4o-2024-08-06` for `gpt-4o`)."""
     parameters: JsonObject = Field(default_factory=dict)
     tools: tuple[JsonObject, ...] = ()
     tags: tuple[str, ...] = ()
@@ -88,6 +91,11 @@ class Sample(Value):
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score of the logged output; None where it gave none."""
         return next((e.score for e in self.evals if e.name == evaluator), None)
+
+    @property
+    def recorded_model(self) -> str:
+        """The model's name as the trace store knows it (`llm.model_name`): that of the answer."""
+        return self.answered_by or self.model
 
     @property
     def request(self) -> str:

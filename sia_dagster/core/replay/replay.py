@@ -19,6 +19,7 @@ from sia_dagster.core.replay.rows import map_rows
 
 Replies = Mapping[tuple[str, int], ArmOutcome]
 """One policy's outcomes by (span id, repeat)."""
+_SHOWN = 120
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Parameters that only have a meaning with tools."""
 
@@ -70,7 +71,8 @@ async def replay(
     equal requests under two policies tie. Two samples never share a draw, even with the same request: each
     conversation counts as evidence of its own. History, tools, the choice of tools and the answer's form are sent as
     they were recorded. A call that fails, or a sample that lacks a variable of the prompt, is the row's `error`; a
-    truncated or filtered answer counts as it came, since that is what users would get. Evaluators see the new output
+    truncated or filtered answer counts as it came, thoughts in front of its text included, since that is what users
+    would get; one that holds thoughts alone is an `error`. Evaluators see the new output
     with everything else as it was recorded, the system prompt included: both arms are measured against one reference.
     Raises EndpointRefused and SpendCapReached.
     """
@@ -148,6 +150,8 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
     except CallFailed as error:
         return ArmOutcome(error=str(error))
     output = _text(reply)
+    if not output and reply.reasoning and reply.finish_reason == "stop":
+        return ArmOutcome(error=f"the answer holds thoughts alone, no text: {reply.reasoning[:_SHOWN]!r}")
     return ArmOutcome(
         output=output,
         evals=await judge_replies(row.sample, output, evaluators, draw),

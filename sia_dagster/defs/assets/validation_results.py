@@ -57,13 +57,13 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 def _validated(
     stage: StageContext, state: StateActions, update: PolicyUpdate, watch: JudgeReport
 ) -> StageResult[ValidationReport]:
-    from sia_dagster.adapters.engine.money.list_prices import price_of
+    from sia_dagster.adapters.engine.money.list_prices import called_price
     from sia_dagster.core.cost import traffic_cost
     from sia_dagster.core.gate import Gate
     from sia_dagster.wiring.stages import gated_validation
 
     log = stage.storage.gate_log(stage.names.name)
-    price = partial(price_of, prices=stage.session.chat.llm.at("replay").prices)
+    price = partial(called_price, llm=stage.session.chat.llm.at("replay"))
     gate = Gate(
         log=log,
         at=stage.clock.time(stage.window),

@@ -54,7 +54,8 @@ def test_an_answer_without_a_label_is_an_error(content: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("label", "score"), [("4", 4.0), (4, 4.0), ("4.0", None), (4.0, None), (6, None), (True, None)]
+    ("label", "score"),
+    [("4", 4.0), (4, 4.0), ("4.0", 4.0), (4.0, 4.0), (4.5, None), (6, None), (True, None), ("4/5", None)],
 )
 def test_a_number_is_the_rail_that_is_written_like_it(label: Any, score: float | None, tmp_path: Path) -> None:
     metrics, _ = judge_one(says(classified(label)), tmp_path, rails=STARS)
@@ -106,10 +107,9 @@ def test_plain_text_counts_by_its_last_line_alone(text: str, content: object) ->
     assert read_label_line(text) == content
 
 
-@given(st.text())
-def test_plain_text_is_never_guessed_from(text: str) -> None:
-    content = read_label_line(text)
-    assert content is None or content["label"] == text.strip().splitlines()[-1].strip()[6:].strip()
+@given(st.text(), st.sampled_from(["", "LABEL", "label correct", "The label is: ", "**"]))
+def test_plain_text_without_a_label_line_at_its_end_is_never_guessed_from(text: str, last: str) -> None:
+    assert read_label_line(f"LABEL: correct\n{text.replace(':', '')}\nIt is {last}x") is None
 
 
 def test_a_missing_variable_is_an_error_of_the_row_and_asks_nobody(tmp_path: Path) -> None:

@@ -574,10 +574,23 @@ def test_tools_are_looked_for_in_settings_and_raw_request_too() -> None:
     assert sample(tools=[WEATHER], input_value={"tools": [{"name": "other"}]}).tools == (WEATHER,)
 
 
-def test_the_model_falls_back_to_the_one_that_was_asked_for() -> None:
+def test_the_requested_model_is_replayed_and_the_one_that_answered_is_kept_beside_it() -> None:
     assert sample(model=None, invocation_parameters={"model": "asked"}).model == "asked"
     assert sample(model="", invocation_parameters={"model": None, "model_name": "named"}).model == "named"
-    assert sample(model="said", invocation_parameters={"model": "asked"}).model == "said"
+    found = sample(model="gpt-4o-2024-08-06", invocation_parameters={"model": "gpt-4o"})
+    assert (found.model, found.answered_by, found.recorded_model) == (
+        "gpt-4o",
+        "gpt-4o-2024-08-06",
+        "gpt-4o-2024-08-06",
+    )
+    azure = {"azure_deployment": "our-gpt", "model": "gpt-4o"}
+    assert sample(model="gpt-4o-2024-08-06", invocation_parameters=azure).model == "our-gpt"
+    raw = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+    assert sample(model="gpt-4o-2024-08-06", invocation_parameters={}, input_value=raw).model == "gpt-4o"
+    other = {"model": "Tesla 3", "question": "Hi"}
+    assert sample(model="gpt-4o-2024-08-06", invocation_parameters={}, input_value=other).model == "gpt-4o-2024-08-06"
+    same = sample(model="gpt-4o", invocation_parameters={"model": "gpt-4o"})
+    assert (same.answered_by, same.recorded_model) == ("", "gpt-4o")
     assert sample(model=None, invocation_parameters={"model": {"id": 1}}).model == ""
     assert sample(model=None).model == ""
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
-from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form, StructuredCalls, read_json
+from sia_dagster.core.prompting.answer_text import read_json
+from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form
+from sia_dagster.core.prompting.structured_calls import StructuredCalls
 from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.spend import Spend
 from sia_dagster_tests.worlds.evaluation_samples import (
     classified,
     endpoint_with,
@@ -73,11 +76,11 @@ def test_once_a_way_is_proven_a_vague_400_is_the_rows_own(tmp_path: Path) -> Non
 
 def test_a_row_that_no_way_saves_teaches_nothing(tmp_path: Path) -> None:
     def answer(body: Body, _: int) -> Reply | Body:
-        too_long = "endless" in body["messages"][-1]["content"]
-        return refusal(400, "The prompt is too long.") if too_long else completion(classified("correct"))
+        strange = "strange" in body["messages"][-1]["content"]
+        return refusal(400, "Bad request.") if strange else completion(classified("correct"))
 
     with ScriptedServer(answer) as server:
-        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["endless", "short"]))
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["strange", "short"]))
         assert [rung_of(body) for body in server.requests] == [*LADDER, "json_schema"]
     assert [r.score for r in results] == [None, 1.0]
 
@@ -203,7 +206,7 @@ def test_half_an_emoji_in_a_judges_answer_is_replaced_and_the_row_stands(tmp_pat
         (says(classified("correct"), finish_reason="length"), "cut off at the token limit"),
         (says("", finish_reason="content_filter"), "content filter"),
         (says("correct"), "not of the form asked for: 'correct'"),
-        (says(""), "not of the form asked for: ''"),
+        (says(""), "the reply holds no answer"),
         (says("x" * 500), "xxx..."),
         (lambda body, n: refusal(500, "Out of order."), "Out of order."),
     ],
@@ -213,3 +216,118 @@ def test_an_unusable_answer_is_an_error_of_its_row(answer: Answer, problem: str,
     assert (metrics.label, metrics.score) == (None, None)
     assert problem in (metrics.error or "")
     assert metrics.attempts == 1
+
+
+def in_another_form(*ways: str, answers: dict[str, str] | None = None) -> Answer:
+    """An endpoint that takes every way of asking with status 200, and answers in prose in those ways."""
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        rung = rung_of(body)
+        if rung in ways:
+            return completion((answers or {}).get(rung, "I find the answer correct."))
+        return endpoint_with(rung)(body, n)
+
+    return answer
+
+
+@pytest.mark.parametrize("known", LADDER[1:])
+def test_a_way_whose_answers_have_another_form_is_left_for_all_rows_and_remembered(known: str, tmp_path: Path) -> None:
+    """Proven by the form of an answer, not by its status; rows in flight wait for the first."""
+    ignored = LADDER[: LADDER.index(known)]
+    outputs = [f"answer {n}" for n in range(12)]
+
+    async def at_once(chat: ChatModel, outputs: list[str]) -> tuple[list[EvalMetrics], list[Spend]]:
+        evaluator = LLMClassify(spec(), chat)
+        found = await asyncio.gather(*(evaluator.score(sample(output), "logged/0") for output in outputs))
+        return found, list(chat.spend.values())
+
+    with ScriptedServer(in_another_form(*ignored)) as server:
+        results, spend = with_chat(server, tmp_path, lambda chat: at_once(chat, outputs))
+        assert Counter(map(rung_of, server.requests)) == {known: 12, **dict.fromkeys(ignored, 1)}
+        assert {(r.label, r.error) for r in results} == {("correct", None)}
+        server.requests.clear()
+        again, same_spend = with_chat(server, tmp_path, lambda chat: at_once(chat, outputs))
+        assert server.requests == []
+        with_chat(server, tmp_path, lambda chat: at_once(chat, ["of a later window"]))
+        assert list(map(rung_of, server.requests)) == [known]
+    # The same documents, though the second run does not ask in the ways that the first found to be ignored.
+    assert [r.model_copy(update={"attempts": 1}) for r in again] == list(results)
+    assert [each.model_dump() for each in same_spend] == [each.model_dump() for each in spend]
+
+
+def test_one_row_in_another_form_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    def answer(body: Body, _: int) -> Reply | Body:
+        odd = "odd" in body["messages"][-1]["content"]
+        return completion("I would rather not say." if odd else classified("correct"))
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["plain", "odd", "plain again"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema"] * 3
+    assert [r.score for r in results] == [1.0, None, 1.0]
+    assert "I would rather not say." in (results[1].error or "")
+
+
+@pytest.mark.parametrize(
+    ("reply", "each"),
+    [
+        (refusal(400, "Bad request."), 1),
+        (refusal(400, "The prompt is too long: 9000 tokens."), 1),
+        (refusal(403, "Your input was flagged."), 1),
+        (Reply(body=completion("I find the answer correct.")), 1),
+        (Reply(body=completion("cut", finish_reason="length")), 1),
+        (Reply(body=completion("", finish_reason="content_filter")), 1),
+        (refusal(500, "Out of order."), 1),
+    ],
+)
+def test_an_endpoint_that_never_answers_in_the_form_costs_few_calls_a_row(
+    reply: Reply, each: int, tmp_path: Path
+) -> None:
+    outputs = [f"answer {n}" for n in range(20)]
+
+    async def at_once(chat: ChatModel) -> list[EvalMetrics]:
+        evaluator = LLMClassify(spec(), chat)
+        return await asyncio.gather(*(evaluator.score(sample(output), "logged/0") for output in outputs))
+
+    with ScriptedServer(lambda *_: reply) as server:
+        results = with_chat(server, tmp_path, at_once)
+        assert len(server.requests) <= 20 * each + 3 * (len(LADDER) - 1)
+    assert {r.score for r in results} == {None}
+
+
+def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_path: Path) -> None:
+    """Truncated, moderated and broken rows say nothing of the way; the row behind them finds it."""
+    replies: dict[str, Reply | Body] = {
+        "0": completion("cut", finish_reason="length"),
+        "1": refusal(403, "Your input was flagged."),
+        "2": refusal(500, "Out of order."),
+        "3": refusal(400, "This model's maximum context length is 8192 tokens."),
+    }
+    known = in_another_form("json_schema")
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        asked = str(body["messages"][-1]["content"])
+        own = next((reply for number, reply in replies.items() if f"answer {number}!" in asked), None)
+        return known(body, n) if own is None else own
+
+    async def at_once(chat: ChatModel) -> list[EvalMetrics]:
+        evaluator = LLMClassify(spec(), chat)
+        return await asyncio.gather(*(evaluator.score(sample(f"answer {n}!"), "logged/0") for n in range(12)))
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, at_once)
+    assert [r.score for r in results] == [None] * 4 + [1.0] * 8
+    assert len(server.requests) <= 2 * 12
+
+
+def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_path: Path) -> None:
+    """What a judge found out must not change what a replay sends."""
+    asked = ChatRequest(
+        model="judge", messages=({"role": "user", "content": "Hi"},), response_format={"type": "json_schema"}
+    )
+
+    async def work(chat: ChatModel) -> str:
+        await LLMClassify(spec(), chat).score(sample(), "logged/0")
+        return (await chat.complete(asked)).text
+
+    with ScriptedServer(in_another_form("json_schema")) as server:
+        assert with_chat(server, tmp_path, work) == "I find the answer correct."

@@ -336,3 +336,19 @@ def test_the_rule_of_a_loop_has_its_margins_and_its_vetoes() -> None:
         for each in loop.evaluators
     ]
     assert [found.role for found in compare_all((), constants, rule)] == ["primary", "guardrail", "safety"]
+
+
+def test_an_answer_of_thoughts_alone_is_an_error_of_its_row_and_thoughts_before_a_text_are_its_answer(
+    tmp_path: Path,
+) -> None:
+    alone = completion("")
+    alone["choices"][0]["message"]["reasoning_content"] = "The customer asks for a parcel."
+    with ScriptedServer(Shop(answer=lambda _, __: alone)) as server:
+        (arm,) = run(server, tmp_path, [sample(0, "holdout")], BASELINE)
+    outcome = arm["holdout-00", 0]
+    assert outcome.evals == ()
+    assert "holds thoughts alone, no text: 'The customer asks" in (outcome.error or "")
+    thinking = "<think>Where is it?</think>It is on its way."
+    with ScriptedServer(Shop(answer=lambda _, __: completion(thinking))) as server:
+        (arm,) = run(server, tmp_path, [sample(1, "holdout")], BASELINE)
+    assert arm["holdout-01", 0].output == thinking

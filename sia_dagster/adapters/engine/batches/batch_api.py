@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sia_dagster.adapters.engine.batches.lines import Line, outcome_of, written_line
-from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _root, _shown
+from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _shown
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.completions import body_of
@@ -121,10 +121,7 @@ class BatchEndpoint(Endpoint):
     def outcome(self, entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failure:
         """The outcome of a request, from its line in a file of answers."""
         found = outcome_of(entry, estimated_prompt=estimated_prompt)
-        if isinstance(found, ChatReply):
-            return found
-        safe = self._failure(found.message, status=found.status, code=found.code)
-        return safe.model_copy(update={"param": found.param})
+        return found if isinstance(found, ChatReply) else self._safe(found)
 
     async def _tried(
         self,
@@ -165,9 +162,10 @@ class BatchEndpoint(Endpoint):
         except openai.APIStatusError as error:
             return self._refusal(error)
         except (openai.APIConnectionError, aiohttp.ClientError, httpx2.TransportError, OSError) as error:
-            return self._broken(_root(error))
+            return self._broken(error)
         except (openai.APIResponseValidationError, TypeError, AttributeError) as error:
-            return self._failure(f"the reply is not that of a Batch API ({type(error).__name__})", status=501)
+            what = f"the reply is not that of a Batch API ({type(error).__name__})"
+            return self._safe(Failure(message=what, status=501))
 
     def _no_batches(self, failure: Failure) -> EndpointRefused:
         if failure.status in (404, 405, 501):
@@ -227,7 +225,7 @@ class BatchEndpoint(Endpoint):
         found = await self._opened().batches.retrieve(batch, **self._headers())
         problems = (found.errors.data if found.errors else None) or ()
         message = "; ".join(str(problem.message) for problem in problems if problem.message)
-        return _state(found).model_copy(update={"problem": self._failure(message).message})
+        return _state(found).model_copy(update={"problem": self._safe(Failure(message=message)).message})
 
     async def _fetch(self, file: str, path: Path) -> None:
         files = self._opened().files.with_streaming_response

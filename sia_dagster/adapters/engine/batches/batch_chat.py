@@ -19,7 +19,7 @@ from sia_dagster.adapters.engine.money.spend_cap import spend_cap_reached
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.adapters.engine.store.batch_records import BatchedRequest
-from sia_dagster.adapters.engine.wire.completions import estimate_prompt
+from sia_dagster.adapters.engine.wire.completions import called, estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused
@@ -118,6 +118,7 @@ class BatchChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`; raises AnswerPending where the answer comes with a batch."""
+        request = called(request, self._config)
         route = self._routes.get(request.stage)
         if route is None:
             return await self._direct.complete(request)
@@ -130,6 +131,14 @@ class BatchChat:
             self._queue(route, key, request)
             raise AnswerPending
         return await self._called(request)
+
+    def ignores_form(self, request: ChatRequest) -> bool:
+        """See `core.ports.ChatModel.ignores_form`."""
+        return self._direct.ignores_form(request)
+
+    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
+        """See `core.ports.ChatModel.learn_ignored_form`."""
+        self._direct.learn_ignored_form(request, reply)
 
     async def settled(self, *, wait: Wait | None, progress: Progress | None = None) -> bool:
         """Whether the round had every answer. If not: submit what is pending, wait, and prepare another round.

@@ -131,7 +131,7 @@ class BatchExchange:
         """Those that are neither answered nor under way by now, and in how many batches each key was."""
         pending = list(requests)
         keys = [request.key for request in pending]
-        batched, answered = self.records.find(keys), self._store.get_many(keys)
+        batched, answered = self.records.find(keys), self._store.usable(keys)
         under_way = {key for key, found in batched.items() if found.under_way}
         free = [request for request in pending if request.key not in answered and request.key not in under_way]
         return free, {key: found.tries for key, found in batched.items()}

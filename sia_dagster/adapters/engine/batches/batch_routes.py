@@ -48,6 +48,7 @@ class BatchRoute:
             f"{ledger_key(request)}: no answer from the batch{status}: {failure.message}",
             attempts=tries,
             status=failure.status,
+            kind=failure.kind,
         )
 
 

@@ -2,7 +2,8 @@
 
 import json
 
-from sia_dagster.adapters.engine.wire.completions import BadReply, error_message, parse_completion
+from sia_dagster.adapters.engine.wire.completions import BadReply, parse_completion
+from sia_dagster.adapters.engine.wire.error_bodies import read_error
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.value import JsonObject, Value
@@ -52,16 +53,10 @@ def outcome_of(entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failu
     try:
         return parse_completion(json.dumps(body), estimated_prompt=estimated_prompt)
     except BadReply as error:
-        return Failure(message=str(error), status=200)
+        return error.failure
 
 
 def _failure(payload: object, status: int | None) -> Failure:
-    error = payload.get("error") if isinstance(payload, dict) else None
-    facts = error if isinstance(error, dict) else {}
-    texts = {name: value for name in ("code", "type", "param") if isinstance(value := facts.get(name), str)}
-    return Failure(
-        message=error_message(payload) or "no reason is given",
-        status=status,
-        code=texts.get("code") or texts.get("type") or "",
-        param=texts.get("param", ""),
-    )
+    found = read_error(payload)
+    message = found.message or "no reason is given"
+    return Failure(message=message, status=status, code=found.code, param=found.param)

@@ -10,7 +10,7 @@ from sia_dagster.adapters.engine.calls.routes import ApiKeys, Route, Routes
 from sia_dagster.adapters.engine.money.ledger import SpendLedger
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope, Paid, request_key
 from sia_dagster.adapters.engine.store.answers import Answers
-from sia_dagster.adapters.engine.wire.completions import estimate_prompt
+from sia_dagster.adapters.engine.wire.completions import called, estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.engine.wire.retries import attempts_of, is_transient, retrying_async
 from sia_dagster.core.config.llm import LLMConfig
@@ -45,7 +45,7 @@ class OpenAIChat:
         `endpoint` identifies the endpoint in the store's keys: by default `base_url`; a name where the same endpoint
         moves from address to address. `sleep` waits between attempts. Raises ConfigError for an invalid address or key.
         """
-        self._answers, self._scope = Answers(store), scope
+        self._config, self._answers, self._scope = config, Answers(store), scope
         self._sleep = sleep
         self._routes = Routes(config, api_key=api_key, limits=store.limits, endpoint=endpoint, sleep=sleep)
         self._ledger = SpendLedger(config, answers=self._answers, scope=scope)
@@ -83,12 +83,29 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`. Also raises SiaError where the store cannot be read or written."""
+        request = self._called(request)
         key = request_key(self._routes.of(request.stage).identity, request)
         reply = None if key in self._running else await self._answers.get(key)
         if reply is None:
             reply = await self._shared(key, request)
         self._ledger.use(request, key, reply)
         return reply
+
+    def ignores_form(self, request: ChatRequest) -> bool:
+        """See `core.ports.ChatModel.ignores_form`."""
+        return self._routes.of(request.stage).endpoint.ignores_form(self._called(request))
+
+    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
+        """See `core.ports.ChatModel.learn_ignored_form`."""
+        request = self._called(request)
+        route = self._routes.of(request.stage)
+        route.endpoint.learn_ignored_form(request)
+        if reply is not None:
+            self._ledger.withdraw(request, request_key(route.identity, request), reply)
+
+    def _called(self, request: ChatRequest) -> ChatRequest:
+        """The request under the endpoint's name of its model."""
+        return called(request, self._config)
 
     async def _shared(self, key: str, request: ChatRequest) -> ChatReply:
         """The answer of an equal call, if one is running by now, else of a new one."""
@@ -108,19 +125,21 @@ class OpenAIChat:
             task.exception()  # Retrieved, since asyncio warns of errors that nobody has retrieved.
 
     async def _pay(self, key: str, request: ChatRequest, estimated: int) -> ChatReply:
-        """Attempt until there is an answer; raises the error of the last failure."""
+        """Attempt until there is an answer; raises the error of the last failure, or that the endpoint is down."""
         route = self._routes.of(request.stage)
 
         async def once() -> ChatReply | Failure:
             return await self._attempt(route, key, request, attempts_of(loop), estimated=estimated)
 
-        loop = retrying_async(
-            key, route.max_attempts, self._sleep, lambda outcome: is_transient(outcome) and not self._closing
-        )
+        def again(outcome: object) -> bool:
+            hopeless = self._closing or route.contact.is_hopeless(outcome, attempts_of(loop))
+            return is_transient(outcome) and not hopeless
+
+        loop = retrying_async(key, route.max_attempts, self._sleep, again)
         outcome: ChatReply | Failure = await loop(once)
         if isinstance(outcome, ChatReply):
             return outcome
-        if action_after(outcome) == "stop":
+        if action_after(outcome) == "stop" or route.contact.is_lost(outcome):
             raise route.endpoint.refused(outcome, request.model)
         raise _failed(request, outcome, attempts_of(loop))
 
@@ -139,7 +158,8 @@ class OpenAIChat:
                 outcome = await route.endpoint.attempt(request, estimated_prompt=estimated)
                 route.pace.settle(turn, outcome)
                 if isinstance(outcome, Failure):
-                    slot.limited, slot.wait = outcome.status == 429, outcome.retry_after or 0.0
+                    slot.limited, slot.wait = outcome.kind == "rate_limit", outcome.retry_after or 0.0
+                    await self._book_failed(key, request, outcome)
                     return outcome
                 slot.seconds = time() - began
                 paid = self._priced(request, outcome, attempt, slot.seconds)
@@ -148,6 +168,14 @@ class OpenAIChat:
             finally:
                 self._at_endpoint.discard(key)
                 self._ledger.settle(reservation, paid)
+
+    async def _book_failed(self, key: str, request: ChatRequest, failure: Failure) -> None:
+        """Book a failed generation that the endpoint billed: the caps count it, though no answer comes of it."""
+        tokens = {"prompt_tokens": failure.prompt_tokens, "completion_tokens": failure.completion_tokens}
+        if any(tokens.values()):
+            billed = self._priced(request, ChatReply(**tokens), 1, 0.0)
+            where = {"scope": self._scope, "stage": request.stage, "model": request.model}
+            await self._answers.put(Paid(key=key, reply=billed, answered=False, **where))
 
     def _priced(self, request: ChatRequest, reply: ChatReply, attempt: int, seconds: float) -> ChatReply:
         price, tokens = self._ledger.price(request), (reply.prompt_tokens, reply.completion_tokens)
@@ -163,4 +191,5 @@ def _failed(request: ChatRequest, failure: Failure, attempts: int) -> CallFailed
         f"{stage}{request.model}: no answer after {attempts} {tries}{status}: {failure.message}",
         attempts=attempts,
         status=failure.status,
+        kind=failure.kind,
     )

@@ -1,14 +1,16 @@
 """One attempt at an OpenAI-compatible endpoint: an answer, or the failure as a value."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
-from sia_dagster.adapters.engine.wire.completions import BadReply, body_of, error_message, parse_completion
-from sia_dagster.adapters.engine.wire.failures import Failure, retry_after
+from sia_dagster.adapters.engine.wire.completions import BadReply, body_of, parse_completion
+from sia_dagster.adapters.engine.wire.error_bodies import read_error
+from sia_dagster.adapters.engine.wire.failures import UNREACHABLE, Failure, retry_after
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError, EndpointRefused
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
@@ -19,6 +21,26 @@ if TYPE_CHECKING:
 
 
 _LONGEST_MESSAGE = 300
+
+_MOST_READ = 4000
+"""Characters of a message by which it is recognised."""
+
+
+_ADVICE: Final[dict[str, str]] = {
+    "no_quota": "the account has no quota left. Add credit, or set {named} to a key that has some",
+    "bad_key": "the key is not accepted. Set {named} to a valid key for llm.base_url",
+    "no_rights": "the key may not use model {model!r}. Give it access, set {named} to another, or change the model",
+    "no_model": (
+        "there is no model {model!r}. Check its name in the configuration, and llm.base_url; for a name that was "
+        "recorded in the traces, write the endpoint's own name in llm.model_names"
+    ),
+    "no_api": "there is no API of chat completions. Check llm.base_url",
+}
+
+_UNREACHABLE = (
+    "check llm.base_url (name, port, http or https, its certificate), and that the server runs and can be reached from "
+    "here. All answers are kept: run the window again then."
+)
 
 
 class Endpoint:
@@ -78,6 +100,16 @@ class Endpoint:
             if without_refused(asked, self._refusals.of(request.model))[0] == body:
                 return outcome
 
+    def ignores_form(self, request: ChatRequest) -> bool:
+        """Whether calls of this model in the form of `request` are known to be answered in another."""
+        refused = self._refusals.of(request.model)
+        return any(_ignored(form) in refused for form in forms_of(body_of(request)))
+
+    def learn_ignored_form(self, request: ChatRequest) -> None:
+        """Remember that they are. Unlike a refused form it is still asked for where a recorded call had it."""
+        for form in forms_of(body_of(request)):
+            self._refusals.learn(request.model, _ignored(form), "answers in another form")
+
     async def _once(self, body: JsonObject, estimated_prompt: int) -> ChatReply | Failure:
         import aiohttp
         import openai
@@ -89,9 +121,9 @@ class Endpoint:
         except openai.APIStatusError as error:
             return self._refusal(error)
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            return self._broken(_root(error))
+            return self._broken(error)
         except BadReply as error:
-            return self._failure(str(error), status=200)
+            return self._safe(error.failure)
         except (ValueError, RecursionError) as error:
             return self._not_sent(error)
 
@@ -100,14 +132,9 @@ class Endpoint:
         answer = f"{failure.status}: {failure.message}" if failure.message else str(failure.status)
         where, key = _shown(self._config.base_url), self._config.api_key
         named = f"the environment variable {key}" if key else "llm.api_key (`${OPENAI_API_KEY}`) and that variable"
-        if failure.no_quota:
-            advice = f"the account has no quota left. Add credit, or set {named} to a key that has some"
-        elif failure.bad_key:
-            advice = f"the key is not accepted. Set {named} to a valid key for llm.base_url"
-        elif failure.status == 403:
-            advice = f"the key may not use model {model!r}. Give it access, set {named} to another, or change the model"
-        else:
-            advice = f"there is no model {model!r}. Check its name in the configuration, and llm.base_url"
+        if failure.status is None:
+            return EndpointRefused(f"{where} cannot be reached ({failure.message}): {_UNREACHABLE}")
+        advice = _ADVICE.get(failure.kind, _ADVICE["no_model"]).format(named=named, model=model)
         return EndpointRefused(f"{where} refused the call ({answer}): {advice}; then run the window again.")
 
     async def _post(self, body: JsonObject) -> str:
@@ -148,31 +175,46 @@ class Endpoint:
         return {} if self._api_key else {"headers": {"Authorization": Omit()}}
 
     def _refusal(self, error: "APIStatusError") -> Failure:
-        message = error_message(error.body) or error.response.reason_phrase
-        code = error.code or error.type or ""
+        try:
+            found = read_error(json.loads(error.response.text))
+        except (ValueError, RecursionError):
+            found = read_error(error.response.text)
+        message = found.message or error.response.reason_phrase
         wait = retry_after(error.response.headers)
-        failure = self._failure(message, status=error.status_code, code=code, wait=wait)
-        return failure.model_copy(update={"param": error.param}) if isinstance(error.param, str) else failure
+        facts = {"code": found.code, "param": found.param, "retry_after": wait}
+        return self._safe(Failure(message=message, status=error.status_code, **facts))
 
     def _not_sent(self, error: Exception) -> Failure:
         """The failure of a request that is no JSON."""
         surrogate = "contains half of a surrogate pair, which is no text"
         reason = surrogate if isinstance(error, UnicodeEncodeError) else f"is no JSON ({error})"
-        return self._failure(f"not sent: the request {reason}", status=422)
+        return self._safe(Failure(message=f"not sent: the request {reason}", status=422))
 
-    def _broken(self, cause: BaseException) -> Failure:
+    def _broken(self, error: BaseException) -> Failure:
+        cause = _root(error)
         if isinstance(cause, TimeoutError):
-            return self._failure(f"no reply within {self._config.timeout_seconds:g} seconds")
-        return self._failure(f"the connection failed ({type(cause).__name__}: {cause})")
+            return self._safe(Failure(message=f"no reply within {self._config.timeout_seconds:g} seconds"))
+        message = f"the connection failed ({type(cause).__name__}: {cause})"
+        return self._safe(Failure(message=message, code=UNREACHABLE if _is_unreachable(error) else ""))
 
-    def _failure(
-        self, message: str, *, status: int | None = None, code: str = "", wait: float | None = None
-    ) -> Failure:
-        """A failure whose message is one trimmed line without the key, which some endpoints echo."""
-        text = message.replace(self._api_key, "***") if self._api_key else message
-        text = " ".join(text.encode("utf-8", "replace").decode().split())
-        short = text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
-        return Failure(message=short, status=status, code=code, retry_after=wait)
+    def _safe(self, failure: Failure) -> Failure:
+        """The failure with a message of one trimmed line without the key, which some endpoints echo."""
+        text = failure.message.replace(self._api_key, "***") if self._api_key else failure.message
+        text = " ".join(text.encode("utf-8", "replace").decode()[:_MOST_READ].split())
+        return failure.model_copy(update={"message": text}).shortened(_LONGEST_MESSAGE)
+
+
+def _ignored(form: str) -> str:
+    return f"ignored {form}"
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether no connection came about, rather than one that broke: no name, nothing listens, a refused certificate."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return True
+    return error.__cause__ is not None and _is_unreachable(error.__cause__)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _root, _shown
+from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint, _shown
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed
@@ -62,9 +62,10 @@ class _Probe(Endpoint):
         except openai.APIStatusError as error:
             return self._refusal(error)
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            return self._broken(_root(error))
+            return self._broken(error)
         except (ValueError, KeyError, TypeError):
-            return self._failure("the reply is no list of models, as an OpenAI-compatible API gives it", status=200)
+            what = "the reply is no list of models, as an OpenAI-compatible API gives it"
+            return self._safe(Failure(message=what, status=200))
 
 
 def _names(text: str) -> tuple[str, ...]:

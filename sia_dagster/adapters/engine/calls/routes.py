@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sia_dagster.adapters.engine.calls.chat_endpoint import Endpoint
+from sia_dagster.adapters.engine.calls.contact import Contact
 from sia_dagster.adapters.engine.calls.refusals import Refusals
 from sia_dagster.adapters.engine.rate_limits.concurrency import ConcurrencyLimit
 from sia_dagster.adapters.engine.rate_limits.pace import Pace
@@ -27,6 +28,7 @@ class Route:
     endpoint: Endpoint
     concurrency: ConcurrencyLimit
     pace: Pace
+    contact: Contact
 
     async def close(self) -> None:
         """Close the connections and settle the limits; the next call opens them again."""
@@ -99,10 +101,17 @@ def _route(
     identity = endpoint or config.base_url
     pace = Pace(config, limits=limits, account=account_of(identity, api_key), sleep=sleep)
     refusals = Refusals(limits.with_suffix(".refusals"), endpoint=identity)
+    contact = Contact()
+
+    def on_headers(headers: Mapping[str, str]) -> None:
+        contact.replied()
+        pace.read_headers(headers)
+
     return Route(
         identity=identity,
         max_attempts=config.max_attempts,
-        endpoint=Endpoint(config, api_key=api_key, on_headers=pace.read_headers, refusals=refusals),
+        endpoint=Endpoint(config, api_key=api_key, on_headers=on_headers, refusals=refusals),
         concurrency=ConcurrencyLimit(config.max_concurrency, hold=pace.hold),
         pace=pace,
+        contact=contact,
     )

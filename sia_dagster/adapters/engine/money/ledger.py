@@ -54,6 +54,16 @@ class _Line:
         else:
             self.costs = None
 
+    def withdraw(self, reply: ChatReply) -> None:
+        """Take back an answer that was added."""
+        self.prompt_tokens -= reply.prompt_tokens
+        self.cached_tokens -= reply.cached_tokens
+        self.completion_tokens -= reply.completion_tokens
+        self.reasoning_tokens -= reply.reasoning_tokens
+        self.seconds -= reply.seconds
+        if self.costs is not None and reply.cost_usd is not None:
+            self.costs.remove(reply.cost_usd)
+
     def spend(self) -> Spend:
         # fsum: the total does not depend on the order of the answers.
         cost = None if self.costs is None else math.fsum(self.costs)
@@ -102,6 +112,14 @@ class SpendLedger:
         if key not in line.seen:
             line.seen.add(key)
             line.use(reply)
+
+    def withdraw(self, request: ChatRequest, key: str, reply: ChatReply) -> None:
+        """No longer count an answer that was of no use; the window has paid for it all the same."""
+        line = self._line(request)
+        if key in line.seen:
+            line.calls -= 1
+            line.seen.discard(key)
+            line.withdraw(reply)
 
     def price(self, request: ChatRequest) -> Price | None:
         """The price of the request's model in its stage; None where it is unknown."""

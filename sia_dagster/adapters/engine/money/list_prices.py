@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
-from sia_dagster.core.config.llm import Price
+from sia_dagster.core.config.llm import LLMConfig, Price
 
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
@@ -17,6 +17,11 @@ def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
     names = (model, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))
     configured = next((prices[name] for name in names if name in prices), None)
     return configured or next((price for name in names if (price := _listed(name))), None)
+
+
+def called_price(model: str, *, llm: LLMConfig) -> Price | None:
+    """The price of a model under the name by which it is called, see `LLMConfig.model_names`."""
+    return price_of(llm.called(model), llm.prices)
 
 
 def prices_source() -> str:

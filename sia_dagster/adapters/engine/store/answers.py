@@ -57,8 +57,8 @@ class Answers:
             thread.shutdown()
 
     async def get(self, key: str) -> ChatReply | None:
-        """See `CompletionStore.get`."""
-        return self._store.get(key) if self._thread is None else await self._gets.ask(key)
+        """The stored answer that can be used, with `cached=True`, or None; see `CompletionStore.usable`."""
+        return self._store.usable([key]).get(key) if self._thread is None else await self._gets.ask(key)
 
     async def put(self, paid: Paid) -> ChatReply:
         """See `CompletionStore.put`; it is stored also where whoever waits for this is cancelled."""
@@ -78,7 +78,7 @@ class Answers:
         return thread
 
     def _found(self, keys: Sequence[str]) -> list[ChatReply | None]:
-        found = self._store.get_many(keys)
+        found = self._store.usable(keys)
         return [found.get(key) for key in keys]
 
     def _spent(self, scopes: Sequence[LedgerScope]) -> list[tuple[float, int]]:

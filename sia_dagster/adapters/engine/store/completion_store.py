@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from sia_dagster.adapters.engine.store.stored_values import LedgerScope, Paid, StoredAnswer, StoredGroup
+from sia_dagster.adapters.engine.wire.completions import as_answer
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.spend import Spend, spend_key
@@ -102,6 +103,11 @@ class CompletionStore(ABC):
         """The stored answers of those keys that have one."""
         return self.transact("read", lambda db: self._found(db, keys))
 
+    def usable(self, keys: Sequence[str]) -> dict[str, ChatReply]:
+        """`get_many` without failed generations, which earlier versions stored; the next answer replaces them."""
+        found = self.get_many(keys)
+        return {key: answer for key, reply in found.items() if (answer := as_answer(reply)) is not None}
+
     def put(self, key: str, reply: ChatReply, *, scope: LedgerScope, stage: str, model: str) -> ChatReply:
         """Keep an answer that was just paid for, and book it; both are durable when this returns.
 
@@ -157,21 +163,34 @@ class CompletionStore(ABC):
 
     def _put(self, db: "Connection", paid: Sequence[Paid]) -> list[ChatReply]:
         """Keep and book. Both in one order everywhere, the ledger's few lines last, so that machines rarely wait."""
-        kept = self.sql.keep(db, [each.row for each in sorted(paid, key=lambda each: each.key)])
+        answers = sorted((each for each in paid if each.answered), key=lambda each: each.key)
+        kept = self.sql.keep(db, [each.row for each in answers])
+        if len(kept) < len(answers):
+            kept |= self._replaced(db, [each for each in answers if each.key not in kept])
         lines: dict[tuple[str, ...], dict[str, Any]] = {}
         for each in paid:
             line = lines.setdefault(tuple(each.line.values()), {**each.line, **dict.fromkeys(each.used, 0)})
             line.update({name: line[name] + value for name, value in each.used.items()})
         db.execute(self.sql.book, [line for _, line in sorted(lines.items())])
-        return [each.reply for each in paid] if len(kept) == len(paid) else self._valid(db, paid, kept)
+        return [each.reply for each in paid] if len(kept) == len(answers) else self._valid(db, paid, kept)
+
+    def _replaced(self, db: "Connection", answers: Sequence[Paid]) -> set[str]:
+        """Put answers in place of failed generations that earlier versions stored; the keys of those replaced."""
+        stale = set[str]()
+        for some in chunks(each.key for each in answers if as_answer(each.reply) is not None):
+            for key, text in db.execute(self.sql.find, {"keys": some}):
+                if as_answer(_stored(text)) is None and self.sql.discard(db, key, text):
+                    stale.add(key)
+        return self.sql.keep(db, [each.row for each in answers if each.key in stale]) if stale else set()
 
     def _valid(self, db: "Connection", paid: Sequence[Paid], kept: set[str] | None = None) -> list[ChatReply]:
         """The answers that hold. Own are those of `kept`, without it those that read as `paid` has them."""
         found = self._found(db, [each.key for each in paid])
         result = []
         for each in paid:
-            stored = found[each.key]
-            own = stored == each.reply.model_copy(update={"cached": True}) and (kept is None or each.key in kept)
+            stored = found.get(each.key, each.reply)
+            same = stored == each.reply.model_copy(update={"cached": True}) and (kept is None or each.key in kept)
+            own = same or not each.answered
             result.append(each.reply if own else stored)
         return result
 

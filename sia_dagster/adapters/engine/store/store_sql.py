@@ -58,6 +58,11 @@ class StoreSql:
             return {row["key"] for row in rows if db.execute(self._keep, row).rowcount}
         return set(db.execute(self._keep.returning(self.completions.c.key), rows).scalars())
 
+    def discard(self, db: sa.Connection, key: str, reply: str) -> bool:
+        """Delete an answer, unless somebody else replaced it; whether it was deleted."""
+        columns = self.completions.c
+        return bool(db.execute(self.completions.delete().where(columns.key == key, columns.reply == reply)).rowcount)
+
     def lines(self, loop: str, window: str) -> sa.Select[Any]:
         """The ledger of a window."""
         return self.ledger.select().where(self.ledger.c.loop == loop, self.ledger.c.window == window)

@@ -25,6 +25,8 @@ class Paid(Value):
     scope: LedgerScope
     stage: str
     model: str
+    answered: bool = True
+    """False for a failed generation that the endpoint billed: it is booked, and nothing is stored."""
 
     @property
     def line(self) -> dict[str, str]:

@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Final, Literal
 
+from sia_dagster.adapters.engine.wire.failure_signs import Kind, kind_by_signs
 from sia_dagster.adapters.engine.wire.rate_headers import read_limits
 from sia_dagster.core.records.value import Value
 
@@ -21,15 +22,46 @@ LONGEST_DELAY = 30.0
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; the longest wait that an endpoint may request."""
 
-_NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+UNREACHABLE = "unreachable"
+"""The code of a failure where no connection came about: nothing listens, an unknown name, a refused certificate."""
 
-_NO_ACCESS = {"invalid_api_key", "model_not_found"}
+ACTIONS: Final[dict[Kind, FailureAction]] = {
+    "no_quota": "stop",
+    "bad_key": "stop",
+    "no_rights": "stop",
+    "no_model": "stop",
+    "no_api": "stop",
+    "moderated": "row",
+    "too_long": "row",
+    "feature": "row",
+    "bad_request": "row",
+    "rate_limit": "retry",
+    "overloaded": "retry",
+    "unreachable": "retry",
+    "no_answer": "retry",
+}
 
-# Some endpoints return 400 where others return 401.
-_BAD_KEY = re.compile(r"(incorrect|invalid) api key|api key (is )?(not valid|invalid)", re.IGNORECASE)
 
-# Some routers return 404, others 400, for a model without this feature: another form of the request may pass.
-_FEATURE = re.compile(r"tool|response_format|json_schema|structured output", re.IGNORECASE)
+_OF_STATUS: Final[dict[int, Kind]] = {
+    401: "bad_key",
+    402: "no_quota",
+    403: "no_rights",
+    404: "no_model",
+    405: "no_api",
+    407: "bad_key",
+    408: "no_answer",
+    409: "no_answer",
+    410: "no_model",
+    424: "no_answer",
+    425: "no_answer",
+    429: "rate_limit",
+    451: "moderated",
+    498: "overloaded",
+    501: "bad_request",
+    503: "overloaded",
+    529: "overloaded",
+}
+"""By HTTP status, where neither code nor message says more; any other 4xx is a bad request, any other 5xx no answer."""
 
 
 class Failure(Value):
@@ -37,37 +69,50 @@ class Failure(Value):
 
     message: str
     status: int | None = None
-    """HTTP status; None where no reply came; 200 where the reply was no chat completion."""
+    """HTTP status, or that of the error code inside a reply of status 200; None where no reply came; 200 where the
+    reply was no chat completion and no error with a code."""
     code: str = ""
-    """The endpoint's error code (`insufficient_quota`)."""
+    """The endpoint's error code (`insufficient_quota`); UNREACHABLE where no connection came about."""
     param: str = ""
     """The parameter at fault, where the endpoint names one."""
     retry_after: float | None = None
     """Seconds that the endpoint asks to wait."""
+    prompt_tokens: int = 0
+    """Those that the failed generation is billed with, by its usage."""
+    completion_tokens: int = 0
+    recognised: Kind | None = None
+    """What it is, where the message was cut since."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is: by code and message first, then by status."""
+        if self.recognised is not None:
+            return self.recognised
+        if self.status is None:
+            return "unreachable" if self.code == UNREACHABLE else "no_answer"
+        if (found := kind_by_signs(self.status, self.code, self.message)) is not None:
+            return found
+        return _OF_STATUS.get(self.status, "bad_request" if 400 <= self.status < 500 else "no_answer")
+
+    def shortened(self, longest: int) -> "Failure":
+        """The same with a message of at most `longest` characters, and what the whole message says it is."""
+        text = self.message if len(self.message) <= longest else self.message[:longest] + "..."
+        return self.model_copy(update={"message": text, "recognised": self.kind})
 
     @property
     def no_quota(self) -> bool:
         """Whether the account's quota is used up, which waiting does not change."""
-        return self.status == 402 or self.code in _NO_QUOTA
+        return self.kind == "no_quota"
 
     @property
     def bad_key(self) -> bool:
         """Whether the endpoint refuses the key."""
-        return self.status == 401 or self.code == "invalid_api_key" or bool(_BAD_KEY.search(self.message))
+        return self.kind == "bad_key"
 
 
 def action_after(failure: Failure) -> FailureAction:
     """What to do after `failure` while attempts are left."""
-    status = failure.status
-    if status is None or status < 400:
-        return "retry"
-    if failure.no_quota or failure.code in _NO_ACCESS or status in (401, 403):
-        return "stop"
-    if status == 404:
-        return "row" if _FEATURE.search(failure.message) else "stop"
-    if status in (408, 409, 425, 429) or (status >= 500 and status != 501):
-        return "retry"
-    return "stop" if failure.bad_key else "row"
+    return ACTIONS[failure.kind]
 
 
 def delay_before_retry(requested: float | None, *, key: str, attempt: int) -> float:

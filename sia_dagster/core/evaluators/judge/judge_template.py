@@ -151,7 +151,7 @@ _READERS: Mapping[str, Callable[[Sample], str]] = {
     "attributes.output.value": lambda sample: sample.output,
     "attributes.llm.input_messages": _input_messages,
     "attributes.llm.output_messages": lambda sample: _json([{"role": "assistant", "content": sample.output}]),
-    "attributes.llm.model_name": lambda sample: sample.model,
+    "attributes.llm.model_name": lambda sample: sample.recorded_model,
     "attributes.llm.invocation_parameters": lambda sample: _json(sample.parameters),
     "attributes.llm.tools": lambda sample: _json(sample.tools),
     "attributes.llm.prompt_template.template": lambda sample: sample.template or sample.system_prompt,

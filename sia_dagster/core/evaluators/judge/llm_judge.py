@@ -1,6 +1,7 @@
 """The judge: a template, rails and an explanation, answered as structured output."""
 
 import json
+import re
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import Field
 from sia_dagster.core.config.loop import LLMClassifyConfig
 from sia_dagster.core.errors import ConfigError, EvaluatorError
 from sia_dagster.core.evaluators.judge.judge_template import parse_judge_template, sample_texts
+from sia_dagster.core.evaluators.judge.labels import folded, rail_of
 from sia_dagster.core.ports.model import ChatModel, ChatRequest
 from sia_dagster.core.prompting import NOTICE, Answer, Form, StructuredCalls
 from sia_dagster.core.prompting.prompts import load_prompt
@@ -17,6 +19,8 @@ from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 
 _LABEL_LINE = "LABEL:"
+
+_LINE = re.compile(r"[*_`\"'>#\s-]*label[*_`\"']*\s*[:\uff1a](?P<label>.*)", re.IGNORECASE)
 
 
 class JudgeSpec(Value):
@@ -69,7 +73,7 @@ class JudgeSpec(Value):
 
     def labels(self) -> dict[str, str]:
         """The rails by their folded form. Raises ConfigError for two rails that differ in case or blanks alone."""
-        labels = {_folded(label): label for label in self.rails}
+        labels = {folded(label): label for label in self.rails}
         if len(labels) < len(self.rails):
             raise ConfigError(f"two of the rails {list(self.rails)} of {self.name!r} differ in case or blanks alone")
         return labels
@@ -92,11 +96,13 @@ class JudgeSpec(Value):
 
 
 def read_label_line(text: str) -> JsonObject | None:
-    """A plain answer whose last line is `LABEL: <label>`, the explanation before it; None for any other."""
-    *before, last = text.strip().splitlines() or [""]
-    if not last.strip().upper().startswith(_LABEL_LINE):
-        return None
-    return {"explanation": "\n".join(before).strip(), "label": last.strip()[len(_LABEL_LINE) :].strip()}
+    """A plain answer whose last line is `LABEL: <label>`, the explanation before it; None for any other.
+
+    The line may be in bold, quoted, an item or a heading, and a code fence may end behind it.
+    """
+    *before, last = text.strip().rstrip("`~ \n").splitlines() or [""]
+    found = _LINE.fullmatch(last.strip())
+    return {"explanation": "\n".join(before).strip(), "label": found["label"].strip()} if found else None
 
 
 class Judge:
@@ -104,7 +110,8 @@ class Judge:
 
     def __init__(self, spec: JudgeSpec, chat: ChatModel) -> None:
         """Raises ConfigError for rails that differ in case or blanks alone."""
-        self._spec, self._labels = spec, spec.labels()
+        spec.labels()
+        self._spec = spec
         self._calls = StructuredCalls(chat, spec.form)
         self._system, self._fingerprint = spec.system, spec.fingerprint
 
@@ -137,17 +144,12 @@ class Judge:
         if answer.content is None:
             return self._row(answer, error=answer.problem)
         given, explanation = answer.content.get("label"), answer.content.get("explanation")
-        label = self._labels.get(_folded(given))
+        label = rail_of(given, self._spec.rails)
         if label is None:
             problem = f"the answer {str(given)[:80]!r} is not one of the rails {list(self._spec.rails)}"
             return self._row(answer, error=problem)
         reason = explanation if isinstance(explanation, str) and explanation else None
         return self._row(answer, label=label, score=self._spec.rails[label], explanation=reason)
-
-
-def _folded(label: object) -> str:
-    """The form in which labels are compared: a JSON number 4 is the rail "4"; case and outer blanks do not count."""
-    return (label if isinstance(label, str) else json.dumps(label)).strip().casefold()
 
 
 class LLMClassify:

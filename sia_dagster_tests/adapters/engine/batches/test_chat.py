@@ -16,10 +16,12 @@ from sia_dagster.adapters.engine.store.batch_records import BatchRecords, Submit
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused, SiaError, SpendCapReached
+from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
 from sia_dagster.core.progress import Advance
 from sia_dagster.core.records.spend import Spend
 from sia_dagster_tests.worlds.chats import KEY, WINDOW, Waits, ask
+from sia_dagster_tests.worlds.evaluation_samples import classified, rung_of, sample, spec
 from simulation.batch_server import BatchFile, BatchServer
 from simulation.servers import Body, Reply, completion, refusal
 
@@ -633,3 +635,32 @@ def test_azure_gets_its_own_path(tmp_path: Path) -> None:
     assert isinstance(line, Line)
     assert b'"url":"/chat/completions"' in line.text
     assert KEY not in str(endpoint._headers()["extra_headers"]["Authorization"])
+
+
+def test_an_endpoint_that_ignores_the_form_is_asked_in_the_next_way_in_a_further_round(tmp_path: Path) -> None:
+    """The first round is paid for in vain; later windows begin with the way that works."""
+
+    def prose_for_a_schema(body: Body, _: int) -> Body:
+        if rung_of(body) == "json_schema":
+            return completion("I find it correct.")
+        called = [{"id": "1", "name": "classification", "arguments": classified("correct")}]
+        return completion(None, tool_calls=called, finish_reason="tool_calls")
+
+    async def judged(world: BatchWorld, outputs: Sequence[str]) -> list[str | None]:
+        terms = BatchTerms(sleep=world.waits, clock=lambda: world.now)
+        with closing(SqliteStore(world.path)) as store:
+            async with BatchChat(world.config, api_key=KEY, store=store, scope=WINDOW, terms=terms) as chat:
+                while True:
+                    world.rounds += 1
+                    judge = LLMClassify(spec(), chat)
+                    rows = await asyncio.gather(*(judge.score(sample(output), "logged/0") for output in outputs))
+                    if await chat.settled(wait=world.waits):
+                        return [row.label for row in rows]
+
+    with BatchServer(prose_for_a_schema) as server:
+        world = BatchWorld(server.base_url, tmp_path)
+        first, later = [[f"{when} {n}" for n in range(8)] for when in ("first", "later")]
+        assert asyncio.run(judged(world, first)) == ["correct"] * 8
+        assert (world.rounds, server.paid.total()) == (3, 16)
+        assert asyncio.run(judged(world, later)) == ["correct"] * 8
+        assert (world.rounds, server.paid.total()) == (5, 24)

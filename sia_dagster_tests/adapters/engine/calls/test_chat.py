@@ -162,10 +162,36 @@ def test_a_hang_is_given_up_after_the_timeout_of_an_attempt(tmp_path: Path) -> N
         assert failed.value.status is None
 
 
-def test_an_endpoint_that_is_not_there_fails_the_row(tmp_path: Path) -> None:
-    with pytest.raises(CallFailed, match=r"after 2 attempts: the connection failed \(.*127\.0\.0\.1") as failed:
-        Desk("http://127.0.0.1:9/v1", tmp_path, max_attempts=2).one(ask())
-    assert failed.value.status is None
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("http://127.0.0.1:9/v1", "ConnectionRefusedError"),
+        ("http://nowhere.invalid/v1", "nowhere.invalid/v1 cannot be reached"),
+        ("https://127.0.0.1:{port}/v1", "cannot be reached"),
+    ],
+)
+def test_an_endpoint_that_is_not_there_stops_the_run_after_three_attempts(
+    tmp_path: Path, base_url: str, said: str
+) -> None:
+    with ScriptedServer(echo) as server:
+        desk = Desk(base_url.format(port=server.base_url.split(":")[2].split("/")[0]), tmp_path, max_concurrency=4)
+        outcomes = desk.ask(*(ask(str(n)) for n in range(4)))
+    assert {type(outcome) for outcome in outcomes} == {EndpointRefused}
+    assert said in str(outcomes[0])
+    assert "check llm.base_url" in str(outcomes[0])
+    assert len(desk.waits) == 4 * 2
+    assert max(desk.waits) <= 3.0
+
+
+def test_an_endpoint_that_goes_down_keeps_its_retries_until_three_calls_in_a_row_got_no_reply(tmp_path: Path) -> None:
+    def goes_down(body: Body, n: int) -> Reply | Body:
+        return echo(body, n) if n < 3 else Reply(drop=True)
+
+    with ScriptedServer(goes_down) as server:
+        outcomes = Desk(server.base_url, tmp_path).ask(*(ask(str(n)) for n in range(8)), workers=1)
+        assert len(server.requests) == 3 + 5 * 5
+    kinds = [type(outcome).__name__ for outcome in outcomes]
+    assert kinds == ["ChatReply"] * 3 + ["CallFailed"] * 2 + ["EndpointRefused"] * 3
 
 
 @pytest.mark.parametrize(

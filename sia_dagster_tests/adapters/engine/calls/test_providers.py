@@ -151,3 +151,23 @@ def test_azure_without_a_key_is_refused_before_any_call(tmp_path: Path) -> None:
     config = LLMConfig(provider="azure", base_url="https://desk.example.com", api_version=VERSION)
     with pytest.raises(ConfigError, match=r"llm\.api_key: Azure OpenAI needs a key"):
         Routes(config, api_key=None, limits=tmp_path / "limits", endpoint=None, sleep=Waits())
+
+
+def test_a_model_is_called_stored_priced_and_counted_under_the_endpoints_name_of_it(tmp_path: Path) -> None:
+    names = {"prod-chat": "house-model", "gpt-4o-2024-08-06": "house-model"}
+    prices = {"house-model": {"input": 1000.0, "output": 2000.0}}
+    with ScriptedServer(lambda body, n: completion("Yes.")) as server:
+        desk = Desk(server.base_url, tmp_path, model_names=names, prices=prices)
+        reply = desk.one(ask(model="prod-chat"))
+        assert desk.one(ask(model="gpt-4o-2024-08-06")).cached
+        assert list(desk.spend) == ["judge house-model"]
+        desk.one(ask(model="another"))
+        assert [body["model"] for body in server.requests] == ["house-model", "another"]
+        assert Desk(server.base_url, tmp_path).one(ask(model="house-model")).cached
+    assert reply.cost_usd == pytest.approx(0.02)
+
+
+def test_an_unknown_model_is_refused_with_the_key_that_maps_names(tmp_path: Path) -> None:
+    missing = refusal(404, "The model `gpt-4o-2024-08-06` does not exist", code="model_not_found")
+    with ScriptedServer(lambda body, n: missing) as server, pytest.raises(EndpointRefused, match=r"llm\.model_names"):
+        Desk(server.base_url, tmp_path).one(ask(model="gpt-4o-2024-08-06"))

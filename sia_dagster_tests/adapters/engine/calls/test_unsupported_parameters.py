@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.adapters.engine.calls.unsupported_parameters import forms_of, refused_by, without_refused
+from sia_dagster.adapters.engine.calls.unsupported_parameters import SYSTEM_ROLE, forms_of, refused_by, without_refused
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.records.value import JsonObject
 
@@ -142,3 +142,91 @@ def test_what_is_asked_for_stays_whatever_is_refused(refused: set[str], held: se
     assert set(left_out) <= refused & held
     assert ("max_tokens" in held) == bool({"max_tokens", "max_completion_tokens"} & set(found))
     assert without_refused(found, dict.fromkeys(refused, ""))[1] == ()
+
+
+def chat(*turns: str, system: str | None = "Be brief.") -> list[JsonObject]:
+    head = [] if system is None else [{"role": "system", "content": system}]
+    return [*head, *({"role": role, "content": f"{role} {n}"} for n, role in enumerate(turns))]
+
+
+@pytest.mark.parametrize(
+    ("turns", "message", "refused"),
+    [
+        (("user",), "System role not supported", True),
+        (("user",), "This model does not support system messages.", True),
+        (("user",), "Only user and assistant roles are supported!", True),
+        (("user", "assistant", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", True),
+        (("user", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", False),
+        (("assistant", "user"), "Conversation roles must alternate user/assistant/user/assistant/...", True),
+        (("user",), "The system is not available.", False),
+        (("user",), "The system prompt is too long.", False),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_a_refused_system_role_is_found(turns: tuple[str, ...], message: str, refused: bool, status: int) -> None:
+    body = {"model": "m", "messages": chat(*turns)}
+    assert refused_by(failure(message, status), body) == (SYSTEM_ROLE if refused else None)
+    assert refused_by(failure(message, status), {"model": "m", "messages": chat(*turns, system=None)}) is None
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        (chat("user"), [{"role": "user", "content": "Be brief.\n\nuser 0"}]),
+        (chat(), [{"role": "user", "content": "Be brief."}]),
+        (
+            chat("assistant"),
+            [{"role": "user", "content": "Be brief."}, {"role": "assistant", "content": "assistant 0"}],
+        ),
+        (
+            [
+                *chat(),
+                {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
+                *chat("user", system=None),
+            ],
+            [{"role": "user", "content": "Be brief.\n\nBe kind.\n\nuser 0"}],
+        ),
+        (
+            [*chat(), {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Be brief."},
+                        {"type": "image_url", "image_url": {"url": "x"}},
+                    ],
+                }
+            ],
+        ),
+    ],
+)
+def test_a_refused_system_message_becomes_the_users_first_words(
+    messages: list[JsonObject], sent: list[JsonObject]
+) -> None:
+    body, left_out = without_refused({"messages": messages}, {SYSTEM_ROLE: "no"})
+    assert (body["messages"], left_out) == (sent, (SYSTEM_ROLE,))
+    assert without_refused(body, {SYSTEM_ROLE: "no"}) == (body, ())
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ("invalid temperature: only 1 is allowed for this model", "temperature"),
+        ("`temperature` may only be set to 1 when thinking is enabled.", "temperature"),
+        ("temperature must be 1 for this model", "temperature"),
+        ("`temperature` and `top_p` cannot both be specified for this model.", "temperature"),
+        ("Only the default value of top_p is supported", "top_p"),
+        ("`temperature` must be strictly positive", "temperature=0"),
+        ("temperature: must be > 0", "temperature=0"),
+        ("temperature must be between 0 and 1", None),
+    ],
+)
+def test_a_setting_that_must_have_its_default_is_as_good_as_refused(message: str, what: str | None) -> None:
+    assert refused_by(failure(message), BODY) == what
+
+
+def test_where_only_zero_is_refused_another_value_is_sent() -> None:
+    refused = {"temperature=0": "no"}
+    assert without_refused({"temperature": 0}, refused) == ({}, ("temperature",))
+    assert without_refused({"temperature": 0.0}, refused) == ({}, ("temperature",))
+    assert without_refused({"temperature": 0.7}, refused) == ({"temperature": 0.7}, ())

@@ -1,0 +1,174 @@
+"""The table of how endpoints say what is wrong: a kind of failure by codes, phrases and statuses."""
+
+import re
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal[
+    "no_quota",
+    "bad_key",
+    "no_rights",
+    "no_model",
+    "no_api",
+    "moderated",
+    "too_long",
+    "feature",
+    "bad_request",
+    "rate_limit",
+    "overloaded",
+    "unreachable",
+    "no_answer",
+]
+"""What a failure is."""
+
+
+class Sign(NamedTuple):
+    """A kind of failure, and what gives it away: one of the codes, or one of the phrases in the message."""
+
+    kind: Kind
+    statuses: tuple[int, ...]
+    """The only statuses with which it counts, beside those below 400; empty: any."""
+    codes: tuple[str, ...]
+    """In lower case, whole; `\\w*` stands for any ending."""
+    phrases: tuple[str, ...]
+    """Regular expressions without capitals, each of bounded length, so that any message is searched in linear time."""
+
+
+SIGNS: Final[tuple[Sign, ...]] = (
+    # A minute's limit may be called a quota, and a day's limit a rate: what decides is when it ends.
+    Sign("too_long", (413, 429), (), ("request too large for", "tokens must be reduced in order to run")),
+    Sign(
+        "no_quota",
+        (429,),
+        (),
+        (r"per[ -_]?day\b", r"\b[tr]pd\b", r"daily (?:\w{1,20} )?(?:limit|quota)", "calls / month"),
+    ),
+    Sign(
+        "rate_limit",
+        (429,),
+        (),
+        (r"per[ -_]?(?:minute|second)", "retry (?:in|after) ", "try again in ", "rate limit of your"),
+    ),
+    Sign(
+        "no_quota",
+        (),
+        (
+            *("insufficient_quota", "insufficient_credits", "insufficient_balance", "insufficient_user_quota"),
+            *(r"billing_\w*", "arrearage", "exceeded_current_quota_error", "budget_exceeded", "credit_unresolved"),
+            *("1113", "30001"),  # z.AI, SiliconFlow
+        ),
+        (
+            "insufficient (?:account )?(?:balance|credit|funds|quota)",
+            "balance is (?:too low|insufficient|not enough)",
+            "exceeded your (?:current quota|monthly included)",
+            "out of credits|have (?:no|any) credits|requires? more credits|used all available credits",
+            "credits? (?:expired|exhausted|depleted)",
+            "spend(?:ing)? limit|billing (?:hard )?limit|past invoices|purchase (?:more )?credits",
+            "budget has been exceeded",
+            r"account (?:\S{1,80} )?is (?:suspended|not active|in arrears)|account is in good standing",
+            "余额不足|欠费",
+        ),
+    ),
+    Sign(
+        "bad_key",
+        (400, 401, 403, 407),
+        ("invalid_api_key", "api_key_invalid", "invalid_authentication"),
+        (
+            "(?:incorrect|invalid|expired|missing) api[ _]key",
+            "api[ _]key (?:is )?(?:not valid|invalid|expired|not found)",
+            "no api key provided|invalid (?:authentication|credentials)",
+        ),
+    ),
+    Sign(
+        "no_rights",
+        (),
+        ("access_terminated", "account_deactivated"),
+        ("access was terminated", "(?:account|organization) has been (?:disabled|deactivated|terminated)"),
+    ),
+    Sign(
+        "moderated",
+        (400, 403, 406, 421, 422, 451, 500),
+        (
+            *("content_filter", "content_policy_violation", "responsibleaipolicyviolation", r"moderation\w*"),
+            *("data_inspection_failed", "datainspectionfailed", "prohibited_content", "invalid_prompt"),
+            "1301",  # z.AI
+        ),
+        (
+            "requires moderation|moderation block|(?:was|were|been|prompt|input) flagged",
+            "content (?:management )?polic|usage (?:guideline|polic)",
+            "safety (?:system|check|reason|filter)|safety_check|content filter|guardrail",
+            "content exists risk|inappropriate content|considered high risk|prohibited content",
+            "敏感|不安全",
+        ),
+    ),
+    Sign(
+        "too_long",
+        (400, 413, 422, 424, 500),
+        (
+            *("context_length_exceeded", "exceed_context_size_error", "request_too_large", "string_above_max_length"),
+            "3051",  # Mistral
+        ),
+        (
+            "(?:context|prompt) (?:length|window|size)|maximum (?:context|prompt|number of tokens)",
+            "(?:prompt|input) is too long|too (?:long|large) for (?:the )?(?:requested )?model|longer than the model",
+            "too many (?:input )?tokens|token count .{0,40}exceed|. must be <=|must have less than",
+            "reduce (?:the|your) (?:length|message|prompt)|exceeds? (?:the )?(?:available )?context",
+            "context the overflows|maximum allowed length",
+        ),
+    ),
+    Sign(
+        "no_model",
+        (400, 403, 404, 410, 412, 422, 424, 500),
+        (
+            *("model_not_found", "invalid_model", "model_decommissioned", "model_not_available"),
+            *("deploymentnotfound", "modelnotfound"),
+        ),
+        (
+            r"model [`'\"]?[^\s`'\"]{1,160}[`'\"]? .{0,25}(?:not found|not exist|n.t exist|decommission)",
+            r"models/\S{1,160} is not found|model (?:was )?not (?:found|exist)|no such model|not a valid model",
+            "(?:invalid|unknown|unable to access) model|model identifier is invalid|not supported by any provider",
+            "no models? loaded|failed to load model|no endpoints found for|on-demand throughput",
+        ),
+    ),
+    # Of a request with tools or a form: another form of it may pass.
+    Sign(
+        "feature",
+        (400, 404),
+        (),
+        (
+            r"\b(?:tools?|tool_choice|function.?call\w{0,10})\b|response_format|json_schema|structured output",
+            "handle the requested parameters",
+        ),
+    ),
+    Sign(
+        "no_rights",
+        (400, 401, 403),
+        (r"unsupported_country\w*", "permission_denied", r"accessdenied\w*", r"insufficient_permissions?"),
+        (
+            "insufficient permissions|missing scopes|do(?:es)?n.t have access|not have (?:access|permission)",
+            "location is not supported|(?:country|region).{0,40}not supported|permission .{0,80}denied",
+        ),
+    ),
+    Sign(
+        "rate_limit",
+        (400, 403, 424, 500),
+        (r"rate_limit\w*", "too_many_requests", r"throttling\w*", "resource_exhausted"),
+        (),
+    ),
+)
+"""In order: the first that fits decides."""
+
+_NEVER = "(?!)"
+
+_COMPILED = [
+    (sign, re.compile("|".join(sign.codes) or _NEVER), re.compile("|".join(sign.phrases) or _NEVER)) for sign in SIGNS
+]
+
+
+def kind_by_signs(status: int, code: str, message: str) -> Kind | None:
+    """The kind that code and message give away with this HTTP status; None where they say nothing known."""
+    code, message = code.casefold(), message.casefold()
+    for sign, codes, phrases in _COMPILED:
+        counts = not sign.statuses or status in sign.statuses or status < 400
+        if counts and (codes.fullmatch(code) or phrases.search(message)):
+            return sign.kind
+    return None
