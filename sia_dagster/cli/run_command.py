@@ -1,8 +1,9 @@
 """`sia run`: one window of a loop, in this process."""
 
 import json
+import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,6 +84,8 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
         task = bar.add_task("traces", total=None, extras="")
         stack.enter_context(listen(lambda advance: bar.update(task, **_shown(advance))))
         stack.enter_context(waiting())
+        # What an application's functions print must not end up between the lines, or in the JSON, of this command.
+        stack.enter_context(redirect_stdout(sys.stderr))
         result: ExecuteInProcessResult = job.execute_in_process(
             partition_key=window, asset_selection=chosen, instance=instance, raise_on_error=False, run_config=QUIET
         )

@@ -546,6 +546,37 @@ def test_a_template_that_cannot_be_used_names_key_and_line(
     assert caught.value.line == line_of(text, template)
 
 
+@pytest.mark.parametrize(
+    ("template", "rails", "refused"),
+    [
+        ("correctness", "{correct: 0, incorrect: 1}", True),
+        ("correctness", "{Incorrect: 1, Correct: 0.5}", True),
+        ("toxicity", "{toxic: 1, non_toxic: 0}", True),
+        ("faithfulness", "{unfaithful: 1, faithful: 0}", True),
+        ("format", "{malformed: 1, well_formed: -1}", True),
+        ("helpfulness", "{helpful: 1, partly_helpful: 0, unhelpful: 0.5}", True),
+        ("copied.md", "{correct: 0, incorrect: 1}", True),
+        ("helpfulness", "{helpful: 1, partly_helpful: 1, unhelpful: 0}", False),
+        ("correctness", "{incorrect: -1, correct: 5}", False),
+        ("correctness", "{yes: 0, no: 1}", False),
+        ("own.md", "{correct: 0, incorrect: 1}", False),
+    ],
+)
+def test_inverted_rails_of_a_built_in_judge_are_an_error_on_load(
+    write: Write, tmp_path: Path, template: str, rails: str, *, refused: bool
+) -> None:
+    (tmp_path / "copied.md").write_text(read_template("correctness", tmp_path) + "\n", encoding="utf-8")
+    (tmp_path / "own.md").write_text("Is it wrong? {output}", encoding="utf-8")
+    text = changed("template: correctness", f"template: {template}").replace("{correct: 1, incorrect: 0}", rails)
+    if not refused:
+        check_references(load_config(write(text)))
+        return
+    with pytest.raises(ConfigError, match="a higher score is better: write rails: ") as caught:
+        check_references(load_config(write(text)))
+    assert caught.value.key == "loops.0.evaluators.0.rails"
+    assert caught.value.line == line_of(text, rails)
+
+
 def test_platform_scores_point_at_nothing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend("unused")
     check_references(load_config(write(changed("    policy:", "      - {name: csat, kind: platform}\n    policy:"))))
