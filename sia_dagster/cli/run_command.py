@@ -15,6 +15,7 @@ from sia_dagster.core.errors import SiaError
 from sia_dagster.core.progress import Advance, extras
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.reports.wording import visible
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     if not result.success:
         raise SiaError(failure_of(result))
     facts = _facts(project, result.asset_value(project.names.asset("validation_results")))
+    update: PolicyUpdate = result.asset_value(project.names.asset("updated_policy"))
+    facts["search"] = update.reason
     facts["examined_in"] = following = _unchecked_window(project, chosen)
     check = _check_in(project, following) if following else None
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
@@ -116,6 +119,7 @@ def _text(facts: dict[str, Any]) -> str:
     lines = [f"{facts['loop']} {facts['window']}: {facts['verdict']}"]
     # They quote tags and models, which come from traces.
     lines += [f"  {visible(reason)}" for reason in facts["reasons"]]
+    lines += [f"  search: {visible(facts['search'])}"] if facts["search"] else []
     if facts["samples_needed"]:
         lines.append(f"  held-out conversations needed: {facts['samples_needed']}")
     lines.append(f"  report: {facts['report']}")

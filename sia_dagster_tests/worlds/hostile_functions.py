@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -54,7 +54,7 @@ class Late:
     def __init__(self, content: Any) -> None:
         self._content = content
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[None, None, Any]:
         yield from ()
         return self._content
 
@@ -82,6 +82,7 @@ RAISED: list[tuple[BaseException, str]] = [
 ]
 """What a function raises, and what its row's error says."""
 
+UNCHECKED: dict[str, Any] = {"name": "x", "score": "high"}
 RETURNED: list[tuple[Callable[[], Any], str]] = [
     (lambda: None, "returned None (NoneType); a score is a bool, a number, a text or EvalMetrics; where the evaluator"),
     (lambda: {"score": 1}, "returned {'score': 1} (dict)"),
@@ -110,7 +111,7 @@ RETURNED: list[tuple[Callable[[], Any], str]] = [
     (lambda: "half \ud83d", "the label 'half \\ud83d' has no score"),
     (lambda: "x" * 1_000_000, "has 1,000,000 characters; at most 200 can be one"),
     (lambda: [0] * 5_000_000, "returned [0, 0, 0"),
-    (lambda: EvalMetrics.model_construct(name="x", score="high"), "returned EvalMetrics whose score cannot be read"),
+    (lambda: EvalMetrics.model_construct(**UNCHECKED), "returned EvalMetrics whose score cannot be read"),
     (lambda: EvalMetrics(name="x", error="half \ud83d"), "half \ufffd"),
     (lambda: EvalMetrics(name="x", not_applicable=True), "there is no score"),
 ]

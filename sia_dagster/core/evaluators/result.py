@@ -57,8 +57,8 @@ def raised(function: str, error: BaseException) -> JsonObject:
     text = "its text cannot be read"
     with contextlib.suppress(BaseException):
         text = str(error)
-    sentence: str = storable(f"{function} raised {type(error).__name__}: {text}"[:_LONGEST_ERROR])
-    return {"error": _ADDRESS.sub("", sentence)}
+    sentence = f"{function} raised {type(error).__name__}: {text}"[:_LONGEST_ERROR]
+    return {"error": _ADDRESS.sub("", str(storable(sentence)))}
 
 
 def _fields(result: Any, scale: Scale, may_not_apply: bool) -> JsonObject:
@@ -98,8 +98,8 @@ def _checked(fields: JsonObject, scale: Scale) -> JsonObject:
     if score is None:
         missing = f"the label {label[:_SHOWN]!r} has no score" if label else "there is no score"
         return {**fields, "error": error or f"{missing}: return a number, a bool or EvalMetrics with a score"}
-    problem = error or scale.problem(score)
-    return {**fields, "score": None, "error": problem} if problem else fields
+    off_scale = error or scale.problem(score)
+    return {**fields, "score": None, "error": off_scale} if off_scale else fields
 
 
 def _plain(result: Any) -> Any:

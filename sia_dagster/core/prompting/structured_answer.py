@@ -104,7 +104,8 @@ class Form(Value):
         content = (self.read_text if method is AnswerMethod.TEXT else read_json)(text)
         if content is None:
             shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-            return paid.model_copy(update={"problem": f"the answer is not of the form asked for: {shown!r}"})
+            problem = f"the answer is not of the form asked for: {shown!r}"
+            return paid.model_copy(update={"problem": problem, "text": text})
         return paid.model_copy(update={"content": content})
 
 
@@ -114,6 +115,8 @@ class Answer(Value):
     content: JsonObject | None = None
     problem: str = ""
     """Empty exactly if there is `content`."""
+    text: str = ""
+    """An answer that is not of the form asked for, as it came."""
     attempts: int = Field(default=0, ge=0)
     """Of the call that was answered; refused ways of asking are not counted, so that a run from the store agrees."""
     cost_usd: float | None = None
