@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sia_dagster.adapters.files.storage import is_stored
 from sia_dagster.cli.in_process import dagster_instance, failure_of
 from sia_dagster.cli.open_project import CommandProject, open_project
 from sia_dagster.cli.options import json_option, loop_option, window_option
@@ -57,9 +58,9 @@ def _unchecked_window(project: CommandProject, window: TimeWindow) -> str | None
     from sia_dagster.defs.assets.next_window_results import SPEC
 
     following = project.names.following_window(window)
-    if following is None or project.document_path(SPEC.stage, following.key).exists():
+    if following is None or is_stored(project.document_path(SPEC.stage, following.key)):
         return None
-    there = all(project.document_path(stage, following.key).exists() for stage in SPEC.upstream)
+    there = all(is_stored(project.document_path(stage, following.key)) for stage in SPEC.upstream)
     return following.key if there else None
 
 

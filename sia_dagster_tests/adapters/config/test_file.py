@@ -118,6 +118,13 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("start: 2026-09-28", "start: 2026-09-28\n    timezone: Berlin", "loops.0.timezone", "no IANA time zone"),
         ("start: 2026-09-28", "start: 2026-09-28\n    sample_limit: many", "loops.0.sample_limit", "valid integer"),
         ("name: desk", "name: my-desk", "loops.0.name", "letters, digits and underscores"),
+        (
+            "name: desk",
+            f"name: {'d' * 300}",
+            "loops.0.name",
+            "the name has 300 characters, and files are named after it",
+        ),
+        ("name: correctness", f"name: {'c' * 121}", "loops.0.evaluators.0.name", "write at most 120"),
         ("name: correctness", "name: a.b", "loops.0.evaluators.0.name", "drop evaluations whose name holds a hyphen"),
         ("kind: llm_classify", "kind: judge", "loops.0.evaluators.0", "no kind 'judge'; write one of 'llm_classify'"),
         ("        kind: llm_classify\n", "", "loops.0.evaluators.0", "`kind` is missing"),
@@ -284,6 +291,32 @@ def test_control_characters_and_other_encodings_are_said(write: Write, refused: 
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
         load_config(path)
     assert caught.value.line == 2
+
+
+LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))])
+MERGES = "\n".join(
+    ["a0: &a0 {k: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 30))]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "its aliases, written out, come to more than 100,000 values"),
+        (MERGES, "its aliases, written out, come to more than 100,000 values"),
+        ("a: " + "[" * 10_000 + "]" * 10_000, "nests values too deeply"),
+        ("a: " + "{a: " * 10_000, "nests values too deeply"),
+        ("\n".join(" " * n + "a:" for n in range(1_200)), "nests values too deeply"),
+        ("# " + "x" * 1_000_000, "larger than 1,000,000 bytes"),
+        ("storage: x\n\tloops: []", "'\\t' that cannot start any token"),
+        ("storage: " + "9" * 5_000, "1 more problems: storage (line 1)"),
+        ("loops: []\nllm: !!timestamp 9999", "problems"),
+        ("loops: !!int abc", "not a value of its kind"),
+        ("loops: !!bool maybe", "not a value of its kind"),
+    ],
+)
+def test_a_bomb_is_one_sentence(refused: Refused, text: str, says: str) -> None:
+    assert says in str(refused(text))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(write: Write) -> None:
