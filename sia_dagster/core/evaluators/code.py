@@ -16,8 +16,6 @@ from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject, fingerprint
 
-_SHOWN = 300
-
 
 def import_function(path: str) -> Function:
     """The function at `package.module:name`. Raises ConfigError that names the part of the path that fails."""
@@ -45,7 +43,7 @@ def _import_module(path: str, name: str) -> ModuleType:
         )
         raise ConfigError(f"{path!r}: there is no module {error.name!r}; {advice}") from error
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{path!r}: importing {name!r} raised {type(error).__name__}: {error}"[:_SHOWN]) from error
+        raise ConfigError(f"{path!r}: {raised(f'importing {name!r}', error)['error']}") from error
 
 
 class CodeEvaluator:
