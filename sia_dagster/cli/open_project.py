@@ -72,7 +72,7 @@ class CommandProject:
         return self.names.window(key or keys[-1])
 
     def check_decidable(self, window: TimeWindow) -> None:
-        """Raise ConfigError for a window that ran, but is none of the loop's windows under today's configuration."""
+        """Raise ConfigError for a window that ran, but is not one of the windows of the configuration as it is now."""
         keys = self.names.partitions.get_partition_keys()
         if window.key not in keys or self.names.window(window.key) != window:
             raise ConfigError(

@@ -38,14 +38,14 @@ def visible(text: str) -> str:
 def left_out(comparison: EvaluatorComparison) -> tuple[str, ...]:
     """The samples that a comparison leaves out, in words: those without a score, and those it does not apply to."""
     c = comparison
-    said = [f"{count(c.unscored, 'sample')} unscored"] if c.unscored else []
+    parts = [f"{count(c.unscored, 'sample')} unscored"] if c.unscored else []
     if c.not_applicable or c.applies_to_baseline_only or c.applies_to_candidate_only:
         one = (
             f", {c.applies_to_baseline_only} under the new and {c.applies_to_candidate_only} under the old policy alone"
         )
         changed = one if c.applies_to_baseline_only or c.applies_to_candidate_only else ""
-        said.append(f"does not apply to {count(c.not_applicable, 'sample')}{changed}")
-    return tuple(said)
+        parts.append(f"does not apply to {count(c.not_applicable, 'sample')}{changed}")
+    return tuple(parts)
 
 
 def trimmed(text: str, limit: int) -> str:

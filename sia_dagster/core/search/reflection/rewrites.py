@@ -92,9 +92,9 @@ def _sentences(text: str) -> list[str]:
 
 def _fenced(text: str) -> str | None:
     """What the only code fence of an answer holds."""
-    said = text.rpartition(_THOUGHTS_END)[2]
-    lines = list(_FENCE_LINE.finditer(said))
-    return said[lines[0].end() + 1 : lines[1].start()] if len(lines) == 2 else None
+    plain = text.rpartition(_THOUGHTS_END)[2]
+    lines = list(_FENCE_LINE.finditer(plain))
+    return plain[lines[0].end() + 1 : lines[1].start()] if len(lines) == 2 else None
 
 
 def _field(content: JsonObject) -> str | None:
