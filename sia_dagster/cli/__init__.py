@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -59,8 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except SiaError as error:
-        from sia_dagster.reports.wording import visible
+        _fail(str(error))
+    except BrokenPipeError:
+        sys.exit(1)  # The reader of our output has gone; there is nobody to tell.
+    except OSError as error:
+        _fail(f"{error}; check that `storage` is there and that this user may read and write it")
 
-        # It may quote a trace or a file.
-        click.echo(f"Error: {visible(str(error))}", err=True)
-        sys.exit(1)
+
+def _fail(sentence: str) -> NoReturn:
+    from sia_dagster.reports.wording import visible
+
+    # It may quote a trace or a file.
+    click.echo(f"Error: {visible(sentence)}", err=True)
+    sys.exit(1)

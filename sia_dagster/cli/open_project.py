@@ -71,6 +71,15 @@ class CommandProject:
             raise ConfigError(f"{key!r} is not a closed window of {self.loop.name}; the latest are: {near}")
         return self.names.window(key or keys[-1])
 
+    def check_decidable(self, window: TimeWindow) -> None:
+        """Raise ConfigError for a window that ran, but is not one of the windows of the configuration as it is now."""
+        keys = self.names.partitions.get_partition_keys()
+        if window.key not in keys or self.names.window(window.key) != window:
+            raise ConfigError(
+                f"window {window.key!r} of {self.loop.name} ran, but is not one of its windows now: `start`, `window` "
+                "or `timezone` has changed since; set them back to decide on it, or decide on a later window"
+            )
+
     def report_path(self, window: str) -> StoragePath:
         """Where the window's HTML report is."""
         return self.file.storage / "reports" / self.loop.name / f"{window}.html"

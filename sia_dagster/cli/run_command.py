@@ -1,12 +1,14 @@
 """`sia run`: one window of a loop, in this process."""
 
 import json
+import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sia_dagster.adapters.files.storage import is_stored
 from sia_dagster.cli.in_process import dagster_instance, failure_of
 from sia_dagster.cli.open_project import CommandProject, open_project
 from sia_dagster.cli.options import json_option, loop_option, window_option
@@ -14,6 +16,7 @@ from sia_dagster.core.errors import SiaError
 from sia_dagster.core.progress import Advance, extras
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.reports.wording import visible
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     if not result.success:
         raise SiaError(failure_of(result))
     facts = _facts(project, result.asset_value(project.names.asset("validation_results")))
+    update: PolicyUpdate = result.asset_value(project.names.asset("updated_policy"))
+    facts["search"] = update.reason
     facts["examined_in"] = following = _unchecked_window(project, chosen)
     check = _check_in(project, following) if following else None
     click.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
@@ -53,9 +58,9 @@ def _unchecked_window(project: CommandProject, window: TimeWindow) -> str | None
     from sia_dagster.defs.assets.next_window_results import SPEC
 
     following = project.names.following_window(window)
-    if following is None or project.document_path(SPEC.stage, following.key).exists():
+    if following is None or is_stored(project.document_path(SPEC.stage, following.key)):
         return None
-    there = all(project.document_path(stage, following.key).exists() for stage in SPEC.upstream)
+    there = all(is_stored(project.document_path(stage, following.key)) for stage in SPEC.upstream)
     return following.key if there else None
 
 
@@ -83,6 +88,8 @@ def _run(job: Any, window: str, chosen: "Sequence[AssetKey] | None" = None) -> "
         task = bar.add_task("traces", total=None, extras="")
         stack.enter_context(listen(lambda advance: bar.update(task, **_shown(advance))))
         stack.enter_context(waiting())
+        # What an application's functions print must not end up between the lines, or in the JSON, of this command.
+        stack.enter_context(redirect_stdout(sys.stderr))
         result: ExecuteInProcessResult = job.execute_in_process(
             partition_key=window, asset_selection=chosen, instance=instance, raise_on_error=False, run_config=QUIET
         )
@@ -113,6 +120,7 @@ def _text(facts: dict[str, Any]) -> str:
     lines = [f"{facts['loop']} {facts['window']}: {facts['verdict']}"]
     # They quote tags and models, which come from traces.
     lines += [f"  {visible(reason)}" for reason in facts["reasons"]]
+    lines += [f"  search: {visible(facts['search'])}"] if facts["search"] else []
     if facts["samples_needed"]:
         lines.append(f"  held-out conversations needed: {facts['samples_needed']}")
     lines.append(f"  report: {facts['report']}")

@@ -1,6 +1,8 @@
-"""Text from outside made storable or read as a number, and counts in words."""
+"""Text from outside made storable, read as a number or as words in any script, and counts in words."""
 
 import re
+import unicodedata
+from functools import cache
 from typing import Any
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -37,3 +39,53 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     return value
+
+
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua000-\ua4cf\ua980-\ua9df"
+    "\uaa60-\uaadf"
+)
+"""Thai, Lao, Tibetan, Burmese, Khmer and their neighbours: no blanks between words."""
+_DENSE = "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Han and kana, which have no blanks either, and Hangul, whose particles are attached to words: a letter is a syllable
+or more."""
+
+
+def word_runs(text: str) -> list[str]:
+    """The runs of letters and digits with their marks, in order: in Thai, Hindi and others vowels are marks."""
+    return _runs().findall(text.replace("_", " "))
+
+
+def word_grams(text: str, shortest: int) -> list[str]:
+    """The words of `shortest` letters or more, in order, casefolded and without numbers.
+
+    Where words have no blanks between them, the pairs (Han, kana, Hangul) or triples of letters stand for them.
+    """
+    found: list[str] = []
+    for dense, unspaced, spaced in _letters().findall(unicodedata.normalize("NFKC", text).casefold()):
+        if spaced:
+            found += [spaced] if len(spaced) >= shortest else []
+        else:
+            run, size = (dense, 2) if dense else (unspaced, 3)
+            found += [run[start : start + size] for start in range(max(1, len(run) - size + 1))]
+    return found
+
+
+@cache
+def _marks() -> str:
+    """The marks that are parts of letters, for a class of a regular expression; not the variants of emoji."""
+    every = (chr(code) for code in range(0x300, 0x10000) if not 0xFE00 <= code <= 0xFE0F)
+    return "".join(mark for mark in every if unicodedata.category(mark) in {"Mn", "Mc"})
+
+
+@cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(rf"[\w{_marks()}]+")
+
+
+@cache
+def _letters() -> re.Pattern[str]:
+    """Three groups: a run of a dense script, of another unspaced one, of any other."""
+    marks = _marks()
+    spaced = rf"(?:[^\W\d_{_DENSE}{_UNSPACED}]|[{marks}])+"
+    return re.compile(rf"([{_DENSE}]+)|((?:(?!\d)[{_UNSPACED}])+)|({spaced})")

@@ -70,6 +70,9 @@ POLICY_KEEPS_ITS_VARIABLES = Claim(
     "The chosen policy has exactly the template variables of the policy in force.",
     blocking=True,
 )
+UPDATER_IS_USABLE = Claim(
+    "updater_is_usable", "Where the updater was asked for candidates, at least one of its answers could be used."
+)
 GUARD_STOPPED_NOTHING = Claim("guard_stopped_nothing", "No candidate broke the contract of the policy in force.")
 SELECTION_IS_SCORED = Claim(
     "selection_is_scored",

@@ -36,4 +36,5 @@ def _first_cause(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error and error.cause:
         error = error.cause
-    return error.message.strip() if error else "no reason is known"
+    lines = error.message.strip().splitlines() if error else []
+    return lines[0] if lines else "no reason is known"

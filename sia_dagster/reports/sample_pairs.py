@@ -23,8 +23,12 @@ class SamplePair(Value):
 
 
 def paired(rows: Sequence[ValidationRow], primary: str) -> tuple[SamplePair, ...]:
-    """Each row with its two scores by `primary`, in the order given."""
-    return tuple(SamplePair(row=r, old=r.baseline.score(primary), new=r.candidate.score(primary)) for r in rows)
+    """Each row with its two scores by `primary`, in the order given; rows to which it does not apply are left out."""
+    return tuple(
+        SamplePair(row=r, old=r.baseline.score(primary), new=r.candidate.score(primary))
+        for r in rows
+        if not (r.baseline.does_not_apply(primary) or r.candidate.does_not_apply(primary))
+    )
 
 
 def pick(pairs: Sequence[SamplePair], which: Which, limit: int) -> tuple[SamplePair, ...]:

@@ -3,8 +3,10 @@
 import math
 import re
 
+from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
+from sia_dagster.core.text import count
 
 NOTHING = "\N{EN DASH}"
 """Written where there is no number."""
@@ -31,6 +33,19 @@ def visible(text: str) -> str:
     """
     joined = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", joined)
+
+
+def left_out(comparison: EvaluatorComparison) -> tuple[str, ...]:
+    """The samples that a comparison leaves out, in words: those without a score, and those it does not apply to."""
+    c = comparison
+    parts = [f"{count(c.unscored, 'sample')} unscored"] if c.unscored else []
+    if c.not_applicable or c.applies_to_baseline_only or c.applies_to_candidate_only:
+        one = (
+            f", {c.applies_to_baseline_only} under the new and {c.applies_to_candidate_only} under the old policy alone"
+        )
+        changed = one if c.applies_to_baseline_only or c.applies_to_candidate_only else ""
+        parts.append(f"does not apply to {count(c.not_applicable, 'sample')}{changed}")
+    return tuple(parts)
 
 
 def trimmed(text: str, limit: int) -> str:

@@ -213,7 +213,8 @@ def _unrecorded(report: ValidationReport) -> ValidationReport:
 def _require_scores(state: StateActions, allowed: float) -> None:
     name, share = worst_unscored_share({sample.span_id: sample.evals for sample in state.samples})
     if share > allowed:
-        first = next(e for sample in state.samples for e in sample.evals if e.name == name and e.score is None)
+        missing = (e for sample in state.samples for e in sample.evals if e.score is None and not e.not_applicable)
+        first = next(e for e in missing if e.name == name)
         raise EvaluatorError(
             f"{share:.0%} of the evaluations by {name} have no score (allowed: {allowed:.0%}), too many to learn from. "
             f"The first: {first.error}. Fix the evaluator and run the window again: answers are kept"

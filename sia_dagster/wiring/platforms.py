@@ -138,7 +138,7 @@ def publish_in_force(
     Idempotent. `force` takes over a label or a prompt that belongs to somebody else. Nothing is published before the
     first promotion. A key that is not set is a fault of its target too: the registry stands. Raises PolicyError.
     """
-    entry = policies.in_force()
+    entry = next(reversed(policies.versions()), None)
     if entry is None:
         return ()
     log = PublicationLog(storage, loop.name)

@@ -12,7 +12,8 @@ from dagster import AssetCheckSeverity
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, simulated
+from simulation.servers import Body, Reply, completion, refusal
 
 CLAIMS = {
     "window_has_traces": "traces",
@@ -25,6 +26,7 @@ CLAIMS = {
     "every_split_has_samples": "baseline_state_actions",
     "promise_is_kept": "next_window_results",
     "policy_keeps_its_variables": "updated_policy",
+    "updater_is_usable": "updated_policy",
     "guard_stopped_nothing": "updated_policy",
     "selection_is_scored": "updated_policy",
     "replays_are_scored": "validation_results",
@@ -149,3 +151,34 @@ def test_another_call_of_the_application_is_named_and_left_out(tmp_path: Path) -
     )
     assert "another call of the application" in str(checks(result)["enough_can_be_replayed"].description)
     assert state.actions != title
+
+
+UNUSABLE: list[tuple[Body | Reply, str]] = [
+    (completion("<think>I should look at the failures first."), "not of the form asked for: '<think>I should"),
+    (completion("I'm sorry, but I can't help with that."), "I can't help with that."),
+    (completion('{"thoughts": "", "edits": [', finish_reason="length"), "cut off at the token limit"),
+    (refusal(400, "the maximum context length is 8192 tokens", code="context_length_exceeded"), "maximum context"),
+]
+
+
+def test_an_updater_of_whose_answers_none_can_be_used_fails_its_check(tmp_path: Path) -> None:
+    """The window runs once, and its search again for each cause."""
+    script = [UNUSABLE[0][0]]
+
+    def answer(body: Body, number: int) -> Body | Reply:
+        return script[-1] if body["model"] == "simulated-optimizer" else simulated(body, number)
+
+    with desk(tmp_path, answer) as (found, _):
+        found.write(conversations=24)
+        assert found.run().success
+        report = found.folder / ".sia" / "reports" / NAME / f"{FIRST}.html"
+        assert "no answer of the updater could be used" in report.read_text(encoding="utf-8")
+        for reply, cause in UNUSABLE:
+            script.append(reply)
+            (found.folder / ".sia" / "completions.sqlite").unlink()
+            result = found.run(FIRST, "updated_policy")
+            assert result.success
+            usable = checks(result)["updater_is_usable"]
+            assert (usable.passed, usable.severity) == (False, AssetCheckSeverity.WARN)
+            assert "0 of 2 answers of the updater could be used. The first, reflection-1: " in str(usable.description)
+            assert cause in str(usable.description)

@@ -14,6 +14,8 @@ from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.records.value import Value
 
 FILE_NAME = "sia.yaml"
+LARGEST_FILE = 1_000_000
+"""In bytes."""
 
 
 class ConfigFile(Value):
@@ -86,11 +88,16 @@ def read_storage(path: Path) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
         raise ConfigError("there is no such file; `sia init` writes one, or set SIA_CONFIG", file=str(path)) from error
     except OSError as error:
         raise ConfigError(f"the file cannot be read ({error.strerror})", file=str(path)) from error
+    if len(content) > LARGEST_FILE:
+        sentence = f"the file is larger than {LARGEST_FILE:,} bytes, so it is no configuration; `sia init` writes one"
+        raise ConfigError(sentence, file=str(path))
+    return content
 
 
 def _validated(document: YamlDocument, *, file: str) -> ProjectConfig:

@@ -33,8 +33,8 @@ def check_references(loaded: ConfigFile) -> None:
             try:
                 _check(evaluator, loaded.folder)
             except ConfigError as error:
-                key = f"loops.{position}.evaluators.{number}.{_REFERENCE[evaluator.kind]}"
-                raise loaded.error(str(error), key) from error
+                key = f"loops.{position}.evaluators.{number}.{error.key or _REFERENCE[evaluator.kind]}"
+                raise loaded.error(str(error).removeprefix(f"{error.key}: "), key) from error
 
 
 def _check(evaluator: EvaluatorConfig, folder: Path) -> None:

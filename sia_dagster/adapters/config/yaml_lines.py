@@ -13,6 +13,7 @@ from sia_dagster.core.errors import ConfigError
 Variable = Callable[[str], str | None]
 """Gives an environment variable's value; None where it is not set."""
 _EXAMPLES = {"api_key": "OPENAI_API_KEY", "completions": "SIA_COMPLETIONS", "webhook": "SIA_WEBHOOK"}
+MOST_VALUES = 100_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
@@ -52,12 +53,16 @@ class YamlDocument:
 
 
 def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocument:
-    """Parse one document. Raises ConfigError with the line where it is no YAML or no UTF-8; all else is collected."""
+    """Parse one document. Raises ConfigError with the line where it is no YAML or no UTF-8; all else is collected.
+
+    A document that is nested too deeply, or whose aliases make it too large, is refused before it is built.
+    """
     try:
         loader = _Loader(content.decode("utf-8-sig"))
         node = loader.get_single_node()
         document = YamlDocument()
         if node is not None:
+            _refuse_too_large(node)
             document.lines[()] = node.start_mark.line + 1
             document.value = _Reader(loader, document, variable).value(node, ())
     except UnicodeDecodeError as error:
@@ -67,11 +72,40 @@ def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocum
         mark = error.problem_mark or error.context_mark
         sentence = " ".join(part for part in (error.context, error.problem) if part)
         raise ConfigError(f"invalid YAML: {sentence}", line=mark.line + 1 if mark else None, file=file) from error
+    except RecursionError as error:
+        raise ConfigError("the file nests values too deeply; a configuration has some ten levels", file=file) from error
     except yaml.YAMLError as error:
         raise ConfigError(
             "invalid YAML: the file holds a control character; write it as plain text", file=file
         ) from error
     return document
+
+
+def _refuse_too_large(root: yaml.Node) -> None:
+    """Raise MarkedYAMLError where the aliases, written out, come to more than MOST_VALUES.
+
+    Each node is counted once, after what is in it, so that a few lines cannot keep the reader busy for years. An alias
+    inside of what it refers to counts as nothing here.
+    """
+    sizes: dict[int, int] = {}
+    waiting = [(root, False)]
+    while waiting:
+        node, is_left = waiting.pop()
+        inner = _inner(node)
+        if is_left:
+            sizes[id(node)] = 1 + sum(sizes[id(each)] for each in inner)
+        elif id(node) not in sizes:
+            sizes[id(node)] = 0
+            waiting += [(node, True), *((each, False) for each in inner)]
+        if sizes[id(node)] > MOST_VALUES:
+            problem = f"its aliases, written out, come to more than {MOST_VALUES:,} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 class _Loader(yaml.SafeLoader):
@@ -135,7 +169,7 @@ class _Reader:
             seen.setdefault(name.value, name.start_mark.line + 1)
 
     def _scalar(self, node: yaml.Node, key: Key) -> Any:
-        value = self._loader.construct_object(node)
+        value = self._constructed(node, key)
         if is_secret(key):
             return self._secret(node, key, value)
         if not isinstance(value, str) or "${" not in value:
@@ -144,6 +178,19 @@ class _Reader:
         if filled != value:
             self._document.filled.setdefault(filled, value)
         return filled
+
+    def _constructed(self, node: yaml.Node, key: Key) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except (
+            ValueError,
+            LookupError,
+            OverflowError,
+            TypeError,
+            AttributeError,
+        ):  # of Python's own constructors: `!!int x`, thousands of digits
+            self._problem(node, key, "this is not a value of its kind; write it as plain text, a number or true/false")
+            return None
 
     def _secret(self, node: yaml.Node, key: Key, value: Any) -> str | None:
         """The name of the variable, which must be set."""

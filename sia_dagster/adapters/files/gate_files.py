@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault
+from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault, read_stored
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.judge_report import Anchors, WatchRecord
@@ -128,7 +128,7 @@ class GateFiles:
 
     def _read(self, path: StoragePath, model: type[Record]) -> Record:
         try:
-            record = model.model_validate_json(path.read_bytes())
+            record = model.model_validate_json(read_stored(path))
         except OSError as error:
             raise GateLogError(f"{path}: this record of the gate's log cannot be read ({error})") from error
         except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from sia_dagster.adapters.files.storage import StoragePath, first_fault, write_atomically
+from sia_dagster.adapters.files.storage import StoragePath, first_fault, read_stored, write_atomically
 from sia_dagster.core.errors import PublishError
 from sia_dagster.core.records.registry import Publication
 
@@ -18,7 +18,7 @@ class PublicationLog:
         """The target's last record; None if there is none. Raises PublishError naming the file."""
         path = self._path(target)
         try:
-            found = Publication.model_validate_json(path.read_bytes())
+            found = Publication.model_validate_json(read_stored(path))
         except FileNotFoundError:
             return None
         except OSError as error:

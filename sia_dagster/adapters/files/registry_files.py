@@ -4,17 +4,19 @@ Policies are in `<storage>/policies/<loop>/000001.json` and so on, people's deci
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault
+from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault, read_stored
 from sia_dagster.core.errors import PolicyError, PromotionRefused
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion
 
 Entry = TypeVar("Entry", bound=BaseModel)
+_NAMED = 3
+"""How many missing files an error names."""
 
 
 class NumberedFiles(Generic[Entry]):
@@ -28,15 +30,29 @@ class NumberedFiles(Generic[Entry]):
         """`noun` is what errors call an entry: `entry of the registry`."""
         self._folder, self._kind, self._noun = folder, kind, noun
 
-    def newest_first(self) -> Iterator[tuple[int, Entry]]:
-        """Entries with their numbers, the newest first, each read when it is needed."""
+    def newest_first(self, *, complete: bool = True) -> Iterator[tuple[int, Entry]]:
+        """Entries with their numbers, the newest first, each read when it is needed.
+
+        With `complete` a number that is missing below the newest one is an error, before any entry is read.
+        """
         try:
             names = file_names(self._folder)
         except OSError as error:
             raise PolicyError(f"{self._folder}: the registry cannot be listed ({error}); check `storage`") from error
-        numbers = (self._number(name) for name in names if name.endswith(".json"))
-        for number in sorted(numbers, reverse=True):
+        numbers = sorted((self._number(name) for name in names if name.endswith(".json")), reverse=True)
+        if complete:
+            self._refuse_gaps(numbers)
+        for number in numbers:
             yield number, self._read(number)
+
+    def _refuse_gaps(self, numbers: Sequence[int]) -> None:
+        if numbers and (missing := sorted(set(range(1, numbers[0])).difference(numbers))):
+            shown = ", ".join(self.path(number).name for number in missing[:_NAMED])
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            raise PolicyError(
+                f"{self._folder}: {shown}{more} is missing, though {self.path(numbers[0]).name} is there; restore it "
+                "from a backup: until then nothing is promoted and no window runs"
+            )
 
     def create(self, number: int, entry: Entry) -> bool:
         """Write the entry under this number; False, without any change, if the number is taken."""
@@ -53,7 +69,8 @@ class NumberedFiles(Generic[Entry]):
         return self._folder / f"{number:06d}.json"
 
     def _number(self, name: str) -> int:
-        if match := re.fullmatch(r"(\d{6,})\.json", name, re.ASCII):
+        match = re.fullmatch(r"(\d{6,})\.json", name, re.ASCII)
+        if match and int(match[1]) and self.path(int(match[1])).name == name:
             return int(match[1])
         raise PolicyError(
             f"{self._folder / name}: this file does not belong to the registry (000001.json and so on); move it away"
@@ -62,13 +79,13 @@ class NumberedFiles(Generic[Entry]):
     def _read(self, number: int) -> Entry:
         path = self.path(number)
         try:
-            return self._kind.model_validate_json(path.read_bytes())
+            return self._kind.model_validate_json(read_stored(path))
         except OSError as error:
             raise PolicyError(f"{path}: this {self._noun} cannot be read ({error})") from error
         except ValidationError as error:
             raise PolicyError(
                 f"{path}: this file is not a valid {self._noun} ({first_fault(error)}); restore it from a backup, "
-                "or move it away to continue from the one before it"
+                "or, if it is the newest, move it away to continue from the one before it"
             ) from error
 
 
@@ -91,17 +108,20 @@ class PolicyFiles:
     def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
         """The latest entry with `at < before` (of all, without `before`); None if there is none.
 
-        Reads the listing and the files from the newest back to that entry. Raises PolicyError.
+        Reads the listing and the files from the newest back to that entry. Raises PolicyError; without `before` not
+        for a gap below the newest entry, which an application goes on with.
         """
-        return next((entry for entry in self._newest_first() if before is None or entry.at < before), None)
+        if before is None:
+            return next(self._newest_first(complete=False), None)
+        return next((entry for entry in self._newest_first() if entry.at < before), None)
 
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next number and return it as stored; `entry.version` is ignored.
 
         `entry.parent` is the version that its author saw in force (None: no policy was promoted yet). An equal entry is
         returned instead of written again: a promotion of the same policy by the same window, or a rollback to the same
-        version that is the newest entry. Raises PromotionRefused if another version than `parent` is in force, or one
-        newer than `entry.at`; PolicyError if the storage refuses.
+        version that is the newest entry. Raises PromotionRefused if another version than `parent` is in force, or, for
+        a promotion, one newer than `entry.at`; PolicyError if the storage refuses.
         """
         self._check(entry)
         while True:
@@ -120,9 +140,9 @@ class PolicyFiles:
         if entry.at.tzinfo is None:
             raise PolicyError(f"the entry's time {entry.at.isoformat()} has no time zone; give an aware datetime")
 
-    def _newest_first(self) -> Iterator[PolicyVersion]:
+    def _newest_first(self, *, complete: bool = True) -> Iterator[PolicyVersion]:
         """Entries, the newest first, each read when it is needed."""
-        for number, entry in self._files.newest_first():
+        for number, entry in self._files.newest_first(complete=complete):
             if (entry.version, entry.loop) != (number, self._loop):
                 raise PolicyError(
                     f"{self._files.path(number)}: this file holds version {entry.version} of loop "
@@ -151,16 +171,19 @@ def _event(entry: PolicyVersion) -> object:
 
 
 def _check_order(entry: PolicyVersion, newest: PolicyVersion | None) -> None:
-    if newest is not None and newest.at > entry.at:
+    # A rollback is made now: a newer version is then from a machine whose clock is ahead, and must not outlast it.
+    if newest is not None and newest.at > entry.at and entry.kind != "rollback":
         raise PromotionRefused(
             f"loop {entry.loop}: version {newest.version} came into force at {newest.at.isoformat()}, after "
-            f"{entry.at.isoformat()}; the registry is never changed behind a newer policy"
+            f"{entry.at.isoformat()}; the registry is never changed behind a newer policy (if a clock was wrong, "
+            f"`sia policy rollback --loop {entry.loop}` goes back)"
         )
     if (newest.version if newest else None) != entry.parent:
         seen = f"version {entry.parent}" if entry.parent else "no version"
         now = f"version {newest.version} is" if newest else "no version is"
+        by = f" ({newest.by} did that at {newest.at.isoformat()})" if newest and newest.by else ""
         raise PromotionRefused(
-            f"loop {entry.loop}: {now} in force now, while this change was made on {seen}; look at "
+            f"loop {entry.loop}: {now} in force now, while this change was made on {seen}{by}; look at "
             f"`sia policy list --loop {entry.loop}` and decide again"
         )
 

@@ -5,6 +5,8 @@ A local folder needs only the standard library; fsspec is imported when a URL as
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from upath import UPath
 
+_WITH_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "r2"})
+"""Kinds of URLs whose first part is a bucket or container."""
 StoragePath: TypeAlias = "Path | UPath"
 """A file or folder of the storage; `/` and `name` work on both types."""
 
@@ -42,8 +46,9 @@ def write_atomically(path: StoragePath, content: bytes) -> None:
     Of two concurrent writers the later one's file is kept. A reader never sees a part.
     """
     if not isinstance(path, Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.fs.pipe_file(path.path, content)
+        with _as_os_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.fs.pipe_file(path.path, content)
         return
     draft = _written_draft(path, content)
     try:
@@ -64,20 +69,52 @@ def create_exclusively(path: StoragePath, content: bytes) -> bool:
         if isinstance(path, Path):
             _link_into_place(path, content)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.fs.pipe_file(path.path, content, mode="create")
+            with _as_os_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.fs.pipe_file(path.path, content, mode="create")
     except FileExistsError:
         return False
     return True
 
 
 def file_names(folder: StoragePath) -> tuple[str, ...]:
-    """The names of the files in `folder`, sorted, without hidden files; empty if there is no such folder."""
+    """The names of the files in `folder`, sorted, without hidden files; empty if there is no such folder.
+
+    Raises OSError where the store cannot be asked, and where there is no such bucket.
+    """
     try:
         names = [entry.name for entry in folder.iterdir()] if isinstance(folder, Path) else _listing(folder)
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in names if not name.startswith(".")))
+
+
+def read_stored(path: StoragePath) -> bytes:
+    """The file's content. Raises FileNotFoundError without it, OSError where the store cannot be asked."""
+    if isinstance(path, Path):
+        return path.read_bytes()
+    with _as_os_errors(path):
+        return bytes(path.read_bytes())
+
+
+def is_stored(path: StoragePath) -> bool:
+    """Whether the file is there. Raises OSError where the store cannot be asked."""
+    if isinstance(path, Path):
+        return path.exists()
+    with _as_os_errors(path):
+        return bool(path.exists())
+
+
+@contextmanager
+def _as_os_errors(path: "UPath") -> Iterator[None]:
+    """Raise OSError for whatever goes wrong: each client of an object store has errors of its own kinds."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        raise OSError(f"{path}: {type(error).__name__}: {lines[0] if lines else 'no reason is given'}") from error
 
 
 def first_fault(error: "ValidationError") -> str:
@@ -101,8 +138,21 @@ def _remote_root(storage: str) -> "UPath":
 
 def _listing(folder: "UPath") -> list[str]:
     # Stores cache listings while the process lives; another machine may have written since.
-    folder.fs.invalidate_cache(folder.path)
-    return [str(entry).rstrip("/").rpartition("/")[2] for entry in folder.fs.ls(folder.path, detail=False)]
+    with _as_os_errors(folder):
+        folder.fs.invalidate_cache(folder.path)
+        try:
+            entries = folder.fs.ls(folder.path, detail=False)
+        except FileNotFoundError:
+            _refuse_missing_bucket(folder)
+            raise
+        return [str(entry).rstrip("/").rpartition("/")[2] for entry in entries]
+
+
+def _refuse_missing_bucket(folder: "UPath") -> None:
+    """Raise OSError where not only the folder is missing: a bucket is made by people, a folder by the first file."""
+    bucket = folder.path.rpartition("://")[2].strip("/").partition("/")[0]
+    if folder.protocol in _WITH_BUCKETS and not folder.fs.exists(bucket):
+        raise OSError(f"there is no bucket {bucket!r}, or this account does not see it")
 
 
 def _link_into_place(path: Path, content: bytes) -> None:

@@ -84,7 +84,7 @@ def _store_key(traces: TracesConfig) -> SecretName | None:
 def _storage(projects: Sequence[CommandProject]) -> str:
     states = []
     for project in projects:
-        in_force = project.policies.in_force()
+        in_force = next(reversed(project.policies.versions()), None)
         states.append(f"{project.loop.name}: {f'version {in_force.version}' if in_force else 'no policy promoted yet'}")
     return f"{projects[0].file.storage} ({'; '.join(states)})"
 

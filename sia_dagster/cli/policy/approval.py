@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from sia_dagster.adapters.files.storage import read_stored
 from sia_dagster.cli.in_process import dagster_instance, failure_of
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.core.errors import ConfigError, PromotionRefused, SiaError
@@ -29,6 +30,7 @@ def promote_window(project: CommandProject, window: str, decision: PersonDecisio
     SiaError where the asset or a platform of `publish` fails.
     """
     report = read_report(project, window)
+    project.check_decidable(report.window)
     if report.verdict != "accept" and not decision.override:
         reasons = "; ".join(report.reasons)
         raise PromotionRefused(f"the verdict of window {window} is {report.verdict}, so the policy stays. {reasons}")
@@ -40,7 +42,7 @@ def promote_window(project: CommandProject, window: str, decision: PersonDecisio
 
 def reject_window(project: CommandProject, window: str, decision: PersonDecision) -> Promotion:
     """Record that the window's candidate must not come into force. Raises as `promote_window`."""
-    read_report(project, window)
+    project.check_decidable(read_report(project, window).window)
     promotion = _materialise(project, window, decision)
     if promotion.decision is None or promotion.decision.kind != "reject":
         raise PromotionRefused(promotion.reason)
@@ -51,10 +53,12 @@ def read_report(project: CommandProject, window: str) -> ValidationReport:
     """The window's verdict. Raises ConfigError where it has not run, or its document cannot be read."""
     path = project.document_path("validation_results", window)
     try:
-        return ValidationReport.model_validate_json(path.read_bytes())
+        return ValidationReport.model_validate_json(read_stored(path))
     except FileNotFoundError as error:
         raise project.not_run(window) from error
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: this document cannot be read ({error}); check `storage`") from error
+    except ValidationError as error:
         advice = f"run the window again: `sia run --loop {project.loop.name} --window {window}`"
         raise ConfigError(f"{path}: this document cannot be read; {advice}") from error
 

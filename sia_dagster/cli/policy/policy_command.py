@@ -156,9 +156,12 @@ def rollback(loop_name: str | None, to_version: int | None, by: str | None, note
     policy.
     """
     project = open_project(loop_name)
-    entry = roll_back(project.policies, to_version, at=datetime.now(UTC), by=by or user(), note=note)
+    at, name = datetime.now(UTC), by or user()
+    entry = roll_back(project.policies, to_version, at=at, by=name, note=note)
     restored = f"of version {entry.restores}" if entry.restores else "from before any promotion"
     text = f"{entry.loop}: version {entry.version} is in force, the policy {restored} again"
+    if (entry.at, entry.by) != (at, name):
+        text += f"; {entry.by or 'somebody'} had rolled back to it already, at {entry.at.isoformat(timespec='seconds')}"
     click.echo(entry.model_dump_json(indent=2) if as_json else text)
     for each in publish_policy(project):
         click.echo(each.sentence, err=as_json)

@@ -1,7 +1,7 @@
 """The fields of the configuration's sections: names, time zones, rails, secrets and finite numbers."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -9,12 +9,19 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
 from sia_dagster.core.records.value import Value
 
+LONGEST_NAME: Final = 120
+"""In characters. File systems take 255 bytes for a name, and names are parts of longer ones."""
+
 
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError(
             f"{value!r} must be letters, digits and underscores: trace stores drop evaluations whose name holds "
             "a hyphen or a dot"
+        )
+    if len(value) > LONGEST_NAME:
+        raise ValueError(
+            f"the name has {len(value)} characters, and files are named after it: write at most {LONGEST_NAME}"
         )
     return value
 

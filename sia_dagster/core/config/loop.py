@@ -69,6 +69,8 @@ class CodeConfig(_RangeConfig):
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """`package.module:function`."""
     timeout_seconds: float = Field(default=30.0, gt=0)
+    not_applicable: Literal["error", "allowed"] = "error"
+    """`allowed`: None means that the evaluator does not apply to an answer, which is no failure."""
 
 
 class PlatformConfig(_RangeConfig):

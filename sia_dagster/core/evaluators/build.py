@@ -2,8 +2,9 @@
 
 import difflib
 from collections.abc import Callable
+from itertools import permutations
 
-from sia_dagster.core.config.loop import CodeConfig, EvaluatorConfig, PlatformConfig
+from sia_dagster.core.config.loop import CodeConfig, EvaluatorConfig, LLMClassifyConfig, PlatformConfig
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.evaluators.code import CodeEvaluator, import_function
 from sia_dagster.core.evaluators.judge import JudgeSpec, LLMClassify
@@ -25,8 +26,29 @@ def build_evaluator(
         return CodeEvaluator(config, import_function(config.function), primary=primary)
     if isinstance(config, PlatformConfig):
         return PlatformEvaluator(config, primary=primary)
+    _check_rails(config, config.template if template is None else template)
     spec = JudgeSpec.of(config, config.template if template is None else template)
     return LLMClassify(spec, chat, primary=primary)
+
+
+def _check_rails(config: LLMClassifyConfig, template: str) -> None:
+    """Raise ConfigError where a built-in judge's worse label has the higher score: the loop would learn to fail."""
+    judge = config.template if config.template in BUILTIN_JUDGES else _judge_with(template)
+    own = {label.strip().casefold(): score for label, score in config.rails.items()}
+    meant = {label: score for label, score in BUILTIN_JUDGES.get(judge, {}).items() if label in own}
+    for better, worse in permutations(meant, 2):
+        if meant[better] > meant[worse] and own[better] < own[worse]:
+            rails = ", ".join(f"{label}: {score:g}" for label, score in BUILTIN_JUDGES[judge].items())
+            raise ConfigError(
+                f"the built-in judge {judge!r} calls a good answer {better!r}, and {worse!r} has a higher score here, "
+                f"so the loop would look for worse answers; a higher score is better: write rails: {{{rails}}}",
+                key="rails",
+            )
+
+
+def _judge_with(template: str) -> str:
+    """The built-in judge of which this is the text; empty for a template of one's own."""
+    return next((name for name in BUILTIN_JUDGES if load_prompt(name).strip() == template.strip()), "")
 
 
 def resolve_template(value: str, read_file: Callable[[str], str]) -> str:

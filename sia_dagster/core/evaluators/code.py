@@ -10,13 +10,11 @@ from typing import Any
 
 from sia_dagster.core.config.loop import CodeConfig
 from sia_dagster.core.errors import ConfigError, EndpointRefused, SpendCapReached
-from sia_dagster.core.evaluators.result import Scale, read_result
+from sia_dagster.core.evaluators.result import Scale, raised, read_result
 from sia_dagster.core.evaluators.time_limit import Function, call_within
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject, fingerprint
-
-_SHOWN = 300
 
 
 def import_function(path: str) -> Function:
@@ -45,14 +43,14 @@ def _import_module(path: str, name: str) -> ModuleType:
         )
         raise ConfigError(f"{path!r}: there is no module {error.name!r}; {advice}") from error
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{path!r}: importing {name!r} raised {type(error).__name__}: {error}"[:_SHOWN]) from error
+        raise ConfigError(f"{path!r}: {raised(f'importing {name!r}', error)['error']}") from error
 
 
 class CodeEvaluator:
     """Scores with a function of a sample, sync or async. Implements `Evaluator`.
 
-    Several samples are scored at a time. A call that hangs, waiting or computing, is abandoned after the time limit
-    and cannot delay the end of the process.
+    Whatever the function raises or returns concerns its row alone. Several samples are scored at a time. A call that
+    hangs, waiting or computing, is abandoned after the time limit and cannot delay the end of the process.
     """
 
     def __init__(self, config: CodeConfig, function: Function, *, primary: bool = False) -> None:
@@ -60,7 +58,9 @@ class CodeEvaluator:
         self._config, self._function, self._primary = config, function, primary
         self._scale = Scale(low=config.low, high=config.high)
         identity = {"kind": "code", "function": config.function, "code": source_of(function)}
-        self._fingerprint = fingerprint({**identity, "low": config.low, "high": config.high})
+        self._may_not_apply = config.not_applicable == "allowed"
+        declared = {"not_applicable": config.not_applicable} if self._may_not_apply else {}
+        self._fingerprint = fingerprint({**identity, "low": config.low, "high": config.high, **declared})
 
     @cached_property
     def constant(self) -> EvalConstant:
@@ -78,15 +78,20 @@ class CodeEvaluator:
     async def score(self, sample: Sample, draw: str) -> EvalMetrics:
         """Call the function. An exception, a hang and a result that is not a score are errors of this row."""
         limit = self._config.timeout_seconds
-        outcome = await call_within(limit, self._function, sample)
+        outcome = await call_within(limit, self._function, sample, self._read)
         if outcome is None:
             return self._row(error=f"{self._config.function} gave no answer within {limit:g} s")
-        result, error = outcome
+        if isinstance(stops := outcome.get("stops"), BaseException):
+            raise stops
+        return self._row(**outcome)
+
+    def _read(self, result: Any, error: BaseException | None) -> JsonObject:
+        """The fields of the row; `stops` is an error that must stop the stage."""
         if isinstance(error, EndpointRefused | SpendCapReached):
-            raise error
+            return {"stops": error}
         if error is not None:
-            return self._row(error=f"{self._config.function} raised {type(error).__name__}: {error}"[:_SHOWN])
-        return self._row(**read_result(result, self._scale))
+            return raised(self._config.function, error)
+        return read_result(result, self._scale, may_not_apply=self._may_not_apply)
 
     def _row(self, **fields: Any) -> EvalMetrics:
         return EvalMetrics(**{"name": self._config.name, "fingerprint": self._fingerprint, "source": "code", **fields})

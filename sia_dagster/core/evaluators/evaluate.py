@@ -54,11 +54,12 @@ async def score_row(evaluator: Evaluator, sample: Sample, draw: str) -> EvalMetr
 def worst_unscored_share(evals: Evals) -> tuple[str, float]:
     """The evaluator with the largest share of rows without a score, and that share; the first of equals.
 
-    Scores that the platform recorded are left out: people and platforms annotate a few calls, which is no failure.
+    Scores that the platform recorded are left out: people and platforms annotate a few calls, which is no failure. So
+    are rows to which the evaluator does not apply.
     `("", 0.0)` without rows.
     """
     missing: dict[str, list[bool]] = {}
-    for metrics in (m for row in evals.values() for m in row if m.source != "platform"):
+    for metrics in (m for row in evals.values() for m in row if m.source != "platform" and not m.not_applicable):
         missing.setdefault(metrics.name, []).append(metrics.score is None)
     shares = {name: sum(rows) / len(rows) for name, rows in missing.items()}
     name = max(shares, key=lambda evaluator: shares[evaluator], default="")

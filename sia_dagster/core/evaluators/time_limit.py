@@ -8,29 +8,39 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.value import JsonObject
 
 Function = Callable[[Sample], Any]
-Outcome = tuple[Any, BaseException | None]
-"""What a function returned, or what it raised."""
+Outcome = JsonObject
+"""What a call came to, as `Read` gives it."""
+Read = Callable[[Any, BaseException | None], Outcome]
+"""Reads what a function returned, or what it raised. It runs code of the function's objects, and so may raise or hang
+itself: it is called where the function was, within the same time limit."""
 _GRACE = 1.0
 """Seconds in which an event loop that is not blocked answers."""
 
 
-async def call_within(seconds: float, function: Function, sample: Sample) -> Outcome | None:
-    """The outcome of `function(sample)`; None without one within `seconds`.
+async def call_within(seconds: float, function: Function, sample: Sample, read: Read) -> Outcome | None:
+    """The outcome of `function(sample)` by `read`; None without one within `seconds`.
 
     A sync function is called in a daemon thread of its own. Async functions share one event loop in a daemon thread,
     so that a client which they keep between calls works. Where a function blocks this loop until the time limit, the
     loop is abandoned, and every call that waited in it is made again, with the same limit, in a thread of its own.
     """
     if not _is_async(function):
-        return await _within(seconds, _apart(function, sample))
+        return await _within(seconds, _apart(function, sample, read))
     shared = _shared_loop()
-    outcome = await _within(seconds, shared.run(_called(function, sample)))
+    outcome = await _within(seconds, shared.run(_called(function, sample, read)))
     if outcome is None and await shared.responds():
         return None
-    was_blocked = outcome is None or (isinstance(outcome[1], asyncio.CancelledError) and not shared.usable)
-    return await _within(seconds, _apart(function, sample)) if was_blocked else outcome
+    was_blocked = outcome is None or (outcome is _CANCELLED and not shared.usable)
+    if was_blocked:
+        return await _within(seconds, _apart(function, sample, read))
+    return read(None, asyncio.CancelledError()) if outcome is _CANCELLED else outcome
+
+
+_CANCELLED: Outcome = {}
+"""Stands for a call that was cancelled; compared by identity."""
 
 
 def _is_async(function: Function) -> bool:
@@ -45,17 +55,19 @@ async def _within(seconds: float, work: Coroutine[Any, Any, Outcome]) -> Outcome
         task.cancel()
     if not done:
         return None
-    return (None, asyncio.CancelledError()) if task.cancelled() else task.result()
+    return _CANCELLED if task.cancelled() else task.result()
 
 
-async def _called(function: Function, sample: Sample) -> Outcome:
+async def _called(function: Function, sample: Sample, read: Read) -> Outcome:
     try:
-        return await function(sample), None
-    except (Exception, SystemExit, KeyboardInterrupt) as raised:  # noqa: BLE001  a user's function may raise anything
-        return None, raised
+        return read(await function(sample), None)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as raised:  # noqa: BLE001  a user's function may raise anything
+        return read(None, raised)
 
 
-async def _apart(function: Function, sample: Sample) -> Outcome:
+async def _apart(function: Function, sample: Sample, read: Read) -> Outcome:
     """Call `function` in a daemon thread: unlike those of an executor, it is not waited for when the process ends."""
     finished: asyncio.Future[Outcome]
     finished, deliver = _future_for_threads()
@@ -63,9 +75,9 @@ async def _apart(function: Function, sample: Sample) -> Outcome:
     def call() -> None:
         try:
             result = function(sample)
-            deliver((asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result, None))
+            deliver(read(asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result, None))
         except BaseException as error:  # noqa: BLE001  also SystemExit: nothing may be lost between threads
-            deliver((None, error))
+            deliver(read(None, error))
 
     threading.Thread(target=call, name="code-evaluator", daemon=True).start()
     return await finished

@@ -127,6 +127,22 @@ def candidate_is_scored_as_often(given: CriteriaInput) -> Iterator[Finding]:
             )
 
 
+def candidate_is_judged_as_often(given: CriteriaInput) -> Iterator[Finding]:
+    """A candidate to whose answers an evaluator seldom applies any more may hide its losses there."""
+    for c in given.comparisons:
+        every = c.samples + c.not_applicable
+        lost = c.applies_to_baseline_only - c.applies_to_candidate_only
+        if lost > given.margin(c) * every:
+            yield Finding(
+                kind="undecided",
+                sentence=f"{c.evaluator} applies to {lost} fewer of {every} samples under the candidate than under the "
+                "policy in force: read those answers, since a loss there is not scored",
+            )
+        elif c.applies_nowhere and c.role != "primary":
+            sentence = f"{c.evaluator} applies to none of the {every} samples under both policies, so nothing can fall"
+            yield Finding(kind="note", sentence=sentence)
+
+
 def primary_gains(given: CriteriaInput) -> Iterator[Finding]:
     """The test, the interval and the smallest gain worth shipping; rejects where the interval excludes that gain."""
     c = given.primary
@@ -157,6 +173,8 @@ def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
     All must pass, so their errors need no correction (intersection-union); a point estimate protects nothing.
     """
     for c in given.guardrails:
+        if c.applies_nowhere:
+            continue
         margin = given.margin(c) * c.scale
         if c.ci_low is None or c.ci_high is None:
             sentence = f"{c.evaluator}: {c.n} conversations were scored under both policies, too few to exclude a fall"

@@ -176,7 +176,7 @@ TOO_LATE = "it had no score when this holdout was evaluated, and later scores do
 
 
 def missing_scores(rows: Sequence[ValidationRow], evaluators: Collection[str]) -> tuple[MissingScore, ...]:
-    """The scores of `evaluators` that are missing in `rows`, in their order."""
+    """The scores of `evaluators` that are missing in `rows`, in their order; one that does not apply is not missing."""
     return tuple(missing for row in rows for missing in _missing(row, evaluators))
 
 
@@ -191,7 +191,7 @@ def without_late_scores(rows: Sequence[ValidationRow], missing: Collection[Missi
 def _missing(row: ValidationRow, evaluators: Collection[str]) -> Iterator[MissingScore]:
     for arm, outcome in _arms(row).items():
         for evaluator in evaluators:
-            if outcome.score(evaluator) is None:
+            if outcome.score(evaluator) is None and not outcome.does_not_apply(evaluator):
                 yield MissingScore(span_id=row.span_id, repeat=row.repeat, arm=arm, evaluator=evaluator)
 
 
@@ -204,7 +204,9 @@ def _cut(row: ValidationRow, late: Collection[tuple[Arm, str]]) -> ValidationRow
 
 
 def _without_score(metrics: EvalMetrics) -> EvalMetrics:
-    return metrics.model_copy(update={"score": None, "label": None, "error": metrics.error or TOO_LATE})
+    return metrics.model_copy(
+        update={"score": None, "label": None, "error": metrics.error or TOO_LATE, "not_applicable": False}
+    )
 
 
 def _arms(row: ValidationRow) -> dict[Arm, ArmOutcome]:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from sia_dagster.core.errors import PromotionRefused
 from sia_dagster.core.gate import GateTerms
-from sia_dagster.core.policy.rollback import rolled_back_policies
+from sia_dagster.core.policy.rollback import rollback_of
 from sia_dagster.core.ports.stores import DecisionStore, GateLog, PolicyStore
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion, Promotion
@@ -182,7 +182,7 @@ def _rolled_back_before(
     report: ValidationReport, request: PromotionRequest, versions: Sequence[PolicyVersion]
 ) -> tuple[str, ...]:
     """A policy that a person rolled back is put in force again only by a person, whatever the verdict."""
-    rollback = rolled_back_policies(versions).get(report.candidate.fingerprint) if report.candidate else None
+    rollback = rollback_of(report.candidate, versions) if report.candidate else None
     if rollback is None or request.is_signed:
         return ()
     why = f": {rollback.note}" if rollback.note else ""

@@ -14,13 +14,17 @@ def rollback(
 ) -> PolicyVersion:
     """Put an earlier policy in force again, as a new entry; no entry is removed.
 
-    `to_version` None is the version before the one in force, 0 the policy before any promotion. Raises PolicyNotFound
-    if there is no such policy, PromotionRefused if it already is in force or the registry changed meanwhile.
+    `to_version` None is the version before the one in force, 0 the policy before any promotion. Where somebody else
+    rolls back to the same version at the same time, the entry is theirs. Raises PolicyNotFound if there is no such
+    policy; PromotionRefused if it already is in force, if the registry changed meanwhile, or if `to_version` is None
+    and a rollback is in force: the version before that is the policy that somebody rolled back.
     """
     versions = store.versions()
     if not versions:
         raise PolicyNotFound("no policy was ever promoted, so there is nothing to go back from")
     current = versions[-1]
+    if to_version is None and current.kind == "rollback":
+        raise PromotionRefused(_already_rolled_back(current))
     target = current.version - 1 if to_version is None else to_version
     actions = _actions_of(versions, target)
     restores = None if target == BEFORE_ANY_PROMOTION else target
@@ -53,6 +57,30 @@ def rolled_back_policies(versions: Sequence[PolicyVersion]) -> Mapping[str, Poli
             found |= {each.actions.fingerprint: entry for each in versions if restored < each.version < entry.version}
         found.pop(entry.actions.fingerprint, None)
     return found
+
+
+def rollback_of(candidate: Actions, versions: Sequence[PolicyVersion]) -> PolicyVersion | None:
+    """The rollback that took this policy out of force; None where there is none, or it was put in force since.
+
+    White space in the prompt and sampling parameters do not make another policy.
+    """
+    taken, same = rolled_back_policies(versions), _wording(candidate)
+    of_policy = (v.actions.fingerprint for v in reversed(versions) if _wording(v.actions) == same)
+    return next((taken[fingerprint] for fingerprint in of_policy if fingerprint in taken), None)
+
+
+def _wording(actions: Actions) -> str:
+    prompt = " ".join(actions.system_prompt.split())
+    return actions.model_copy(update={"system_prompt": prompt, "parameters": {}}).fingerprint
+
+
+def _already_rolled_back(current: PolicyVersion) -> str:
+    restored = f"version {current.restores}" if current.restores else "the policy before any promotion"
+    note = f" ({current.note})" if current.note else ""
+    return (
+        f"loop {current.loop}: {current.by or 'somebody'} rolled back to {restored} at {current.at.isoformat()}{note}, "
+        f"and that is in force now as version {current.version}; to go to another one, name it with --to"
+    )
 
 
 def _actions_of(versions: Sequence[PolicyVersion], target: int) -> Actions:

@@ -86,8 +86,9 @@ class Form(Value):
         found = [content for text in texts for content in self._contents(method, text)]
         content = next((content for content in found if self.fits(content)), found[0] if found else None)
         if content is None:
-            problem = f"the answer is not of the form asked for: {_shown(texts[0] if texts else '')}"
-            return paid.model_copy(update={"problem": problem})
+            text = texts[0] if texts else ""
+            problem = f"the answer is not of the form asked for: {_shown(text)}"
+            return paid.model_copy(update={"problem": problem, "text": text})
         return paid.model_copy(update={"content": content})
 
     def fits(self, content: JsonObject) -> bool:
@@ -118,6 +119,8 @@ class Answer(Value):
     content: JsonObject | None = None
     problem: str = ""
     """Empty exactly if there is `content`."""
+    text: str = ""
+    """An answer that is not of the form asked for, as it came."""
     attempts: int = Field(default=0, ge=0)
     """Of the call that was answered; refused ways of asking are not counted, so that a run from the store agrees."""
     cost_usd: float | None = None

@@ -14,12 +14,19 @@ class EvaluatorComparison(Value):
     n: int = 0
     """Conversations that were scored under both policies."""
     samples: int = 0
+    """Without those that are `not_applicable`."""
     unscored: int = 0
     """Samples that could not be compared, since one of the two outputs has no score."""
     unscored_baseline: int = 0
     """Samples that have no score under the policy in force; one without in some of its repeats counts as that part."""
     unscored_candidate: int = 0
     """The same under the candidate."""
+    not_applicable: int = 0
+    """Samples that are left out, since the evaluator does not apply to the answer under one of the policies or both."""
+    applies_to_baseline_only: int = 0
+    """Samples to which it applies under the policy in force, and not under the candidate."""
+    applies_to_candidate_only: int = 0
+    """The other way round."""
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None
@@ -51,6 +58,11 @@ class EvaluatorComparison(Value):
     def unscored_share(self) -> float:
         """Of the samples, those that could not be compared."""
         return self.unscored / self.samples if self.samples else 0.0
+
+    @property
+    def applies_nowhere(self) -> bool:
+        """Whether every sample is left out, so that there is nothing that could gain or fall."""
+        return not self.samples and self.not_applicable > 0
 
     @property
     def most_gain(self) -> float | None:

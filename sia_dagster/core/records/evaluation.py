@@ -10,7 +10,7 @@ EvaluatorKind = Literal["llm_classify", "code", "platform"]
 
 
 class EvalMetrics(Value):
-    """One evaluator's result for one output. Without a score there is an `error`, never a guess."""
+    """One evaluator's result for one output. Without a score there is an `error`, or it is `not_applicable`."""
 
     name: str
     label: str | None = None
@@ -24,6 +24,8 @@ class EvalMetrics(Value):
     """Model calls made for this answer, retries included; 0 where no model was asked."""
     cost_usd: float | None = None
     """None where the model's price is unknown or no model was asked."""
+    not_applicable: bool = False
+    """Whether the evaluator does not apply to this output: neither a score nor a failure."""
 
 
 class EvalConstant(Value):

@@ -44,6 +44,10 @@ class ArmOutcome(Value):
         """The evaluator's score; None where it gave none."""
         return next((e.score for e in self.evals if e.name == evaluator), None)
 
+    def does_not_apply(self, evaluator: str) -> bool:
+        """Whether the evaluator does not apply to this answer."""
+        return any(e.not_applicable for e in self.evals if e.name == evaluator)
+
 
 class ValidationRow(Value):
     """One held-out sample under both policies."""

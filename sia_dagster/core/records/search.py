@@ -12,6 +12,8 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
 
+CARRIED = "carried from "
+"""How the name of a candidate begins that comes from an earlier window."""
 CandidateStatus = Literal["chosen", "not_chosen", "stopped_by_guard", "unusable"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sia_dagster.core.config.validation import ValidationConfig
 from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.registry import PolicyDecision
-from sia_dagster.core.records.search import Candidate, PolicyUpdate
+from sia_dagster.core.records.search import CARRIED, Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search.search_policy import STAYS, SearchRules, concluded, screen
 from sia_dagster.core.text import count
@@ -52,7 +52,7 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     window from which nothing may be learned (`state.refusal`) does not try it either.
     """
     look, carried = undecided
-    name = f"carried from {carried.window}"
+    name = f"{CARRIED}{carried.window}"
     proposed = Candidate(name=name, actions=look.candidate, status="not_chosen")
     (screened,) = screen([proposed], look.baseline, state, rules)
     objection = state.refusal or "; ".join(screened.reasons)

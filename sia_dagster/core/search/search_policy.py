@@ -211,7 +211,9 @@ def _none_left(candidates: Sequence[Candidate]) -> str:
     if not candidates:
         return "the updater proposed no candidate"
     reasons = "; ".join(f"{c.name}, {c.status.replace('_', ' ')}: {', '.join(c.reasons)}" for c in candidates)
-    return f"no proposed candidate can be tried ({reasons})"
+    unusable = all(c.status == "unusable" for c in candidates)
+    what = "no answer of the updater could be used" if unusable else "no proposed candidate can be tried"
+    return f"{what} ({reasons})"
 
 
 def _without_selection(state: StateActions, candidates: Sequence[Candidate], place: int) -> PolicyUpdate:

@@ -14,7 +14,7 @@ from pydantic import Field
 from sia_dagster.core.config.loop import LoopConfig
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant
-from sia_dagster.core.records.report import ValidationRow
+from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
@@ -132,6 +132,7 @@ def compare(
     `weights` multiply the weights of conversations by id and were fixed before anything was scored; missing is 1. Fewer
     than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
     """
+    every, rows = rows, _applicable(rows, constant.name)
     pairs, unscored = paired_scores(rows, constant)
     found = EvaluatorComparison(
         evaluator=constant.name,
@@ -141,6 +142,7 @@ def compare(
         unscored=unscored,
         unscored_baseline=_unscored((row.span_id, row.baseline.score(constant.name)) for row in rows),
         unscored_candidate=_unscored((row.span_id, row.candidate.score(constant.name)) for row in rows),
+        **_applicability(every, rows, constant.name),
         margin=None if role == "primary" else rule.margin(constant.name),
         fallen=_fallen(rows, constant.name) if role == "safety" else (),
         scale=constant.scale,
@@ -186,6 +188,38 @@ def _numbers(
             "alpha": level,
         }
     return numbers
+
+
+def _applicable(rows: Sequence[ValidationRow], evaluator: str) -> Sequence[ValidationRow]:
+    """The rows without those to which the evaluator does not apply under a policy; a failure under the other stays."""
+    return [
+        row
+        for row in rows
+        if _failed(row.baseline, evaluator)
+        or _failed(row.candidate, evaluator)
+        or not (row.baseline.does_not_apply(evaluator) or row.candidate.does_not_apply(evaluator))
+    ]
+
+
+def _failed(arm: ArmOutcome, evaluator: str) -> bool:
+    return arm.score(evaluator) is None and not arm.does_not_apply(evaluator)
+
+
+def _applicability(
+    rows: Sequence[ValidationRow], applicable: Sequence[ValidationRow], evaluator: str
+) -> dict[str, int]:
+    """The samples that are left out, and those to which the evaluator applies under one of the policies alone."""
+    left_out = {row.span_id for row in rows} - {row.span_id for row in applicable}
+    sides = [
+        (row.span_id, row.baseline.score(evaluator) is None, row.candidate.does_not_apply(evaluator))
+        for row in rows
+        if row.baseline.does_not_apply(evaluator) != row.candidate.does_not_apply(evaluator)
+    ]
+    return {
+        "not_applicable": len(left_out),
+        "applies_to_baseline_only": len({span for span, unscored, gone in sides if gone and not unscored}),
+        "applies_to_candidate_only": len({span for span, _, gone in sides if not gone}),
+    }
 
 
 def _mean_pair(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 from sia_dagster.core.openinference import tool_calls_text
 from sia_dagster.core.records.sample import Message, Sample, Split
 from sia_dagster.core.records.value import fingerprint
+from sia_dagster.core.text import word_runs
 
 PROMPT_SHARE: Final = 0.1
 """A system prompt that this share of conversations has is a version of the policy; a rarer one was filled in."""
@@ -118,8 +120,8 @@ def _message_key(message: Message, *, digits: bool) -> str:
 
 def _fold(text: str, *, digits: bool) -> str:
     """The text without case, punctuation and repeated spaces, and with 0 for every number unless `digits` are kept."""
-    plain = text.casefold()
-    words = re.sub(r"[\W_]+", " ", plain if digits else re.sub(r"\d+", "0", plain)).strip()
+    plain = unicodedata.normalize("NFC", text).casefold()
+    words = " ".join(word_runs(plain if digits else re.sub(r"\d+", "0", plain)))
     return words or plain.strip()  # a text of signs alone, such as an emoji, keeps them
 
 

@@ -1,6 +1,7 @@
 """`eval_results`: the evaluators' scores of the application's logged outputs."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,8 @@ def _metadata(outcome: "StageResult[Evals]", mapped: "MappedSpans", names: LoopN
         "dagster/row_count": len(rows),
         "samples": len(mapped.samples),
         "spans_skipped": len(mapped.skipped),
-        "unscored": sum(row.score is None for row in rows),
+        "unscored": sum(row.score is None and not row.not_applicable for row in rows),
+        **_not_applicable(rows),
         **score_metadata(rows),
         **outcome_metadata(outcome),
         "worst_samples": dg.MetadataValue.md(logged_samples_table(judged, names.loop.validation.primary)),
@@ -74,6 +76,11 @@ def _metadata(outcome: "StageResult[Evals]", mapped: "MappedSpans", names: LoopN
         **column_schema(EVAL_RESULT_COLUMNS, EVAL_RESULT_TYPES),
         "skipped": dg.MetadataValue.md(skipped_markdown(mapped.skipped)),
     }
+
+
+def _not_applicable(rows: Sequence[EvalMetrics]) -> dict[str, int]:
+    """`not_applicable/<evaluator>`: the samples to which an evaluator does not apply, where there are any."""
+    return {f"not_applicable/{name}": n for name, n in Counter(r.name for r in rows if r.not_applicable).items()}
 
 
 def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
@@ -95,11 +102,10 @@ def _agreement(judged: Sequence[Sample], names: LoopNames) -> dict[str, Any]:
 def _claims(evals: "Evals", mapped: "MappedSpans", allowed: float) -> Sequence[dg.AssetCheckResult]:
     from sia_dagster.core.evaluators import worst_unscored_share
 
-    rows = _flat(evals)
     worst, share = worst_unscored_share(evals)
-    unscored = [row for row in rows if row.score is None and row.name == worst]
-    asked = sum(row.name == worst for row in rows)
-    first = f" The first: {unscored[0].error}" if unscored else ""
+    asked = [(s, row) for s in evals for row in evals[s] if row.name == worst and not row.not_applicable]
+    unscored = [(span_id, row.error) for span_id, row in asked if row.score is None]
+    first = f" The first, of span {unscored[0][0]}: {unscored[0][1]}" if unscored else ""
     spans = len(mapped.samples) + len(mapped.skipped)
     skipped = f" The first: {mapped.skipped[0]}" if mapped.skipped else ""
     return [
@@ -108,7 +114,8 @@ def _claims(evals: "Evals", mapped: "MappedSpans", allowed: float) -> Sequence[d
         ),
         UNSCORED_SHARE_IS_LOW.holds(
             share <= allowed,
-            f"{worst or 'evaluators'}: {len(unscored)} of {asked} rows have no score (allowed: {allowed:.0%}).{first}",
+            f"{worst or 'evaluators'}: {len(unscored)} of {len(asked)} rows have no score (allowed: {allowed:.0%})."
+            + first,
             unscored_share=round(share, 6),
         ),
     ]

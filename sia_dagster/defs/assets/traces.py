@@ -1,13 +1,16 @@
 """`traces`: the window's LLM spans."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
 
+from sia_dagster.adapters.files.drafts import sweep
 from sia_dagster.adapters.files.span_table import SpanFile, read_sampled, stage_spans
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.trace_store import span_query
+from sia_dagster.core.text import count
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
 from sia_dagster.defs.metadata import column_schema, estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
@@ -37,6 +40,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
         with staged(names, context) as stage:
             # The resource's condition: the Launchpad may change it.
             query = span_query(names.loop, stage.window).model_copy(update={"where": stage.traces.config().where})
+            if swept := sweep(stage.storage.path(), names.name, datetime.now(UTC)):
+                context.log.info(f"{count(len(swept), 'draft')} of killed runs removed, the first: {swept[0]}")
             source = stage.traces.connect()
             unreadable = source.unreadable()
             spans = stage_spans(source.spans(query))

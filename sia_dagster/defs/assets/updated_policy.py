@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.records.search import CARRIED, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.defs.claims import GUARD_STOPPED_NOTHING, POLICY_KEEPS_ITS_VARIABLES, SELECTION_IS_SCORED
+from sia_dagster.core.text import count
+from sia_dagster.defs.claims import (
+    GUARD_STOPPED_NOTHING,
+    POLICY_KEEPS_ITS_VARIABLES,
+    SELECTION_IS_SCORED,
+    UPDATER_IS_USABLE,
+)
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -25,7 +31,7 @@ SPEC = StageSpec(
     description="Candidates that the updater proposed from the train split, stopped by the contract guard or "
     "compared on the selection split; the best one is validated, or the policy stays. A candidate that earlier windows "
     "left undecided is validated first.",
-    claims=(POLICY_KEEPS_ITS_VARIABLES, GUARD_STOPPED_NOTHING, SELECTION_IS_SCORED),
+    claims=(POLICY_KEEPS_ITS_VARIABLES, UPDATER_IS_USABLE, GUARD_STOPPED_NOTHING, SELECTION_IS_SCORED),
     io="documents",
     kinds=("json", "openai"),
     resources=("model", "storage"),
@@ -98,12 +104,26 @@ def _claims(update: PolicyUpdate) -> Sequence[dg.AssetCheckResult]:
     reasons = "; ".join(f"{candidate.name}: {', '.join(candidate.reasons)}" for candidate in stopped)
     return [
         POLICY_KEEPS_ITS_VARIABLES.holds(fault is None, fault or "The template variables are the same."),
+        _updater_is_usable(update),
         GUARD_STOPPED_NOTHING.holds(
             not stopped,
             f"Stopped {len(stopped)} of {len(update.candidates)}. {reasons}" if stopped else "None stopped.",
             candidates_stopped_by_guard=len(stopped),
         ),
     ]
+
+
+def _updater_is_usable(update: PolicyUpdate) -> dg.AssetCheckResult:
+    """A candidate that was carried from an earlier window is no answer of the updater."""
+    asked = [c for c in update.candidates if not c.name.startswith(CARRIED)]
+    unusable = [candidate for candidate in asked if candidate.status == "unusable"]
+    usable = len(asked) - len(unusable)
+    cause = f" The first, {unusable[0].name}: {'; '.join(unusable[0].reasons)}." if unusable else ""
+    advice = " The loop cannot improve the policy until this is put right." if asked and not usable else ""
+    sentence = f"{usable} of {count(len(asked), 'answer')} of the updater could be used.{cause}{advice}"
+    return UPDATER_IS_USABLE.holds(
+        bool(usable) or not asked, sentence if asked else "The updater was not asked.", answers_unusable=len(unusable)
+    )
 
 
 def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:

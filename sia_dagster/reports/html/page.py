@@ -153,7 +153,8 @@ def _facts(state: StateActions) -> dict[str, Any]:
 
 
 def _failed(state: StateActions, constant: EvalConstant) -> int:
-    return sum(1 for s in state.samples for e in s.evals if e.name == constant.name and e.score is None)
+    of_evaluator = [e for s in state.samples for e in s.evals if e.name == constant.name]
+    return sum(e.score is None and not e.not_applicable for e in of_evaluator)
 
 
 @functools.cache
@@ -168,7 +169,7 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "signed", "interval", "p_value", "share", "usd", "trimmed", "capped"):
+    for name in ("number", "signed", "interval", "p_value", "share", "usd", "trimmed", "capped", "left_out"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["count"] = count
     environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, indent=1, sort_keys=True)

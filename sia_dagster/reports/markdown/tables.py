@@ -20,6 +20,7 @@ from sia_dagster.reports.wording import (
     capped,
     escape,
     interval,
+    left_out,
     number,
     p_value,
     share,
@@ -63,7 +64,7 @@ def comparison_table(report: ValidationReport) -> str:
         (
             escape(c.evaluator),
             c.role,
-            f"{c.n}" + (f" ({count(c.unscored, 'sample')} unscored)" if c.unscored else ""),
+            f"{c.n}" + (f" ({'; '.join(omitted)})" if (omitted := left_out(c)) else ""),
             number(c.baseline_mean, c.scale),
             number(c.candidate_mean, c.scale),
             f"**{signed(c.difference, c.scale)}** {escape(interval(c.ci_low, c.ci_high, c.scale))}".rstrip(),

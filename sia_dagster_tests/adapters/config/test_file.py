@@ -118,6 +118,13 @@ def test_relative_paths_are_relative_to_the_file_and_urls_stay(write: Write, tmp
         ("start: 2026-09-28", "start: 2026-09-28\n    timezone: Berlin", "loops.0.timezone", "no IANA time zone"),
         ("start: 2026-09-28", "start: 2026-09-28\n    sample_limit: many", "loops.0.sample_limit", "valid integer"),
         ("name: desk", "name: my-desk", "loops.0.name", "letters, digits and underscores"),
+        (
+            "name: desk",
+            f"name: {'d' * 300}",
+            "loops.0.name",
+            "the name has 300 characters, and files are named after it",
+        ),
+        ("name: correctness", f"name: {'c' * 121}", "loops.0.evaluators.0.name", "write at most 120"),
         ("name: correctness", "name: a.b", "loops.0.evaluators.0.name", "drop evaluations whose name holds a hyphen"),
         ("kind: llm_classify", "kind: judge", "loops.0.evaluators.0", "no kind 'judge'; write one of 'llm_classify'"),
         ("        kind: llm_classify\n", "", "loops.0.evaluators.0", "`kind` is missing"),
@@ -284,6 +291,32 @@ def test_control_characters_and_other_encodings_are_said(write: Write, refused: 
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
         load_config(path)
     assert caught.value.line == 2
+
+
+LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))])
+MERGES = "\n".join(
+    ["a0: &a0 {k: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 30))]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "its aliases, written out, come to more than 100,000 values"),
+        (MERGES, "its aliases, written out, come to more than 100,000 values"),
+        ("a: " + "[" * 10_000 + "]" * 10_000, "nests values too deeply"),
+        ("a: " + "{a: " * 10_000, "nests values too deeply"),
+        ("\n".join(" " * n + "a:" for n in range(1_200)), "nests values too deeply"),
+        ("# " + "x" * 1_000_000, "larger than 1,000,000 bytes"),
+        ("storage: x\n\tloops: []", "'\\t' that cannot start any token"),
+        ("storage: " + "9" * 5_000, "1 more problems: storage (line 1)"),
+        ("loops: []\nllm: !!timestamp 9999", "problems"),
+        ("loops: !!int abc", "not a value of its kind"),
+        ("loops: !!bool maybe", "not a value of its kind"),
+    ],
+)
+def test_a_bomb_is_one_sentence(refused: Refused, text: str, says: str) -> None:
+    assert says in str(refused(text))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(write: Write) -> None:
@@ -544,6 +577,37 @@ def test_a_template_that_cannot_be_used_names_key_and_line(
         check_references(load_config(write(text)))
     assert caught.value.key == "loops.0.evaluators.0.template"
     assert caught.value.line == line_of(text, template)
+
+
+@pytest.mark.parametrize(
+    ("template", "rails", "refused"),
+    [
+        ("correctness", "{correct: 0, incorrect: 1}", True),
+        ("correctness", "{Incorrect: 1, Correct: 0.5}", True),
+        ("toxicity", "{toxic: 1, non_toxic: 0}", True),
+        ("faithfulness", "{unfaithful: 1, faithful: 0}", True),
+        ("format", "{malformed: 1, well_formed: -1}", True),
+        ("helpfulness", "{helpful: 1, partly_helpful: 0, unhelpful: 0.5}", True),
+        ("copied.md", "{correct: 0, incorrect: 1}", True),
+        ("helpfulness", "{helpful: 1, partly_helpful: 1, unhelpful: 0}", False),
+        ("correctness", "{incorrect: -1, correct: 5}", False),
+        ("correctness", "{yes: 0, no: 1}", False),
+        ("own.md", "{correct: 0, incorrect: 1}", False),
+    ],
+)
+def test_inverted_rails_of_a_built_in_judge_are_an_error_on_load(
+    write: Write, tmp_path: Path, template: str, rails: str, *, refused: bool
+) -> None:
+    (tmp_path / "copied.md").write_text(read_template("correctness", tmp_path) + "\n", encoding="utf-8")
+    (tmp_path / "own.md").write_text("Is it wrong? {output}", encoding="utf-8")
+    text = changed("template: correctness", f"template: {template}").replace("{correct: 1, incorrect: 0}", rails)
+    if not refused:
+        check_references(load_config(write(text)))
+        return
+    with pytest.raises(ConfigError, match="a higher score is better: write rails: ") as caught:
+        check_references(load_config(write(text)))
+    assert caught.value.key == "loops.0.evaluators.0.rails"
+    assert caught.value.line == line_of(text, rails)
 
 
 def test_platform_scores_point_at_nothing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -458,3 +459,111 @@ def test_creating_never_touches_what_is_there(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def gone(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+def emptied(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"")
+
+
+def cut_off(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-40])
+
+
+def doubled(folder: Path, name: str) -> None:
+    (folder / f"0{name}").write_bytes((folder / name).read_bytes())
+
+
+def copied(folder: Path, name: str) -> None:
+    (folder / "000004.json").write_bytes((folder / name).read_bytes())
+
+
+def counted_from_zero(folder: Path, name: str) -> None:
+    (folder / "000000.json").write_bytes((folder / name).read_bytes())
+
+
+DAMAGES = [
+    (gone, "000002.json", "000002.json is missing, though 000003.json is there; restore it from a backup"),
+    (gone, "000001.json", "000001.json is missing, though 000003.json is there"),
+    (emptied, "000002.json", "000002.json: this file is not a valid entry of the registry"),
+    (emptied, "000003.json", "000003.json: this file is not a valid entry of the registry"),
+    (cut_off, "000003.json", "000003.json: this file is not a valid entry of the registry"),
+    (doubled, "000003.json", "0000003.json: this file does not belong to the registry"),
+    (copied, "000002.json", "000004.json: this file holds version 2 of loop"),
+    (counted_from_zero, "000001.json", "000000.json: this file does not belong to the registry"),
+]
+
+
+@pytest.mark.parametrize(("damage", "name", "says"), DAMAGES)
+def test_nothing_is_promoted_over_a_damaged_registry(
+    two_versions: PolicyFiles, tmp_path: Path, damage: Callable[[Path, str], None], name: str, says: str
+) -> None:
+    promote(report(2, policy("C"), baseline=policy("B")), store=two_versions, at=week(2).end, by="auto")
+    folder = tmp_path / FOLDER
+    damage(folder, name)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    next_one = report(3, policy("D"), baseline=policy("C"))
+    for act_on in (
+        two_versions.versions,
+        lambda: promote(next_one, store=two_versions, at=week(3).end, by="auto"),
+        lambda: rollback(two_versions, 1, at=week(3).end, by="ann"),
+        lambda: two_versions.append(entry(policy("D"), week(3).end, parent=3, number=3)),
+    ):
+        with pytest.raises(PolicyError) as caught:
+            act_on()
+        assert says in str(caught.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_an_application_goes_on_with_the_newest_policy_over_a_gap(two_versions: PolicyFiles, tmp_path: Path) -> None:
+    gone(tmp_path / FOLDER, "000001.json")
+    with pytest.raises(PolicyError, match=r"000001\.json is missing"):
+        two_versions.in_force(week(9).end)
+    in_force = two_versions.in_force()
+    assert in_force is not None
+    assert in_force.actions == policy("B")
+
+
+def test_a_version_from_the_future_does_not_block_a_rollback(store: PolicyFiles) -> None:
+    promote(report(0, policy("A")), store=store, at=week(0).end, by="auto")
+    ahead = week(0).end + timedelta(days=4000)
+    store.append(entry(policy("B"), ahead, parent=1, number=1))
+    late = promote(report(2, policy("C"), baseline=policy("B")), store=store, at=week(2).end, by="auto")
+    assert "`sia policy rollback --loop desk` goes back" in late.reason
+    back = rollback(store, at=week(2).end, by="ann")
+    assert (back.version, back.actions) == (3, policy("A"))
+    assert store.in_force(week(3).end) == store.in_force(ahead + timedelta(days=1)) == back
+    again = promote(report(2, policy("C"), baseline=policy("A")), store=store, at=week(3).end, by="auto")
+    assert again.promoted is not None
+
+
+def test_the_second_of_two_people_who_roll_back_learns_what_happened(two_versions: PolicyFiles) -> None:
+    rollback(two_versions, at=week(2).end, by="ann", note="complaints doubled")
+    with pytest.raises(PromotionRefused) as caught:
+        rollback(two_versions, at=week(2).end, by="bob")
+    assert "ann rolled back to version 1 at 2026-10-19T00:00:00+00:00 (complaints doubled)" in str(caught.value)
+    assert "in force now as version 3; to go to another one, name it with --to" in str(caught.value)
+    assert len(two_versions.versions()) == 3
+
+
+class RolledBack(PolicyFiles):
+    """A registry in which somebody else rolls back between this one's reading and its writing."""
+
+    to_version = 1
+
+    def append(self, entry: PolicyVersion) -> PolicyVersion:
+        rollback(PolicyFiles(self._folder.parent.parent, "desk"), self.to_version, at=week(2).end, by="ann")
+        return super().append(entry)
+
+
+def test_of_two_rollbacks_at_once_one_wins_and_the_other_is_told(two_versions: PolicyFiles, tmp_path: Path) -> None:
+    raced = RolledBack(tmp_path, "desk")
+    theirs = rollback(raced, at=week(2).end + timedelta(seconds=1), by="bob")
+    assert (theirs.version, theirs.by, theirs.restores) == (3, "ann", 1)
+    promote(report(3, policy("D"), baseline=policy("A")), store=two_versions, at=week(3).end, by="auto")
+    raced.to_version = 2
+    with pytest.raises(PromotionRefused, match=r"version 5 is in force now, .* version 4 \(ann did that"):
+        rollback(raced, at=week(4).end, by="bob")

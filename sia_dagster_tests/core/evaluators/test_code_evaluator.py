@@ -4,7 +4,9 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sia_dagster.core.evaluators.time_limit import Function
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster_tests.places import ROOT
+from sia_dagster_tests.worlds import hostile_functions
 from sia_dagster_tests.worlds.code_checks import Brief, BriefAsync, config, is_brief
 from sia_dagster_tests.worlds.evaluation_samples import sample
 
@@ -55,6 +58,11 @@ def test_sync_and_async_functions_and_objects_score(function: Function) -> None:
         (np.float32(0.5), None, 0.5),
         (np.int64(1), None, 1.0),
         (np.array([0.5]), None, 0.5),
+        (np.array(0.5), None, 0.5),
+        (Decimal("0.5"), None, 0.5),
+        (Fraction(1, 2), None, 0.5),
+        (hostile_functions.Tensor(0.5), None, 0.5),
+        (hostile_functions.Late(0.5), None, 0.5),
         ("0.75", "0.75", 0.75),
         (EvalMetrics(name="ignored", label="fair", score=0.5), "fair", 0.5),
     ],
@@ -76,9 +84,6 @@ def test_a_result_on_the_scale_is_a_score(result: Any, label: str | None, value:
         ("good", "good", "the label 'good' has no score: return a number, a bool or EvalMetrics with a score"),
         ("7", "7", "the score 7 is not within"),
         ("", "", "there is no score"),
-        (None, None, "returned None (NoneType)"),
-        ({"score": 1}, None, "returned {'score': 1} (dict)"),
-        (np.array([0.5, 0.5]), None, "(ndarray)"),
         (EvalMetrics(name="x", label="fair"), "fair", "the label 'fair' has no score"),
         (EvalMetrics(name="x"), None, "there is no score"),
         (EvalMetrics(name="x", error="no network"), None, "no network"),
@@ -119,21 +124,49 @@ def raising_async(error: BaseException) -> Function:
 
 
 @pytest.mark.parametrize("make", [raising, raising_async])
-@pytest.mark.parametrize("error", [ValueError("bad value"), SystemExit("bad value")])
-def test_what_a_function_raises_is_its_rows_error(make: Any, error: BaseException) -> None:
+@pytest.mark.parametrize(("error", "says"), hostile_functions.RAISED)
+def test_what_a_function_raises_is_its_rows_error(make: Any, error: BaseException, says: str) -> None:
     metrics = score(make(error))
     assert metrics.score is None
-    assert "bad value" in (metrics.error or "")
-    assert "my_checks:is_brief raised" in (metrics.error or "")
+    assert f"my_checks:is_brief {says}" in (metrics.error or "")
+    assert len((metrics.error or "").encode()) <= 310
+
+
+@pytest.mark.parametrize(("make", "says"), hostile_functions.RETURNED)
+def test_what_a_function_returns_is_its_rows_error(make: Callable[[], Any], says: str) -> None:
+    async def later(_: Sample) -> Any:
+        return make()
+
+    for function in (lambda _: make(), later):
+        metrics = score(function)
+        assert metrics.score is None
+        assert not metrics.not_applicable
+        assert says in (metrics.error or "")
+        assert len((metrics.error or "").encode()) <= 400
+        assert len(metrics.label or "") <= 200
+
+
+@pytest.mark.parametrize("result", [None, EvalMetrics(name="x", not_applicable=True, explanation="No code in it.")])
+def test_an_evaluator_that_does_not_apply_is_no_failure_where_that_is_declared(result: Any) -> None:
+    metrics = score(lambda _: result, not_applicable="allowed")
+    assert (metrics.not_applicable, metrics.label, metrics.score, metrics.error) == (True, None, None, None)
+    assert score(lambda _: result).error
+
+
+def test_what_none_means_is_part_of_the_fingerprint() -> None:
+    plain, declared = CodeEvaluator(config(), is_brief), CodeEvaluator(config(not_applicable="allowed"), is_brief)
+    assert plain.constant.fingerprint != declared.constant.fingerprint
+
+
+def test_a_long_explanation_is_cut_and_says_so() -> None:
+    metrics = score(lambda _: EvalMetrics(name="x", score=1.0, explanation="e" * 100_000))
+    assert metrics.score == 1.0
+    assert str(metrics.explanation).endswith("e [... 80,000 characters left out]")
 
 
 @pytest.mark.parametrize("make", [raising, raising_async])
 def test_an_exception_that_event_loops_trip_over_is_its_rows_error(make: Any) -> None:
     assert "StopIteration" in (score(make(StopIteration())).error or "")
-
-
-def test_a_long_message_is_trimmed() -> None:
-    assert len(score(raising(ValueError("x" * 9999))).error or "") == 300
 
 
 def test_a_function_that_cancels_itself_fails_its_row_alone() -> None:

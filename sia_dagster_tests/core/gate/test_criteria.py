@@ -156,3 +156,29 @@ def test_levels_and_margins_are_each_evaluators_own() -> None:
     strict = guardrail(unscored=2, unscored_candidate=2, margin=0.02)
     assert "2 more of 64 samples have no score" in decided(comparison(p_value=0.001), strict).reasons[0]
     assert decided(comparison(p_value=0.001), strict.model_copy(update={"margin": 0.05})).verdict == "accept"
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "says"),
+    [
+        ({"not_applicable": 40}, "accept", ""),
+        ({"n": 0, "samples": 0, "not_applicable": 60, "ci_low": None}, "accept", "is_brief applies to none of the 60"),
+        (
+            {"samples": 50, "not_applicable": 10, "applies_to_baseline_only": 10},
+            "inconclusive",
+            "is_brief applies to 10 fewer of 60 samples under the candidate than under the policy in force",
+        ),
+        (
+            {"samples": 50, "not_applicable": 10, "applies_to_baseline_only": 5, "applies_to_candidate_only": 5},
+            "accept",
+            "",
+        ),
+    ],
+)
+def test_an_evaluator_that_does_not_apply_blocks_nothing_unless_the_candidate_made_it_so(
+    fields: dict[str, Any], verdict: str, says: str
+) -> None:
+    given = {"evaluator": "is_brief", "role": "guardrail", "margin": 0.05, **fields}
+    decision = decided(comparison(p_value=0.0001), guardrail().model_copy(update=given))
+    assert decision.verdict == verdict, decision.reasons
+    assert says in "; ".join(decision.reasons)

@@ -407,6 +407,24 @@ def test_what_a_person_rolled_back_comes_into_force_neither_by_the_job_nor_unsig
     assert (done.promoted.version, done.promoted.override) == (3, False)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"system_prompt": f"\n{NEW.system_prompt.replace(' ', '  ')}\n"},
+        {"parameters": {**NEW.parameters, "temperature": 0.99}},
+    ],
+)
+def test_a_rolled_back_policy_does_not_return_in_another_spelling(
+    root: Path, rolled_back: PromotionStores, change: dict[str, object]
+) -> None:
+    later = TimeWindow(key="2026-10-12", start=NEXT.end, end=NEXT.end + timedelta(weeks=1))
+    other = report(later, OLD, NEW.model_copy(update=change))
+    record(root, other)
+    done = promote(other, ruling("auto", by="", at=later.end), rolled_back)
+    assert done.promoted is None
+    assert "Bo rolled this policy back" in done.reason
+
+
 def test_a_rollback_of_one_policy_says_nothing_of_another(root: Path, rolled_back: PromotionStores) -> None:
     later = TimeWindow(key="2026-10-12", start=NEXT.end, end=NEXT.end + timedelta(weeks=1))
     other = report(later, OLD, NEW.model_copy(update={"system_prompt": f"{NEW.system_prompt} Be brief."}))

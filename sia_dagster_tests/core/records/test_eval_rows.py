@@ -39,3 +39,10 @@ def test_a_table_turns_nothing_into_nan_and_back() -> None:
     nullable["attempts"] = pd.array([None, 0], dtype="Int64")
     assert nullable["score"].isna().tolist() == [True, False]
     assert evals_from_rows(nullable.astype(object).to_dict("records")) == evals
+
+
+def test_a_row_that_an_evaluator_does_not_apply_to_says_so_in_the_table() -> None:
+    evals = {"a": (EvalMetrics(name="has_code", not_applicable=True, fingerprint="f"),)}
+    (row,) = eval_result_rows(evals)
+    assert (row["label"], row["score"], row["error"]) == ("not_applicable", None, None)
+    assert evals_from_rows([row]) == evals

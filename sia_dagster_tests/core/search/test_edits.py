@@ -145,3 +145,32 @@ def test_no_order_of_edits_at_different_places_matters(lines: list[str]) -> None
 @given(prompt=prompts)
 def test_no_edits_change_nothing(prompt: str) -> None:
     assert apply_edits(prompt, []) == prompt
+
+
+CRLF = "You answer shoppers.\r\nBe brief.\r\n\r\nSign with your name.\r\n"
+MIXED = "One.\r\nTwo.\nThree."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "edit", "expected"),
+    [
+        (CRLF, add("Be kind.\nBe warm."), CRLF.replace("name.", "name.\r\nBe kind.\r\nBe warm.")),
+        (CRLF, add("Be kind.", "Be brief."), CRLF.replace("brief.", "brief.\r\nBe kind.")),
+        (CRLF, replace("Be brief.\n\nSign", "Be kind.\n\nEnd"), CRLF.replace("brief.", "kind.").replace("Sign", "End")),
+        (CRLF, replace("Be brief.\r\n\r\nSign", "Sign"), "You answer shoppers.\r\nSign with your name.\r\n"),
+        (CRLF, delete("Be brief."), CRLF.replace("Be brief.\r\n", "")),
+        (CRLF, delete("You answer shoppers.\nBe brief."), "\r\nSign with your name.\r\n"),
+        (CRLF.rstrip(), delete("Sign with your name."), "You answer shoppers.\r\nBe brief.\r\n"),
+        (MIXED, add("New.", "One."), "One.\nNew.\r\nTwo.\nThree."),
+        (MIXED, delete("Two."), "One.\r\nThree."),
+        (MIXED, replace("One.\nTwo.", "1."), "1.\nThree."),
+        ("A\r\nB\r\nA\nB", replace("A\r\nB", "C"), "C\r\nA\nB"),
+    ],
+)
+def test_a_prompt_keeps_its_line_ends(prompt: str, edit: Edit, expected: str) -> None:
+    assert apply_edits(prompt, [edit]) == expected
+
+
+def test_a_text_that_stands_twice_with_other_line_ends_is_refused() -> None:
+    with pytest.raises(EditError, match="more than once"):
+        apply_edits("A\r\nB\r\nA\nB", [replace("A\nB", "C")])

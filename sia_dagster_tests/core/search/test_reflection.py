@@ -1,5 +1,6 @@
 """The reflection updater groups failures and quotes them in its prompt within a budget of tokens."""
 
+import json
 import re
 from itertools import permutations
 
@@ -24,6 +25,7 @@ from sia_dagster.core.search.reflection.prompt import (
     trim_middle,
     verdict_of,
 )
+from sia_dagster_tests.places import CORPORA
 from sia_dagster_tests.worlds.search_world import (
     BREVITY,
     CORRECTNESS,
@@ -51,6 +53,10 @@ def shown(before: StateActions, budget: int = 12_000, task: int = 0) -> UpdatePr
 
 def user_text(prompt: UpdatePrompt) -> str:
     return str(prompt.messages[1]["content"])
+
+
+SCRIPTS = json.loads((CORPORA / "explanations.json").read_text(encoding="utf-8"))
+"""By language: two explanations of one cause, about other orders, and one of another cause."""
 
 
 class TestClusters:
@@ -109,6 +115,12 @@ class TestClusters:
 
     def test_numbers_do_not_tell_explanations_apart(self) -> None:
         assert words_of("Order 17 is LATE, by 3 days_2") == words_of("order 99 late days")
+
+    @pytest.mark.parametrize("script", sorted(SCRIPTS))
+    def test_explanations_are_grouped_in_every_script(self, script: str) -> None:
+        train = [sample(n, "train", said("incorrect", text)) for n, text in enumerate(SCRIPTS[script])]
+        clusters = find_clusters(train, [CORRECTNESS])
+        assert [[f.sample.span_id for f in c.failures] for c in clusters] == [["train-00", "train-01"], ["train-02"]]
 
 
 class TestPrompt:

@@ -170,3 +170,50 @@ def test_other_splits_are_not_shown(tmp_path: Path) -> None:
         propose_to(server, tmp_path, state())
     assert len(asked(server, "optimizer")) == 1
     assert not re.search("selection|holdout", json.dumps(server.requests))
+
+
+WHOLE = f"{PROMPT}\n{ASK_FOR_ORDER}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "samples"),
+    [
+        (completion(json.dumps({"thoughts": "t", "system_prompt": WHOLE})), ()),
+        (completion(json.dumps({"thoughts": "t", "prompt": WHOLE, "samples": ["train-01"]})), ("train-01",)),
+        (completion(f"Here it is:\n```\n{WHOLE}\n```"), ()),
+        (proposal(edit(WHOLE, operation="replace", find=PROMPT)), ("train-00",)),
+        (proposal(edit(WHOLE, operation="add")), ("train-00",)),
+    ],
+)
+def test_a_whole_new_prompt_is_turned_into_edits(tmp_path: Path, reply: Body, samples: tuple[str, ...]) -> None:
+    (found,) = propose(tmp_path, Shop(reply), state())
+    assert (found.status, found.actions.system_prompt) == ("not_chosen", WHOLE), found.reasons
+    assert [(e.operation, e.find, e.text, e.samples) for e in found.edits] == [
+        ("add", "Be polite.", ASK_FOR_ORDER, samples)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (completion(json.dumps({"prompt": WHOLE, "samples": ["holdout-00"]})), "samples that were not shown (1 of 1)"),
+        (completion(json.dumps({"prompt": PROMPT})), "the answer proposes no edits"),
+    ],
+)
+def test_a_whole_new_prompt_is_held_to_the_rules_of_edits(tmp_path: Path, reply: Body, why: str) -> None:
+    (found,) = propose(tmp_path, Shop(reply), state())
+    assert (found.status, found.actions) == ("unusable", BASELINE)
+    assert why in found.reasons[0]
+
+
+def test_a_prompt_with_windows_line_ends_keeps_them(tmp_path: Path) -> None:
+    crlf = PROMPT.replace("\n", "\r\n")
+    before = state().model_copy(update={"actions": BASELINE.model_copy(update={"system_prompt": crlf})})
+    edits = (edit(f"{PROMPT}\nBe warm.", operation="replace", find=PROMPT), edit("First.\nSecond.", find=PROMPT))
+    for index, each in enumerate(edits):
+        (tmp_path / str(index)).mkdir()
+        (found,) = propose(tmp_path / str(index), Shop(proposal(each)), before)
+        prompt = found.actions.system_prompt
+        assert found.status == "not_chosen", found.reasons
+        assert prompt.startswith(f"{crlf}\r\n")
+        assert prompt.count("\n") == prompt.count("\r\n") > 1

@@ -123,7 +123,7 @@ def test_an_unusable_answer_is_never_adopted(tmp_path: Path) -> None:
     update, server = search(Shop(cut_off), tmp_path, state())
     assert not update.changed
     assert update.candidate == BASELINE
-    assert "reflection-1, unusable: the answer was cut off" in update.reason
+    assert "no answer of the updater could be used (reflection-1, unusable: the answer was cut off" in update.reason
     assert not asked(server, "app")
 
 

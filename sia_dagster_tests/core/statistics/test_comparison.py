@@ -459,3 +459,38 @@ def test_a_rare_collapse_keeps_a_fine_level() -> None:
     gains = np.where(lost, -1.0, 0.02 / 0.98) + 0.02 * generator.standard_normal(lost.shape)
     shown = plus_two(gains, np.ones(lost.shape), 0.00958).low > 0
     assert shown.mean() <= 0.015
+
+
+AWAY = ArmOutcome(output="x", evals=(EvalMetrics(name="q", not_applicable=True),))
+SCORED, LOST = arm(1.0), arm(None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "samples", "unscored", "left_out", "one_side"),
+    [
+        (SCORED, SCORED, 6, 0, 0, (0, 0)),
+        (AWAY, AWAY, 5, 0, 1, (0, 0)),
+        (SCORED, AWAY, 5, 0, 1, (1, 0)),
+        (AWAY, SCORED, 5, 0, 1, (0, 1)),
+        (LOST, AWAY, 6, 1, 0, (0, 0)),
+        (AWAY, LOST, 6, 1, 0, (0, 1)),
+    ],
+)
+def test_what_an_evaluator_does_not_apply_to_is_left_out_and_counted(
+    old: ArmOutcome, new: ArmOutcome, samples: int, unscored: int, left_out: int, one_side: tuple[int, int]
+) -> None:
+    rows = singles([(0.5, 1.0)] * 5)
+    odd = ValidationRow(span_id="odd", conversation_id="odd", baseline=old, candidate=new)
+    found = compare([*rows, odd], CONSTANT, role="guardrail", rule=RULE)
+    assert (found.samples, found.unscored, found.not_applicable) == (samples, unscored, left_out)
+    assert (found.applies_to_baseline_only, found.applies_to_candidate_only) == one_side
+    if left_out:
+        alone = compare(rows, CONSTANT, role="guardrail", rule=RULE)
+        counts = {"not_applicable": 0, "applies_to_baseline_only": 0, "applies_to_candidate_only": 0}
+        assert found.model_copy(update=counts) == alone
+
+
+def test_a_sample_keeps_the_repeats_to_which_the_evaluator_applies() -> None:
+    again = ValidationRow(span_id="s", conversation_id="c", repeat=1, baseline=AWAY, candidate=AWAY)
+    found = compare([row("c", "s", 0.0, 1.0), again], CONSTANT, role="guardrail", rule=RULE)
+    assert (found.n, found.samples, found.not_applicable, found.unscored_baseline) == (1, 1, 0, 0)

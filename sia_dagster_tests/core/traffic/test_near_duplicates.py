@@ -273,3 +273,16 @@ def test_the_order_of_samples_decides_nothing(samples: list[Sample]) -> None:
 def test_no_samples_are_no_requests() -> None:
     assert set_near_duplicates_aside([]) == ((), 0)
     assert request_keys([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("ที่ไหน ใครมา", "ที่ไหน! ใครมา?", True),
+        ("ขาว", "ข่าว", False),
+        ("कल दिन", "कला दीन", False),
+        ("Cafe\u0301 au lait", "CAFÉ, au lait", True),
+    ],
+)
+def test_vowels_that_are_marks_are_part_of_a_request(one: str, other: str, *, alike: bool) -> None:
+    assert same(asked("a", one, "train"), asked("b", other, "train")) == alike

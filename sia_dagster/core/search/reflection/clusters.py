@@ -1,15 +1,16 @@
 """Failures grouped by their label and explanation, the biggest group first."""
 
-import re
 from collections.abc import Sequence
 
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.search.failed_samples import FailedSample, find_failed_samples
+from sia_dagster.core.text import word_grams
 
 SAME_WORDS = 0.5
 """Explanations whose words have at least this Jaccard similarity are of one group."""
+_SHORTEST_WORD = 3
 
 
 class Cluster(Value):
@@ -49,8 +50,8 @@ def _clusters_of(failures: Sequence[FailedSample]) -> list[Cluster]:
 
 
 def words_of(explanation: str) -> frozenset[str]:
-    """The words of three letters or more, casefolded: numbers and units differ by sample, not by failure."""
-    return frozenset(re.findall(r"[^\W\d_]{3,}", explanation.casefold()))
+    """The words of three letters or more, in any script: numbers and units differ by sample, not by failure."""
+    return frozenset(word_grams(explanation, _SHORTEST_WORD))
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:

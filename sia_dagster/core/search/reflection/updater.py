@@ -15,6 +15,7 @@ from sia_dagster.core.replay import map_rows
 from sia_dagster.core.search.reflection.clusters import find_clusters
 from sia_dagster.core.search.reflection.edits import EditError, apply_edits
 from sia_dagster.core.search.reflection.prompt import EditTask, UpdatePrompt, build_prompt, edit_tasks
+from sia_dagster.core.search.reflection.rewrites import edits_between, rewritten_prompt
 
 
 def _object(properties: JsonObject) -> JsonObject:
@@ -33,6 +34,9 @@ _EDIT = _object(
 )
 FORM = Form(name="policy_edits", shape=_object({"thoughts": _TEXT, "edits": {"type": "array", "items": _EDIT}}))
 """The form of the model's answer."""
+
+
+NO_EDITS = "the answer proposes no edits"
 
 
 class _ProposedEdits(Value):
@@ -58,7 +62,8 @@ class ReflectionUpdater:
 
         An answer that is truncated, withheld, of another form, without edits, with an edit that does not apply, or
         that names samples it was not shown is `unusable` with the reason: never repaired, never adopted in part. So
-        is a failed call. Raises EndpointRefused and SpendCapReached.
+        is a failed call. An answer that is the whole prompt written anew becomes edits, with the samples that it
+        names, if any. Raises EndpointRefused and SpendCapReached.
         """
         clusters = find_clusters(state.of("train"), state.eval_constants)
         if state.actions is None or not clusters:
@@ -80,6 +85,9 @@ class ReflectionUpdater:
             return unusable.model_copy(update={"reasons": (why,)})
         request = ChatRequest(model=self._config.model, messages=prompt.messages, draw=draw, stage="update")
         answer = await self._calls.ask(request)
+        rewritten = rewritten_prompt(answer.content, answer.text, baseline.system_prompt)
+        if rewritten is not None:
+            return _read_rewritten(rewritten, answer.content or {}, unusable, prompt.span_ids)
         if answer.content is None:
             return unusable.model_copy(update={"reasons": (answer.problem,)})
         return _read(answer.content, unusable, prompt.span_ids)
@@ -96,11 +104,33 @@ def _read(content: JsonObject, unusable: Candidate, span_ids: Mapping[str, str])
     read = unusable.model_copy(update={"thoughts": proposal.thoughts, "edits": edits})
     if reasons := _unfounded(proposal.edits, span_ids):
         return read.model_copy(update={"reasons": reasons})
+    return _edited(read, edits)
+
+
+def _read_rewritten(rewritten: str, content: JsonObject, unusable: Candidate, span_ids: Mapping[str, str]) -> Candidate:
+    """The candidate of a prompt that was written anew; its edits have the samples that the answer names, if any."""
+    only = content.get("edits")
+    of_edit = only[0] if isinstance(only, list) and only and isinstance(only[0], dict) else {}
+    named = [given for given in (content.get("samples"), of_edit.get("samples")) if isinstance(given, list)]
+    shown = [each for given in named for each in given if isinstance(each, str)]
+    if unknown := [each for each in shown if each not in span_ids]:
+        why = f"the answer names samples that were not shown ({len(unknown)} of {len(shown)})"
+        return unusable.model_copy(update={"reasons": (why,)})
+    prompt = unusable.actions.system_prompt
+    samples = tuple(dict.fromkeys(span_ids[each] for each in shown))
+    edits = tuple(edit.model_copy(update={"samples": samples}) for edit in edits_between(prompt, rewritten))
+    thoughts = content.get("thoughts")
+    read = unusable.model_copy(update={"thoughts": thoughts if isinstance(thoughts, str) else "", "edits": edits})
+    return _edited(read, edits) if edits else read.model_copy(update={"reasons": (NO_EDITS,)})
+
+
+def _edited(read: Candidate, edits: Sequence[Edit]) -> Candidate:
+    """The candidate with the edits made, or `unusable` with the reason why they do not apply."""
     try:
-        prompt = apply_edits(unusable.actions.system_prompt, edits)
+        prompt = apply_edits(read.actions.system_prompt, edits)
     except EditError as error:
         return read.model_copy(update={"reasons": (str(error),)})
-    actions = unusable.actions.model_copy(update={"system_prompt": prompt})
+    actions = read.actions.model_copy(update={"system_prompt": prompt})
     return read.model_copy(update={"actions": actions, "status": "not_chosen"})
 
 
@@ -111,7 +141,7 @@ def _with_span_ids(edit: Edit, span_ids: Mapping[str, str]) -> Edit:
 def _unfounded(edits: Sequence[Edit], span_ids: Mapping[str, str]) -> tuple[str, ...]:
     """Why the edits cannot be accepted; empty where each names samples that were shown."""
     if not edits:
-        return ("the answer proposes no edits",)
+        return (NO_EDITS,)
     reasons = []
     for number, edit in enumerate(edits, start=1):
         if not edit.samples:
