@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
     rf"\b[a-zA-Z][a-zA-Z0-9+.-]{{0,30}}://{_END}|\bwww\.{_END}|\b(?:mailto|javascript|data):{_END}"
     rf"|(?:(?<!\w)@|(?<![\w@.-]))(?:[\w-]+\.)+(?:(?i:{_TOP_LEVEL})|{_COUNTRY})\b(?![\w@-])(?:/{_END})?"
     r"|<[A-Za-z]+\b[^<>\n]{0,80}\b(?:href|src|action)\s*=[^<>\n]*"
-    r"|\]\(\s{0,20}[^)\s]{0,500}?[/.:][^)\s]{0,500}|^[ \t]*\[[^\]\n]+\]:[ \t]*\S*[/.]\S*",
+    r"|\]\(\s{0,20}[^)\s]{0,80}?[/.:][^)\s]{0,80}|^[ \t]*\[[^\]\n]+\]:[ \t]*\S*[/.]\S*",
     re.MULTILINE,
 )
 _SPELLED = re.compile(

@@ -96,5 +96,6 @@ def _digits_in_words() -> re.Pattern[str]:
     text = files("sia_dagster.core.guard").joinpath("digit_words.txt").read_text(encoding="utf-8")
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     spaced = ["|".join(sorted(words, key=len, reverse=True)) for words in lines]
-    rows = [rf"(?<![^\W_])(?:(?:{words})(?![^\W_])[\W_]{{0,3}}){{4,}}" for words in spaced]
-    return re.compile("|".join([*rows, "[\u96f6\u3007\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5e7a]{4,}"]), re.IGNORECASE)
+    rows = [rf"(?:(?:{words})(?![^\W_])[\W_]{{0,3}}){{4,}}" for words in spaced]
+    row = rf"(?<![^\W_])(?=[^\W\d_])(?:{'|'.join(rows)})"
+    return re.compile("|".join([row, "[\u96f6\u3007\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5e7a]{4,}"]), re.IGNORECASE)

@@ -141,8 +141,8 @@ def _either(cues: Iterable[str]) -> str:
 def _spaced() -> re.Pattern[str]:
     cues = _sections()
     return re.compile(
-        rf"(?<!\w)(?P<cue>{_either(cues['before'])})[.,:]?\s{{1,3}}(?P<name>{_NAME}(?:[ ]{_NAME}){{0,2}})"
-        rf"|(?<!\w)(?P<named>{_NAME}) ?(?:{_either(cues['after'])})(?!\w)",
+        rf"(?<![\w\u0900-\u0963])(?=[^\W\d_])(?:(?P<cue>{_either(cues['before'])})[.,:]?\s{{1,3}}(?P<name>{_NAME}(?:[ ]{_NAME}){{0,2}})"
+        rf"|(?P<named>{_NAME}) ?(?:{_either(cues['after'])})(?!\w))",
         re.IGNORECASE,
     )
 
@@ -155,8 +155,8 @@ def _unspaced() -> re.Pattern[str]:
         (thai if re.match("[\u0e00-\u0e7f]", cue) else before).append(cue)
     two, one = (_sections()[f"surnames of {length}"] for length in ("two characters", "one character"))
     return re.compile(
-        rf"(?:{_either(thai)})\s?(?P<thai>[{_THAI}]{{4,12}})"
+        rf"(?=[{_HAN}{UNSPACED}\uac00-\ud7a3])(?:(?:{_either(thai)})\s?(?P<thai>[{_THAI}]{{4,12}})"
         rf"|(?:{_either(before)})[是为為叫:：\s]{{0,2}}(?P<follows>[{_HAN}]{{2,4}})"
         rf"|(?P<before>[{_HAN}]{{1,4}}?)\s?(?:{_either(cues['after without blanks'])})"
-        rf"|(?P<surname>(?:{_either(' '.join(two).split())})(?:\s?[{_HAN}])?|(?:{_either(' '.join(one).split())})[{_HAN}\uac00-\ud7a3]{{2}})"
+        rf"|(?P<surname>(?:{_either(' '.join(two).split())})(?:\s?[{_HAN}])?|(?:{_either(' '.join(one).split())})[{_HAN}\uac00-\ud7a3]{{2}}))"
     )

@@ -14,9 +14,9 @@ from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._text import masked
 
 _EMAIL = re.compile(
-    r"[\w.+%-]{1,64}(?:@|\s+@\s+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
-    r"|[\w.+%-]{1,64}\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*[\w-]+"
-    r"|[\w.+%-]{1,64}(?:\s+|_)[a\u00e4]t(?:\s+|_)[A-Z\d-]+(?:\s+|_)(?:dot|punkt)(?:\s+|_)[^\W\d_]{2,24}\b",
+    r"(?<![\w.+%-])(?:[\w.+%-]++(?:@|\s{1,9}+@\s{1,9}+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
+    r"|[\w.+%-]++\s{0,9}+[\[({<]\s{0,9}(?:at|@)\s{0,9}[\])}>]\s{0,9}[\w-]+"
+    r"|[\w.+%-]+(?:\s{1,9}|_)[a\u00e4]t(?:\s{1,9}|_)[A-Z\d-]+(?:\s{1,9}|_)(?:dot|punkt)(?:\s{1,9}|_)[^\W\d_]{2,24}\b)",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ._-]?[A-Z0-9]{4}){2,7}(?:[ ._-]?[A-Z0-9]{1,3})?\b", re.IGNORECASE)

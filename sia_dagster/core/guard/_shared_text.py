@@ -4,7 +4,7 @@ Here a person must look, where `_copying` stops: fewer words in common may be ch
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
@@ -19,44 +19,49 @@ CHARACTERS: Final = 9
 """In a row in scripts without spaces, where a word has about two."""
 LETTERS: Final = 16
 """Of one word that stands in a trace as several."""
+WHOLE: Final = 2
+"""Content words of the shortest sentence that is not the application's only because a trace has it, too."""
 SAME_WORDS: Final = 3
 MOST_WORDS: Final = 0.6
 """So many of a sentence's new words, and this share of them, make it another's in other words."""
 STEM: Final = 5
 """Letters."""
-WHOLE: Final = 2
-"""Content words of the shortest sentence that is not the application's only because a trace has it, too."""
+Sentence = tuple[Words, bool]
+"""The content words of one, and whether it is a question."""
+Stems = frozenset[str]
 
 
 def shares_no_text(case: GuardInput) -> Findings:
     """What the candidate newly shares with a text from outside.
 
-    Four content words in a row, a whole sentence of fewer, words that are written as one, or the words of a sentence
-    in another order; letter case, accents, punctuation, line breaks, letters written apart and digits for letters
-    aside. Texts from outside are those of users,
-    tools and variables, the application's answers to them, and judges' explanations. What most users or tools repeat
-    belongs to nobody, and so does what many answers or explanations repeat.
+    Four content words in a row, a whole sentence of fewer, the words of a sentence in another order, or words that are
+    written as one; letter case, accents, punctuation, line breaks, letters written apart and digits for letters aside.
+    Texts from outside are those of users, tools and variables, the application's answers to them, and judges'
+    explanations; of the last two only words in a row count. What most users or tools repeat belongs to nobody, and so
+    does what many answers or explanations repeat.
     """
-    for read in (_content_runs, _whole_sentences):
-        new = set(read(case.text)) - set(read(case.known))
-        if found := _shared(case, new, read):
-            words, text = found
-            yield case.finding("person", RULE, f"the candidate shares {shown(' '.join(words))}", text.place)
+    known, new = _read(case.known), _read(case.text)
+    wordings = {*_runs(new), *_whole(new)} - {*_runs(known), *_whole(known)}
+    holding = _holding(new, known)
+    reworded = {stems for rows in holding.values() for stems in rows}
+    held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
+    for wording, found in held.items():
+        if _is_somebodys(case, found):
+            how = "shares" if isinstance(wording, tuple) else "has the words of"
+            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(wording))}", found.first.place)
     yield from _run_together(case)
-    yield from _reworded(case)
 
 
-def _shared(
-    case: GuardInput, new: Collection[Words], read: Callable[[str], Iterator[Words]]
-) -> tuple[Words, SampleText] | None:
-    """The first of `new` that a text from outside holds and that does not belong to the application."""
-    held = case.traffic.held(new, lambda text: read(text.text) if _may_hold(text, read) else ())
-    return next(((words, found.first) for words, found in held.items() if _is_somebodys(case, found)), None)
+def _read(text: str) -> list[Sentence]:
+    return [(tuple(content_words(sentence)), is_question) for sentence, is_question in sentences(text)]
 
 
-def _may_hold(text: SampleText, read: Callable[[str], Iterator[Words]]) -> bool:
-    """Whole sentences count where people and tools wrote them: the application answers in the policy's own."""
-    return read is not _whole_sentences or text.author in FROM_OUTSIDE
+def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[Words | Stems]:
+    read = _read(text.text)
+    yield from _runs(read)
+    if text.author in FROM_OUTSIDE:
+        yield from _whole(read)
+        yield from _reworded(read, holding)
 
 
 def _is_somebodys(case: GuardInput, found: Holders) -> bool:
@@ -64,19 +69,39 @@ def _is_somebodys(case: GuardInput, found: Holders) -> bool:
     return len(found.by) < limit
 
 
-def _content_runs(text: str) -> Iterator[Words]:
-    words = content_words(text)
+def _runs(read: list[Sentence]) -> Iterator[Words]:
+    words = [word for sentence, _ in read for word in sentence]
     yield from runs(words, CONTENT_WORDS)
     for word in words:
         if is_unspaced(word):
             yield from (("".join(run),) for run in runs(word, CHARACTERS))
 
 
-def _whole_sentences(text: str) -> Iterator[Words]:
-    for sentence, is_question in sentences(text):
-        words = content_words(sentence)
-        if len(words) >= WHOLE and not is_question:
-            yield tuple(words)
+def _whole(read: list[Sentence]) -> Iterator[Words]:
+    return (words for words, is_question in read if len(words) >= WHOLE and not is_question)
+
+
+def _holding(new: list[Sentence], known: list[Sentence]) -> dict[str, list[Stems]]:
+    """The new stems of each new sentence, by each of them; sentences with few new stems are left out."""
+    old = {stem for words, _ in known for stem in _stems(words)}
+    found: dict[str, list[Stems]] = {}
+    for stems in {_stems(words) - old for words, _ in new}:
+        for stem in stems if len(stems) >= SAME_WORDS else ():
+            found.setdefault(stem, []).append(stems)
+    return found
+
+
+def _reworded(read: list[Sentence], holding: Mapping[str, list[Stems]]) -> Iterator[Stems]:
+    """New sentences most of whose new words, by their beginnings, stand in one of these."""
+    known = frozenset(holding)
+    for theirs in {_stems(words) & known for words, _ in read}:
+        counts = Counter(stems for stem in theirs for stems in holding[stem]) if len(theirs) >= SAME_WORDS else {}
+        yield from (stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems)))
+
+
+def _stems(words: Words) -> Stems:
+    """Their endings differ with the grammar of a sentence."""
+    return frozenset(word[:STEM] for word in words if not is_unspaced(word))
 
 
 def _run_together(case: GuardInput) -> Findings:
@@ -87,32 +112,3 @@ def _run_together(case: GuardInput) -> Findings:
         holder = case.traffic.holder(word)
         if holder and word not in words_of(holder.text):
             yield case.finding("person", RULE, f"the candidate shares {shown(word)} as one word", holder.place)
-
-
-def _reworded(case: GuardInput) -> Findings:
-    """New sentences most of whose new words, by their beginnings, stand in one sentence of a user or a tool."""
-    known = _stems(case.known)
-    new = {stems for sentence, _ in sentences(case.new_lines) if len(stems := _stems(sentence) - known) >= SAME_WORDS}
-    holding: dict[str, list[frozenset[str]]] = {}
-    for stems in new:
-        for stem in stems:
-            holding.setdefault(stem, []).append(stems)
-    held = case.traffic.held(new, lambda text: _reworded_in(text, holding))
-    for stems, found in held.items():
-        if _is_somebodys(case, found):
-            shared = shown(" ".join(sorted(stems)))
-            yield case.finding("person", RULE, f"a new sentence has the words of another: {shared}", found.first.place)
-
-
-def _reworded_in(text: SampleText, holding: Mapping[str, list[frozenset[str]]]) -> Iterator[frozenset[str]]:
-    if text.author not in FROM_OUTSIDE:
-        return
-    shared = frozenset(holding)
-    for theirs in {_stems(sentence) & shared for sentence, _ in sentences(text.text)}:
-        counts = Counter(stems for stem in theirs for stems in holding[stem]) if len(theirs) >= SAME_WORDS else {}
-        yield from (stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems)))
-
-
-def _stems(sentence: str) -> frozenset[str]:
-    """The beginnings of the content words: their endings differ with the grammar of a sentence."""
-    return frozenset(word[:STEM] for word in content_words(sentence) if not is_unspaced(word))

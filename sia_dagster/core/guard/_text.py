@@ -74,7 +74,9 @@ def plain(text: str) -> str:
     """
     if not _UNUSUAL.search(text):
         return text
-    shown = "".join(_digit(c) for c in unicodedata.normalize("NFKC", text) if not _is_unseen(c))
+    unified = unicodedata.normalize("NFKC", text)
+    written = {ord(c): "" if _is_unseen(c) else _digit(c) for c in set(unified) if not c.isascii() or not c.isprintable()}
+    shown = unified.translate(written)
     shown = _FULL_STOP.sub(".", _STACKED.sub("", shown.translate(_HYPHENS)))
     return _SEAM.sub(" ", _MIXED.sub(_latin, shown))
 

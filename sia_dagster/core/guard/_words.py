@@ -25,8 +25,8 @@ Words = tuple[str, ...]
 
 def words_of(text: str) -> list[str]:
     """Folded words; each run of an unspaced script is one, and so are letters written apart."""
-    tokens = _TOKEN.findall(_folded(text))
-    return list(_glued(map(_letters, tokens)))
+    tokens = [token if token.isalpha() else _letters(token) for token in _TOKEN.findall(_folded(text))]
+    return list(_glued(tokens)) if any(len(token) == 1 for token in tokens) else tokens
 
 
 def content_words(text: str) -> list[str]:
@@ -69,7 +69,7 @@ _HIRAGANA: Final = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 
 def _letters(word: str) -> str:
     """A word of letters and digits, with digits read as letters, unless it is mostly digits."""
-    if word.isalpha() or not word.isascii():
+    if not word.isascii():
         return word
     digits = sum(map(str.isdigit, word))
     return word.translate(_LEET).replace("i", "l") if 2 * digits <= len(word) else word
