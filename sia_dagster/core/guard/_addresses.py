@@ -67,8 +67,7 @@ _DOTTED = re.compile(
 def holds_no_address(case: GuardInput) -> Findings:
     """New URLs, links, bare domains, domains that are spelled out ("shop dot com"), and machines.
 
-    One that a trace holds stops. Of the others one with a known ending or a scheme may be the updater's own, two words
-    that are joined may be no address at all: a person must look.
+    One that a trace holds stops. Another may be the updater's own, or no address at all: a person must look.
 
     Two words that only a dot joins are taken for a domain, unless the end is that of a file's name or they are code:
     in backticks, called, or of a well-known module (`sys.path`).
@@ -76,7 +75,7 @@ def holds_no_address(case: GuardInput) -> Findings:
     for pattern in (_ADDRESS, _SPELLED, _DOTTED, _IN_WORDS, _MACHINE):
         for match in case.new_matches(pattern):
             if pattern is not _DOTTED or _is_host(match):
-                action = case.sure(match[0]) if pattern in (_ADDRESS, _SPELLED) else "person"
+                action = case.sure(match[0]) if pattern in (_ADDRESS, _SPELLED, _DOTTED) else "person"
                 yield case.holds(action, "URL", shown(match[0]), match[0])
 
 

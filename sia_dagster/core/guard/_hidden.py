@@ -23,6 +23,7 @@ _CODED: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _MARKS: Final = "invisible marks of ordinary text"
 _MARKS_OF_TEXT: Final = frozenset("\u200b\u200e\u200f\u061c\ufeff")
 """Where a word ends in Thai or Khmer, directions in Arabic or Hebrew, the mark at a file's start."""
+_MARK_IN_WORD: Final = re.compile(f"[A-Za-z][{''.join(_MARKS_OF_TEXT)}]+[A-Za-z]")
 _SHOWN: Final = ("invisible characters", _MARKS, "letters of another script", "a comment")
 _UNSURE: Final = ("letters written apart", _MARKS)
 _PRINTABLE: Final = re.compile(rb"[\n -~]{12,}")
@@ -45,7 +46,7 @@ def holds_nothing_hidden(case: GuardInput) -> Findings:
 def _hidden(case: GuardInput) -> Iterator[tuple[str, str]]:
     raw, known = raw_text(case.candidate), raw_text(case.baseline)
     if unseen := sorted({c for c in set(raw) if is_invisible(c)} - set(known)):
-        usual = set(unseen) <= _MARKS_OF_TEXT
+        usual = set(unseen) <= _MARKS_OF_TEXT and not _MARK_IN_WORD.search(raw)
         yield _MARKS if usual else "invisible characters", ", ".join(f"U+{ord(c):04X}" for c in unseen)
     yield from (("letters of another script", word) for word in in_disguise(raw) if word not in known)
     yield from (("letters written apart", match[0]) for match in case.new_matches(_APART) if not _counts(match[0]))

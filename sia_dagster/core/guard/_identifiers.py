@@ -18,6 +18,7 @@ _STANDARD: Final = re.compile(
     re.IGNORECASE,
 )
 """Names of standards, programs and parts of a text."""
+_STANDARD_BEFORE: Final = re.compile(r"\b(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP)[ /:-]{1,3}$")
 _MEASURE: Final = re.compile(
     r"[0-9]+(?:[.:/_-][0-9]+)*(?:[-_]?[A-Za-z]{1,3}(?:[-/][A-Za-z]+)*|[-_][A-Za-z]+(?:[-_][A-Za-z]+)*)?"
     r"|[A-Za-z]{2,}[0-9]{1,3}|(?:[A-Za-z]{1,3}[-/.]?[0-9]{1,2})(?:[-/.:]?[0-9]{1,3})?[A-Za-z]?"
@@ -50,7 +51,7 @@ def holds_no_identifier(case: GuardInput) -> Findings:
         ("hexadecimal digits", _HEX), ("a random word", _CASES),
     ):  # fmt: skip
         for match in case.new_matches(pattern):
-            if _is_meant(pattern, match[0]):
+            if _is_meant(pattern, match) and _is_somebodys(case, match[0]):
                 yield case.holds("person", RULE, f"{what}: {masked(match[0])}", match[0])
     for match in case.new_matches(_digits_in_words()):
         yield case.holds("person", RULE, f"digits in words: {masked(match[0])}", match[0])
@@ -69,15 +70,27 @@ def _is_identifier(token: str) -> bool:
     return digits >= 2 and (bool(mixed) or digits >= 3) and not _SCHEMA.fullmatch(token)
 
 
-def _is_meant(pattern: re.Pattern[str], found: str) -> bool:
-    """Whether a match is no round number, count, date or word."""
+def _is_somebodys(case: GuardInput, found: str) -> bool:
+    """Whether few sources hold it; where none does, it has to be long, since a shorter number may be any."""
+    if sources := case.traffic.sources_of(found):
+        return sources < case.traffic.many
+    return not re.fullmatch(r"\D*\d\D?\d\D?\d(?:\D?\d){0,3}\D*", found)
+
+
+def _is_meant(pattern: re.Pattern[str], match: re.Match[str]) -> bool:
+    """Whether a match is no round number, count, date, standard or word."""
+    found = match[0]
     if pattern is _LONG_NUMBER:
+        if _STANDARD_BEFORE.search(match.string, max(0, match.start() - 12), match.start()):
+            return False
         if re.fullmatch(r"\d\.\d+", found):
             return False
         digits = re.sub(r"\D", "", found)
         groups = re.findall(r"\d+", found)
         is_date = len(groups) == 3 and {len(group) for group in groups} <= {1, 2, 4}
-        return len(digits.rstrip("0")) > 2 and digits not in "12345678901234567890" and not is_date and not _is_range(groups)
+        counts = len(groups) > 2 and all(int(b) == int(a) + 1 for a, b in pairwise(groups))
+        round_or_count = len(digits.rstrip("0")) <= 2 or digits in "12345678901234567890" or counts
+        return not (round_or_count or is_date or _is_range(groups))
     if pattern is _CASES:
         return "".join(_HUMP.findall(found)) != found
     if pattern in (_TICKET, _PLATE):

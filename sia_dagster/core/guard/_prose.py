@@ -41,7 +41,7 @@ _ROLE: Final = re.compile(
     rf"[\])}}*_]{{0,3}}[ \t]{{0,3}}[:：>](?!/)|^[ \t]*#{{1,6}}[ \t]{{0,3}}(?:{_ROLES}|instruction|response|input)s?[ \t]{{0,3}}:?[ \t]*$"
     rf"|[\[<{{\u300a\u3010](?:/|\||end of |begin |start )?[ \t]{{0,2}}(?:{_ROLES}|inst|sys|s|prompt)(?:[ \t](?:message|prompt|note|override|update))?[ \t]{{0,2}}\|?[\])>}}\u300b\u3011]"
     r"|\b(?:begin|end|start) (?:of )?(?:the )?(?:system |user |new )?(?:prompt|instructions)\b|\b(?:begin|end|start) of (?:the )?(?:message|conversation|input|context)\b"
-    r"|^[ \t]*[-=_*#]{3,}[ \t]{0,3}\w[^\n]{0,60}?[-=_*#]{3,}[ \t]*$",
+    r"|^[ \t]*(?!-+BEGIN [A-Z ]{0,30}KEY)[-=_*#]{3,}[ \t]{0,3}\w[^\n]{0,60}?[-=_*#]{3,}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """Whoever speaks in a chat, and borders of a prompt: what follows would be taken for another voice."""
@@ -71,5 +71,6 @@ def is_plain_prose(case: GuardInput) -> Findings:
     has_code = "```" in case.known or "`" in case.known or "SQL" in case.known
     for what, pattern in _PLACES:
         for match in () if pattern is _CODE and has_code else case.new_matches(pattern):
-            if pattern is not _VOICE or case.traffic.holds(match[0]):
+            own = pattern is _TEMPLATE and match[0].strip("{} ") in case.baseline.variables
+            if not own and (pattern is not _VOICE or case.traffic.holds(match[0])):
                 yield case.holds("person", RULE, f"{what}: {shown(match[0])}", match[0])

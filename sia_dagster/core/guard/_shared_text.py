@@ -41,7 +41,7 @@ def shares_no_text(case: GuardInput) -> Findings:
     does what many answers or explanations repeat.
     """
     known, new = _read(case.known), _read(case.text)
-    wordings = {*_runs(new), *_whole(new)} - {*_runs(known), *_whole(known)}
+    wordings = {*_runs(new), *_whole(new)} - {*_runs(known), *_parts(known)}
     holding = _holding(new, known)
     reworded = {stems for rows in holding.values() for stems in rows}
     held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
@@ -78,7 +78,12 @@ def _runs(read: list[Sentence]) -> Iterator[Words]:
 
 
 def _whole(read: list[Sentence]) -> Iterator[Words]:
-    return (words for words, is_question in read if len(words) >= WHOLE and not is_question)
+    """Sentences that are too short for a run."""
+    return (words for words, is_question in read if WHOLE <= len(words) < CONTENT_WORDS and not is_question)
+
+
+def _parts(read: list[Sentence]) -> Iterator[Words]:
+    return (run for words, _ in read for length in range(WHOLE, CONTENT_WORDS) for run in runs(words, length))
 
 
 def _holding(new: list[Sentence], known: list[Sentence]) -> dict[str, list[Stems]]:

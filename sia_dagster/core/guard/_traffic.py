@@ -82,8 +82,8 @@ class Traffic:
 
     @property
     def most(self) -> float:
-        """So many sources hold what people and tools repeat everywhere: five, and half of all."""
-        return max(5, self.sources / 2)
+        """So many sources hold what people and tools repeat everywhere: three, and half of all."""
+        return max(3, self.sources / 2)
 
     def origin(self, found: str) -> str:
         """The first place that holds `found`, letter case, blanks and signs aside; or that there is none."""
@@ -117,6 +117,11 @@ class Traffic:
                 known = found[item] = Holders(text, known.by if known else set())
             known.by.add(text.by)
         return found
+
+    def sources_of(self, found: str) -> int:
+        """How many sources hold `found`, letter case, blanks and signs aside."""
+        bare = _signless(found)
+        return len({text.by for text, signless in zip(self.texts, self._signless, strict=True) if bare in signless})
 
     def holder(self, found: str) -> SampleText | None:
         """The first text that holds `found`, letter case, blanks and signs aside."""
