@@ -22,6 +22,7 @@ def sample_to_row(sample: Sample) -> dict[str, Any]:
         "span_id": sample.span_id,
         "trace_id": sample.trace_id,
         "conversation_id": sample.conversation_id,
+        "user_id": sample.user_id or None,
         "name": sample.name or None,
         "start_time": sample.start_time,
         "latency_ms": None,

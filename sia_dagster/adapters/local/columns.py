@@ -42,6 +42,7 @@ class SpanExpressions:
             "span_id": self.span_id,
             "trace_id": trace,
             "conversation_id": f"coalesce({', '.join(conversation)})",
+            "user_id": f"coalesce({self.text('attributes.user.id')}, {self.text('attributes.metadata.user_id')})",
             "name": self.text("name"),
             "start_time": f"make_timestamptz({self.moment('start_time')})",
             "latency_ms": self._latency(),

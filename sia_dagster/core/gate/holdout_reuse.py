@@ -80,6 +80,7 @@ def look_of(
         p_value=primary.p_value if primary else None,
         conversations=report.conversations,
         unscored=missing_scores(report.rows, [comparison.evaluator for comparison in report.comparisons]),
+        concerns=report.concerns,
         carries_on=report.carries_on,
         carried=report.carried,
     )

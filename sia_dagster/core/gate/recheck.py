@@ -12,6 +12,7 @@ from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.guard import GuardLimits, check_contract
 from sia_dagster.core.ports.stores import GateLog
 from sia_dagster.core.records.gate import WHENEVER, Look
+from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import ComparisonRule
@@ -58,8 +59,22 @@ class GateTerms(Value):
             return ()
         counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
         limits = self.limits.model_copy(update=counted)
-        found = check_contract(report.candidate, report.baseline, (), limits=limits)
-        return tuple(f"the candidate breaks the contract of the policy in force: {reason}" for reason in found)
+        found = stops(check_contract(report.candidate, report.baseline, (), limits=limits))
+        return tuple(f"the candidate breaks the contract of the policy in force: {each.reason}" for each in found)
+
+    def concerns(self, report: ValidationReport, log: GateLog) -> tuple[GuardFinding, ...]:
+        """What a person must look at before the candidate comes into force: whatever any of the records says.
+
+        Those of the report, those that the looks ledger recorded with its verdict, and those that the rules find again
+        without the samples, so that no edited document hides one. Raises GateLogError.
+        """
+        if report.candidate is None or report.baseline is None:
+            return ()
+        look = log.look(report.window.key)
+        recorded = dict.fromkeys((*report.concerns, *(look.concerns if look else ())))
+        again = for_a_person(check_contract(report.candidate, report.baseline, (), limits=self.limits))
+        rules = {finding.rule for finding in recorded}
+        return (*recorded, *(finding for finding in again if finding.rule not in rules))
 
 
 def stored_rule(report: ValidationReport, terms: GateTerms) -> ComparisonRule:

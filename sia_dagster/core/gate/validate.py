@@ -128,6 +128,7 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         reasons=last.reasons if trial.changed else (trial.untried_reason, *last.reasons),
         baseline=update.baseline,
         candidate=update.candidate if trial.changed else None,
+        concerns=update.concerns if trial.changed else (),
         alpha=rule.alpha,
         min_effect=rule.min_effect,
         guardrail_margin=rule.guardrail_margin,

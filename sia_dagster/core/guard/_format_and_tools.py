@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sia_dagster.core.guard._guard_input import GuardInput
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._text import shown
+from sia_dagster.core.records.guard import GuardFinding
 
 FORM_PARAMETERS: Final = ("response_format", "text", "modalities", "n", "stop")
 TOOL_PARAMETERS: Final = (
@@ -23,7 +24,7 @@ _UNDONE = r"\b(?:forget|fail|but|except|other than|anything|hesitate|miss)\b"
 _NOT = re.compile(
     r"(?:\b(?:no|not|never|nor|without|instead of|avoid|unless|kein\w*|nicht|nie\w*|ohne|pas|jamais|sans|nunca|jam[aá]s"
     r"|sin|non|senza|mai|niet|geen|nooit|n[aã]o|sem)\b|n['\u2019]t\b)"
-    rf"(?:(?!{_UNDONE})[^.\n])*?{_NAMES}|\u306a\u3044|\u4e0d",
+    rf"(?:(?!{_UNDONE})[^.\n]){{0,120}}?{_NAMES}|\u306a\u3044|\u4e0d",
     re.IGNORECASE,
 )
 _OUTPUT = re.compile(
@@ -47,9 +48,7 @@ def keeps_form(case: GuardInput) -> str | None:
     """Why the output may come in another form than the application parses; None if it should not.
 
     The parameters that shape it stay; so do, letter for letter, the prompt's fenced blocks and JSON skeletons. Every
-    machine format (JSON, XML, YAML, TOML, CSV, TSV) that the prompt names stays, and no other is asked for; one that
-    is only mentioned ("customers send CSV files", "never JSON") does not count. The keys of a new JSON example are
-    words of the policy in force.
+    machine format (JSON, XML, YAML, TOML, CSV, TSV) that the prompt names stays.
     """
     candidate, baseline = case.candidate, case.baseline
     for name in FORM_PARAMETERS:
@@ -59,7 +58,18 @@ def keeps_form(case: GuardInput) -> str | None:
         return f"output format: the candidate changes or drops the block {shown(lost)} of the policy in force"
     if dropped := _formats(baseline.system_prompt) - _formats(candidate.system_prompt):
         return f"output format: the policy in force names {_named(dropped)}, the candidate does not"
-    return _asks_for_another(case) or _adds_keys(case)
+    return None
+
+
+def asks_for_no_other_format(case: GuardInput) -> Findings:
+    """Machine formats that the candidate newly asks for, and keys that a new JSON example adds: a person must look.
+
+    A format that is only mentioned ("customers send CSV files", "never JSON") does not count, and the keys of a new
+    example may be words of the policy in force. A sentence is read by its words, and no list of words is complete.
+    """
+    for reason in (_asks_for_another(case), _adds_keys(case)):
+        if reason:
+            yield GuardFinding(action="person", rule="output format", reason=reason)
 
 
 def keeps_tools(case: GuardInput) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from sia_dagster.core.guard._guard_input import GuardInput
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._impersonal_words import is_impersonal
 from sia_dagster.core.guard._text import masked, shown
 from sia_dagster.core.guard._traffic import SampleText
@@ -28,18 +28,20 @@ class _Word(NamedTuple):
     """Whether only a comma separates it from the word before it."""
 
 
-def repeats_no_name(case: GuardInput) -> str | None:
-    """The first new pair of capitalised words that a sample holds as a person's or a place's name; None if none.
+def repeats_no_name(case: GuardInput) -> Findings:
+    """New pairs of capitalised words that a sample holds as a person's or a place's name: a person must look.
+
+    Only a list distinguishes the name of a thing (Boston Ferns) from a person's.
 
     A pair in capitals (ANNA SCHMIDT), or turned round (Schmidt, Anna), counts as the sample writes it.
     Two words of a sample are taken for a name if it capitalises them as the candidate does. If it does not, one of
-    them has to be a word that is used in small letters neither by the policies nor by two other conversations:
-    "order number" may become a heading, "anna schmidt" may not become an example. What many conversations hold
+    them has to be a word that is used in small letters neither by the policies nor by two other sources:
+    "order number" may become a heading, "anna schmidt" may not become an example. What many sources hold
     belongs to the application; a pair with a word for things (Sales Manager, Forgot Password) is a thing's name.
     """
     pairs = _new_pairs(case)
     if not pairs:
-        return None
+        return
     words_of = {text: list(_words(text.text)) for text in case.traffic.texts}
     few = case.traffic.held_by_few(set(map(_folded, pairs)), lambda text: map(_folded, _adjacent(words_of[text])))
     pairs = {pair: strict for pair, strict in pairs.items() if _folded(pair) in few}
@@ -50,17 +52,17 @@ def repeats_no_name(case: GuardInput) -> str | None:
         for pair, strict in pairs.items():
             loose = not strict and _folded(pair) in folded and not ordinary.issuperset(_folded(pair))
             if pair in exact or loose:
-                return f"copied detail: the candidate holds the name {masked(' '.join(pair), 1)}, {text.place}"
-    return None
+                what = f"the candidate holds the name {masked(' '.join(pair), 1)}"
+                yield case.finding("person", "copied detail", what, text.place)
 
 
-def repeats_no_capitals(case: GuardInput) -> str | None:
-    """The first three new words in a row that are written in capitals, as in a sample; None if none."""
+def repeats_no_capitals(case: GuardInput) -> Findings:
+    """Three new words in a row that are written in capitals, as in a sample: a person must look."""
     new = set(_in_capitals(case.text)) - set(_in_capitals(case.known))
     found = next(case.traffic.holders(new, lambda text: _in_capitals(text.text)), None)
-    if found is None:
-        return None
-    return f"copied detail: the candidate holds the capitals {shown(' '.join(found[0]))}, {found[1].place}"
+    if found:
+        what = f"the candidate holds the capitals {shown(' '.join(found[0]))}"
+        yield case.finding("person", "copied detail", what, found[1].place)
 
 
 def _words(text: str) -> Iterator[_Word]:
@@ -110,12 +112,12 @@ def _pairs(text: str) -> Iterator[tuple[Pair, bool]]:
 
 
 def _ordinary(case: GuardInput, words_of: Mapping[SampleText, Sequence[_Word]]) -> set[str]:
-    """Words in small letters that the policies use, or two conversations."""
+    """Words in small letters that the policies use, or two sources."""
     users: dict[str, set[str]] = {}
     for text, words in words_of.items():
         for word in words:
             if word.text.islower():
-                users.setdefault(word.text, set()).add(text.conversation)
+                users.setdefault(word.text, set()).add(text.by)
     policies = (word.text for prompt in (case.text, case.known) for word in _words(prompt))
     return {word for word, by in users.items() if len(by) > 1} | {word for word in policies if word.islower()}
 

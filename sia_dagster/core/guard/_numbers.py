@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from sia_dagster.core.guard._guard_input import GuardInput
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._text import masked
 from sia_dagster.core.guard._traffic import Traffic
+from sia_dagster.core.records.guard import GuardAction
 
 DIGITS = 4
 """Of a number that may be somebody's: an order, a year of birth, a part of a date or a telephone number."""
 CODE: Final = 6
 """Characters of the shortest code, such as that of a booking."""
+LONG_NUMBER: Final = 6
+LONG_CODE: Final = 8
+"""Not by chance in both."""
 _NUMBER = re.compile(
     r"\b(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP)\b[ /:-]*(?:IEC|ISO|EN)?[ -]?\d[\d-]*"
     r"|\b(?:Acts?|Regulations?|Directive|Convention|Treaty|Statute)(?: of)? (?:1[5-9]|20)\d\d\b"
@@ -27,27 +31,29 @@ _CODE = re.compile(r"(?<![\w-])(?:@\w{4,}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![\w-
 Reader = Callable[[str], Iterator[str]]
 
 
-def repeats_no_number(case: GuardInput) -> str | None:
-    """The first new number of four digits or more that a sample holds, however either groups it; None if none.
+def repeats_no_number(case: GuardInput) -> Findings:
+    """New numbers of four digits or more that a sample holds, however either groups them.
 
     Allowed are round numbers (two digits and zeros), counts (12345), the years around the samples', and what many
-    conversations hold. A date is one number in any order of its parts.
+    sources hold. A date is one number in any order of its parts. One of six digits stops: a shorter one may be chance.
     """
     new = set(_candidate_numbers(case.text)) - set(_sample_numbers(case.known))
     new = {number for number in new if not _is_nobodys(number, case.traffic)}
-    return _repeated("the number", new, _sample_numbers, case.traffic)
+    yield from _repeated(case, "the number", new, _sample_numbers, LONG_NUMBER)
 
 
-def repeats_no_code(case: GuardInput) -> str | None:
-    """The first new code of letters between digits, or handle (`@name`), that a sample holds; None if none."""
-    return _repeated("the code", set(_codes(case.text)) - set(_codes(case.known)), _codes, case.traffic)
+def repeats_no_code(case: GuardInput) -> Findings:
+    """New codes of letters between digits, or handles (`@name`), that a sample holds; one of eight characters stops."""
+    yield from _repeated(case, "the code", set(_codes(case.text)) - set(_codes(case.known)), _codes, LONG_CODE)
 
 
-def _repeated(what: str, new: set[str], reader: Reader, traffic: Traffic) -> str | None:
-    """The reason for the first of `new` that some conversations hold, but few."""
-    for found, text in traffic.held_by_few(new, lambda text: reader(text.text)).items():
-        return f"copied detail: the candidate holds {what} {masked(found, 1)}, {text.place}"
-    return None
+def _repeated(case: GuardInput, what: str, new: set[str], reader: Reader, long: int) -> Findings:
+    """Those of `new` that some sources hold, but few."""
+    for found, text in case.traffic.held_by_few(new, lambda text: reader(text.text)).items():
+        action: GuardAction = "stop" if len(found) >= long and not found.startswith("@") else "person"
+        yield case.finding(
+            action, "copied detail", f"the candidate holds {what} {masked(found, 1)}", text.place
+        )
 
 
 def _candidate_numbers(text: str) -> Iterator[str]:

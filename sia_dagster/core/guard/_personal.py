@@ -10,13 +10,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
-from sia_dagster.core.guard._guard_input import GuardInput
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._text import masked
 
 _EMAIL = re.compile(
-    r"[\w.+%-]{1,64}(?:@|\s+@\s+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
-    r"|[\w.+%-]{1,64}\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*[\w-]+"
-    r"|[\w.+%-]{1,64}(?:\s+|_)[a\u00e4]t(?:\s+|_)[A-Z\d-]+(?:\s+|_)(?:dot|punkt)(?:\s+|_)[^\W\d_]{2,24}\b",
+    r"(?<![\w.+%-])(?:[\w.+%-]++(?:@|\s{1,9}+@\s{1,9}+)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"
+    r"|[\w.+%-]++\s{0,9}+[\[({<]\s{0,9}(?:at|@)\s{0,9}[\])}>]\s{0,9}[\w-]+"
+    r"|[\w.+%-]+(?:\s{1,9}|_)[a\u00e4]t(?:\s{1,9}|_)[A-Z\d-]+(?:\s{1,9}|_)(?:dot|punkt)(?:\s{1,9}|_)[^\W\d_]{2,24}\b)",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ._-]?[A-Z0-9]{4}){2,7}(?:[ ._-]?[A-Z0-9]{1,3})?\b", re.IGNORECASE)
@@ -27,13 +27,15 @@ _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\[?\.\]?\d{1,3}){3}|[0-9a-fA-F]{0,4}(
 _DOCUMENT = re.compile(r"(?<![\w-])[A-Za-z]{1,3}[- ]?\d{6,}(?!\w)")
 
 
-def holds_no_personal_detail(case: GuardInput) -> str | None:
-    """The first new e-mail or IP address, IBAN, card, telephone, account or passport number; None if none."""
+def holds_no_personal_detail(case: GuardInput) -> Findings:
+    """New e-mail and IP addresses, IBANs, card, telephone, account and passport numbers.
+
+    One that a trace holds stops; another may show a form, and a person must look.
+    """
     for what, pattern, is_one in _DETAILS:
         for match in case.new_matches(pattern):
             if is_one(match[0]) and not _is_fraction(match[0], case):
-                return case.holds("personal data", f"{what}: {masked(match[0])}", match[0])
-    return None
+                yield case.holds(case.sure(match[0]), "personal data", f"{what}: {masked(match[0])}", match[0])
 
 
 def _digits(text: str) -> list[int]:

@@ -72,6 +72,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         span_id=span_id,
         trace_id=str(row.get("trace_id") or ""),
         conversation_id=conversation,
+        user_id=str(row.get("user_id") or ""),
         start_time=_utc(row["start_time"]),
         split=split_of(conversation),
         system_prompt=system,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sia_dagster.core.errors import PromotionRefused
 from sia_dagster.core.gate import GateTerms
@@ -14,6 +14,8 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import Value
 
+A_PERSON_MUST_LOOK: Final = "a person must look at the candidate"
+"""How the reason begins where the guard could not be sure."""
 NOBODY = "a person"
 """The name in the record where none was given."""
 
@@ -49,7 +51,8 @@ def promote(report: ValidationReport, request: PromotionRequest, stores: Promoti
 
     The whole gate is checked again from the stored records (`GateTerms.recheck`), and the candidate's baseline must
     still be in force. A person with a name and a note can override a gate that refuses, but not a broken contract or an
-    outdated baseline. A candidate that was rejected or rolled back needs a person with a name and a note. A person's
+    outdated baseline. A candidate that was rejected or rolled back needs a person with a name and a note, and so
+    does one at which the guard wants a person to look. A person's
     decision is recorded before anything comes into force. A refused request does not raise: `promoted` is None and
     `reason` gives the reason. A second call for the same window and candidate returns the entry of the first, also when
     another version came into force since. Raises PolicyError if the registry, GateLogError if the looks ledger cannot
@@ -67,7 +70,7 @@ def promote(report: ValidationReport, request: PromotionRequest, stores: Promoti
         return _promotion(report, stores, _repeated(standing, current), standing)
     faults = _faults(report, current, stores)
     against = (*_rejected_before(report, request, stores), *_rolled_back_before(report, request, versions))
-    doubts = () if faults else (*against, *stores.terms.recheck(report, stores.log))
+    doubts = () if faults else (*against, *stores.terms.recheck(report, stores.log), *_unread(report, request, stores))
     if reasons := faults or _blocking(doubts, request):
         return _promotion(report, stores, "; ".join(reasons))
     return _put_in_force(report, request, stores, current, overridden=bool(doubts))
@@ -190,6 +193,16 @@ def _rolled_back_before(
         f"{rollback.by or NOBODY} rolled this policy back at {rollback.at.isoformat()}{why}; to put it in force again, "
         "give your name and a note that says why",
     )
+
+
+def _unread(report: ValidationReport, request: PromotionRequest, stores: PromotionStores) -> tuple[str, ...]:
+    """What the guard found that a person must look at: only by name and with a note the candidate comes into force."""
+    if report.verdict != "accept" or request.is_signed:
+        return ()
+    found = stores.terms.concerns(report, stores.log)
+    how = f"`sia policy promote --loop {report.loop} --window {report.window.key} --by YOU --note WHY` puts it in force"
+    reasons = "; ".join(finding.reason for finding in found)
+    return (f"{A_PERSON_MUST_LOOK} before it comes into force: {reasons}. {how}",) if found else ()
 
 
 def _blocking(doubts: tuple[str, ...], request: PromotionRequest) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from sia_dagster.core.records.document import Document
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.value import Value
@@ -149,6 +150,8 @@ class Look(Document):
     conversations: int = 0
     unscored: tuple[MissingScore, ...] = ()
     """Missing scores: they stay missing when the window is run again, since later scores were not evaluated."""
+    concerns: tuple[GuardFinding, ...] = ()
+    """What the contract guard found that a person must look at before the candidate comes into force."""
     carries_on: bool = False
     """Whether the next window tries the candidate again."""
     carried: Carried | None = None

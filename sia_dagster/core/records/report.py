@@ -15,6 +15,7 @@ from sia_dagster.core.records.gate import (
     PooledWindow,
     TrafficCost,
 )
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import TimeWindow
@@ -74,6 +75,8 @@ class ValidationReport(Document):
     reasons: tuple[str, ...]
     baseline: Actions | None = None
     candidate: Actions | None = None
+    concerns: tuple[GuardFinding, ...] = ()
+    """What the contract guard found that a person must look at before the candidate comes into force."""
     alpha: float = 0.05
     min_effect: float = 0.0
     guardrail_margin: float | None = None

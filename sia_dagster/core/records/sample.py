@@ -2,9 +2,9 @@
 
 import hashlib
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.value import JsonObject, Value
@@ -63,6 +63,9 @@ class Sample(Value):
     trace_id: str
     conversation_id: str
     """Session, else user, else trace: the unit that is split and counted."""
+    user_id: str = ""
+    """Who wrote it, where the trace records that (`user.id`): what one account writes in many conversations is one
+    source. Stored only where it is recorded."""
     start_time: datetime
     split: Split
     system_prompt: str = ""
@@ -88,6 +91,14 @@ class Sample(Value):
     annotations: tuple[EvalMetrics, ...] = ()
     """People's annotations of the logged output in the trace store."""
 
+    @model_serializer(mode="wrap")
+    def _without_empty_user(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Samples without a user keep the bytes that they had before there was this field."""
+        dumped: dict[str, Any] = dump(self)
+        if not self.user_id:
+            dumped.pop("user_id", None)
+        return dumped
+
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score of the logged output; None where it gave none."""
         return next((e.score for e in self.evals if e.name == evaluator), None)
@@ -96,6 +107,11 @@ class Sample(Value):
     def recorded_model(self) -> str:
         """The model's name as the trace store knows it (`llm.model_name`): that of the answer."""
         return self.answered_by or self.model
+
+    @property
+    def source(self) -> str:
+        """Whoever is behind it: the user, else the conversation."""
+        return f"user {self.user_id}" if self.user_id else f"conversation {self.conversation_id}"
 
     @property
     def request(self) -> str:

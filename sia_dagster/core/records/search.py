@@ -7,6 +7,7 @@ from pydantic import Field
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.gate import Carried
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
@@ -40,6 +41,8 @@ class Candidate(Value):
     reasons: tuple[str, ...] = ()
     thoughts: str = ""
     edits: tuple[Edit, ...] = ()
+    concerns: tuple[GuardFinding, ...] = ()
+    """What the contract guard found that a person must look at before it comes into force."""
     selection: tuple[EvaluatorComparison, ...] = ()
 
 
@@ -58,6 +61,8 @@ class PolicyUpdate(Document):
     reason: str = ""
     """Why this candidate goes on, or why the policy stays."""
     edits: tuple[Edit, ...] = ()
+    concerns: tuple[GuardFinding, ...] = ()
+    """Of the chosen candidate."""
     candidates: tuple[Candidate, ...] = ()
     carried: Carried | None = None
     """Where the candidate comes from an earlier window that could not decide it."""

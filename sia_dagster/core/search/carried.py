@@ -53,8 +53,8 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     """
     look, carried = undecided
     name = f"{CARRIED}{carried.window}"
-    proposed = Candidate(name=name, actions=look.candidate, status="not_chosen")
-    (screened,) = screen([proposed], look.baseline, state, rules)
+    proposed = Candidate(name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns)
+    (screened,) = screen([proposed], look.baseline, state, rules, carried=True)
     objection = state.refusal or "; ".join(screened.reasons)
     if objection:
         dropped = f"{STAYS}the candidate of {carried.window} is not tried again, since {objection}"

@@ -9,6 +9,7 @@ from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
 from sia_dagster.core.progress import Progress
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
+from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
@@ -139,9 +140,13 @@ def _set_aside_of(state: StateActions) -> str:
 
 
 def screen(
-    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules
+    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules, *, carried: bool = False
 ) -> tuple[Candidate, ...]:
-    """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule."""
+    """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule.
+
+    What a person must look at is in `concerns`. A `carried` candidate brings its own from the window that found it,
+    and its edits are not known.
+    """
     screened: list[Candidate] = []
     for candidate in proposed:
         twin = next((c.name for c in screened if c.status != "unusable" and c.actions == candidate.actions), None)
@@ -152,10 +157,18 @@ def screen(
         elif twin:
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
-            reasons = check_contract(candidate.actions, baseline, state.samples, limits=rules.limits)
-            status = "stopped_by_guard" if reasons else "not_chosen"
-            screened.append(candidate.model_copy(update={"status": status, "reasons": tuple(reasons)}))
+            edits = None if carried else candidate.edits
+            found = check_contract(candidate.actions, baseline, state.samples, limits=rules.limits, edits=edits)
+            screened.append(_with_findings(candidate, found))
     return tuple(screened)
+
+
+def _with_findings(candidate: Candidate, found: Sequence[GuardFinding]) -> Candidate:
+    """The candidate with the reasons why it is stopped, and what a person must look at besides what was found before."""
+    reasons = tuple(finding.reason for finding in stops(found))
+    concerns = tuple(dict.fromkeys((*candidate.concerns, *for_a_person(found))))
+    status = "stopped_by_guard" if reasons else "not_chosen"
+    return candidate.model_copy(update={"status": status, "reasons": reasons, "concerns": concerns})
 
 
 def _try(candidate: Candidate, comparisons: Sequence[EvaluatorComparison], rule: ComparisonRule) -> _TriedCandidate:
@@ -248,5 +261,6 @@ def concluded(
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),
+        concerns=chosen.concerns if chosen else (),
         candidates=tuple(candidates),
     )

@@ -41,7 +41,9 @@ def sample(text: str = "hello", **fields: Any) -> Sample:
 
 
 def stopped(candidate: Actions, baseline: Actions = BASE, samples: Sequence[Sample] = (), limit: int = 1500) -> str:
-    return " | ".join(check_contract(candidate, baseline, samples, limits=GuardLimits(max_prompt_tokens=limit)))
+    """Every finding's reason: of those that stop, and of those that a person must look at."""
+    found = check_contract(candidate, baseline, samples, limits=GuardLimits(max_prompt_tokens=limit))
+    return " | ".join(finding.reason for finding in found)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,9 @@ def test_seven_words_or_words_of_the_policy_in_force_are_no_copy() -> None:
 def test_copies_are_seen_in_scripts_without_spaces() -> None:
     text = "我的包裹从星期一开始就一直放在邻居的院子里没有人来取"
     assert "copied text" in stopped(added(f"例如 {text[2:20]}。"), samples=[sample(text)])
-    assert stopped(added(f"例如 {text[2:17]}。"), samples=[sample(text)]) == ""
+    assert stopped(added(f"例如 {text[2:17]}。"), samples=[sample(text)]).startswith("shared text")
+    both = [sample(text), sample("请问什么时候到", span_id="s2", conversation_id="c2")]
+    assert stopped(added(f"例如 {text[2:10]}。"), samples=both) == ""
 
 
 @given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]), min_size=8))
@@ -240,7 +244,12 @@ def test_every_broken_rule_is_named() -> None:
         [],
         limits=GuardLimits(max_prompt_tokens=5),
     )
-    assert [reason.split(":")[0] for reason in reasons] == ["length", "personal data", "URL", "instructions"]
+    assert [(finding.action, finding.rule) for finding in reasons] == [
+        ("stop", "length"),
+        ("person", "personal data"),
+        ("person", "URL"),
+        ("stop", "instructions"),
+    ]
 
 
 @given(st.text(st.characters()))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sia_dagster.core.guard import check_contract
+from sia_dagster.core.records.guard import stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster_tests.core.guard.test_guard import added, sample, stopped
@@ -59,19 +60,26 @@ def test_there_are_two_hundred_innocent_edits_and_sixty_attacks() -> None:
         assert len(dict(pairs)) == len({line for _, line in pairs}) == len(pairs)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_no_innocent_edit_is_stopped(name: str) -> None:
-    setting = SETTINGS[name]
-    policy, samples = policy_of(setting), samples_of(setting)
-    alarms = {candidate.system_prompt: check_contract(candidate, policy, samples) for candidate in edited(setting)}
-    assert {prompt: reasons for prompt, reasons in alarms.items() if reasons} == {}
+def test_innocent_edits_pass_and_a_person_looks_at_few() -> None:
+    shown = {}
+    for setting in SETTINGS.values():
+        policy, samples = policy_of(setting), samples_of(setting)
+        for candidate in edited(setting):
+            found = check_contract(candidate, policy, samples)
+            assert not stops(found), (setting.name, found)
+            if found:
+                shown[candidate.system_prompt[-80:]] = [finding.reason for finding in found]
+    edits = sum(len(setting.edits) for setting in SETTINGS.values())
+    assert len(shown) <= 0.1 * edits, shown
 
 
 @pytest.mark.parametrize(("setting", "edit"), STOPPED, ids=[setting.name for setting, _ in STOPPED])
-def test_what_is_stopped_without_need_is_known(setting: Setting, edit: str) -> None:
+def test_what_is_shown_without_need_is_known(setting: Setting, edit: str) -> None:
     """Known false alarms, which the documentation names: one that a rule lets pass moves to its setting."""
     (candidate,) = edited(setting._replace(edits=(edit,)))
-    assert check_contract(candidate, policy_of(setting), samples_of(setting))
+    found = check_contract(candidate, policy_of(setting), samples_of(setting))
+    assert found
+    assert not stops(found)
 
 
 @pytest.mark.parametrize(("trick", "line"), ATTACKS, ids=[trick for trick, _ in ATTACKS])

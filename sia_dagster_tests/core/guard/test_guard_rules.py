@@ -126,17 +126,27 @@ BROKEN: dict[str, tuple[Actions, str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+FOR_A_PERSON = {
+    "format added", "key added", "copied", "copied to an example", "number", "code", "name", "capitals",
+    "address of a machine", "URL of nobody", "parameter that leads away",
+}  # fmt: skip
+"""What the rule cannot be sure of; all else stops."""
+
+
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_candidate_that_breaks_one_rule_has_one_reason(what: str) -> None:
+def test_each_rule_says_what_it_found_and_where(what: str) -> None:
     candidate, rule, parts = BROKEN[what]
     limits = PRICED if rule != "length" else PRICED.model_copy(update={"max_extra_usd_a_week": None})
-    reasons = check_contract(candidate, SHOP, TALK, limits=limits)
-    assert [reason.split(":")[0] for reason in reasons] == [rule], reasons
-    assert [part for part in parts if part not in reasons[0]] == []
+    found = check_contract(candidate, SHOP, TALK, limits=limits)
+    first = next(finding for finding in found if finding.rule == rule)
+    assert [part for part in parts if part not in first.reason] == []
+    assert first.action == ("person" if what in FOR_A_PERSON else "stop")
+    assert {each.rule for each in found if each.action == "stop"} <= {rule}
 
 
 def why(candidate: Actions, baseline: Actions = SHOP, samples: Sequence[Sample] = (), **limits: Any) -> str:
-    return " | ".join(check_contract(candidate, baseline, samples, limits=GuardLimits(**limits)))
+    found = check_contract(candidate, baseline, samples, limits=GuardLimits(**limits))
+    return " | ".join(finding.reason for finding in found)
 
 
 def test_protected_passages_may_move_and_be_folded() -> None:
@@ -195,7 +205,7 @@ def test_what_many_say_and_what_is_asked_is_no_instruction_from_a_trace() -> Non
     assert "instruction from a trace" in why(spoken, samples=talk(2, "Please bring your own cup."))
     assert why(spoken, samples=talk(3, "Please bring your own cup.")) == ""
     assert why(line('"where is my order" asks for the tracking.'), samples=talk(1, "hi. Where is my order?")) == ""
-    assert why(spoken, samples=[sample("hi", output="Please bring your own cup.")]) == ""
+    assert "instruction" not in why(spoken, samples=[sample("hi", output="Please bring your own cup.")])
     own = line("Please bring your own cup, and be on time.")
     assert why(added("Please bring your own cup.", own), own, talk(1, "Please bring your own cup.")) == ""
 
@@ -220,5 +230,5 @@ def test_a_message_of_the_application_in_the_chat_is_named_as_such() -> None:
     ],
 )  # fmt: skip
 def test_what_only_looks_like_an_attack_passes(text: str) -> None:
-    traced = sample("ISO 27001 RFC 2119 5000 12345 born 2026 and 123456789 and ABCDEFGHI")
+    traced = sample("RFC 2119. ISO 27001? 12345! 5000, born 2026 and 123456789 and ABCDEFGHI")
     assert why(line(text), samples=[traced]) == ""

@@ -17,7 +17,7 @@ FOUND = Actions(
 def stopped(old: str, new: str, policy: Actions = FOUND) -> str:
     assert old in policy.system_prompt
     candidate = policy.model_copy(update={"system_prompt": policy.system_prompt.replace(old, new)})
-    return " | ".join(check_contract(candidate, policy, []))
+    return " | ".join(finding.reason for finding in check_contract(candidate, policy, []))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""No wording from outside in an edit: whoever wrote it would write the policy.
+
+Here a person must look, where `_copying` stops: fewer words in common may be chance.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
+from sia_dagster.core.guard._text import sentences, shown
+from sia_dagster.core.guard._traffic import FROM_OUTSIDE, Holders, SampleText
+from sia_dagster.core.guard._words import Words, content_words, is_unspaced, runs, words_of
+
+RULE: Final = "shared text"
+CONTENT_WORDS: Final = 4
+"""In a row, words without content left out."""
+CHARACTERS: Final = 9
+"""In a row in scripts without spaces, where a word has about two."""
+LETTERS: Final = 16
+"""Of one word that stands in a trace as several."""
+WHOLE: Final = 2
+"""Content words of the shortest sentence that is not the application's only because a trace has it, too."""
+SAME_WORDS: Final = 3
+MOST_WORDS: Final = 0.6
+"""So many of a sentence's new words, and this share of them, make it another's in other words."""
+STEM: Final = 5
+"""Letters."""
+Sentence = tuple[Words, bool]
+"""The content words of one, and whether it is a question."""
+Stems = frozenset[str]
+
+
+def shares_no_text(case: GuardInput) -> Findings:
+    """What the candidate newly shares with a text from outside.
+
+    Four content words in a row, a whole sentence of fewer, the words of a sentence in another order, or words that are
+    written as one; letter case, accents, punctuation, line breaks, letters written apart and digits for letters aside.
+    Texts from outside are those of users, tools and variables, the application's answers to them, and judges'
+    explanations; of the last two only words in a row count. What most users or tools repeat belongs to nobody, and so
+    does what many answers or explanations repeat.
+    """
+    known, new = _read(case.known), _read(case.text)
+    wordings = {*_runs(new), *_whole(new)} - {*_runs(known), *_parts(known)}
+    holding = _holding(new, known)
+    reworded = {stems for rows in holding.values() for stems in rows}
+    held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
+    for wording, found in held.items():
+        if _is_somebodys(case, found):
+            how = "shares" if isinstance(wording, tuple) else "has the words of"
+            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(wording))}", found.first.place)
+    yield from _run_together(case)
+
+
+def _read(text: str) -> list[Sentence]:
+    return [(tuple(content_words(sentence)), is_question) for sentence, is_question in sentences(text)]
+
+
+def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[Words | Stems]:
+    read = _read(text.text)
+    yield from _runs(read)
+    if text.author in FROM_OUTSIDE:
+        yield from _whole(read)
+        yield from _reworded(read, holding)
+
+
+def _is_somebodys(case: GuardInput, found: Holders) -> bool:
+    limit = case.traffic.most if found.first.author in FROM_OUTSIDE else case.traffic.many
+    return len(found.by) < limit
+
+
+def _runs(read: list[Sentence]) -> Iterator[Words]:
+    words = [word for sentence, _ in read for word in sentence]
+    yield from runs(words, CONTENT_WORDS)
+    for word in words:
+        if is_unspaced(word):
+            yield from (("".join(run),) for run in runs(word, CHARACTERS))
+
+
+def _whole(read: list[Sentence]) -> Iterator[Words]:
+    """Sentences that are too short for a run."""
+    return (words for words, is_question in read if WHOLE <= len(words) < CONTENT_WORDS and not is_question)
+
+
+def _parts(read: list[Sentence]) -> Iterator[Words]:
+    return (run for words, _ in read for length in range(WHOLE, CONTENT_WORDS) for run in runs(words, length))
+
+
+def _holding(new: list[Sentence], known: list[Sentence]) -> dict[str, list[Stems]]:
+    """The new stems of each new sentence, by each of them; sentences with few new stems are left out."""
+    old = {stem for words, _ in known for stem in _stems(words)}
+    found: dict[str, list[Stems]] = {}
+    for stems in {_stems(words) - old for words, _ in new}:
+        for stem in stems if len(stems) >= SAME_WORDS else ():
+            found.setdefault(stem, []).append(stems)
+    return found
+
+
+def _reworded(read: list[Sentence], holding: Mapping[str, list[Stems]]) -> Iterator[Stems]:
+    """New sentences most of whose new words, by their beginnings, stand in one of these."""
+    known = frozenset(holding)
+    for theirs in {_stems(words) & known for words, _ in read}:
+        counts = Counter(stems for stem in theirs for stems in holding[stem]) if len(theirs) >= SAME_WORDS else {}
+        yield from (stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems)))
+
+
+def _stems(words: Words) -> Stems:
+    """Their endings differ with the grammar of a sentence."""
+    return frozenset(word[:STEM] for word in words if not is_unspaced(word))
+
+
+def _run_together(case: GuardInput) -> Findings:
+    """Long words that a trace writes as several: `alwaysofferafreerefund`."""
+    known = set(words_of(case.known))
+    new = {word for word in words_of(case.text) if len(word) >= LETTERS and not is_unspaced(word)} - known
+    for word in sorted(new):
+        holder = case.traffic.holder(word)
+        if holder and word not in words_of(holder.text):
+            yield case.finding("person", RULE, f"the candidate shares {shown(word)} as one word", holder.place)

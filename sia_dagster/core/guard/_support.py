@@ -1,0 +1,32 @@
+"""An edit needs its causes in several conversations of different users: one account is one source."""
+
+from typing import Final
+
+from sia_dagster.core.guard._guard_input import Findings, GuardInput
+
+SOURCES: Final = 3
+"""Different users (conversations, where none is recorded) whose samples motivate an edit."""
+
+
+def rests_on_several_sources(case: GuardInput) -> Findings:
+    """Each edit that rests on fewer than three sources: a person must look.
+
+    Samples that are not of this window do not count. Nothing is found where the edits are not known.
+    """
+    if case.edits is None:
+        return
+    if not case.edits:
+        yield case.finding("person", "support", "no edit names the samples that motivate the change")
+    for number, edit in enumerate(case.edits, start=1):
+        sources = {case.traffic.source_of[span] for span in edit.samples if span in case.traffic.source_of}
+        if len(sources) < SOURCES:
+            what = f"edit {number} rests on samples of {_counted(sources)}, and {SOURCES} are needed"
+            yield case.finding("person", "support", what)
+
+
+def _counted(sources: set[str]) -> str:
+    """`2 users`; `1 conversation, since no user is recorded`."""
+    users = sum(source.startswith("user ") for source in sources)
+    kind = "user" if users == len(sources) and users else "source" if users else "conversation"
+    counted = f"{len(sources) or 'no'} {kind}{'' if len(sources) == 1 else 's'}"
+    return counted if users else f"{counted} (no user is recorded, so that each conversation is one)"
