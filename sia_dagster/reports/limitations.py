@@ -82,7 +82,10 @@ def _rare(report: ValidationReport) -> Iterator[str]:
     primary = report.primary
     if primary and primary.n:
         unseen = 1 - SURE ** (1 / primary.n)
-        yield f"A rare harm: one in fewer than {share(unseen)} of conversations may be in none of these {primary.n:,}."
+        yield (
+            f"A rare harm: one that occurs in fewer than {share(unseen)} of conversations may not have occurred in any of "
+            f"these {primary.n:,}."
+        )
 
 
 def _noise(report: ValidationReport) -> Iterator[str]:

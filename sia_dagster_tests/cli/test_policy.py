@@ -184,7 +184,7 @@ def test_promote_refuses_evidence_against_another_policy(sia: Sia, folder: Path)
     registry(folder, version(1, LAST, window=SECOND))
     refused = sia("policy", "promote", "--window", FIRST.key)
     assert refused.code == 1
-    assert "the evidence compares with another policy than version 1" in refused.err
+    assert "compared the candidate with another policy than version 1" in refused.err
 
 
 def test_promote_tells_what_went_wrong_in_the_asset(sia: Sia, folder: Path) -> None:

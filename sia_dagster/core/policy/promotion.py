@@ -268,8 +268,8 @@ def _repeated(earlier: PolicyVersion, current: PolicyVersion | None) -> str:
 def _outdated(report: ValidationReport, current: PolicyVersion) -> str:
     since = f"version {current.version}, in force since {current.at.isoformat()}"
     if current.at < report.window.end:
-        return f"the evidence compares with another policy than {since}: run the window again to compare with that one"
+        return f"the window compared the candidate with another policy than {since}: run the window again"
     return (
-        f"the evidence compares with another policy than {since}, after this window's end: a window that ends "
-        "later compares with that one"
+        f"the window compared the candidate with another policy than {since}, which is after the window's end: a window "
+        "that ends later compares with that version"
     )

@@ -134,8 +134,8 @@ def _set_aside_of(state: StateActions) -> str:
     if not state.set_aside:
         return ", so there is nothing to learn"
     return (
-        f": {state.set_aside} more were set aside, since the held-out ones repeat them or go on from them; where these "
-        "are turns of chats, record `session.id`"
+        f": {state.set_aside} more were left out, because samples of another split repeat their requests or are other "
+        "turns of the same chat; if these are turns of chats, record `session.id`, so that a chat is one conversation"
     )
 
 

@@ -20,7 +20,7 @@ _COSTLY: Final = 5
 """A counterexample that costs this many fixed words or more comes from another variant."""
 _MISSES: Final = 0.1
 _DEEPEST: Final = 8
-_QUOTES: Final = "in too many of few prompts the values quote the template's own words"
+_QUOTES: Final = "there are few prompts, and in too many of them values quote the template's own words"
 _UNDECIDED: Final = "a text recurs in some of few prompts: it may be a version of the prompt or a value"
 
 

@@ -345,7 +345,7 @@ def test_a_policy_that_is_gone_is_not_improved_on_by_an_override(root: Path) -> 
     later = report(NEXT, OLD, OLD.model_copy(update={"model": "large"}), verdict="inconclusive")
     done = promote(later, ruling("override", at=NEXT.end, note="I want it"), there)
     assert done.promoted is None
-    assert "compares with another policy than version 1" in done.reason
+    assert "compared the candidate with another policy than version 1" in done.reason
 
 
 def test_what_a_person_rejected_comes_into_force_neither_by_the_job_nor_unsigned(there: PromotionStores) -> None:
