@@ -83,8 +83,8 @@ def _rare(report: ValidationReport) -> Iterator[str]:
     if primary and primary.n:
         unseen = 1 - SURE ** (1 / primary.n)
         yield (
-            f"A rare harm: one that occurs in fewer than {share(unseen)} of conversations may not have occurred in any of "
-            f"these {primary.n:,}."
+            f"A rare harm: one that occurs in fewer than {share(unseen)} of conversations may not have occurred in any "
+            f"of these {primary.n:,}."
         )
 
 

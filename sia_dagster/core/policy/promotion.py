@@ -270,6 +270,6 @@ def _outdated(report: ValidationReport, current: PolicyVersion) -> str:
     if current.at < report.window.end:
         return f"the window compared the candidate with another policy than {since}: run the window again"
     return (
-        f"the window compared the candidate with another policy than {since}, which is after the window's end: a window "
-        "that ends later compares with that version"
+        f"the window compared the candidate with another policy than {since}, which is after the window's end: a "
+        "window that ends later compares with that version"
     )
