@@ -331,3 +331,22 @@ def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_pat
 
     with ScriptedServer(in_another_form("json_schema")) as server:
         assert with_chat(server, tmp_path, work) == "I find the answer correct."
+
+
+def test_a_way_that_answered_in_the_form_once_is_not_left_for_one_odd_row(tmp_path: Path) -> None:
+    """A second judge of the same form meets an odd row first: the first judge's way stays, in later runs too."""
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        asked, rung = str(body["messages"][-1]["content"]), rung_of(body)
+        odd = "odd" in asked and rung == "json_schema"
+        return completion("I would rather not say.") if odd else endpoint_with(rung)(body, n)
+
+    async def two(chat: ChatModel) -> list[EvalMetrics]:
+        one, other = LLMClassify(spec(), chat), LLMClassify(spec(template="Judge: {output}"), chat)
+        return [await one.score(sample("plain"), "logged/0"), await other.score(sample("odd"), "logged/0")]
+
+    with ScriptedServer(answer) as server:
+        assert [r.score for r in with_chat(server, tmp_path, two)] == [1.0, 1.0]
+        server.requests.clear()
+        with_chat(server, tmp_path, lambda chat: judge_each(chat, ["later"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema"]
