@@ -93,11 +93,12 @@ class StructuredCalls:
         return way
 
     def _prove(self, tried: list[_Try]) -> None:
+        """The last way is right for this row, and so for all; what the row was asked before is of no use."""
         if not self._proven:
             self._way, self._proven = tried[-1].way, True
             self._chat.learn_form(tried[-1].asked)
-            for each in tried[:-1]:
-                self._chat.learn_ignored_form(each.asked, each.reply)
+        for each in tried[:-1]:
+            self._chat.learn_ignored_form(each.asked, each.reply)
 
     async def _try(self, way: AnswerMethod, request: ChatRequest) -> _Try:
         asked = self._form.at(way, request)

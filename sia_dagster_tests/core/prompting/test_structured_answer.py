@@ -313,10 +313,15 @@ def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_
         evaluator = LLMClassify(spec(), chat)
         return await asyncio.gather(*(evaluator.score(sample(f"answer {n}!"), "logged/0") for n in range(12)))
 
+    async def spending(chat: ChatModel) -> tuple[list[EvalMetrics], list[Spend]]:
+        return await at_once(chat), list(chat.spend.values())
+
     with ScriptedServer(answer) as server:
-        results = with_chat(server, tmp_path, at_once)
-    assert [r.score for r in results] == [None] * 4 + [1.0] * 8
-    assert len(server.requests) <= 2 * 12
+        results, spend = with_chat(server, tmp_path, spending)
+        assert [r.score for r in results] == [None] * 4 + [1.0] * 8
+        assert len(server.requests) <= 2 * 12
+        _, same = with_chat(server, tmp_path, spending)
+    assert [each.model_dump() for each in same] == [each.model_dump() for each in spend]
 
 
 def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_path: Path) -> None:
