@@ -54,6 +54,7 @@ ANSWERS: dict[str, tuple[Body, str, str]] = {
     "tokens used up by thoughts": (completion("", finish_reason="length"), "", "length"),
     "a filter": (completion("", finish_reason="SAFETY"), "", "content_filter"),
     "a refusal of the model": (_choice(content=None, refusal="I will not."), "I will not.", "content_filter"),
+    "thoughts beside blanks": (_choice(content="\n", reasoning="It is so."), "\n", "stop"),
     "thoughts alone": (_choice(content="", reasoning_content="It is so."), "", "stop"),
 }
 """By what is there: the body, the text and the reason."""

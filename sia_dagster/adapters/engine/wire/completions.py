@@ -101,7 +101,9 @@ def _answer(payload: JsonObject) -> ChatReply:
     message = choice["message"]
     called = message.get("tool_calls") or message.get("function_call") or []
     written = plain_text(message.get("content")) or plain_text(message.get("refusal"))
-    thoughts = "" if written else plain_text(message.get("reasoning_content")) or plain_text(message.get("reasoning"))
+    thoughts = (
+        "" if written.strip() else plain_text(message.get("reasoning_content")) or plain_text(message.get("reasoning"))
+    )
     reply = ChatReply(text=written, tool_calls=_tool_calls(called), reasoning=thoughts)
     word = plain_text(choice.get("finish_reason"))
     # Some local servers give no reason: what is there is then the whole answer.
