@@ -46,6 +46,7 @@ ANSWERS: dict[str, tuple[Body, str, str]] = {
     "a null error": (completion("Yes.") | {"error": None}, "Yes.", "stop"),
     "an empty error": (completion("Yes.") | {"error": {"message": "", "type": "", "code": None}}, "Yes.", "stop"),
     "no reason at all": (_choice(content="Yes.", finish_reason=None), "Yes.", "stop"),
+    "a reason of null as text": (completion("Yes.", finish_reason="null"), "Yes.", "stop"),
     "an end of sequence": (completion("Yes.", finish_reason="eos"), "Yes.", "stop"),
     "Anthropic's end": (completion("Yes.", finish_reason="end_turn"), "Yes.", "stop"),
     "Gemini's end": (completion("Yes.", finish_reason="STOP"), "Yes.", "stop"),
