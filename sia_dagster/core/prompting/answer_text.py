@@ -29,7 +29,7 @@ def read_json(text: str) -> JsonObject | None:
     """The JSON object that is `text`, or the answer in it; None if there is none.
 
     Thoughts in front of it are passed over. Else the object is read from the last code fence, in any spelling, or from
-    the first line on which one begins to the end of the text. An object that gives one name two values is none. Its
+    the first line on which one begins to the end of the text. An object with two values under one name is not read. Its
     strings can be stored: half of a surrogate pair becomes U+FFFD.
     """
     return next((found for candidate in _candidates(text) if (found := _object(candidate)) is not None), None)
