@@ -36,6 +36,8 @@ FAULTS: Mapping[str, Callable[[], Reply]] = {
     "truncated_json": _truncated,
     "wrong_content_type": lambda: Reply(body=b"<html>502 Bad Gateway</html>", headers={"content-type": "text/html"}),
     "no_choices": lambda: Reply(body={"error": {"message": "Upstream error."}}),
+    "aborted": lambda: Reply(body=completion(ANSWER[:40], finish_reason="abort")),
+    "empty_choice": lambda: Reply(body=completion("")),
     # Answers, though not what one hopes for: they are paid for, and asking again would not change them.
     "refusal": lambda: Reply(body=completion("I cannot help with that.")),
     "content_filter": lambda: Reply(body=completion("", finish_reason="content_filter")),

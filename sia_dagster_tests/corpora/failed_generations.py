@@ -46,6 +46,7 @@ ANSWERS: dict[str, tuple[Body, str, str]] = {
     "a null error": (completion("Yes.") | {"error": None}, "Yes.", "stop"),
     "an empty error": (completion("Yes.") | {"error": {"message": "", "type": "", "code": None}}, "Yes.", "stop"),
     "no reason at all": (_choice(content="Yes.", finish_reason=None), "Yes.", "stop"),
+    "a reason of null as text": (completion("Yes.", finish_reason="null"), "Yes.", "stop"),
     "an end of sequence": (completion("Yes.", finish_reason="eos"), "Yes.", "stop"),
     "Anthropic's end": (completion("Yes.", finish_reason="end_turn"), "Yes.", "stop"),
     "Gemini's end": (completion("Yes.", finish_reason="STOP"), "Yes.", "stop"),
@@ -54,6 +55,7 @@ ANSWERS: dict[str, tuple[Body, str, str]] = {
     "tokens used up by thoughts": (completion("", finish_reason="length"), "", "length"),
     "a filter": (completion("", finish_reason="SAFETY"), "", "content_filter"),
     "a refusal of the model": (_choice(content=None, refusal="I will not."), "I will not.", "content_filter"),
+    "thoughts beside blanks": (_choice(content="\n", reasoning="It is so."), "\n", "stop"),
     "thoughts alone": (_choice(content="", reasoning_content="It is so."), "", "stop"),
 }
 """By what is there: the body, the text and the reason."""

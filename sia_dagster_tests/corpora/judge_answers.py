@@ -34,6 +34,7 @@ _AROUND = {
     "prose in front": f"The answer is right.\n\n{OBJECT}",
     "an object as text": json.dumps(OBJECT),
     "an object inside": json.dumps({"classification": json.loads(OBJECT)}),
+    "names in capitals": json.dumps({"Explanation": "Because.", "LABEL": "correct"}),
     "a call as text": json.dumps({"name": "classification", "arguments": OBJECT}),
 }
 
@@ -72,10 +73,12 @@ def elsewhere() -> dict[str, Body]:
         "in reasoning_content": completion(""),
         "in reasoning": completion(""),
         "in parts": completion(""),
+        "as an object": completion(""),
     }
     message = {name: body["choices"][0]["message"] for name, body in bodies.items()}
     message["in reasoning_content"]["reasoning_content"] = OBJECT
     message["in reasoning"]["reasoning"] = f"Hm.\n{OBJECT}"
+    message["as an object"]["content"] = json.loads(OBJECT)
     message["in parts"]["content"] = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
         {"type": "text", "text": OBJECT},
@@ -91,6 +94,7 @@ DOUBTFUL: dict[str, str] = {
     "a negation": json.dumps({"explanation": "No.", "label": "not correct"}),
     "a list": json.dumps({"explanation": "Both.", "label": ["correct", "incorrect"]}),
     "a name with two values": '{"explanation": "Hm.", "label": "correct", "label": "incorrect"}',
+    "a name in two spellings": '{"explanation": "Hm.", "Label": "correct", "LABEL": "incorrect"}',
     "a word of it": json.dumps({"explanation": "Hm.", "label": "correctly"}),
     "a sentence": json.dumps({"explanation": "Hm.", "label": "It is correct"}),
     "a shade": json.dumps({"explanation": "Hm.", "label": "mostly correct"}),

@@ -1,6 +1,6 @@
 """The `llm` section of `sia.yaml`: endpoints, limits, caps and prices."""
 
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -115,7 +115,7 @@ class LLMConfig(Section):
     prices: dict[str, Price] = Field(default_factory=dict)
     """USD for a million tokens by model, {model: {input, output, cached_input, batch_discount}}; goes before the list
     prices of genai-prices."""
-    model_names: dict[str, str] = Field(default_factory=dict)
+    model_names: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """The endpoint's name of a model that the traces, a policy or an evaluator names otherwise, {other name: name}."""
     stages: dict[str, StageEndpoint] = Field(default_factory=dict)
     """By `judge`, `replay` or `update`: the settings that differ for that stage's calls."""

@@ -63,6 +63,9 @@ class ChatModel(Protocol):
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether the endpoint is known to answer this model's requests in another form than `request` asks for."""
 
+    def learn_form(self, request: ChatRequest) -> None:
+        """Remember, for later runs too, that the endpoint answers in the form that `request` asks for."""
+
     def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
         """Remember, for later runs too, that the endpoint gives no answer of the form that `request` asks for.
 

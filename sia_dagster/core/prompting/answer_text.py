@@ -29,7 +29,7 @@ def read_json(text: str) -> JsonObject | None:
     """The JSON object that is `text`, or the answer in it; None if there is none.
 
     Thoughts in front of it are passed over. Else the object is read from the last code fence, in any spelling, or from
-    the first line on which one begins to the end of the text. An object that gives one name two values is none. Its
+    the first line on which one begins to the end of the text. An object with two values under one name is not read. Its
     strings can be stored: half of a surrogate pair becomes U+FFFD.
     """
     return next((found for candidate in _candidates(text) if (found := _object(candidate)) is not None), None)
@@ -38,13 +38,24 @@ def read_json(text: str) -> JsonObject | None:
 def with_fields(content: JsonObject, fields: Sequence[str]) -> JsonObject | None:
     """The object with all of these fields: `content`, or the only one inside it; None where there is none.
 
-    One inside may be a text, such as the arguments of a call that was written down.
+    One inside may be a text, such as the arguments of a call that was written down. Case and blanks of a field's name
+    do not count.
     """
+    inner = (_object(value) if isinstance(value, str) else value for value in content.values())
+    named = [_named(value, fields) for value in (content, *inner) if isinstance(value, dict)]
+    own, *others = [[value] if value is not None else [] for value in named]
+    found = own or [value for each in others for value in each]
+    return found[0] if len(found) == 1 else None
+
+
+def _named(content: JsonObject, fields: Sequence[str]) -> JsonObject | None:
+    """The object under the names of these fields; None where it lacks one, or has it twice in different spellings."""
     if all(field in content for field in fields):
         return content
-    inner = (_object(value) if isinstance(value, str) else value for value in content.values())
-    found = [value for value in inner if isinstance(value, dict) and all(field in value for field in fields)]
-    return found[0] if len(found) == 1 else None
+    spelled = {field: [name for name in content if name.strip().casefold() == field.casefold()] for field in fields}
+    if any(len(names) != 1 for names in spelled.values()):
+        return None
+    return content | {field: content[names[0]] for field, names in spelled.items()}
 
 
 def _candidates(text: str) -> Iterator[str]:

@@ -79,8 +79,8 @@ class Form(Value):
         if reply.finish_reason == "length":
             return paid.model_copy(update={"problem": "the answer was cut off at the token limit"})
         if reply.finish_reason == "content_filter":
-            said = f": {_shown(reply.text)}" if reply.text else ""
-            problem = f"the model declined, or the endpoint's content filter withheld the answer{said}"
+            quoted = f": {_shown(reply.text)}" if reply.text else ""
+            problem = f"the model declined, or the endpoint's content filter withheld the answer{quoted}"
             return paid.model_copy(update={"problem": problem})
         texts = self._texts(reply)
         found = [content for text in texts for content in self._contents(method, text)]

@@ -54,7 +54,8 @@ class StructuredCalls:
         async with self._alone:
             if not self._proven and self._undecided < MOST_ALONE and self._exhausted < MOST_EXHAUSTED:
                 return await self._search(request, await self._try(self._from(self._way, request), request))
-        first = await self._try(self._from(self._way, request), request)
+        way = self._way if self._proven else self._from(self._way, request)
+        first = await self._try(way, request)
         if self._proven and first.verdict in ("right", "own"):
             return first.answer
         async with self._alone:
@@ -92,10 +93,12 @@ class StructuredCalls:
         return way
 
     def _prove(self, tried: list[_Try]) -> None:
+        """The last way is right for this row, and so for all; what the row was asked before is of no use."""
         if not self._proven:
             self._way, self._proven = tried[-1].way, True
-            for each in tried[:-1]:
-                self._chat.learn_ignored_form(each.asked, each.reply)
+            self._chat.learn_form(tried[-1].asked)
+        for each in tried[:-1]:
+            self._chat.learn_ignored_form(each.asked, each.reply)
 
     async def _try(self, way: AnswerMethod, request: ChatRequest) -> _Try:
         asked = self._form.at(way, request)

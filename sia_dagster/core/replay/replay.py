@@ -150,7 +150,7 @@ async def _outcome(row: _Row, chat: ChatModel, evaluators: Sequence[Evaluator], 
     except CallFailed as error:
         return ArmOutcome(error=str(error))
     output = _text(reply)
-    if not output and reply.reasoning and reply.finish_reason == "stop":
+    if not output.strip() and reply.reasoning and reply.finish_reason == "stop":
         return ArmOutcome(error=f"the answer holds thoughts alone, no text: {reply.reasoning[:_SHOWN]!r}")
     return ArmOutcome(
         output=output,

@@ -313,10 +313,15 @@ def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_
         evaluator = LLMClassify(spec(), chat)
         return await asyncio.gather(*(evaluator.score(sample(f"answer {n}!"), "logged/0") for n in range(12)))
 
+    async def spending(chat: ChatModel) -> tuple[list[EvalMetrics], list[Spend]]:
+        return await at_once(chat), list(chat.spend.values())
+
     with ScriptedServer(answer) as server:
-        results = with_chat(server, tmp_path, at_once)
-    assert [r.score for r in results] == [None] * 4 + [1.0] * 8
-    assert len(server.requests) <= 2 * 12
+        results, spend = with_chat(server, tmp_path, spending)
+        assert [r.score for r in results] == [None] * 4 + [1.0] * 8
+        assert len(server.requests) <= 2 * 12
+        _, same = with_chat(server, tmp_path, spending)
+    assert [each.model_dump() for each in same] == [each.model_dump() for each in spend]
 
 
 def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_path: Path) -> None:
@@ -331,3 +336,22 @@ def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_pat
 
     with ScriptedServer(in_another_form("json_schema")) as server:
         assert with_chat(server, tmp_path, work) == "I find the answer correct."
+
+
+def test_a_way_that_answered_in_the_form_once_is_not_left_for_one_odd_row(tmp_path: Path) -> None:
+    """A second judge of the same form meets an odd row first: the first judge's way stays, in later runs too."""
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        asked, rung = str(body["messages"][-1]["content"]), rung_of(body)
+        odd = "odd" in asked and rung == "json_schema"
+        return completion("I would rather not say.") if odd else endpoint_with(rung)(body, n)
+
+    async def two(chat: ChatModel) -> list[EvalMetrics]:
+        one, other = LLMClassify(spec(), chat), LLMClassify(spec(template="Judge: {output}"), chat)
+        return [await one.score(sample("plain"), "logged/0"), await other.score(sample("odd"), "logged/0")]
+
+    with ScriptedServer(answer) as server:
+        assert [r.score for r in with_chat(server, tmp_path, two)] == [1.0, 1.0]
+        server.requests.clear()
+        with_chat(server, tmp_path, lambda chat: judge_each(chat, ["later"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema"]

@@ -136,6 +136,10 @@ class BatchChat:
         """See `core.ports.ChatModel.ignores_form`."""
         return self._direct.ignores_form(request)
 
+    def learn_form(self, request: ChatRequest) -> None:
+        """See `core.ports.ChatModel.learn_form`."""
+        self._direct.learn_form(request)
+
     def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
         """See `core.ports.ChatModel.learn_ignored_form`."""
         self._direct.learn_ignored_form(request, reply)

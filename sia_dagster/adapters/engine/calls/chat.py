@@ -95,6 +95,10 @@ class OpenAIChat:
         """See `core.ports.ChatModel.ignores_form`."""
         return self._routes.of(request.stage).endpoint.ignores_form(self._called(request))
 
+    def learn_form(self, request: ChatRequest) -> None:
+        """See `core.ports.ChatModel.learn_form`."""
+        self._routes.of(request.stage).endpoint.learn_form(self._called(request))
+
     def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
         """See `core.ports.ChatModel.learn_ignored_form`."""
         request = self._called(request)

@@ -14,7 +14,7 @@ from sia_dagster.adapters.engine.wire.failures import UNREACHABLE, Failure, retr
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError, EndpointRefused
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
-from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.records.value import JsonObject, fingerprint
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -71,6 +71,8 @@ class Endpoint:
         if config.provider == "azure" and not self._api_key:
             raise ConfigError("Azure OpenAI needs a key; write ${AZURE_OPENAI_API_KEY}", key="llm.api_key")
         self._client: AsyncOpenAI | None = None
+        self._answered: set[tuple[str, str]] = set()
+        """The forms in which models answered in this session."""
 
     async def close(self) -> None:
         """Close the connections; the next attempt opens them again."""
@@ -102,13 +104,21 @@ class Endpoint:
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether calls of this model in the form of `request` are known to be answered in another."""
-        refused = self._refusals.of(request.model)
-        return any(_ignored(form) in refused for form in forms_of(body_of(request)))
+        known = self._refusals.of(request.model)
+        return any(f"ignored {form}" in known and f"answers {form}" not in known for form in _exact_forms(request))
+
+    def learn_form(self, request: ChatRequest) -> None:
+        """Remember that they are answered in that form: one row's odd answer does not count against it any more."""
+        for form in _exact_forms(request):
+            self._answered.add((request.model, form))
+            if f"ignored {form}" in self._refusals.of(request.model):
+                self._refusals.learn(request.model, f"answers {form}", "")
 
     def learn_ignored_form(self, request: ChatRequest) -> None:
-        """Remember that they are. Unlike a refused form it is still asked for where a recorded call had it."""
-        for form in forms_of(body_of(request)):
-            self._refusals.learn(request.model, _ignored(form), "answers in another form")
+        """Remember that they are not. Unlike a refused form it is still asked for where a recorded call had it."""
+        for form in _exact_forms(request):
+            if (request.model, form) not in self._answered:
+                self._refusals.learn(request.model, f"ignored {form}", "answers in another form")
 
     async def _once(self, body: JsonObject, estimated_prompt: int) -> ChatReply | Failure:
         import aiohttp
@@ -204,8 +214,11 @@ class Endpoint:
         return failure.model_copy(update={"message": text}).shortened(_LONGEST_MESSAGE)
 
 
-def _ignored(form: str) -> str:
-    return f"ignored {form}"
+def _exact_forms(request: ChatRequest) -> tuple[str, ...]:
+    """The answer forms of a request, each with its schema: an endpoint may ignore one schema and not another."""
+    body: JsonObject = {"response_format": request.response_format, **({"tools": 1} if request.tools else {})}
+    schema = fingerprint([request.response_format, request.tools])
+    return tuple(f"{form} {schema}" for form in forms_of(body))
 
 
 def _is_unreachable(error: BaseException) -> bool:

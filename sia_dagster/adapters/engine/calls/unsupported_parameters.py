@@ -109,7 +109,7 @@ def without_refused(body: JsonObject, refused: Mapping[str, object]) -> tuple[Js
     if SYSTEM_ROLE in refused and _system_messages(body):
         kept["messages"] = _without_system(body["messages"])
         left_out.append(SYSTEM_ROLE)
-    for name in [name for name in _LEFT_OUT if name in kept and f"{name}=0" in refused and kept[name] == 0]:
+    for name in [name for name in _LEFT_OUT if f"{name}=0" in refused and _is_zero(kept.get(name))]:
         left_out.append(name)
         del kept[name]
     for name in kept.keys() & refused.keys():
@@ -132,8 +132,12 @@ def _position(name: str, param: str, message: str) -> int:
 
 def _zero_refused(message: str, sent: JsonObject) -> str | None:
     """A setting whose 0, the usual request for the likeliest answer, is out of the endpoint's range."""
-    zeros = (name for name in _LEFT_OUT if name in sent and sent[name] == 0 and name in message)
+    zeros = (name for name in _LEFT_OUT if name in message and _is_zero(sent.get(name)))
     return next((f"{name}=0" for name in zeros if _ABOVE_ZERO.search(message)), None)
+
+
+def _is_zero(value: object) -> bool:
+    return value == 0 and not isinstance(value, bool)
 
 
 def _refuses_system(message: str, sent: JsonObject) -> bool:

@@ -181,7 +181,7 @@ class CompletionStore(ABC):
             for key, text in db.execute(self.sql.find, {"keys": some}):
                 if as_answer(_stored(text)) is None and self.sql.discard(db, key, text):
                     stale.add(key)
-        return self.sql.keep(db, [each.row for each in answers if each.key in stale]) if stale else set()
+        return self.sql.keep(db, [each.row for each in answers if each.key in stale])
 
     def _valid(self, db: "Connection", paid: Sequence[Paid], kept: set[str] | None = None) -> list[ChatReply]:
         """The answers that hold. Own are those of `kept`, without it those that read as `paid` has them."""

@@ -54,6 +54,8 @@ class StoreSql:
     def keep(self, db: sa.Connection, facts: Iterable[Mapping[str, Any]]) -> set[str]:
         """Store the answers whose key is new; these keys. Facts without a column are left out."""
         rows = [{name: value for name, value in each.items() if name in self.completions.c} for each in facts]
+        if not rows:
+            return set()
         if self._sqlite:  # RETURNING came with SQLite 3.35, which not every system with Python 3.11 has.
             return {row["key"] for row in rows if db.execute(self._keep, row).rowcount}
         return set(db.execute(self._keep.returning(self.completions.c.key), rows).scalars())

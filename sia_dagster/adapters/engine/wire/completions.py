@@ -92,7 +92,9 @@ def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
 def as_answer(stored: ChatReply) -> ChatReply | None:
     """A stored reply by the rules of today: None where it was a failed generation, which earlier versions kept."""
     reason = finish_reason_of(stored.finish_reason)
-    return None if reason is None or _is_empty(stored, reason) else stored.model_copy(update={"finish_reason": reason})
+    if reason is None or _is_empty(stored, reason):
+        return None
+    return stored if reason == stored.finish_reason else stored.model_copy(update={"finish_reason": reason})
 
 
 def _answer(payload: JsonObject) -> ChatReply:
@@ -100,18 +102,26 @@ def _answer(payload: JsonObject) -> ChatReply:
     choice = _first_choice(payload)
     message = choice["message"]
     called = message.get("tool_calls") or message.get("function_call") or []
-    written = plain_text(message.get("content")) or plain_text(message.get("refusal"))
-    thoughts = "" if written else plain_text(message.get("reasoning_content")) or plain_text(message.get("reasoning"))
+    content = _content(message.get("content"))
+    written = content or plain_text(message.get("refusal"))
+    thoughts = (
+        "" if written.strip() else plain_text(message.get("reasoning_content")) or plain_text(message.get("reasoning"))
+    )
     reply = ChatReply(text=written, tool_calls=_tool_calls(called), reasoning=thoughts)
-    word = plain_text(choice.get("finish_reason"))
+    word = plain_text(choice.get("finish_reason")).removeprefix("null")
     # Some local servers give no reason: what is there is then the whole answer.
     reason = finish_reason_of(word or ("tool_calls" if reply.tool_calls else "stop"))
     if reason is None:
         raise _no_answer(f"the generation failed: it ended with {word[:_SHOWN]!r}")
     if _is_empty(reply, reason):
         raise _no_answer(f"the reply holds no answer: it is empty and ended with {reason!r}")
-    declined = reason == "stop" and not plain_text(message.get("content")) and written
+    declined = reason == "stop" and not content and written
     return reply.model_copy(update={"finish_reason": "content_filter" if declined else reason})
+
+
+def _content(content: object) -> str:
+    """The text of a message; some servers send the object of JSON mode as it is."""
+    return json.dumps(content, ensure_ascii=False) if content and isinstance(content, dict) else plain_text(content)
 
 
 def _no_answer(message: str, *, readable: bool = True) -> BadReply:

@@ -19,7 +19,7 @@ def folded(label: object) -> str:
 
 
 def rail_of(given: object, rails: Iterable[str]) -> str | None:
-    """The rail that `given` is; None where it is none, or may be several.
+    """The rail that `given` is; None where it is not one of them, or may be several.
 
     Tried in turn: the same text but for case and outer blanks; the same text but for the mark-up, quotes, full stop or
     `Label:` around it; the same number (4.0 is the rail "4"). A rail inside a longer text is never looked for: "not

@@ -163,7 +163,7 @@ def test_a_hang_is_given_up_after_the_timeout_of_an_attempt(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("base_url", "said"),
+    ("base_url", "reason"),
     [
         ("http://127.0.0.1:9/v1", "ConnectionRefusedError"),
         ("http://nowhere.invalid/v1", "nowhere.invalid/v1 cannot be reached"),
@@ -171,13 +171,13 @@ def test_a_hang_is_given_up_after_the_timeout_of_an_attempt(tmp_path: Path) -> N
     ],
 )
 def test_an_endpoint_that_is_not_there_stops_the_run_after_three_attempts(
-    tmp_path: Path, base_url: str, said: str
+    tmp_path: Path, base_url: str, reason: str
 ) -> None:
     with ScriptedServer(echo) as server:
         desk = Desk(base_url.format(port=server.base_url.split(":")[2].split("/")[0]), tmp_path, max_concurrency=4)
         outcomes = desk.ask(*(ask(str(n)) for n in range(4)))
     assert {type(outcome) for outcome in outcomes} == {EndpointRefused}
-    assert said in str(outcomes[0])
+    assert reason in str(outcomes[0])
     assert "check llm.base_url" in str(outcomes[0])
     assert len(desk.waits) == 4 * 2
     assert max(desk.waits) <= 3.0

@@ -22,6 +22,10 @@ MOST = 3
 """Attempts of a call here."""
 
 
+EXPECTED = {"stop": (EndpointRefused, 1), "row": (CallFailed, 1), "retry": (CallFailed, MOST), "answer": (ChatReply, 2)}
+"""By action, the outcome and the calls made until it was understood."""
+
+
 def still_refused(body: Body, until: str) -> bool:
     """Whether the request still holds what the endpoint refuses."""
     roles = [message["role"] for message in body["messages"]]
@@ -38,13 +42,7 @@ def test_a_refusal_is_understood_at_once_whatever_its_status(row: Any, tmp_path:
         desk = Desk(server.base_url, tmp_path, max_attempts=MOST)
         (outcome,) = desk.ask(ask(model="application-model", messages=CHAT, parameters={"temperature": 0}))
         calls = len(server.requests)
-    expected = {
-        "stop": (EndpointRefused, 1),
-        "row": (CallFailed, 1),
-        "retry": (CallFailed, MOST),
-        "answer": (ChatReply, 2),
-    }
-    assert (type(outcome), calls) == expected[row["action"]], str(outcome)
+    assert (type(outcome), calls) == EXPECTED[row["action"]], str(outcome)
     if isinstance(outcome, CallFailed):
         assert outcome.kind == row["kind"]
     if isinstance(outcome, ChatReply):
@@ -54,6 +52,8 @@ def test_a_refusal_is_understood_at_once_whatever_its_status(row: Any, tmp_path:
 
 def test_the_table_is_of_many_providers_and_kinds(record_property: Any) -> None:
     kinds, providers = Counter(row["kind"] for row in REFUSALS), {row["provider"] for row in REFUSALS}
-    record_property("provider refusals", f"{len(REFUSALS)} of {len(providers)} providers: {dict(kinds)}")
+    calls = {row["kind"]: EXPECTED[row["action"]][1] for row in REFUSALS}
+    table = ", ".join(f"{kind} {count} ({calls[kind]} calls each)" for kind, count in kinds.most_common())
+    record_property("provider refusals", f"{len(REFUSALS)} of {len(providers)} providers: {table}")
     assert len(REFUSALS) >= 100
     assert len(providers) >= 25

@@ -64,6 +64,28 @@ def test_the_first_answer_wins_and_both_are_booked(store: CompletionStore) -> No
     assert store.spent("desk", "2026-11-02") == (3.0, 3)
 
 
+def test_a_stored_failed_generation_is_not_usable_and_the_next_answer_takes_its_place(store: CompletionStore) -> None:
+    for key, reply in {"a": ChatReply(text="cut", finish_reason="error"), "b": ChatReply(), "c": REPLY}.items():
+        put(store, key, reply)
+    assert set(store.usable(["a", "b", "c", "d"])) == {"c"}
+    assert put(store, "a", ChatReply(text="whole")) == ChatReply(text="whole")
+    replies = store.put_many([paid("b", ChatReply(text="b")), paid("c", ChatReply(text="late")), paid("d", REPLY)])
+    assert [(reply.text, reply.cached) for reply in replies] == [("b", False), (REPLY.text, True), (REPLY.text, False)]
+    assert {key: reply.text for key, reply in store.usable(["a", "b"]).items()} == {"a": "whole", "b": "b"}
+    put(store, "a", ChatReply(text="again", finish_reason="error"))
+    assert store.usable(["a"])["a"].text == "whole"
+
+
+def test_a_failed_generation_that_was_billed_is_booked_and_not_stored(store: CompletionStore) -> None:
+    lost = paid("k", ChatReply(prompt_tokens=5, completion_tokens=2, cost_usd=0.5)).model_copy(
+        update={"answered": False}
+    )
+    assert store.put_many([lost, lost]) == [lost.reply] * 2
+    assert store.get("k") is None
+    assert store.spent("desk", "2026-11-02") == (1.0, 14)
+    assert store.put_many([lost, paid("k", REPLY)]) == [lost.reply, REPLY]
+
+
 def test_many_are_as_one_after_the_other(store: CompletionStore) -> None:
     put(store, "b", ChatReply(text="theirs", cost_usd=1.0))
     replies = store.put_many(
