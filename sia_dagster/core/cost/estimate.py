@@ -6,7 +6,7 @@ from math import ceil
 
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
-from sia_dagster.core.cost.call_sizes import Work, judge_spec, judging, replaying, updating
+from sia_dagster.core.cost.call_sizes import Work, guarding, judge_spec, judging, replaying, updating
 from sia_dagster.core.gate import ValidationRules
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -27,7 +27,7 @@ class StageEstimate(Value):
     stage: str
     """The asset that makes the calls."""
     work: str
-    """`judge <evaluator>`, `replay` or `update`."""
+    """`judge <evaluator>`, `replay`, `update` or `update guard`."""
     model: str
     spend: Spend
 
@@ -87,6 +87,7 @@ def estimate(
     lines += _lines("next_window_results", [replay, *judges], holdout * (NEXT_REPLAYS * (loop.validation.repeats or 1)))
     if train:
         lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+        lines += _lines("updated_policy", guarding(loop, actions, train, specs), train[:1])
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
     both, noise = _like(holdout, _compared(loop, holdout)) * 2, _like(holdout, _noisy(loop, holdout))
     lines += _lines("validation_results", [replay], both + noise)

@@ -12,8 +12,10 @@ from sia_dagster.core.guard._text import masked
 RULE: Final = "identifier"
 _TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]+(?:[-_/.:#][A-Za-z0-9]+){0,12}(?![A-Za-z0-9])")
 _STANDARD: Final = re.compile(
-    r"(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP|HTTPS|UTF|SHA|MD|AES|RSA|TLS|SSL|MP|H|IPV|OAUTH|WCAG|ASCII|CP|GPT|ES"
-    r"|PYTHON|JAVA|PHP|SQL|CSS|HTML|WINDOWS|WIN|IOS|ANDROID|COVID|USB|HDMI|WIFI|CODE|ERROR|STEP|LEVEL|TIER|PHASE|CHAPTER"
+    r"(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP|HTTPS|UTF|SHA|MD|AES|RSA|TLS|SSL|MP|H|IPV|OAUTH|WCAG"
+    r"|ASCII|CP|GPT|ES"
+    r"|PYTHON|JAVA|PHP|SQL|CSS|HTML|WINDOWS|WIN|IOS|ANDROID|COVID|USB|HDMI|WIFI|CODE|ERROR|STEP|LEVEL|TIER"
+    r"|PHASE|CHAPTER"
     r"|SECTION|PART|CLAUSE|ARTICLE|RULE|CASE|OPTION|VERSION|V)(?:[-_/.:]?[0-9]+)+[A-Z]?",
     re.IGNORECASE,
 )
@@ -30,7 +32,8 @@ _LONG_NUMBER: Final = re.compile(r"(?<![\w.,])[#\u2116]?\d(?:[ .-]?\d){4,}(?![\w
 _TICKET: Final = re.compile(r"(?<![\w&])(?:#|\u2116|[Nn]o\.\s?|[Nn]r\.\s?)\d{3,}\b|(?<!\w)[A-Z]{2,6}[-/]\d{3,}\b")
 _PLATE: Final = re.compile(
     r"\b[A-ZÄÖÜ]{1,3}[- ][A-Z]{1,2}[- ]?\d{1,4}[EH]?\b|\b[A-Z]{2}\d{2}[ -]?[A-Z]{3}\b|\b[A-Z]{2}-\d{3}-[A-Z]{2}\b"
-    r"|\b\d{1,4}[- ]?[A-Z]{2,3}[- ]\d{2,4}\b|[\u4eac\u6caa\u7ca4\u6d59\u82cf\u9c81]\s?[A-Z]\s?[\u00b7.-]?\s?[A-Z0-9]{5}\b"
+    r"|\b\d{1,4}[- ]?[A-Z]{2,3}[- ]\d{2,4}\b"
+    r"|[\u4eac\u6caa\u7ca4\u6d59\u82cf\u9c81]\s?[A-Z]\s?[\u00b7.-]?\s?[A-Z0-9]{5}\b"
 )
 _HEX: Final = re.compile(r"(?<![\w-])(?:0x)?(?=[0-9a-fA-F]{0,40}\d)[0-9a-fA-F]{8,}(?![\w-])|(?<!\w)#[0-9a-fA-F]{6}\b")
 _CASES: Final = re.compile(r"(?<![\w/])(?=[A-Za-z]{0,64}[a-z][A-Z])[A-Za-z]{10,}(?!\w)")
@@ -111,4 +114,6 @@ def _digits_in_words() -> re.Pattern[str]:
     spaced = ["|".join(sorted(words, key=len, reverse=True)) for words in lines]
     rows = [rf"(?:(?:{words})(?![^\W_])[\W_]{{0,3}}){{4,}}" for words in spaced]
     row = rf"(?<![^\W_])(?=[^\W\d_])(?:{'|'.join(rows)})"
-    return re.compile("|".join([row, "[\u96f6\u3007\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5e7a]{4,}"]), re.IGNORECASE)
+    return re.compile(
+        "|".join([row, "[\u96f6\u3007\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5e7a]{4,}"]), re.IGNORECASE
+    )
