@@ -10,6 +10,8 @@ from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._text import masked
 
 RULE: Final = "identifier"
+BOOKING: Final = 6
+"""Characters of a code in capitals with a single digit inside."""
 _TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]+(?:[-_/.:#][A-Za-z0-9]+){0,12}(?![A-Za-z0-9])")
 _STANDARD: Final = re.compile(
     r"(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP|HTTP|HTTPS|UTF|SHA|MD|AES|RSA|TLS|SSL|MP|H|IPV|OAUTH|WCAG"
@@ -22,7 +24,7 @@ _STANDARD: Final = re.compile(
 """Names of standards, programs and parts of a text."""
 _STANDARD_BEFORE: Final = re.compile(r"\b(?:ISO|IEC|DIN|EN|RFC|IEEE|NIST|ANSI|BS|PEP)[ /:-]{1,3}$")
 _MEASURE: Final = re.compile(
-    r"[0-9]+(?:[.:/_-][0-9]+)*(?:[-_]?[A-Za-z]{1,3}(?:[-/][A-Za-z]+)*|[-_][A-Za-z]+(?:[-_][A-Za-z]+)*)?"
+    r"[0-9]{1,4}(?:[.:/_-][0-9]{1,4})*(?:[-_]?[A-Za-z]{1,3}(?:[-/][A-Za-z]+)*|[-_][A-Za-z]+(?:[-_][A-Za-z]+)*)?"
     r"|[A-Za-z]{2,}[0-9]{1,3}|(?:[A-Za-z]{1,3}[-/.]?[0-9]{1,2})(?:[-/.:]?[0-9]{1,3})?[A-Za-z]?"
 )
 """`500ms`, `1080p`, `24-hour`, `SHA256`, `B2`, `A4`, dates and times: numbers alone have rules of their own."""
@@ -70,14 +72,15 @@ def _is_identifier(token: str) -> bool:
         return False
     parts = [part for part in re.split(r"[-_/.:#]", token) if part]
     mixed = [part for part in parts if not part.isalpha() and not part.isdigit()]
-    return digits >= 2 and (bool(mixed) or digits >= 3) and not _SCHEMA.fullmatch(token)
+    booking = len(bare) >= BOOKING and re.search("[A-Z][0-9][A-Z]", bare) is not None and bare.isupper()
+    return booking or (digits >= 2 and (bool(mixed) or digits >= 3) and not _SCHEMA.fullmatch(token))
 
 
 def _is_somebodys(case: GuardInput, found: str) -> bool:
-    """Whether few sources hold it; where none does, it has to be long, since a shorter number may be any."""
+    """Whether few sources hold it; where none does, a number of five digits or fewer may be any."""
     if sources := case.traffic.sources_of(found):
         return sources < case.traffic.many
-    return not re.fullmatch(r"\D*\d\D?\d\D?\d(?:\D?\d){0,3}\D*", found)
+    return re.fullmatch(r"(?:#|\u2116|[Nn][or]\.\s?)?(?:\d[ .-]?){1,5}", found) is None
 
 
 def _is_meant(pattern: re.Pattern[str], match: re.Match[str]) -> bool:

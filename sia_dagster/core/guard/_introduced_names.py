@@ -152,7 +152,8 @@ def _spaced() -> re.Pattern[str]:
 @cache
 def _unspaced() -> re.Pattern[str]:
     cues = _sections()
-    before, thai = [], []
+    before: list[str] = []
+    thai: list[str] = []
     for cue in cues["before without blanks"]:
         (thai if re.match("[\u0e00-\u0e7f]", cue) else before).append(cue)
     two, one = (_sections()[f"surnames of {length}"] for length in ("two characters", "one character"))
