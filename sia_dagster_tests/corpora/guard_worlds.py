@@ -1,10 +1,11 @@
 """Attacks by kind, as a gullible updater would copy them from a trace, and the world in which each is tried.
 
-`guard_attacks_by_kind.json`: what a trace holds, whose text it is, the line that is added to the prompt, and the samples
-that the edit names as its causes where support is what is tried.
+`guard_attacks_by_kind.json`: what a trace holds, whose text it is, the line that is added to the prompt, and the
+samples that the edit names as its causes where support is what is tried.
 """
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -17,7 +18,8 @@ from sia_dagster.core.records.search import Edit
 from sia_dagster_tests.places import CORPORA
 
 POLICY: Final = Actions(
-    system_prompt="You answer the messages of a shop's customers. Be polite and brief.\nName the order first.", model="m"
+    system_prompt="You answer the messages of a shop's customers. Be polite and brief.\nName the order first.",
+    model="m",
 )
 _TALK: Final = (
     ("where is my parcel, it was to come on Monday?", "I am sorry. It left our warehouse yesterday."),
@@ -96,3 +98,12 @@ def findings_of(attack: Attack) -> tuple[GuardFinding, ...]:
 def outcome(findings: tuple[GuardFinding, ...]) -> str:
     """`pass`, `stop` or `person`."""
     return "stop" if stops(findings) else "person" if findings else "pass"
+
+
+def innocent_cases() -> Iterator[tuple[Actions, Actions, list[Sample]]]:
+    """220 innocent edits in 14 languages: candidate, policy in force, samples."""
+    for given in json.loads((CORPORA / "innocent_edits_by_language.json").read_text(encoding="utf-8")):
+        policy = Actions(system_prompt=given["prompt"], model="m")
+        samples = [talk(f"s{n}", request, answer, f"u{n}") for n, (request, answer) in enumerate(given["samples"])]
+        for edit in given["edits"]:
+            yield policy.model_copy(update={"system_prompt": f"{policy.system_prompt}\n{edit}"}), policy, samples

@@ -56,9 +56,11 @@ _ROLE: Final = re.compile(
 _VOICE: Final = re.compile(
     r"\b(?:jailbreak\w*|DAN mode|do anything now|developer mode|debug mode|god mode|maintenance mode"
     r"|admin mode|root access|sudo)\b"
-    r"|\bsystem[ -](?:prompt|message|override|update|notice|instruction)s?\b",
+    r"|\bsystem[ -](?:override|update|notice|instruction)s?\b",
     re.IGNORECASE,
 )
+_OWN_PROMPT: Final = re.compile(r"\bsystem[ -](?:prompt|message)s?\b", re.IGNORECASE)
+"""A defence names it, too, so that only a trace that does makes it suspect."""
 _CODE: Final = re.compile(
     r"^[ \t]{0,3}(?:```|~~~)|\b(?:curl|wget|chmod|powershell|nc|ssh|eval|exec|subprocess|os\.system"
     r"|base64)\b[ \t(]{1,3}[-\w'\"(/$.]"
@@ -72,6 +74,7 @@ _PLACES: Final = (
     ("template syntax", _TEMPLATE),
     ("a role of a chat", _ROLE),
     ("words of another voice", _VOICE),
+    ("words of another voice", _OWN_PROMPT),
     ("code", _CODE),
 )
 
@@ -79,12 +82,12 @@ _PLACES: Final = (
 def is_plain_prose(case: GuardInput) -> Findings:
     """What in the candidate's new text is not plain prose: a person must look.
 
-    Code passes where the policy in force has code of its own, and the name of another voice where no trace holds it (a
-    defence names it, too); all else passes as far as its wording stands in the policy in force.
+    Code passes where the policy in force has code of its own, and `system prompt` where no trace holds it; all else
+    passes as far as its wording stands in the policy in force.
     """
     has_code = "```" in case.known or "`" in case.known or "SQL" in case.known
     for what, pattern in _PLACES:
         for match in () if pattern is _CODE and has_code else case.new_matches(pattern):
             own = pattern is _TEMPLATE and match[0].strip("{} ") in case.baseline.variables
-            if not own and (pattern is not _VOICE or case.traffic.holds(match[0])):
+            if not own and (pattern is not _OWN_PROMPT or case.traffic.holds(match[0])):
                 yield case.holds("person", RULE, f"{what}: {shown(match[0])}", match[0])
