@@ -89,7 +89,7 @@ def _is_meant(pattern: re.Pattern[str], match: re.Match[str]) -> bool:
     if pattern is _LONG_NUMBER:
         if _STANDARD_BEFORE.search(match.string, max(0, match.start() - 12), match.start()):
             return False
-        if re.fullmatch(r"\d\.\d+", found):
+        if re.fullmatch(r"\d\.\d+|\d{1,3}(?:\.\d{1,3}){2,}", found):  # a fraction, a version
             return False
         digits = re.sub(r"\D", "", found)
         groups = re.findall(r"\d+", found)

@@ -43,7 +43,7 @@ def repeats_no_introduced_name(case: GuardInput) -> Findings:
         folded = text.text.casefold()
         names = {name for name in _names(text.text) if _stands(name, lines)}
         names |= {name for name in of_candidate if _stands(name, folded)}
-        for name in names:
+        for name in sorted(names):
             by.setdefault(name, set()).add(text.by)
             first.setdefault(name, text)
     for name, sources in by.items():

@@ -23,6 +23,8 @@ LETTERS: Final = 16
 WHOLE: Final = 2
 SHORT: Final = 4
 """Content words (characters in scripts without spaces) of the shortest sentence that counts if a trace holds it."""
+FEW: Final = 2
+"""So many sources hold a short sentence by chance."""
 SAME_WORDS: Final = 3
 MOST_WORDS: Final = 0.6
 """So many of a sentence's new words, and this share of them, make it another's in other words."""
@@ -43,14 +45,16 @@ def shares_no_text(case: GuardInput) -> Findings:
     does what many answers or explanations repeat.
     """
     known, new = _read(case.known), _read(case.text)
-    wordings = {*_runs(new), *_whole(case.text)} - {*_runs(known), *_parts(known)}
-    holding = _holding(new, known)
+    old = {stem for words in known for stem in _stems(words)}
+    whole = {words for words in _whole(case.text) if len(_stems(words) - old) >= WHOLE or is_unspaced(words[0])}
+    wordings = {*_runs(new), *whole} - {*_runs(known), *_parts(known)}
+    holding = _holding(new, old)
     reworded = {stems for rows in holding.values() for stems in rows}
     held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
     for wording, found in held.items():
-        if _is_somebodys(case, found):
-            how = "shares" if isinstance(wording, tuple) else "has the words of"
-            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(wording))}", found.first.place)
+        if len(found.by) < (FEW if wording in whole else _nobodys(case, found)):
+            how, words = ("shares", wording) if isinstance(wording, tuple) else ("has the words of", sorted(wording))
+            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(words))}", found.first.place)
     yield from _run_together(case)
 
 
@@ -67,9 +71,9 @@ def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[
         yield from _reworded(read, holding)
 
 
-def _is_somebodys(case: GuardInput, found: Holders) -> bool:
-    limit = case.traffic.most if found.first.author in FROM_OUTSIDE else case.traffic.many
-    return len(found.by) < limit
+def _nobodys(case: GuardInput, found: Holders) -> float:
+    """So many sources hold what is nobody's."""
+    return case.traffic.most if found.first.author in FROM_OUTSIDE else case.traffic.many
 
 
 def _runs(read: list[Words]) -> Iterator[Words]:
@@ -106,9 +110,8 @@ def _parts(read: list[Words]) -> Iterator[Words]:
                 yield from (("".join(run),) for run in runs(word, length))
 
 
-def _holding(new: list[Words], known: list[Words]) -> dict[str, list[Stems]]:
+def _holding(new: list[Words], old: Stems | set[str]) -> dict[str, list[Stems]]:
     """The new stems of each new sentence, by each of them; sentences with few new stems are left out."""
-    old = {stem for words in known for stem in _stems(words)}
     found: dict[str, list[Stems]] = {}
     for stems in {_stems(words) - old for words in new}:
         for stem in stems if len(stems) >= SAME_WORDS else ():
@@ -119,9 +122,10 @@ def _holding(new: list[Words], known: list[Words]) -> dict[str, list[Stems]]:
 def _reworded(read: list[Words], holding: Mapping[str, list[Stems]]) -> Iterator[Stems]:
     """New sentences most of whose new words, by their beginnings, stand in one of these."""
     known = frozenset(holding)
-    for theirs in {_stems(words) & known for words in read}:
+    for theirs in dict.fromkeys(_stems(words) & known for words in read):
         counts = Counter(stems for stem in theirs for stems in holding[stem]) if len(theirs) >= SAME_WORDS else {}
-        yield from (stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems)))
+        found = [stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems))]
+        yield from sorted(found, key=sorted)
 
 
 def _stems(words: Words) -> Stems:
