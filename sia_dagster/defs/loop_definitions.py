@@ -37,8 +37,7 @@ def build_loop(
     names = LoopNames(loop, (folder or Path()).absolute())
     job = improvement_job(names)
     sensors = [run_failed_sensor(names), rollback_sensor(names, job), next_window_sensor(names)]
-    if loop.promotion == "manual":
-        sensors.append(approval_sensor(names, job))
+    sensors.append(approval_sensor(names, job))
     if llm.batches:
         sensors.append(batch_sensor(names, job, seconds=llm.batch_poll_seconds))
     return dg.Definitions(

@@ -52,7 +52,7 @@ def run_failed_sensor(names: LoopNames) -> dg.SensorDefinition:
 
 
 def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Notifies of every accepted candidate that nobody has promoted yet."""
+    """Notifies of every accepted candidate that waits for a person: all, or with `promotion: auto` some."""
     storage_key = names.resource("storage")
 
     # Not `asset_sensor`: it shows the latest window alone, and a backfill decides many between two ticks.
@@ -69,7 +69,7 @@ def approval_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
         storage: Storage = getattr(context.resources, storage_key)
         rejected = rejected_windows(storage.decisions(names.name).decisions())
         found = _waiting(_stored(names, context, "validation_results"), storage.policies(names.name).versions())
-        waiting = [window for window in found if window not in rejected]
+        waiting = [window for window in found if window not in rejected and _needs_somebody(names, found[window])]
         for window in waiting:
             facts = _facts(names, found[window])
             _notifier(names, context.log).notify(f"{names.name}: an accepted policy waits for approval", facts)
@@ -145,14 +145,22 @@ def _waiting(
     }
 
 
+def _needs_somebody(names: LoopNames, materialization: dg.AssetMaterialization) -> bool:
+    """Where promotion is automatic, only a candidate at which a person must look waits."""
+    return names.loop.promotion == "manual" or bool(_text(materialization, "a_person_must_look"))
+
+
 def _facts(names: LoopNames, materialization: dg.AssetMaterialization) -> dict[str, str]:
     window = materialization.partition
+    look = _text(materialization, "a_person_must_look")
+    signed = " --by YOU --note WHY" if look else ""
     return {
         "loop": names.name,
         "window": window or "",
         "report": _text(materialization, "report"),
+        **({"a_person_must_look": look} if look else {}),
         "approve": f"materialise {names.name}/promoted_policy for this window, or "
-        f"`sia policy promote --loop {names.name} --window {window}`",
+        f"`sia policy promote --loop {names.name} --window {window}{signed}`",
     }
 
 

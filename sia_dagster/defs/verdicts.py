@@ -7,6 +7,7 @@ import dagster as dg
 
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
@@ -71,6 +72,7 @@ def verdict_metadata(
         "reasons": dg.MetadataValue.md("\n".join(f"- {escape(reason)}" for reason in report.reasons)),
         "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
+        **({"a_person_must_look": concerns_markdown(report.concerns)} if report.concerns else {}),
         "baseline_policy": report.baseline.fingerprint if report.baseline else "",
         "conversations": report.conversations,
         **present({"conversations_needed": report.samples_needed}),
@@ -81,6 +83,11 @@ def verdict_metadata(
         "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
         "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
     }
+
+
+def concerns_markdown(concerns: Sequence[GuardFinding]) -> dg.MarkdownMetadataValue:
+    """What the contract guard found that a person must look at, one line each."""
+    return dg.MetadataValue.md("\n".join(f"- {escape(finding.reason)}" for finding in concerns))
 
 
 def verdict_claims(report: ValidationReport, allowed: float) -> Sequence[dg.AssetCheckResult]:

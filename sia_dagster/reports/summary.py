@@ -1,9 +1,10 @@
 """The summary for the person who decides: the change, for whom, the gain, the cost, and what is not shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sia_dagster.core.cost import calls_a_week
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
@@ -39,6 +40,7 @@ def decision_summary(state: StateActions, update: PolicyUpdate, report: Validati
         return (*parts, _next_step(update, report))
     parts = [
         SummaryPart(term="What would change", sentences=(_changed(update), *edit_sentences(update.edits))),
+        SummaryPart(term="A person must look", sentences=concern_sentences(report.concerns)),
         SummaryPart(term="For whom", sentences=tuple(_for_whom(state, report))),
         SummaryPart(term="What it gains", sentences=tuple(_gains(report))),
         SummaryPart(term="What it costs", sentences=(_cost(report),)),
@@ -65,6 +67,11 @@ def edit_sentences(edits: tuple[Edit, ...]) -> tuple[str, ...]:
     sentences = [_edit(edit) for edit in edits[:EDITS]]
     more = len(edits) - EDITS
     return (*sentences, *([f"And {count(more, 'more edit')}, below."] if more > 0 else []))
+
+
+def concern_sentences(concerns: Sequence[GuardFinding]) -> tuple[str, ...]:
+    """What the contract guard was not sure of, each with where it comes from."""
+    return tuple(f"{finding.reason[0].upper()}{finding.reason[1:]}." for finding in concerns)
 
 
 def _edit(edit: Edit) -> str:
@@ -184,13 +191,18 @@ def _next_step(update: PolicyUpdate, report: ValidationReport) -> SummaryPart:
     if report.verdict != "accept":
         return SummaryPart(term="What to do", sentences=(_stays(update, report),))
     where = f"--loop {report.loop} --window {report.window.key} --by YOU"
+    note = " --note WHY" if report.concerns else ""
+    by_itself = (
+        "It does not come into force by itself, since a person must look: approve it by name and with a note."
+        if report.concerns
+        else "Where promotion is automatic, the job puts the candidate in force unless somebody rejected it."
+    )
     return SummaryPart(
         term="What to do",
         sentences=(
-            f"{_to_read(report)}, then approve or reject; the asset promoted_policy does both in the UI. Where "
-            "promotion is automatic, the job puts the candidate in force unless somebody rejected it.",
+            f"{_to_read(report)}, then approve or reject; the asset promoted_policy does both in the UI. {by_itself}",
         ),
-        commands=(f"sia policy promote {where}", f"sia policy reject {where} --note WHY"),
+        commands=(f"sia policy promote {where}{note}", f"sia policy reject {where} --note WHY"),
     )
 
 

@@ -20,7 +20,14 @@ from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import total
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import SearchRules, Undecided, carry_on, search_after_carried, search_policy
+from sia_dagster.core.search import (
+    SearchRules,
+    Undecided,
+    ask_guard_model,
+    carry_on,
+    search_after_carried,
+    search_policy,
+)
 from sia_dagster.wiring.endpoint import updater_of
 from sia_dagster.wiring.loop_session import LoopSession, StageResult
 from sia_dagster.wiring.prices import guard_limits
@@ -59,6 +66,8 @@ async def search_window(
         update = await search_policy(
             state, updater=updater, chat=chat, evaluators=evaluators, rules=rules, progress=progress
         )
+        if guard := session.loop.policy.guard_model:
+            update = await ask_guard_model(update, state, chat=chat, model=guard)
         update = search_after_carried(update, again) if again else update
         return update.model_copy(update={"spend": total(chat.spend.values())})
 

@@ -12,7 +12,8 @@ import pytest
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
-from sia_dagster.defs.names import STAGES
+from sia_dagster.defs.names import STAGES, LoopNames
+from sia_dagster.defs.sensors import _facts, _needs_somebody
 from sia_dagster_tests.adapters.test_webhook import hook
 from simulation.loops import FIRST, NAME, SECOND, THIRD, WEEKS, Desk, checks, desk, loop_config, materialized
 from simulation.servers import refusal
@@ -223,10 +224,18 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
         tick(found)
 
 
-def test_an_automatic_loop_waits_for_nobody(tmp_path: Path) -> None:
+def test_an_automatic_loop_waits_only_where_a_person_must_look(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, _):
         names = {sensor.name for sensor in found.definitions.sensors or ()}
-    assert names == {FAILED, f"{NAME}_proposes_rollback", f"{NAME}_fills_next_window_results"}
+    assert names == {FAILED, WAITS, f"{NAME}_proposes_rollback", f"{NAME}_fills_next_window_results"}
+    loop = LoopNames(loop_config(promotion="auto"), tmp_path)
+    look = {"a_person_must_look": dg.MetadataValue.md("- support: edit 1 rests on samples of 1 user")}
+    plain, odd = (dg.AssetMaterialization("x", partition=FIRST, metadata=given) for given in ({}, look))
+    assert not _needs_somebody(loop, plain)
+    assert _needs_somebody(loop, odd)
+    facts = _facts(loop, odd)
+    assert facts["a_person_must_look"] == "- support: edit 1 rests on samples of 1 user"
+    assert facts["approve"].endswith("--by YOU --note WHY`")
 
 
 @pytest.mark.parametrize("stages", [(), ("traces", "eval_results")], ids=["job", "materialised by hand"])

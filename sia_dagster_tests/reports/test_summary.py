@@ -181,7 +181,7 @@ def test_what_is_not_shown_is_named() -> None:
     for sentence in (
         "these parts of the traffic do not lose: language de (20 conversations)",
         "too few conversations: length long (7 conversations), tag vip (3 conversations)",
-        "one in fewer than 5 % of conversations may be in none of these 58",
+        "one that occurs in fewer than 5 % of conversations may not have occurred in any of these 58",
         "That tone judges as before",
         "That people agree with tone",
         "earlier windows that were left out: 2026-09-07 (its traffic differs)",

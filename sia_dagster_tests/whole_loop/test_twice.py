@@ -111,7 +111,7 @@ def test_only_what_was_in_force_at_the_window_s_end_counts(tmp_path: Path) -> No
     assert found.document("validation_results", ValidationReport).verdict == "accept"
     promotion = found.document("promoted_policy", Promotion)
     assert promotion.promoted is None
-    assert "after this window's end" in promotion.reason
+    assert "after the window's end" in promotion.reason
     assert [version.actions.system_prompt for version in found.versions] == ["Be brief."]
 
 

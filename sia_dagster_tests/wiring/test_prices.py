@@ -81,5 +81,5 @@ def test_a_price_that_is_not_known_stops_a_loop_that_bounds_costs_before_anythin
 def test_a_longer_prompt_is_held_to_what_a_week_may_cost(most: float, stops: bool) -> None:
     llm = LLMConfig(prices={"house-model": Price(input=2.0, output=8.0)})
     limits = guard_limits(session(llm, max_extra_usd_a_week=most), state())
-    reasons = check_contract(LONGER, BASE, [sample()], limits=limits)
-    assert [reason.split(":")[0] for reason in reasons] == (["cost"] if stops else [])
+    found = check_contract(LONGER, BASE, [sample()], limits=limits)
+    assert [finding.rule for finding in found] == (["cost"] if stops else [])

@@ -51,6 +51,7 @@ def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool
         lines.append(f"  {_what(entry)}")
         lines += [f"  note: {visible(entry.note)}"] if entry.note else []
         lines += [f"  report: {visible(entry.report)}"] if entry.report else []
+        lines += [f"  to be looked at: {visible(finding.reason)}" for finding in entry.concerns]
     text = Text("\n".join(lines) + "\n", style="bold")
     settings = actions.model_dump(mode="json")
     shown = [f"{name}: {_value(settings[name])}" for name in _SETTINGS if settings[name]]

@@ -87,6 +87,9 @@ class PolicyConfig(Section):
 
     updater: Literal["reflection"] = "reflection"
     model: str
+    guard_model: str | None = Field(default=None, min_length=1)
+    """A model that is asked once a window whether the chosen edits serve the evaluators' criteria or somebody else;
+    unless it answers `criteria`, a person must look. By default none is asked."""
     candidates: int = Field(default=3, ge=1, le=16)
     max_prompt_tokens: int = Field(default=1500, ge=50)
     """Of the candidate's system prompt."""

@@ -14,6 +14,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.search import guard_prompt
 from sia_dagster.core.search.reflection import first_prompt
 
 MESSAGE_TOKENS = 4
@@ -27,6 +28,9 @@ EXPLANATION_TOKENS = 120
 
 FAILING_SHARE = 1 / 3
 """Of the train samples: this share is assumed to score low, and so to be shown to the updater."""
+
+GUARD_TOKENS = 100
+"""Of the guard model's answer."""
 
 UPDATE_TOKENS = 600
 """Of an updater's answer: its thoughts and a few edits."""
@@ -103,6 +107,15 @@ def updating(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs:
     )
     call = Call(_chat_tokens(first_prompt(state, loop.policy)), UPDATE_TOKENS)
     return Work("update", loop.policy.model, {train[0].span_id: call})
+
+
+def guarding(loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]) -> list[Work]:
+    """One question about the chosen edits, where the loop asks a guard model; counted under the first train sample."""
+    if not (model := loop.policy.guard_model):
+        return []
+    constants = tuple(LLMClassify(spec, None, primary=False).constant for spec in specs)
+    prompt = _chat_tokens(guard_prompt(actions, ("",), constants)) + GROWTH_TOKENS
+    return [Work("update guard", model, {train[0].span_id: Call(prompt, GUARD_TOKENS)})]
 
 
 def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:

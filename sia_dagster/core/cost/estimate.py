@@ -6,7 +6,8 @@ from math import ceil
 
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
-from sia_dagster.core.cost.call_sizes import Work, judge_spec, judging, replaying, updating
+from sia_dagster.core.cost.call_sizes import Work, guarding, judge_spec, judging, replaying, updating
+from sia_dagster.core.evaluators.judge import JudgeSpec
 from sia_dagster.core.gate import ValidationRules
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -27,7 +28,7 @@ class StageEstimate(Value):
     stage: str
     """The asset that makes the calls."""
     work: str
-    """`judge <evaluator>`, `replay` or `update`."""
+    """`judge <evaluator>`, `replay`, `update` or `update guard`."""
     model: str
     spend: Spend
 
@@ -86,13 +87,21 @@ def estimate(
     lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
     lines += _lines("next_window_results", [replay, *judges], holdout * (NEXT_REPLAYS * (loop.validation.repeats or 1)))
     if train:
-        lines += _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+        lines += _search_lines(loop, actions, train, specs)
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
     both, noise = _like(holdout, _compared(loop, holdout)) * 2, _like(holdout, _noisy(loop, holdout))
     lines += _lines("validation_results", [replay], both + noise)
     # The first answers are judged again, and so are the second ones.
     lines += _lines("validation_results", judges, both + noise * 2)
     return Estimate(lines=tuple(_priced(line, cost_of) for line in lines))
+
+
+def _search_lines(
+    loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]
+) -> list[StageEstimate]:
+    """The updater's calls, and the guard model's."""
+    lines = _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+    return lines + _lines("updated_policy", guarding(loop, actions, train, specs), train[:1])
 
 
 def _no_file(name: str) -> str:

@@ -47,16 +47,18 @@ _DOT: Final = (
 )
 """The word for a dot in thirteen languages; Chinese, Japanese, Korean and Thai have theirs in `_IN_WORDS`."""
 _IN_WORDS: Final = re.compile(
-    rf"\b(?:{_DOT})\b[\W_]{{1,6}}(?:\w{{1,6}}[\W_]{{1,3}}){{0,2}}(?:com|org|net|info|biz|io|ai|dev|app|xyz|de|ru|cn|fr|es|onion)\b"
-    r"|(?:\u70b9|\u9ede|\u30c9\u30c3\u30c8|\ub2f7|\uc810|\u0e08\u0e38\u0e14)\s*(?:com|org|net|info|cn|jp|kr|th|io|xyz)\b"
-    r"|\bhxxps?\b|\bhttps?\s?[:/]|\b(?:slash|colon)\s+slash\b|\b(?:bit|t|goo|tinyurl|wa)[ ./]{1,3}(?:ly|me|gl|co)\s?/\s?\w+"
+    rf"\b(?:{_DOT})\b[\W_]{{1,6}}(?:\w{{1,6}}[\W_]{{1,3}}){{0,2}}(?:com|org|net|info|biz|io|ai|dev|app|xyz|de"
+    rf"|ru|cn|fr|es|onion)\b"
+    r"|(?:\u70b9|\u9ede|\u30c9\u30c3\u30c8|\ub2f7|\uc810|\u0e08\u0e38\u0e14)\s*(?:com|org|net|info|cn|jp|kr"
+    r"|th|io|xyz)\b"
+    r"|\bhxxps?\b|\bhttps?\s?[:/]|\b(?:slash|colon)\s+slash\b|\b(?:bit|t|goo|tinyurl|wa)[ ./]{1,3}(?:ly|me|gl"
+    r"|co)\s?/\s?\w+"
     r"|(?<![\w@])@[A-Za-z]\w{2,}|\b[\w-]{2,40}\s?(?:\.|\u3002)\s?onion\b",
     re.IGNORECASE,
 )
 """A domain in words, a scheme, a shortened link, a handle: it leads somewhere, but may be meant otherwise."""
 _MACHINE: Final = re.compile(
-    r"\blocalhost\b|(?<![\w.:])[A-Za-z][\w.-]{2,60}:\d{2,5}\b(?![:.\d])|\\\\[\w.-]+\\\w+",
-    re.IGNORECASE,
+    r"\blocalhost\b|(?<![\w.:])[A-Za-z][\w.-]{2,60}:\d{2,5}\b(?![:.\d])|\\\\[\w.-]+\\\w+", re.IGNORECASE
 )
 _DOTTED = re.compile(
     r"`[^`\n]*`|\{[^{}\n]*\}"  # code and placeholders, where a dot joins names

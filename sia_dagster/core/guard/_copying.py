@@ -20,7 +20,9 @@ SENTENCE: Final = 4
 UNSPACED: Final = 8
 LONG_UNSPACED: Final = 10
 """Characters of a sentence without spaces that is no chance."""
-_QUOTED: Final = re.compile(r"[\"\u201c\u201d\u201e\u00ab\u300c][^\"\u201c-\u201e\u00bb\u300d\n]{1,200}[\"\u201c\u201d\u00bb\u300d]")
+_QUOTED: Final = re.compile(
+    r"[\"\u201c\u201d\u201e\u00ab\u300c][^\"\u201c-\u201e\u00bb\u300d\n]{1,200}[\"\u201c\u201d\u00bb\u300d]"
+)
 _TOKEN = re.compile(r"\w+")
 _NAME = re.compile(r"[^\W_]+(?:_[^\W_]+)+")
 _WORD = re.compile(r"[^\W_]+")

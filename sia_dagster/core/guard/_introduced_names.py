@@ -43,7 +43,7 @@ def repeats_no_introduced_name(case: GuardInput) -> Findings:
         folded = text.text.casefold()
         names = {name for name in _names(text.text) if _stands(name, lines)}
         names |= {name for name in of_candidate if _stands(name, folded)}
-        for name in names:
+        for name in sorted(names):
             by.setdefault(name, set()).add(text.by)
             first.setdefault(name, text)
     for name, sources in by.items():
@@ -74,7 +74,9 @@ def _may_be_name(word: str) -> bool:
 def _beginnings(match: re.Match[str]) -> Iterator[str]:
     """Where a name ends, or begins, is not written in these scripts: each length that it may have."""
     if thai := match["thai"]:
-        yield from {thai[:length] for length in _THAI_PREFIXES if len(thai) >= length} or ({thai} if len(thai) > 3 else set())
+        yield from {thai[:length] for length in _THAI_PREFIXES if len(thai) >= length} or (
+            {thai} if len(thai) > 3 else set()
+        )
     elif before := match["before"]:
         yield from {before[-length:] for length in (2, 3, 4) if len(before) >= length}
         if len(before) == 1:
@@ -128,9 +130,8 @@ def _sections() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _strong() -> frozenset[str]:
-    words = ("name", "heiß", "heiss", "heet", "llamo", "nombre", "chamo", "chiamo", "nome", "nom est", "appelle", "naam")
-    words += ("nazywam", "imię", "adım", "nama", "зовут", "имя", "фамилия", "λένε", "ονομ", "όνομ", "λέγομαι")
-    return frozenset(cue for cue in _sections()["before"] if any(word in cue for word in words))
+    marks = " ".join(_sections()["words of a strong cue"]).split()
+    return frozenset(cue for cue in _sections()["before"] if any(mark in cue for mark in marks))
 
 
 def _either(cues: Iterable[str]) -> str:
@@ -141,7 +142,8 @@ def _either(cues: Iterable[str]) -> str:
 def _spaced() -> re.Pattern[str]:
     cues = _sections()
     return re.compile(
-        rf"(?<![\w\u0900-\u0963])(?=[^\W\d_])(?:(?P<cue>{_either(cues['before'])})[.,:]?\s{{1,3}}(?P<name>{_NAME}(?:[ ]{_NAME}){{0,2}})"
+        rf"(?<![\w\u0900-\u0963])(?=[^\W\d_])"
+        rf"(?:(?P<cue>{_either(cues['before'])})[.,:]?\s{{1,3}}(?P<name>{_NAME}(?:[ ]{_NAME}){{0,2}})"
         rf"|(?P<named>{_NAME}) ?(?:{_either(cues['after'])})(?!\w))",
         re.IGNORECASE,
     )
@@ -150,13 +152,15 @@ def _spaced() -> re.Pattern[str]:
 @cache
 def _unspaced() -> re.Pattern[str]:
     cues = _sections()
-    before, thai = [], []
+    before: list[str] = []
+    thai: list[str] = []
     for cue in cues["before without blanks"]:
         (thai if re.match("[\u0e00-\u0e7f]", cue) else before).append(cue)
     two, one = (_sections()[f"surnames of {length}"] for length in ("two characters", "one character"))
     return re.compile(
         rf"(?=[{_HAN}{UNSPACED}\uac00-\ud7a3])(?:(?:{_either(thai)})\s?(?P<thai>[{_THAI}]{{4,12}})"
-        rf"|(?:{_either(before)})[是为為叫:：\s]{{0,2}}(?P<follows>[{_HAN}]{{2,4}})"
+        rf"|(?:{_either(before)})[是为為叫:\uff1a\s]{{0,2}}(?P<follows>[{_HAN}]{{2,4}})"
         rf"|(?P<before>[{_HAN}]{{1,4}}?)\s?(?:{_either(cues['after without blanks'])})"
-        rf"|(?P<surname>(?:{_either(' '.join(two).split())})(?:\s?[{_HAN}])?|(?:{_either(' '.join(one).split())})[{_HAN}\uac00-\ud7a3]{{2}}))"
+        rf"|(?P<surname>(?:{_either(' '.join(two).split())})(?:\s?[{_HAN}])?|"
+        rf"(?:{_either(' '.join(one).split())})[{_HAN}\uac00-\ud7a3]{{2}}))"
     )

@@ -51,9 +51,7 @@ def _repeated(case: GuardInput, what: str, new: set[str], reader: Reader, long: 
     """Those of `new` that some sources hold, but few."""
     for found, text in case.traffic.held_by_few(new, lambda text: reader(text.text)).items():
         action: GuardAction = "stop" if len(found) >= long and not found.startswith("@") else "person"
-        yield case.finding(
-            action, "copied detail", f"the candidate holds {what} {masked(found, 1)}", text.place
-        )
+        yield case.finding(action, "copied detail", f"the candidate holds {what} {masked(found, 1)}", text.place)
 
 
 def _candidate_numbers(text: str) -> Iterator[str]:

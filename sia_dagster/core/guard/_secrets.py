@@ -31,7 +31,11 @@ def holds_no_secret(case: GuardInput) -> Findings:
     The form of a known kind of key stops, and so does whatever a trace holds; a word for passwords with something
     beside it, and a random-looking token, may be meant as a form, and a person must look.
     """
-    for pattern, what in ((_KEY, "what looks like a key"), (_NAMED, "what looks like a key"), (_RANDOM, "a random-looking token")):
+    for pattern, what in (
+        (_KEY, "what looks like a key"),
+        (_NAMED, "what looks like a key"),
+        (_RANDOM, "a random-looking token"),
+    ):
         for match in case.new_matches(pattern):
             if pattern is not _RANDOM or _is_random(match[0]):
                 action: GuardAction = "stop" if pattern is _KEY else case.sure(match[0])

@@ -3,6 +3,7 @@
 Here a person must look, where `_copying` stops: fewer words in common may be chance.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -20,15 +21,18 @@ CHARACTERS: Final = 9
 LETTERS: Final = 16
 """Of one word that stands in a trace as several."""
 WHOLE: Final = 2
-"""Content words of the shortest sentence that is not the application's only because a trace has it, too."""
+SHORT: Final = 4
+"""Content words (characters in scripts without spaces) of the shortest sentence that counts if a trace holds it."""
+FEW: Final = 2
+"""So many sources hold a short sentence by chance."""
 SAME_WORDS: Final = 3
 MOST_WORDS: Final = 0.6
 """So many of a sentence's new words, and this share of them, make it another's in other words."""
 STEM: Final = 5
 """Letters."""
-Sentence = tuple[Words, bool]
-"""The content words of one, and whether it is a question."""
+_END: Final = re.compile("[.!?\n\u0964\u3002\uff01\uff1f]")
 Stems = frozenset[str]
+"""The beginnings of a sentence's content words."""
 
 
 def shares_no_text(case: GuardInput) -> Findings:
@@ -41,67 +45,87 @@ def shares_no_text(case: GuardInput) -> Findings:
     does what many answers or explanations repeat.
     """
     known, new = _read(case.known), _read(case.text)
-    wordings = {*_runs(new), *_whole(new)} - {*_runs(known), *_parts(known)}
-    holding = _holding(new, known)
+    old = {stem for words in known for stem in _stems(words)}
+    whole = {words for words in _whole(case.text) if len(_stems(words) - old) >= WHOLE or is_unspaced(words[0])}
+    wordings = {*_runs(new), *whole} - {*_runs(known), *_parts(known)}
+    holding = _holding(new, old)
     reworded = {stems for rows in holding.values() for stems in rows}
     held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
     for wording, found in held.items():
-        if _is_somebodys(case, found):
-            how = "shares" if isinstance(wording, tuple) else "has the words of"
-            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(wording))}", found.first.place)
+        if len(found.by) < (FEW if wording in whole else _nobodys(case, found)):
+            how, words = ("shares", wording) if isinstance(wording, tuple) else ("has the words of", sorted(wording))
+            yield case.finding("person", RULE, f"the candidate {how} {shown(' '.join(words))}", found.first.place)
     yield from _run_together(case)
 
 
-def _read(text: str) -> list[Sentence]:
-    return [(tuple(content_words(sentence)), is_question) for sentence, is_question in sentences(text)]
+def _read(text: str) -> list[Words]:
+    """The content words of each sentence."""
+    return [tuple(content_words(sentence)) for sentence, _ in sentences(text)]
 
 
 def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[Words | Stems]:
     read = _read(text.text)
     yield from _runs(read)
     if text.author in FROM_OUTSIDE:
-        yield from _whole(read)
+        yield from _parts(read)
         yield from _reworded(read, holding)
 
 
-def _is_somebodys(case: GuardInput, found: Holders) -> bool:
-    limit = case.traffic.most if found.first.author in FROM_OUTSIDE else case.traffic.many
-    return len(found.by) < limit
+def _nobodys(case: GuardInput, found: Holders) -> float:
+    """So many sources hold what is nobody's."""
+    return case.traffic.most if found.first.author in FROM_OUTSIDE else case.traffic.many
 
 
-def _runs(read: list[Sentence]) -> Iterator[Words]:
-    words = [word for sentence, _ in read for word in sentence]
+def _runs(read: list[Words]) -> Iterator[Words]:
+    words = [word for sentence in read for word in sentence]
     yield from runs(words, CONTENT_WORDS)
     for word in words:
         if is_unspaced(word):
             yield from (("".join(run),) for run in runs(word, CHARACTERS))
 
 
-def _whole(read: list[Sentence]) -> Iterator[Words]:
-    """Sentences that are too short for a run."""
-    return (words for words, is_question in read if WHOLE <= len(words) < CONTENT_WORDS and not is_question)
+def _whole(text: str) -> Iterator[Words]:
+    """Sentences that are too short for a run: they count if a trace holds all of one, also within another.
+
+    A quoted term, or one in brackets, is no sentence of its own.
+    """
+    for sentence in _END.split(text):
+        words = tuple(content_words(sentence))
+        short = len(words) < CONTENT_WORDS and not any(map(is_unspaced, words))
+        if (short and len(words) >= WHOLE) or _is_short_unspaced(words):
+            yield words
 
 
-def _parts(read: list[Sentence]) -> Iterator[Words]:
-    return (run for words, _ in read for length in range(WHOLE, CONTENT_WORDS) for run in runs(words, length))
+def _is_short_unspaced(words: Words) -> bool:
+    return len(words) == 1 and is_unspaced(words[0]) and SHORT <= len(words[0]) < CHARACTERS
 
 
-def _holding(new: list[Sentence], known: list[Sentence]) -> dict[str, list[Stems]]:
+def _parts(read: list[Words]) -> Iterator[Words]:
+    """Whatever may be such a sentence."""
+    for words in read:
+        for length in range(WHOLE, CONTENT_WORDS):
+            yield from runs(words, length)
+        for word in filter(is_unspaced, words):
+            for length in range(SHORT, CHARACTERS):
+                yield from (("".join(run),) for run in runs(word, length))
+
+
+def _holding(new: list[Words], old: Stems | set[str]) -> dict[str, list[Stems]]:
     """The new stems of each new sentence, by each of them; sentences with few new stems are left out."""
-    old = {stem for words, _ in known for stem in _stems(words)}
     found: dict[str, list[Stems]] = {}
-    for stems in {_stems(words) - old for words, _ in new}:
+    for stems in {_stems(words) - old for words in new}:
         for stem in stems if len(stems) >= SAME_WORDS else ():
             found.setdefault(stem, []).append(stems)
     return found
 
 
-def _reworded(read: list[Sentence], holding: Mapping[str, list[Stems]]) -> Iterator[Stems]:
+def _reworded(read: list[Words], holding: Mapping[str, list[Stems]]) -> Iterator[Stems]:
     """New sentences most of whose new words, by their beginnings, stand in one of these."""
     known = frozenset(holding)
-    for theirs in {_stems(words) & known for words, _ in read}:
+    for theirs in dict.fromkeys(_stems(words) & known for words in read):
         counts = Counter(stems for stem in theirs for stems in holding[stem]) if len(theirs) >= SAME_WORDS else {}
-        yield from (stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems)))
+        found = [stems for stems, same in counts.items() if same >= max(SAME_WORDS, MOST_WORDS * len(stems))]
+        yield from sorted(found, key=sorted)
 
 
 def _stems(words: Words) -> Stems:

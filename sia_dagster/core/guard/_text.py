@@ -38,13 +38,15 @@ _UNSPACED_OR_OTHER: Final = (
     "\u0590-\u08ff\u0900-\u0fff\u1000-\u10ff\u1100-\u12ff\u1780-\u17ff\u3005\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7a3"
 )
-"""Letters of scripts that are never mixed with Latin ones within a word: Hebrew to Ethiopic, Khmer, kana, Han, Hangul."""
+"""Letters of scripts that never share a word with Latin ones: Hebrew to Ethiopic, Khmer, kana, Han, Hangul."""
 _SEAM: Final = re.compile(
     rf"(?<=[{_UNSPACED_OR_OTHER}])(?=[A-Za-z0-9+@])|(?<=[A-Za-z0-9])(?=[{_UNSPACED_OR_OTHER}])"
     r"|(?<=\d)(?=[^\W\d_A-Za-z])|(?<=[^\W\d_A-Za-z])(?=\d)"
 )
 """Where Latin letters or digits touch another script: they are a word of their own, as a blank would show."""
-_SENTENCE: Final = re.compile(r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u300c\u300d\u061f\u0964\uff1f]+)([?\u061f\uff1f]?)")
+_SENTENCE: Final = re.compile(
+    r"([^.!?:;\n\"()\u00ab\u00bb\u201c-\u201e\u3002\u300c\u300d\u061f\u0964\uff1f]+)([?\u061f\uff1f]?)"
+)
 
 
 def raw_text(actions: Actions) -> str:
@@ -75,7 +77,9 @@ def plain(text: str) -> str:
     if not _UNUSUAL.search(text):
         return text
     unified = unicodedata.normalize("NFKC", text)
-    written = {ord(c): "" if _is_unseen(c) else _digit(c) for c in set(unified) if not c.isascii() or not c.isprintable()}
+    written = {
+        ord(c): "" if _is_unseen(c) else _digit(c) for c in set(unified) if not c.isascii() or not c.isprintable()
+    }
     shown = unified.translate(written)
     shown = _FULL_STOP.sub(".", _STACKED.sub("", shown.translate(_HYPHENS)))
     return _SEAM.sub(" ", _MIXED.sub(_latin, shown))

@@ -40,7 +40,7 @@ def stop_words() -> frozenset[str]:
     """Words without content in some twenty languages, folded."""
     text = files("sia_dagster.core.guard").joinpath("stop_words.txt").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return frozenset(_letters(word) for line in lines for word in _TOKEN.findall(_folded(line)))
+    return frozenset(word for line in lines for word in _TOKEN.findall(_folded(line)))
 
 
 def runs(items: Sequence[str], length: int) -> Iterator[Words]:

@@ -51,12 +51,11 @@ def promote(report: ValidationReport, request: PromotionRequest, stores: Promoti
 
     The whole gate is checked again from the stored records (`GateTerms.recheck`), and the candidate's baseline must
     still be in force. A person with a name and a note can override a gate that refuses, but not a broken contract or an
-    outdated baseline. A candidate that was rejected or rolled back needs a person with a name and a note, and so
-    does one at which the guard wants a person to look. A person's
-    decision is recorded before anything comes into force. A refused request does not raise: `promoted` is None and
-    `reason` gives the reason. A second call for the same window and candidate returns the entry of the first, also when
-    another version came into force since. Raises PolicyError if the registry, GateLogError if the looks ledger cannot
-    be read or written.
+    outdated baseline. A candidate that was rejected or rolled back needs a person with a name and a note, and so does
+    one at which the guard wants a person to look. A person's decision is recorded before anything comes into force. A
+    refused request does not raise: `promoted` is None and `reason` gives the reason. A second call for the same window
+    and candidate returns the entry of the first, also when another version came into force since. Raises PolicyError
+    if the registry, GateLogError if the looks ledger cannot be read or written.
     """
     versions = stores.policies.versions()
     current = versions[-1] if versions else None
@@ -104,6 +103,7 @@ def promotion_entry(
         window=report.window,
         evidence=report.comparisons,
         report=request.report,
+        concerns=report.concerns,
         by=_name(request),
         note=request.note,
         override=override,

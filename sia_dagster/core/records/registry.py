@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.document import Document
+from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import Verdict
 from sia_dagster.core.records.sample import TimeWindow
@@ -34,6 +35,8 @@ class PolicyVersion(Document):
     evidence: tuple[EvaluatorComparison, ...] = ()
     report: str | None = None
     """The place of the window's report."""
+    concerns: tuple[GuardFinding, ...] = ()
+    """What the contract guard found that the person who put it in force was to look at."""
     by: str = ""
     """Who or what did it: `auto`, or a person's name."""
     note: str = ""

@@ -4,6 +4,16 @@ A strategy has its own public imports (`reflection`). No strategy sees the holdo
 """
 
 from sia_dagster.core.search.carried import Undecided, carried_candidate, carry_on, search_after_carried
+from sia_dagster.core.search.guard_model import ask_guard_model, guard_prompt
 from sia_dagster.core.search.search_policy import SearchRules, search_policy
 
-__all__ = ["SearchRules", "Undecided", "carried_candidate", "carry_on", "search_after_carried", "search_policy"]
+__all__ = [
+    "SearchRules",
+    "Undecided",
+    "ask_guard_model",
+    "carried_candidate",
+    "carry_on",
+    "guard_prompt",
+    "search_after_carried",
+    "search_policy",
+]

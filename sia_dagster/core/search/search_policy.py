@@ -164,7 +164,7 @@ def screen(
 
 
 def _with_findings(candidate: Candidate, found: Sequence[GuardFinding]) -> Candidate:
-    """The candidate with the reasons why it is stopped, and what a person must look at besides what was found before."""
+    """The candidate with the reasons why it is stopped, and what a person must look at, added to what it had."""
     reasons = tuple(finding.reason for finding in stops(found))
     concerns = tuple(dict.fromkeys((*candidate.concerns, *for_a_person(found))))
     status = "stopped_by_guard" if reasons else "not_chosen"

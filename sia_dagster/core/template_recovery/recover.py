@@ -30,9 +30,7 @@ _LINKED: Final = 0.6
 _MISSES: Final = 0.1
 _SHORT: Final = 3
 _EXAMPLE: Final = 80
-_PASSAGES: Final = (
-    "they differ in one passage alone, which may be a looked-up value or make them different calls"
-)
+_PASSAGES: Final = "they differ in one passage alone, which may be a looked-up value or make them different calls"
 _BESIDE: Final = "too many prompts that share half of its text were refused"
 _ALONE: Final = "they share too little text with other prompts of the window"
 _MOST: Final = 4

@@ -49,7 +49,10 @@ class PromotionConfig(dg.Config):
         "must not come into force: the job leaves it alone, and a later approval needs a name and a note.",
     )
     approved_by: str = Field(default="", description="Your name, for the registry. Empty: whoever started the run.")
-    note: str = Field(default="", description="Why, for the registry. An override needs it.")
+    note: str = Field(
+        default="",
+        description="Why, for the registry. An override needs it, and so does a candidate at which a person must look.",
+    )
     override: bool = Field(
         default=False,
         description="Put the candidate in force although the gate does not accept it. Recorded with your name and "

@@ -19,6 +19,7 @@ from sia_dagster.defs.claims import (
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.defs.verdicts import concerns_markdown
 from sia_dagster.reports.wording import visible
 from sia_dagster.wiring.loop_session import StageResult
 
@@ -79,7 +80,9 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
         **({"carried_from": update.carried.window, "tried_before": update.carried.times} if update.carried else {}),
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
+        "candidates_for_a_person": sum(bool(candidate.concerns) for candidate in update.candidates),
         "candidates_unusable": tried["unusable"],
+        **({"a_person_must_look": concerns_markdown(update.concerns)} if update.concerns else {}),
         **outcome_metadata(outcome),
         **_unprotected(update, names.loop.policy.protected),
         "prompt_diff": dg.MetadataValue.md(change_markdown(update)),

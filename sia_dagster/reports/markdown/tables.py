@@ -133,7 +133,8 @@ def candidates_markdown(update: PolicyUpdate) -> str:
     rows = []
     for candidate in update.candidates:
         gains = (f"{escape(c.evaluator)} {signed(c.difference, c.scale)}" for c in candidate.selection)
-        reasons = escape(" ".join(f"{reason.rstrip('.')}." for reason in candidate.reasons))
+        looks = (f"a person must look: {finding.reason}" for finding in candidate.concerns)
+        reasons = escape(" ".join(f"{reason.rstrip('.')}." for reason in (*candidate.reasons, *looks)))
         rows.append((escape(candidate.name), STATUSES[candidate.status], ", ".join(gains) or NOTHING, reasons))
     return table(("candidate", "status", "on the selection split", "reasons"), rows)
 

@@ -85,9 +85,7 @@ def test_the_real_export_is_read_as_it_stands() -> None:
     mapped = samples_from_rows(rows)
     assert mapped.skipped == ()
     assert {s.system_prompt[:34] for s in mapped.samples} == {"I want you to rewrite what the use"}
-    assert {(s.model, json.dumps(s.parameters), s.template) for s in mapped.samples} == {
-        ("gpt-4o-mini-2024-07-18", "{}", None)
-    }
+    assert {(s.model, json.dumps(s.parameters), s.template) for s in mapped.samples} == {("gpt-4o-mini", "{}", None)}
     assert mapped.samples[0].output.startswith("# The Interplay of Climate Change and Food Security")
 
 

@@ -397,3 +397,10 @@ def test_the_demos_first_window_asks_what_was_estimated(tmp_path: Path) -> None:
     assert used.calls <= found.total.calls <= used.calls * 4 / 3
     # The simulated judge explains itself in a sentence: a real one would use what is estimated for it.
     assert used.completion_tokens <= found.total.completion_tokens
+
+
+def test_a_guard_model_is_one_call_of_the_update() -> None:
+    guarded = loop(policy={"model": "optimizer", "candidates": 2, "guard_model": "guard"})
+    found = estimate(guarded, window(train=6, selection=4, holdout=10), at_one_dollar)
+    (line,) = [line for line in found.lines if line.model == "guard"]
+    assert (line.stage, line.work, line.caller, line.spend.calls) == ("updated_policy", "update guard", "update", 1)

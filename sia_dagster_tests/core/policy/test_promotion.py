@@ -224,7 +224,7 @@ def test_a_drift_in_another_window_does_not_count(root: Path) -> None:
 BROKEN = {
     "template variables": NEW.model_copy(update={"system_prompt": "Be polite. Name the order."}),
     "tools": NEW.model_copy(update={"tools": ({"type": "function"},)}),
-    "output format": NEW.model_copy(update={"system_prompt": "Be polite to {customer}. Answer in JSON."}),
+    "output format": NEW.model_copy(update={"parameters": {"response_format": {}}}),
     "length": NEW.model_copy(update={"system_prompt": "Be polite to {customer}. " + "Name the order. " * 2000}),
 }
 
