@@ -10,6 +10,7 @@ from typing import Final
 
 from sia_dagster.core.guard._addresses import holds_no_address
 from sia_dagster.core.guard._copying import copies_no_sample, follows_no_trace
+from sia_dagster.core.guard._figures import changes_no_figure
 from sia_dagster.core.guard._format_and_tools import asks_for_no_other_format, keeps_form, keeps_tools
 from sia_dagster.core.guard._guard_input import Findings, GuardInput, GuardRule, stopping
 from sia_dagster.core.guard._hidden import holds_nothing_hidden
@@ -23,6 +24,7 @@ from sia_dagster.core.guard._orders import holds_no_order
 from sia_dagster.core.guard._personal import holds_no_personal_detail
 from sia_dagster.core.guard._prose import is_plain_prose
 from sia_dagster.core.guard._protected import keeps_protected, missing_passages
+from sia_dagster.core.guard._quoted_words import quotes_no_trace
 from sia_dagster.core.guard._scripts import keeps_to_its_scripts
 from sia_dagster.core.guard._secrets import holds_no_secret
 from sia_dagster.core.guard._shared_text import shares_no_text
@@ -54,6 +56,8 @@ RULES: Final[tuple[GuardRule, ...]] = (
     copies_no_sample,
     follows_no_trace,
     shares_no_text,
+    quotes_no_trace,
+    changes_no_figure,
     rests_on_several_sources,
     repeats_no_number,
     repeats_no_code,

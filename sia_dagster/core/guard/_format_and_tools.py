@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
-from sia_dagster.core.guard._text import shown
+from sia_dagster.core.guard._text import plain, shown
 from sia_dagster.core.records.guard import GuardFinding
 
 FORM_PARAMETERS: Final = ("response_format", "text", "modalities", "n", "stop")
@@ -125,7 +125,7 @@ def _skeletons(text: str) -> Iterator[str]:
 
 
 def _formats(text: str) -> set[str]:
-    return {match[0].upper() for match in _FORMAT.finditer(text)}
+    return {match[0].upper() for match in _FORMAT.finditer(plain(text))}
 
 
 def _named(formats: set[str]) -> str:
