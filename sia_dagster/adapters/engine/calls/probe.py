@@ -32,7 +32,7 @@ async def list_models(config: LLMConfig, *, api_key: str | None) -> tuple[str, .
         return None if config.provider == "azure" else answer
     if answer.bad_key or answer.no_quota:
         raise probe.refused(answer, "")
-    if answer.status in _LISTS_NOTHING:
+    if answer.kind == "no_rights" or answer.status in _LISTS_NOTHING:
         return None
     status = f" (status {answer.status})" if answer.status else ""
     raise CallFailed(

@@ -83,6 +83,12 @@ def test_an_endpoint_may_keep_no_list(status: int) -> None:
         assert ask(url) is None
 
 
+def test_a_key_that_may_not_list_models_may_still_call_them() -> None:
+    body = '{"error": {"message": "You have insufficient permissions. Missing scopes: api.model.read"}}'
+    with serving(lambda _: (401, body)) as url:
+        assert ask(url) is None
+
+
 def test_a_key_that_is_not_accepted_says_which_variable_to_set() -> None:
     body = '{"error": {"message": "Incorrect API key provided: secret-key", "code": "invalid_api_key"}}'
     with serving(lambda _: (401, body)) as url, pytest.raises(EndpointRefused) as caught:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,22 +31,37 @@ def still_refused(body: Body, until: str) -> bool:
     return not until or (until in roles if until == "system" else until in body)
 
 
-@pytest.mark.parametrize("row", REFUSALS, ids=lambda row: f"{row['provider']} {row['status']} {row['kind']}")
-def test_a_refusal_is_understood_at_once_whatever_its_status(row: Any, tmp_path: Path) -> None:
-    def answer(body: Body, _: int) -> Reply | Body:
-        refused = still_refused(body, row.get("until", ""))
-        return Reply(row["status"], row["body"]) if refused else completion("It is on its way.")
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ChatReply | Exception, int]]:
+    """The outcome of a call for each row, and the requests that it took; each row is a model of its own."""
+    made = Counter[str]()
 
-    with ScriptedServer(lambda body, n: answer(body, n)) as server:
-        desk = Desk(server.base_url, tmp_path, max_attempts=MOST)
-        (outcome,) = desk.ask(ask(model="application-model", messages=CHAT, parameters={"temperature": 0}))
-        calls = len(server.requests)
+    def answer(body: Body, _: int) -> Reply | Body:
+        made[body["model"]] += 1
+        row = REFUSALS[int(body["model"].removeprefix("model-"))]
+        refused = still_refused(body, row.get("until", ""))
+        return Reply(row["status"], row["body"]) if refused else completion(json.dumps(body["messages"]))
+
+    names = [f"model-{number}" for number in range(len(REFUSALS))]
+    with ScriptedServer(answer) as server:
+        desk = Desk(server.base_url, tmp_path_factory.mktemp("refusals"), max_attempts=MOST)
+        found = desk.ask(*(ask(model=name, messages=CHAT, parameters={"temperature": 0}) for name in names), workers=1)
+    return list(zip(found, (made[name] for name in names), strict=True))
+
+
+@pytest.mark.parametrize(
+    "number", range(len(REFUSALS)), ids=lambda n: "{provider} {status} {kind}".format(**REFUSALS[n])
+)
+def test_a_refusal_is_understood_at_once_whatever_its_status(
+    number: int, outcomes: list[tuple[ChatReply | Exception, int]]
+) -> None:
+    row, (outcome, calls) = REFUSALS[number], outcomes[number]
     assert (type(outcome), calls) == EXPECTED[row["action"]], str(outcome)
     if isinstance(outcome, CallFailed):
         assert outcome.kind == row["kind"]
     if isinstance(outcome, ChatReply):
         assert list(outcome.left_out) == row["left_out"]
-        assert "Answer briefly." in json.dumps(server.requests[-1])
+        assert "Answer briefly." in outcome.text
 
 
 def test_the_table_is_of_many_providers_and_kinds(record_property: Any) -> None:
