@@ -42,8 +42,12 @@ class Paid(Value):
 
     @property
     def row(self) -> dict[str, str | float | None]:
-        """The row of the answer: JSON, in which no character needs more than the text of a database."""
-        reply = self.reply.model_dump_json(exclude={"cached"})
+        """The row of the answer: JSON, in which no character needs more than the text of a database.
+
+        Without thoughts it is as earlier versions wrote it, so that machines that share a store may be updated in turn.
+        """
+        left_out = {"cached"} if self.reply.reasoning else {"cached", "reasoning"}
+        reply = self.reply.model_dump_json(exclude=left_out)
         return {"key": self.key, **self.line, "reply": reply, "cost_usd": self.reply.cost_usd}
 
 
