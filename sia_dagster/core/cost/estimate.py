@@ -100,7 +100,7 @@ def _search_lines(
     loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]
 ) -> list[StageEstimate]:
     """The updater's calls, and the guard model's."""
-    lines = _lines("updated_policy", [updating(loop, actions, train, specs)], train[:1] * loop.policy.candidates)
+    lines = _lines("updated_policy", [updating(loop, actions, train, specs)], [*train[:1]] * loop.policy.candidates)
     return lines + _lines("updated_policy", guarding(loop, actions, train, specs), train[:1])
 
 

@@ -274,7 +274,7 @@ def test_every_column_that_the_reader_looks_for_is_asked_for() -> None:
     assert reader.facts()
     assert reader.is_llm()
     assert reader.has_output() == "false"
-    # `span_kind` is the other store's word for a column that is asked for; Arize has no column for a key of the metadata.
+    # `span_kind` is the other store's word for a column that is asked for; Arize keeps its metadata in one column.
     assert asked.names - set(export_columns(naming()) or ()) <= {"span_kind", "attributes.metadata.user_id"}
 
 
