@@ -28,6 +28,8 @@ FEW: Final = 2
 SAME_WORDS: Final = 3
 MOST_WORDS: Final = 0.6
 """So many of a sentence's new words, and this share of them, make it another's in other words."""
+SHORTEST: Final = 2
+"""Characters of a sentence that has no words worth comparing."""
 STEM: Final = 5
 """Letters."""
 _END: Final = re.compile("[.!?\n\u0964\u3002\uff01\uff1f]")
@@ -60,7 +62,7 @@ def shares_no_text(case: GuardInput) -> Findings:
 
 def _read(text: str) -> list[Words]:
     """The content words of each sentence."""
-    return [tuple(content_words(sentence)) for sentence, _ in sentences(text)]
+    return [tuple(content_words(sentence)) for sentence, _ in sentences(text) if len(sentence) > SHORTEST]
 
 
 def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[Words | Stems]:
@@ -90,7 +92,7 @@ def _whole(text: str) -> Iterator[Words]:
     A quoted term, or one in brackets, is no sentence of its own.
     """
     for sentence in _END.split(text):
-        words = tuple(content_words(sentence))
+        words = tuple(content_words(sentence)) if len(sentence) > SHORTEST else ()
         short = len(words) < CONTENT_WORDS and not any(map(is_unspaced, words))
         if (short and len(words) >= WHOLE) or _is_short_unspaced(words):
             yield words
