@@ -5,8 +5,8 @@ import sys
 import time
 
 NAMES = ("imports", "job", "spans", "arize_export", "calls", "batches", "calibration")
-BY_NAME_ONLY = ("limits", "faults", "durability", "templates")
-"""Those that take minutes each: `make bench-faults` and `make bench-templates`."""
+BY_NAME_ONLY = ("limits", "faults", "durability", "templates", "guard")
+"""Those that take minutes each: `make bench-faults`, `make bench-templates`, `make bench-guard`."""
 
 
 def main() -> None:
