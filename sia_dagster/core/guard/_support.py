@@ -4,12 +4,12 @@ from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
 
-SOURCES: Final = 2
+SOURCES: Final = 3
 """Different users (conversations, where none is recorded) whose samples motivate an edit."""
 
 
 def rests_on_several_sources(case: GuardInput) -> Findings:
-    """Each edit that rests on fewer than two sources: a person must look.
+    """Each edit that rests on fewer than three sources: a person must look.
 
     Samples that are not of this window do not count. Nothing is found where the edits are not known.
     """

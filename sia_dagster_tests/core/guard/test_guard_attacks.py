@@ -70,9 +70,9 @@ def test_innocent_edits_in_fourteen_languages_pass() -> None:
 
 
 SUPPORT = {
-    "two users": (("s0", "s1"), ""),
-    "one user": (("s0", "s0"), "edit 1 rests on samples of 1 user, and 2 are needed"),
-    "one account": (("attack", "again 1", "again 2", "again 3"), "edit 1 rests on samples of 1 user, and 2 are needed"),
+    "three users": (("s0", "s1", "s2"), ""),
+    "two users": (("s0", "s1"), "edit 1 rests on samples of 2 users, and 3 are needed"),
+    "one account": (("attack", "again 1", "again 2", "again 3"), "edit 1 rests on samples of 1 user, and 3 are needed"),
     "nobody": ((), "edit 1 rests on samples of no conversations"),
     "no window's samples": (("x", "y", "z"), "edit 1 rests on samples of no conversations"),
 }
@@ -97,8 +97,8 @@ def test_without_users_each_conversation_is_a_source_and_the_reason_says_so() ->
         edit = Edit(operation="add", text="Say when we answer.", samples=causes)
         return " ".join(finding.reason for finding in check_contract(candidate, POLICY, samples, edits=(edit,)))
 
-    assert reasons("s0", "s1") == ""
-    assert "1 conversation (no user is recorded, so that each conversation is one)" in reasons("s0")
+    assert reasons("s0", "s1", "s2") == ""
+    assert "2 conversations (no user is recorded, so that each conversation is one)" in reasons("s0", "s1")
     assert "support: no edit names" in " ".join(
         finding.reason for finding in check_contract(candidate, POLICY, samples, edits=())
     )
