@@ -113,6 +113,8 @@ def _decided(update: PolicyUpdate, report: ValidationReport, promotion: Promotio
     stopped = sum(candidate.status == "stopped_by_guard" for candidate in update.candidates)
     if promotion.promoted:
         return f"promoted as v{promotion.promoted.version}"
+    if report.verdict == "accept" and report.concerns:
+        return "a person must look"
     if update.changed:
         return "open: tried again" if report.carries_on else "not shown better"
     if stopped:
