@@ -66,6 +66,9 @@ bench-faults: install ## The engine at its limits, under faults, and killed (fiv
 bench-templates: install ## Template recovery on prompts with known truth: shares, CPU (five to ten minutes)
 	@$(BIN)/python -m bench templates
 
+bench-guard: install ## The guard's rules on 200 kB of anything (three minutes)
+	@$(BIN)/python -m bench guard
+
 bench-gate: install ## How often the gate errs, and what it finds: simulated windows and years, no model
 	@$(BIN)/python -m bench.gate
 
@@ -91,4 +94,4 @@ lock: install ## Compile requirements.lock from pyproject.toml, and those of the
 clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test coverage check bench bench-faults bench-templates bench-gate bench-year bench-peers lock clean
+.PHONY: help install phoenix demo dev test coverage check bench bench-faults bench-templates bench-guard bench-gate bench-year bench-peers lock clean

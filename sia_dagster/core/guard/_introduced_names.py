@@ -142,7 +142,7 @@ def _either(cues: Iterable[str]) -> str:
 def _spaced() -> re.Pattern[str]:
     cues = _sections()
     return re.compile(
-        rf"(?<![\w\u0900-\u0963])(?=[^\W\d_])"
+        rf"(?<![\w\u0900-\u0963])(?<![^\W_]['\u2019-])(?=[^\W\d_])"
         rf"(?:(?P<cue>{_either(cues['before'])})[.,:]?\s{{1,3}}(?P<name>{_NAME}(?:[ ]{_NAME}){{0,2}})"
         rf"|(?P<named>{_NAME}) ?(?:{_either(cues['after'])})(?!\w))",
         re.IGNORECASE,

@@ -5,7 +5,7 @@ Here a person must look, where `_copying` stops: fewer words in common may be ch
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
@@ -49,10 +49,11 @@ def shares_no_text(case: GuardInput) -> Findings:
     known, new = _read(case.known), _read(case.text)
     old = {stem for words in known for stem in _stems(words)}
     whole = {words for words in _whole(case.text) if len(_stems(words) - old) >= WHOLE or is_unspaced(words[0])}
-    wordings = {*_runs(new), *whole} - {*_runs(known), *_parts(known)}
+    lengths = {len(words[0]) for words in whole if _is_short_unspaced(words)}
+    wordings = {*_runs(new), *whole} - {*_runs(known), *_parts(known, lengths)}
     holding = _holding(new, old)
     reworded = {stems for rows in holding.values() for stems in rows}
-    held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding))
+    held = case.traffic.held(wordings | reworded, lambda text: _found_in(text, holding, lengths))
     for wording, found in held.items():
         if len(found.by) < (FEW if wording in whole else _nobodys(case, found)):
             how, words = ("shares", wording) if isinstance(wording, tuple) else ("has the words of", sorted(wording))
@@ -65,11 +66,13 @@ def _read(text: str) -> list[Words]:
     return [tuple(content_words(sentence)) for sentence, _ in sentences(text) if len(sentence) > SHORTEST]
 
 
-def _found_in(text: SampleText, holding: Mapping[str, list[Stems]]) -> Iterator[Words | Stems]:
+def _found_in(
+    text: SampleText, holding: Mapping[str, list[Stems]], lengths: Collection[int]
+) -> Iterator[Words | Stems]:
     read = _read(text.text)
     yield from _runs(read)
     if text.author in FROM_OUTSIDE:
-        yield from _parts(read)
+        yield from _parts(read, lengths)
         yield from _reworded(read, holding)
 
 
@@ -102,13 +105,13 @@ def _is_short_unspaced(words: Words) -> bool:
     return len(words) == 1 and is_unspaced(words[0]) and SHORT <= len(words[0]) < CHARACTERS
 
 
-def _parts(read: list[Words]) -> Iterator[Words]:
-    """Whatever may be such a sentence."""
+def _parts(read: list[Words], lengths: Collection[int]) -> Iterator[Words]:
+    """Whatever may be such a sentence; in scripts without spaces one of so many characters."""
     for words in read:
         for length in range(WHOLE, CONTENT_WORDS):
             yield from runs(words, length)
         for word in filter(is_unspaced, words):
-            for length in range(SHORT, CHARACTERS):
+            for length in lengths:
                 yield from (("".join(run),) for run in runs(word, length))
 
 
