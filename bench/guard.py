@@ -10,6 +10,7 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sia_dagster.core.guard import RULES, GuardLimits
 from sia_dagster.core.guard._guard_input import GuardInput
@@ -52,10 +53,10 @@ def seconds(unit: str, length: int) -> dict[str, float]:
     return found
 
 
-def name_of(rule: object) -> str:
+def name_of(rule: Any) -> str:
     """A rule that was wrapped has the name of the function within."""
-    cells = getattr(rule, "__closure__", None) or ()
-    return next((cell.cell_contents.__name__ for cell in cells if callable(cell.cell_contents)), rule.__name__)  # type: ignore[attr-defined]
+    cells = rule.__closure__ or ()
+    return str(next((cell.cell_contents.__name__ for cell in cells), rule.__name__))
 
 
 def main() -> None:
