@@ -61,7 +61,7 @@ def test_an_accepted_week_makes_the_following_traffic_better(demo: Demo) -> None
 def test_only_accepted_weeks_are_promoted_each_on_the_one_before(demo: Demo) -> None:
     versions = PolicyFiles(demo.folder / ".sia", NAME).versions()
     assert [version.window.key for version in versions if version.window] == [
-        week.window for week in demo.weeks if week.verdict == "accept"
+        week.window for week in demo.weeks if week.verdict == "accept" and week.decided != "a person must look"
     ]
     assert [week.version for week in demo.weeks if week.version] == [version.version for version in versions]
     assert [version.parent for version in versions] == [None, *(version.version for version in versions[:-1])]
