@@ -97,7 +97,7 @@ def estimate(
 
 
 def _search_lines(
-    loop: LoopConfig, actions: Actions, train: Sequence[Sample], specs: Sequence[JudgeSpec]
+    loop: LoopConfig, actions: Actions, train: list[Sample], specs: Sequence[JudgeSpec]
 ) -> list[StageEstimate]:
     """The updater's calls, and the guard model's."""
     lines = _lines("updated_policy", [updating(loop, actions, train, specs)], [*train[:1]] * loop.policy.candidates)
