@@ -129,6 +129,16 @@ SIGNS: Final[tuple[Sign, ...]] = (
             "no models? loaded|failed to load model|no endpoints found for|on-demand throughput",
         ),
     ),
+    Sign(
+        "bad_request",
+        (400, 422),
+        (
+            *("tool_use_failed", "json_validate_failed", r"invalid_image\w*", "invalid_base64", "image_parse_error"),
+            r"(?:string|int|float|bool|dict|list|model|iterable|model_attributes)_(?:type|parsing)",  # pydantic
+            *("missing", "missing_required_parameter", "invalid_type", r"literal_error|value_error\.\w+|json_invalid"),
+        ),
+        (),
+    ),
     # Of a request with tools or a form: another form of it may pass.
     Sign(
         "feature",
@@ -155,7 +165,9 @@ SIGNS: Final[tuple[Sign, ...]] = (
         (),
     ),
 )
-"""In order: the first that fits decides."""
+"""In order: the first that fits decides. In a 400 or 422, which may repeat anything, a code decides before phrases."""
+
+_CODE_FIRST = (400, 422)
 
 _NEVER = "(?!)"
 
@@ -167,8 +179,8 @@ _COMPILED = [
 def kind_by_signs(status: int, code: str, message: str) -> Kind | None:
     """The kind that code and message give away with this HTTP status; None where they say nothing known."""
     code, message = code.casefold(), message.casefold()
-    for sign, codes, phrases in _COMPILED:
-        counts = not sign.statuses or status in sign.statuses or status < 400
-        if counts and (codes.fullmatch(code) or phrases.search(message)):
-            return sign.kind
-    return None
+    rows = [row for row in _COMPILED if not row[0].statuses or status in row[0].statuses or status < 400]
+    by_code = (sign.kind for sign, codes, _ in rows if codes.fullmatch(code))
+    if status in _CODE_FIRST and (found := next(by_code, None)) is not None:
+        return found
+    return next((sign.kind for sign, codes, phrases in rows if codes.fullmatch(code) or phrases.search(message)), None)
