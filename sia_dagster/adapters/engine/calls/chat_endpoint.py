@@ -203,7 +203,7 @@ class Endpoint:
             found = read_error(error.response.text)
         message = found.message or error.response.reason_phrase
         wait = retry_after(error.response.headers)
-        facts = {"code": found.code, "param": found.param, "retry_after": wait}
+        facts = {"code": found.code, "param": found.param, "retry_after": found.retry_after if wait is None else wait}
         return self._safe(Failure(message=message, status=error.status_code, **facts), sent)
 
     def _not_sent(self, error: Exception) -> Failure:
