@@ -23,6 +23,9 @@ LONGEST_DELAY = 30.0
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; the longest wait that an endpoint may request."""
 
+LONG_LIMIT = 6 * 3600.0
+"""Seconds; a rate limit that ends no sooner is a spent quota: no run waits for it."""
+
 UNREACHABLE = "unreachable"
 """The code of a failure where no connection came about: nothing listens, an unknown name, a refused certificate."""
 
@@ -95,9 +98,10 @@ class Failure(Value):
             return self.recognised
         if self.status is None:
             return "unreachable" if self.code == UNREACHABLE else "no_answer"
-        if (found := kind_by_signs(self.status, self.code, self.own_words())) is not None:
-            return found
-        return _OF_STATUS.get(self.status, "bad_request" if 400 <= self.status < 500 else "no_answer")
+        by_status = _OF_STATUS.get(self.status, "bad_request" if 400 <= self.status < 500 else "no_answer")
+        found = kind_by_signs(self.status, self.code, self.own_words()) or by_status
+        ends_late = found == "rate_limit" and (self.retry_after or 0.0) >= LONG_LIMIT
+        return "no_quota" if ends_late else found
 
     def own_words(self, sent: object = None) -> str:
         """The message without what it repeats of the request's body `sent`, and without quotations."""
