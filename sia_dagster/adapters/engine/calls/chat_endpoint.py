@@ -186,6 +186,8 @@ class Endpoint:
         return AsyncOpenAI(base_url=self._config.base_url, api_key=self._api_key or "none", **settings)
 
     async def _on_response(self, response: Any) -> None:
+        # JSON is UTF-8, whatever a header says: `charset=hex` would be an error of the client.
+        response.encoding = "utf-8"
         self._on_headers(response.headers)
 
     def _options(self) -> Any:

@@ -1,5 +1,6 @@
 """Endpoints that refuse: learnt once from the error, remembered by model, and never at the cost of the answer's key."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sia_dagster.adapters.engine.calls.routes import Routes
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
+from sia_dagster.core.ports.model import ChatReply
 from sia_dagster_tests.worlds.chats import KEY, Desk, Waits, ask
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample, spec
 from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
@@ -207,3 +209,14 @@ def test_an_unknown_model_is_refused_with_the_key_that_maps_names(tmp_path: Path
     missing = refusal(404, "The model `gpt-4o-2024-08-06` does not exist", code="model_not_found")
     with ScriptedServer(lambda body, n: missing) as server, pytest.raises(EndpointRefused, match=r"llm\.model_names"):
         Desk(server.base_url, tmp_path).one(ask(model="gpt-4o-2024-08-06"))
+
+
+@pytest.mark.parametrize("charset", ["hex", "rot13", "undefined", "idna", "utf-16", "none", "latin-1", "utf-8"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_reply_is_read_as_utf_8_whatever_its_header_says(charset: str, status: int, tmp_path: Path) -> None:
+    body = completion("Größe") if status == 200 else {"error": {"message": "Größe"}}
+    reply = Reply(status, json.dumps(body, ensure_ascii=False).encode(), {"content-type": f"a/json; charset={charset}"})
+    with ScriptedServer(lambda *_: reply) as server:
+        (outcome,) = Desk(server.base_url, tmp_path, max_attempts=1).ask(ask())
+    assert "Größe" in getattr(outcome, "text", str(outcome))
+    assert isinstance(outcome, ChatReply if status == 200 else CallFailed)
