@@ -83,24 +83,36 @@ class Endpoint:
     async def attempt(self, request: ChatRequest, *, estimated_prompt: int) -> ChatReply | Failure:
         """Ask once, within `timeout_seconds` from connecting to the last byte.
 
-        Where the endpoint refuses a parameter in every call of this model, the request is repeated without it within
-        this attempt, and later ones are sent without it at once. An answer form that it is known to refuse is refused
-        here, with the endpoint's message.
+        Where the endpoint refuses a parameter, the request is repeated without it within this attempt. Once that is
+        answered, later calls of this model are sent without it at once; not where the refusal came as a 5xx, which may
+        have passed by itself. An answer form that it is known to refuse is refused here, with the endpoint's message.
         """
-        asked = body_of(request)
+        asked, met = body_of(request), dict[str, Failure]()
         while True:
-            refused = self._refusals.of(request.model)
+            refused = self._refused(request.model, met)
             if form := next((form for form in forms_of(asked) if form in refused), None):
                 return Failure(message=refused[form], status=400, code="unsupported_value")
             body, left_out = without_refused(asked, refused)
             outcome = await self._once(body, estimated_prompt)
             if not isinstance(outcome, Failure):
+                self._learn(request.model, met)
                 return outcome.model_copy(update={"left_out": left_out}) if left_out else outcome
             if what := refused_by(outcome, body):
-                self._refusals.learn(request.model, what, outcome.message)
+                met[what] = outcome
+                # The caller asks in another form then.
+                self._learn(request.model, {what: outcome} if what in forms_of(asked) else {})
             # Another call may have learnt more meanwhile.
-            if without_refused(asked, self._refusals.of(request.model))[0] == body:
+            if without_refused(asked, self._refused(request.model, met))[0] == body:
                 return outcome
+
+    def _refused(self, model: str, met: Mapping[str, Failure]) -> dict[str, str]:
+        """What is refused in calls of this model, and what one call met beside it."""
+        return {what: failure.message for what, failure in met.items()} | dict(self._refusals.of(model))
+
+    def _learn(self, model: str, met: Mapping[str, Failure]) -> None:
+        for what, failure in met.items():
+            if (failure.status or 0) < 500:
+                self._refusals.learn(model, what, failure.message)
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether calls of this model in the form of `request` are known to be answered in another."""
@@ -129,11 +141,11 @@ class Endpoint:
                 text = await self._post(body)
             return parse_completion(text, estimated_prompt=estimated_prompt)
         except openai.APIStatusError as error:
-            return self._refusal(error)
+            return self._refusal(error, body)
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
             return self._broken(error)
         except BadReply as error:
-            return self._safe(error.failure)
+            return self._safe(error.failure, body)
         except (ValueError, RecursionError) as error:
             return self._not_sent(error)
 
@@ -174,6 +186,8 @@ class Endpoint:
         return AsyncOpenAI(base_url=self._config.base_url, api_key=self._api_key or "none", **settings)
 
     async def _on_response(self, response: Any) -> None:
+        # JSON is UTF-8, whatever a header says: `charset=hex` would be an error of the client.
+        response.encoding = "utf-8"
         self._on_headers(response.headers)
 
     def _options(self) -> Any:
@@ -184,15 +198,15 @@ class Endpoint:
             return {"headers": {"Authorization": Omit(), "api-key": self._api_key}}
         return {} if self._api_key else {"headers": {"Authorization": Omit()}}
 
-    def _refusal(self, error: "APIStatusError") -> Failure:
+    def _refusal(self, error: "APIStatusError", sent: JsonObject | None = None) -> Failure:
         try:
             found = read_error(json.loads(error.response.text))
         except (ValueError, RecursionError):
             found = read_error(error.response.text)
         message = found.message or error.response.reason_phrase
         wait = retry_after(error.response.headers)
-        facts = {"code": found.code, "param": found.param, "retry_after": wait}
-        return self._safe(Failure(message=message, status=error.status_code, **facts))
+        facts = {"code": found.code, "param": found.param, "retry_after": found.retry_after if wait is None else wait}
+        return self._safe(Failure(message=message, status=error.status_code, **facts), sent)
 
     def _not_sent(self, error: Exception) -> Failure:
         """The failure of a request that is no JSON."""
@@ -207,11 +221,14 @@ class Endpoint:
         message = f"the connection failed ({type(cause).__name__}: {cause})"
         return self._safe(Failure(message=message, code=UNREACHABLE if _is_unreachable(error) else ""))
 
-    def _safe(self, failure: Failure) -> Failure:
-        """The failure with a message of one trimmed line without the key, which some endpoints echo."""
+    def _safe(self, failure: Failure, sent: JsonObject | None = None) -> Failure:
+        """The failure with a message of one trimmed line without the key, which some endpoints echo.
+
+        It is recognised by the endpoint's own words, without those of the request that was sent.
+        """
         text = failure.message.replace(self._api_key, "***") if self._api_key else failure.message
         text = " ".join(text.encode("utf-8", "replace").decode()[:_MOST_READ].split())
-        return failure.model_copy(update={"message": text}).shortened(_LONGEST_MESSAGE)
+        return failure.model_copy(update={"message": text}).shortened(_LONGEST_MESSAGE, sent)
 
 
 def _exact_forms(request: ChatRequest) -> tuple[str, ...]:

@@ -71,11 +71,18 @@ def refused_by(failure: Failure, sent: JsonObject) -> str | None:
     A parameter's name, `name=0` where only its 0 is refused, SYSTEM_ROLE, or an answer form of `forms_of`. A value out
     of range, or an invalid schema, concerns that request alone.
     """
-    # A model's name may contain any word.
-    message = without_name(failure.message, str(sent.get("model") or ""))
-    if failure.status in (400, 422, 500) and _refuses_system(message, sent):
+    if failure.status not in (400, 404, 422, 500):
+        return None
+    # A model's name may contain any word, and so may what is repeated of the request.
+    message = without_name(failure.own_words(sent), str(sent.get("model") or ""))
+    if failure.status != 404 and _refuses_system(message, sent):
         return SYSTEM_ROLE
-    if failure.status not in (400, 404, 422) or _SCHEMA_ERROR.search(failure.message):
+    return None if failure.status == 500 else _refused_part(failure, message, sent)
+
+
+def _refused_part(failure: Failure, message: str, sent: JsonObject) -> str | None:
+    """The parameter or answer form that is refused, by the endpoint's own words."""
+    if _SCHEMA_ERROR.search(message):
         return None
     if (zero := _zero_refused(message, sent)) is not None:
         return zero

@@ -1,6 +1,10 @@
 """The error in a reply's body, in the forms that endpoints use."""
 
+import ast
 import json
+import re
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from sia_dagster.core.records.value import JsonObject, Value
@@ -11,6 +15,9 @@ _MESSAGES = ("error", "errors", "message", "detail", "msg", "status_msg", "base_
 _CODES = ("code", "type", "error_type", "status", "status_code")
 
 _DEEPEST = 8
+
+_LONGEST_EMBEDDED = 20_000
+"""Characters of an error body inside a message that are parsed."""
 
 _STATUS_OF_CODE = {
     400: "invalid_request_error invalid_argument failed_precondition context_length_exceeded bad_request",
@@ -39,19 +46,25 @@ class ErrorBody(Value):
     param: str = ""
     status: int | None = None
     """The HTTP status that the body names or its code stands for."""
+    retry_after: float | None = None
+    """Seconds that the body asks to wait."""
 
 
 def read_error(payload: object) -> ErrorBody:
     """The error in a JSON body; a text is the message itself."""
     objects = _objects(payload)
+    details = [detail for each in objects for detail in _details(each)]
     codes = [str(found) for each in objects for name in _CODES if _is_code(found := each.get(name))]
     words = [code for code in codes if not code.isdigit()]
+    reasons = [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
     params = (each["param"] for each in objects if isinstance(each.get("param"), str))
+    places = (place for each in objects if (place := _place(each)))
     return ErrorBody(
         message=error_message(payload),
-        code=next(iter([*words, *codes]), ""),
-        param=next(params, ""),
+        code=next(iter([*reasons, *words, *codes]), ""),
+        param=next(params, "") or next(places, ""),
         status=next((status for code in codes if (status := _status(code))), None),
+        retry_after=next((wait for detail in details if (wait := _wait(detail)) is not None), None),
     )
 
 
@@ -71,39 +84,102 @@ def _says_something(error: object) -> bool:
 
 
 def error_message(payload: object, depth: int = 0) -> str:
-    """The message of an error body; "" where there is none. A router's own message is followed by the provider's."""
+    """The message of an error body; "" where there is none.
+
+    A router's own message is followed by the provider's, Google's by the names of the quotas, and that of a server that
+    checks a request's fields comes after the field.
+    """
     if depth > _DEEPEST:
         return ""
     if isinstance(payload, dict):
         found = next((text for name in _MESSAGES if (text := error_message(payload.get(name), depth + 1))), "")
-        behind = _behind(payload.get("metadata"))
+        place, behind = _place(payload), _behind(payload)
+        found = f"{place}: {found}" if found and place else found
         return f"{found}: {behind}" if found and behind and behind not in found else found or behind
     if isinstance(payload, list):
         return error_message(payload[0], depth + 1) if payload else ""
-    return payload if isinstance(payload, str) else ""
+    return _message_in(payload, depth) if isinstance(payload, str) else ""
 
 
-def _behind(metadata: object) -> str:
-    """What a router's `metadata` adds: the provider's own error, or why a request was flagged."""
-    if not isinstance(metadata, dict):
-        return ""
+def _message_in(text: str, depth: int) -> str:
+    """The message of a text, which may end with another error body."""
+    before, body = _embedded(text)
+    inner = error_message(body, depth + 1) if body is not None else ""
+    return before + inner if inner else text
+
+
+def _behind(payload: JsonObject) -> str:
+    """What stands beside a message: the provider's own error, why a request was flagged, or the quotas at fault."""
+    found: Any = payload.get("metadata")
+    metadata: JsonObject = found if isinstance(found, dict) else {}
     raw, reasons = metadata.get("raw"), metadata.get("reasons")
-    if isinstance(raw, str):
-        try:
-            return error_message(json.loads(raw)) or raw
-        except (ValueError, RecursionError):
-            return raw
-    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else error_message(raw)
+    if isinstance(reasons, list) or "flagged_input" in metadata:
+        return f"the input was flagged ({', '.join(map(str, reasons if isinstance(reasons, list) else ()))})"
+    if metadata:
+        return error_message(raw)
+    listed = (detail.get("violations") for detail in _details(payload))
+    violations = (each for some in listed if isinstance(some, list) for each in some if isinstance(each, dict))
+    return ", ".join(str(each["quotaId"]) for each in violations if each.get("quotaId"))
+
+
+def _embedded(text: str) -> tuple[str, object]:
+    """An error body at the end of a text, as JSON or as Python writes it, and what stands before; None without one.
+
+    Behind other words it must have the form of an error: a gateway may quote the model's own JSON there.
+    """
+    starts = [at for bracket in "{[" if (at := text.find(bracket)) >= 0]
+    start, end = min(starts, default=0), max(text.rfind("}"), text.rfind("]")) + 1
+    body = _parsed(text[start:end]) if starts and end - start <= _LONGEST_EMBEDDED else None
+    before = text[:start]
+    inner = body[0] if isinstance(body, list) and body else body
+    is_error = isinstance(inner, dict) and (
+        not before.strip() or isinstance(inner.get("error"), dict) or "msg" in inner
+    )
+    return (before, body) if is_error else ("", None)
+
+
+def _parsed(text: str) -> object:
+    """None where the text is neither JSON nor a literal of Python."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of escapes that Python does not know.
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
 
 
 def _objects(payload: object, depth: int = 0) -> list[JsonObject]:
     """The objects that may hold the code, the innermost first: `error` in the body, a list's first item."""
+    if isinstance(payload, str):
+        payload = _embedded(payload)[1]
     if isinstance(payload, list):
         return _objects(payload[0], depth + 1) if payload and depth < _DEEPEST else []
     if not isinstance(payload, dict) or depth >= _DEEPEST:
         return []
-    inner = (payload.get(name) for name in ("error", "errors", "detail", "base_resp"))
+    inner = (payload.get(name) for name in ("error", "errors", "message", "detail", "base_resp"))
     return [*(each for part in inner for each in _objects(part, depth + 1)), payload]
+
+
+def _details(payload: JsonObject) -> Iterator[JsonObject]:
+    """Google's typed details of an error."""
+    found: Any = payload.get("details")
+    return (each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict))
+
+
+def _wait(detail: JsonObject) -> float | None:
+    """The seconds of Google's `retryDelay` (`25.3s`)."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", str(detail.get("retryDelay")))
+    return float(found[1]) if found else None
+
+
+def _place(payload: JsonObject) -> str:
+    """The request's field that pydantic reports: `["body", "seed"]` is `seed`."""
+    found: Any = payload.get("loc")
+    return ".".join(str(part) for part in found if part != "body") if isinstance(found, list | tuple) else ""
 
 
 def _is_code(value: object) -> bool:

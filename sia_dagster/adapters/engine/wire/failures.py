@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 from sia_dagster.adapters.engine.wire.failure_signs import Kind, kind_by_signs
+from sia_dagster.adapters.engine.wire.own_words import own_words
 from sia_dagster.adapters.engine.wire.rate_headers import read_limits
 from sia_dagster.core.records.value import Value
 
@@ -21,6 +22,9 @@ LONGEST_DELAY = 30.0
 
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; the longest wait that an endpoint may request."""
+
+LONG_LIMIT = 6 * 3600.0
+"""Seconds; a rate limit that ends no sooner is a spent quota: no run waits for it."""
 
 UNREACHABLE = "unreachable"
 """The code of a failure where no connection came about: nothing listens, an unknown name, a refused certificate."""
@@ -64,6 +68,10 @@ _OF_STATUS: Final[dict[int, Kind]] = {
 """By HTTP status, where neither code nor message says more; any other 4xx is a bad request, any other 5xx no answer."""
 
 
+_NOT_OF_THE_REQUEST: Final = (401, 402, 407, 429)
+"""The statuses of refusals that do not depend on what is asked: they quote the names of limits, not the request."""
+
+
 class Failure(Value):
     """Why one attempt gave no answer. `message` is trimmed and contains no key."""
 
@@ -90,14 +98,20 @@ class Failure(Value):
             return self.recognised
         if self.status is None:
             return "unreachable" if self.code == UNREACHABLE else "no_answer"
-        if (found := kind_by_signs(self.status, self.code, self.message)) is not None:
-            return found
-        return _OF_STATUS.get(self.status, "bad_request" if 400 <= self.status < 500 else "no_answer")
+        by_status = _OF_STATUS.get(self.status, "bad_request" if 400 <= self.status < 500 else "no_answer")
+        found = kind_by_signs(self.status, self.code, self.own_words()) or by_status
+        ends_late = found == "rate_limit" and (self.retry_after or 0.0) >= LONG_LIMIT
+        return "no_quota" if ends_late else found
 
-    def shortened(self, longest: int) -> "Failure":
-        """The same with a message of at most `longest` characters, and what the whole message says it is."""
+    def own_words(self, sent: object = None) -> str:
+        """The message without what it repeats of the request's body `sent`, and without quotations."""
+        return own_words(self.message, sent, quotations=self.status not in _NOT_OF_THE_REQUEST)
+
+    def shortened(self, longest: int, sent: object = None) -> "Failure":
+        """The same with a message of at most `longest` characters, and what its whole own words say it is."""
         text = self.message if len(self.message) <= longest else self.message[:longest] + "..."
-        return self.model_copy(update={"message": text, "recognised": self.kind})
+        kind = self.model_copy(update={"message": self.own_words(sent)}).kind
+        return self.model_copy(update={"message": text, "recognised": kind})
 
     @property
     def no_quota(self) -> bool:

@@ -26,7 +26,8 @@ _OF_WORD: Final = {word: reason for reason, words in _WORDS.items() for word in 
 def finish_reason_of(word: str) -> FinishReason | None:
     """OpenAI's word for an endpoint's, whatever its case and separators; None for that of a failed generation.
 
-    An enum's class in front of the word (`FinishReason.STOP`) is ignored.
+    An enum's class in front of the word (`FinishReason.STOP`) is ignored, and so is a detail behind it
+    (`content_filter: PROHIBITED_CONTENT`).
     """
-    plain = word.strip().rpartition(".")[2].casefold().replace("-", "_")
+    plain = word.partition(":")[0].strip().rpartition(".")[2].casefold().replace("-", "_")
     return _OF_WORD.get(plain)

@@ -1,5 +1,6 @@
 """Endpoints that refuse: learnt once from the error, remembered by model, and never at the cost of the answer's key."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sia_dagster.adapters.engine.calls.routes import Routes
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import CallFailed, ConfigError, EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
+from sia_dagster.core.ports.model import ChatReply
 from sia_dagster_tests.worlds.chats import KEY, Desk, Waits, ask
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample, spec
 from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
@@ -118,6 +120,42 @@ def test_a_row_that_is_at_fault_itself_teaches_nothing(tmp_path: Path) -> None:
     assert not isinstance(cold, Exception)
 
 
+CHAT = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "bad row: I quote not supported words"})
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "times"),
+    [
+        # Refused however it is changed.
+        (400, "Unable to parse messages[1]: 'Your app says: system messages are not supported on my phone'", 9),
+        (400, "Invalid content in messages[1]: 'My thermostat says: temperature not supported'", 9),
+        (422, "System role not supported", 9),
+        (400, "Unsupported parameter: 'temperature'", 9),
+        (400, "Unsupported parameters: 'temperature', 'seed'", 9),
+        # Answered when it is sent again.
+        (400, "messages[1]: the model did not support 'My thermostat says: no temperature'", 1),
+        (400, "temperature: bad row: I quote not supported words", 1),
+        (500, "System role not supported", 1),
+    ],
+)
+def test_one_rows_fault_changes_no_other_request(status: int, message: str, times: int, tmp_path: Path) -> None:
+    """Nothing is learnt where the changed request is refused too, nor from a 5xx, nor from what a user wrote."""
+    refusals = iter([{"error": {"message": message, "type": "invalid_request_error", "code": status}}] * times)
+
+    def answer(body: Body, _: int) -> Reply | Body:
+        refusal = next(refusals, None) if "bad row" in str(body["messages"]) else None
+        return Reply(status, refusal) if refusal else completion("ok")
+
+    settings = {"temperature": 0.7, "seed": 7}
+    with ScriptedServer(answer) as server:
+        Desk(server.base_url, tmp_path, max_attempts=1).ask(ask(messages=CHAT, parameters=settings))
+        good = (CHAT[0], {"role": "user", "content": "good row"})
+        Desk(server.base_url, tmp_path).one(ask(messages=good, parameters=settings))
+        sent = server.requests[-1]
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert {name: sent.get(name) for name in settings} == settings
+
+
 def test_a_refused_meaning_is_the_rows_error_after_one_request(tmp_path: Path) -> None:
     with ScriptedServer(refusing("stop", "max_tokens", "max_completion_tokens")) as server:
         desk = Desk(server.base_url, tmp_path)
@@ -171,3 +209,14 @@ def test_an_unknown_model_is_refused_with_the_key_that_maps_names(tmp_path: Path
     missing = refusal(404, "The model `gpt-4o-2024-08-06` does not exist", code="model_not_found")
     with ScriptedServer(lambda body, n: missing) as server, pytest.raises(EndpointRefused, match=r"llm\.model_names"):
         Desk(server.base_url, tmp_path).one(ask(model="gpt-4o-2024-08-06"))
+
+
+@pytest.mark.parametrize("charset", ["hex", "rot13", "undefined", "idna", "utf-16", "none", "latin-1", "utf-8"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_reply_is_read_as_utf_8_whatever_its_header_says(charset: str, status: int, tmp_path: Path) -> None:
+    body = completion("Größe") if status == 200 else {"error": {"message": "Größe"}}
+    reply = Reply(status, json.dumps(body, ensure_ascii=False).encode(), {"content-type": f"a/json; charset={charset}"})
+    with ScriptedServer(lambda *_: reply) as server:
+        (outcome,) = Desk(server.base_url, tmp_path, max_attempts=1).ask(ask())
+    assert "Größe" in getattr(outcome, "text", str(outcome))
+    assert isinstance(outcome, ChatReply if status == 200 else CallFailed)

@@ -57,6 +57,12 @@ def test_what_this_request_alone_meets_fails_its_row(failure: Failure) -> None:
     assert action_after(failure) == "row"
 
 
+@pytest.mark.parametrize(("hours", "action"), [(1, "retry"), (5.9, "retry"), (6, "stop"), (24, "stop")])
+def test_a_limit_that_ends_on_another_day_is_a_spent_quota(hours: float, action: str) -> None:
+    assert action_after(Failure(message="no", status=429, retry_after=hours * 3600)) == action
+    assert action_after(Failure(message="no", status=503, retry_after=hours * 3600)) == "retry"
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
