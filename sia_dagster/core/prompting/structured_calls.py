@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
+from sia_dagster.core.prompting.quoting import quoted_in
 from sia_dagster.core.prompting.structured_answer import Answer, AnswerMethod, Form
 from sia_dagster.core.text import without_name
 
@@ -107,7 +108,8 @@ class StructuredCalls:
         except CallFailed as error:
             failed = Answer(problem=str(error), attempts=error.attempts)
             return _Try(way, asked, failed, _verdict_of(error, request.model))
-        answer = self._form.read(way, reply)
+        judged = quoted_in(str(request.messages[-1]["content"]))
+        answer = self._form.read(way, reply, judged)
         if answer.content is not None and self._form.fits(answer.content):
             return _Try(way, asked, answer, "right", reply)
         withheld = reply.finish_reason in ("length", "content_filter")
