@@ -18,6 +18,8 @@ _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.M)
 _FENCE = r"(?:`{3,}|~{3,}|''')"
 _BEGINS = re.compile(rf"(?:^|{_FENCE}[ \t]*[\w.+-]{{0,20}})\s*\Z", re.M)
 _FENCE_ENDS = re.compile(rf"\s*{_FENCE}")
+_DEEPEST = 20
+"""An answer has one or two levels."""
 _AROUND_END = "`~' \t\r\n"
 _MARKS = " \t\r\n*_`\"'“”\u2018\u2019«»"
 
@@ -121,22 +123,25 @@ def _named(content: JsonObject, fields: Sequence[str]) -> JsonObject | None:
     """The object under the names of these fields; None where it lacks one, or has it twice in different spellings."""
     if all(field in content for field in fields):
         return content
-    spelled = {field: [name for name in content if name.strip().casefold() == field.casefold()] for field in fields}
+    spelled = {field: [name for name in content if _is(name, field)] for field in fields}
     if any(len(names) != 1 for names in spelled.values()):
         return None
     return content | {field: content[names[0]] for field, names in spelled.items()}
 
 
-def _values(content: Any, field: str) -> Iterator[Any]:
-    """What stands under the name at any depth; texts that are objects count where nothing else has the name."""
-    if isinstance(content, list):
-        yield from (value for each in content for value in _values(each, field))
-    if not isinstance(content, dict):
+def _values(content: Any, field: str, depth: int = 0) -> Iterator[Any]:
+    """What stands under the name, however deep; texts that are objects count where nothing else has the name."""
+    if depth > _DEEPEST or not isinstance(content, dict | list):
         return
-    own = [value for name, value in content.items() if name.strip().casefold() == field.casefold()]
-    inner = [value for each in content.values() if not isinstance(each, str) for value in _values(each, field)]
-    written = (_object(each) for each in content.values() if isinstance(each, str))
-    yield from [*own, *inner] or [value for each in written for value in _values(each, field)]
+    parts = content if isinstance(content, list) else list(content.values())
+    own = [] if isinstance(content, list) else [value for name, value in content.items() if _is(name, field)]
+    inner = [value for part in parts for value in _values(part, field, depth + 1)]
+    written = (_object(part) for part in parts if isinstance(part, str))
+    yield from [*own, *inner] or [value for each in written for value in _values(each, field, depth + 1)]
+
+
+def _is(name: str, field: str) -> bool:
+    return name.strip().casefold() == field.casefold()
 
 
 def _stated(text: str) -> list[_Stated]:

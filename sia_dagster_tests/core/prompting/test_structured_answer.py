@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
-from sia_dagster.core.ports.model import ChatModel, ChatRequest
+from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
 from sia_dagster.core.prompting.answer_text import read_json
 from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form
 from sia_dagster.core.prompting.structured_calls import StructuredCalls
@@ -186,6 +186,16 @@ def test_a_form_without_its_own_words_is_read_from_a_code_fence(tmp_path: Path) 
 )
 def test_json_is_read_whole_or_not_at_all(text: str, content: object) -> None:
     assert read_json(text) == content
+
+
+@pytest.mark.parametrize(
+    "text", ['{"label": ' * 20_000, '{"label": ' * 900 + "1" + "}" * 900, '{"a": [' * 400 + "]}" * 400]
+)
+def test_an_answer_of_any_depth_is_read_or_refused(text: str) -> None:
+    form = Form(name="c", shape={"properties": {"label": {"enum": ["a"]}}, "required": ["label"]})
+    for written in (text, f"Hm.\n{text}"):
+        answer = form.read(AnswerMethod.JSON_SCHEMA, ChatReply(text=written), judged=text)
+        assert (answer.content is None) == bool(answer.problem)
 
 
 @given(st.recursive(st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
