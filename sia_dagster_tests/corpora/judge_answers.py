@@ -6,6 +6,7 @@ from typing import Any
 from simulation.servers import Body, completion
 
 OBJECT = '{"explanation": "Because.", "label": "correct"}'
+OTHER = '{"explanation": "Hm.", "label": "incorrect"}'
 
 _FENCES = {
     "a fence": f"```json\n{OBJECT}\n```",
@@ -29,6 +30,12 @@ _AROUND = {
     "other thoughts": f"<thinking>Hm.</thinking>{OBJECT}",
     "thoughts in brackets": f"[THINK]Hm.[/THINK]{OBJECT}",
     "an object in the thoughts": '<think>{"label": "incorrect"}? No.</think>' + OBJECT,
+    "thoughts twice": f"<think>Hm.</think>\n<think>Or not.</think>\n{OBJECT}",
+    "thoughts behind prose": f"Let me see.\n<think>{OTHER}</think>\n{OBJECT}",
+    "the same twice": f"{OBJECT}\nSo, once more:\n```json\n{OBJECT}\n```",
+    "another object in front": f'It sent {{"parcel": 3}}.\n{OBJECT}',
+    "a quote in front": f"> {OTHER}\n> LABEL: incorrect\n\nThat is wrong of it.\n{OBJECT}",
+    "a quote inside": json.dumps({"explanation": f"It ends with {OTHER}.", "label": "correct"}),
     "a tag in the answer": json.dumps({"explanation": "The text ends with </think>.", "label": "correct"}),
     "a mark in front": "\ufeff" + OBJECT,
     "prose in front": f"The answer is right.\n\n{OBJECT}",
@@ -58,6 +65,7 @@ LINES: dict[str, str] = {
     "a heading": "Because.\n### Label: correct",
     "quoted": 'Because.\n"LABEL: correct"',
     "wide colon": "Because.\nLABEL\uff1acorrect",
+    "behind a quote": "It ends with\n> LABEL: incorrect\nand is right.\nLABEL: correct",
     "in a fence": "```\nBecause.\nLABEL: correct\n```",
     "behind thoughts": "<think>LABEL: incorrect</think>\nBecause.\nLABEL: correct",
     "an object": OBJECT,
@@ -68,7 +76,9 @@ LINES: dict[str, str] = {
 def elsewhere() -> dict[str, Body]:
     """Bodies in which the object stands where it was not asked for."""
     called = [{"id": "1", "name": "another_name", "arguments": OBJECT}]
+    other = {"id": "2", "name": "look_up", "arguments": '{"parcel": 3}'}
     bodies = {
+        "in one of two calls": completion(None, tool_calls=[other, *called], finish_reason="tool_calls"),
         "in a call": completion(None, tool_calls=called, finish_reason="tool_calls"),
         "in reasoning_content": completion(""),
         "in reasoning": completion(""),
@@ -99,6 +109,23 @@ DOUBTFUL: dict[str, str] = {
     "a sentence": json.dumps({"explanation": "Hm.", "label": "It is correct"}),
     "a shade": json.dumps({"explanation": "Hm.", "label": "mostly correct"}),
     "two objects": OBJECT + "\n" + OBJECT.replace("correct", "incorrect"),
+    "two fences": f"```json\n{OBJECT}\n```\nOn reflection:\n```json\n{OTHER}\n```",
+    "a fence, then an object": f"```json\n{OTHER}\n```\nActually, no:\n{OBJECT}",
+    "an object, then a fence": f"{OBJECT}\nNo, wait:\n```json\n{OTHER}\n```",
+    "an example of the form": f"The form is ```{OTHER}``` and my answer is:\n{OBJECT}",
+    "a fence with an opinion of it": f"It answered\n```json\n{OBJECT}\n```\nwhich is no answer: incorrect",
+    "two depths": json.dumps({"label": "incorrect", "detail": json.loads(OBJECT)}),
+    "a list of two": f"[{OTHER}, {OBJECT}]",
+    "a list on lines": f"[\n{OTHER},\n{OBJECT}\n]",
+    "an object and a line": f"{OTHER}\nLABEL: correct",
+    "a line and an object": f"LABEL: incorrect\n{OBJECT}",
+    "two lines": "LABEL: incorrect\nOr rather:\n**LABEL:** correct",
+    "a quoted line": "Its answer ended with:\n> LABEL: correct",
+    "a quoted object": f"Its answer ended with:\n> {OBJECT}",
+    "a broken object that holds another": f'{{"explanation": "It says\n{OBJECT}\n", "label": "incorrect"}}',
+    "more thoughts without an end": f"<think>Hm.</think>\n<think>\n{OBJECT}",
+    "thoughts without an end behind prose": f"Let me see.\n<think>\n{OBJECT}\nLABEL: correct",
+    "a sign in front": json.dumps({"explanation": "Hm.", "label": "!correct"}),
     "a change of mind": OBJECT + "\nNo, it is incorrect after all.",
     "prose": "I think that it is correct.",
     "a negated line": "Hm.\nLABEL: not correct",

@@ -60,17 +60,22 @@ class ChatModel(Protocol):
         A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
         """
 
+    async def stored(self, request: ChatRequest) -> ChatReply | None:
+        """The stored answer, without asking for one and without counting it in `spend`; None where there is none."""
+
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether the endpoint is known to answer this model's requests in another form than `request` asks for."""
 
     def learn_form(self, request: ChatRequest) -> None:
         """Remember, for later runs too, that the endpoint answers in the form that `request` asks for."""
 
-    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
-        """Remember, for later runs too, that the endpoint gives no answer of the form that `request` asks for.
+    def learn_ignored_form(self, request: ChatRequest) -> None:
+        """Remember, for later runs too, that the endpoint gives no answer of the form that `request` asks for."""
 
-        The `reply` of another form, None where there was none, no longer counts in `spend`: a run that remembers does
-        not ask for it. The window has paid for it all the same.
+    def withdraw(self, request: ChatRequest, reply: ChatReply) -> None:
+        """No longer count a reply in `spend` that was of no use: a run that finds the right one does not ask for it.
+
+        The window has paid for it all the same.
         """
 
     @property

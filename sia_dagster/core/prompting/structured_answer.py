@@ -5,14 +5,14 @@ checked here; one that cannot be used is reported as such, never repaired and ne
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from functools import cached_property
 
 from pydantic import Field
 
 from sia_dagster.core.ports.model import ChatReply, ChatRequest
-from sia_dagster.core.prompting.answer_text import read_json, with_fields, without_thoughts
+from sia_dagster.core.prompting.answer_text import conclusions, final_object, own_words, with_fields
 from sia_dagster.core.records.value import JsonObject, Value
 
 ReadText = Callable[[str], JsonObject | None]
@@ -38,8 +38,8 @@ class Form(Value):
     """A JSON schema of an object. Models write properties in this order, so reasons come before conclusions."""
     text_instruction: str = ""
     """Ends the last message for an endpoint without structured output; empty: a fenced JSON object is asked for."""
-    read_text: ReadText = read_json
-    """Reads the answer to `text_instruction`."""
+    read_text: ReadText | None = None
+    """Reads the answer to `text_instruction`, without thoughts; an object is read in any case."""
 
     @cached_property
     def _schema_format(self) -> JsonObject:
@@ -73,8 +73,12 @@ class Form(Value):
         format_ = {"type": "json_object"} if method is AnswerMethod.JSON_MODE else None
         return request.model_copy(update={"messages": (*head, asked), "response_format": format_})
 
-    def read(self, method: AnswerMethod, reply: ChatReply) -> "Answer":
-        """The object in `reply`, wherever it stands, or why there is none. The caller checks its values."""
+    def read(self, method: AnswerMethod, reply: ChatReply, judged: str = "") -> "Answer":
+        """The object in `reply`, wherever it stands, or why there is none. The caller checks its values.
+
+        Whatever could be the answer must agree on each field of few values, such as a label. What is repeated from
+        `judged`, the texts that the answer is about, is no answer.
+        """
         paid = Answer(attempts=reply.attempts, cost_usd=reply.cost_usd)
         if reply.finish_reason == "length":
             return paid.model_copy(update={"problem": "the answer was cut off at the token limit"})
@@ -83,12 +87,15 @@ class Form(Value):
             problem = f"the model declined, or the endpoint's content filter withheld the answer{quoted}"
             return paid.model_copy(update={"problem": problem})
         texts = self._texts(reply)
-        found = [content for text in texts for content in self._contents(method, text)]
+        shown = _shown(texts[0] if texts else "")
+        own = [own_words(text, judged, self._decisive) for text in texts]
+        if field := self._contradicted(own):
+            return paid.model_copy(update={"problem": f"the answer gives more than one {field}: {shown}"})
+        found = [content for text in own for content in self._contents(method, text)]
         content = next((content for content in found if self.fits(content)), found[0] if found else None)
         if content is None:
-            text = texts[0] if texts else ""
-            problem = f"the answer is not of the form asked for: {_shown(text)}"
-            return paid.model_copy(update={"problem": problem, "text": text})
+            problem = f"the answer is not of the form asked for: {shown}"
+            return paid.model_copy(update={"problem": problem, "text": texts[0] if texts else ""})
         return paid.model_copy(update={"content": content})
 
     def fits(self, content: JsonObject) -> bool:
@@ -100,15 +107,25 @@ class Form(Value):
         return tuple(self.shape.get("required", ()))
 
     def _texts(self, reply: ChatReply) -> list[str]:
-        """Where the answer may stand: the arguments of the call asked for or the only one, the text, the thoughts."""
-        named = [call.arguments for call in reply.tool_calls if call.name == self.name]
-        called = named or ([reply.tool_calls[0].arguments] if len(reply.tool_calls) == 1 else [])
-        return [text for text in (*called, reply.text, reply.reasoning) if text]
+        """Where the answer may stand: the arguments of calls, the text, else the thoughts; the call asked for first."""
+        calls = sorted(reply.tool_calls, key=lambda call: call.name != self.name)
+        given = [text for text in (*(call.arguments for call in calls), reply.text) if text.strip()]
+        return given or [text for text in (reply.reasoning,) if text]
+
+    @cached_property
+    def _decisive(self) -> tuple[str, ...]:
+        """The fields with one of few values."""
+        return tuple(name for name, shape in self.shape["properties"].items() if "enum" in shape)
+
+    def _contradicted(self, own: Sequence[str]) -> str | None:
+        """The first field for which the texts give several values."""
+        given = {field: {value for text in own for value in conclusions(text, field)} for field in self._decisive}
+        return next((field for field, values in given.items() if len(values) > 1), None)
 
     def _contents(self, method: AnswerMethod, text: str) -> Iterator[JsonObject]:
         """What the text says, read as was asked for, then as JSON."""
-        plain = self.read_text(without_thoughts(text)) if method is AnswerMethod.TEXT else None
-        for content in (plain, read_json(text)):
+        plain = self.read_text(text) if method is AnswerMethod.TEXT and self.read_text is not None else None
+        for content in (plain, final_object(text, nothing_behind=bool(self._decisive))):
             if content is not None:
                 yield with_fields(content, self._fields) or content
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.errors import EndpointRefused
 from sia_dagster.core.evaluators.judge.llm_judge import LLMClassify
-from sia_dagster.core.ports.model import ChatModel, ChatRequest
+from sia_dagster.core.ports.model import ChatModel, ChatReply, ChatRequest
 from sia_dagster.core.prompting.answer_text import read_json
 from sia_dagster.core.prompting.structured_answer import AnswerMethod, Form
 from sia_dagster.core.prompting.structured_calls import StructuredCalls
@@ -188,6 +188,16 @@ def test_json_is_read_whole_or_not_at_all(text: str, content: object) -> None:
     assert read_json(text) == content
 
 
+@pytest.mark.parametrize(
+    "text", ['{"label": ' * 20_000, '{"label": ' * 900 + "1" + "}" * 900, '{"a": [' * 400 + "]}" * 400]
+)
+def test_an_answer_of_any_depth_is_read_or_refused(text: str) -> None:
+    form = Form(name="c", shape={"properties": {"label": {"enum": ["a"]}}, "required": ["label"]})
+    for written in (text, f"Hm.\n{text}"):
+        answer = form.read(AnswerMethod.JSON_SCHEMA, ChatReply(text=written), judged=text)
+        assert (answer.content is None) == bool(answer.problem)
+
+
 @given(st.recursive(st.text(st.characters()), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_every_json_that_is_read_can_be_stored(content: object) -> None:
     read = read_json(json.dumps({"content": content}))
@@ -232,7 +242,7 @@ def in_another_form(*ways: str, answers: dict[str, str] | None = None) -> Answer
 
 @pytest.mark.parametrize("known", LADDER[1:])
 def test_a_way_whose_answers_have_another_form_is_left_for_all_rows_and_remembered(known: str, tmp_path: Path) -> None:
-    """Proven by the form of an answer, not by its status; rows in flight wait for the first."""
+    """Proven by the form of two answers, not by their status; rows in flight wait for these two."""
     ignored = LADDER[: LADDER.index(known)]
     outputs = [f"answer {n}" for n in range(12)]
 
@@ -243,7 +253,7 @@ def test_a_way_whose_answers_have_another_form_is_left_for_all_rows_and_remember
 
     with ScriptedServer(in_another_form(*ignored)) as server:
         results, spend = with_chat(server, tmp_path, lambda chat: at_once(chat, outputs))
-        assert Counter(map(rung_of, server.requests)) == {known: 12, **dict.fromkeys(ignored, 1)}
+        assert Counter(map(rung_of, server.requests)) == {known: 12, **dict.fromkeys(ignored, 2)}
         assert {(r.label, r.error) for r in results} == {("correct", None)}
         server.requests.clear()
         again, same_spend = with_chat(server, tmp_path, lambda chat: at_once(chat, outputs))
@@ -322,6 +332,75 @@ def test_rows_of_their_own_kind_at_the_start_do_not_hide_the_way_that_works(tmp_
         assert len(server.requests) <= 2 * 12
         _, same = with_chat(server, tmp_path, spending)
     assert [each.model_dump() for each in same] == [each.model_dump() for each in spend]
+
+
+def test_one_odd_answer_at_the_start_is_no_proof_that_a_way_is_ignored(tmp_path: Path) -> None:
+    def answer(body: Body, n: int) -> Reply | Body:
+        odd = "odd" in str(body["messages"][-1]["content"]) and rung_of(body) == "json_schema"
+        return completion("I would rather not say.") if odd else endpoint_with(rung_of(body))(body, n)
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, lambda chat: judge_each(chat, ["odd", "plain", "plain again"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema", "tools", "json_schema", "json_schema"]
+        assert [r.score for r in results] == [1.0] * 3
+        server.requests.clear()
+        with_chat(server, tmp_path, lambda chat: judge_each(chat, ["later"]))
+        assert [rung_of(body) for body in server.requests] == ["json_schema"]
+
+
+def test_a_few_rows_find_the_way_behind_many_that_are_withheld(tmp_path: Path) -> None:
+    known = in_another_form("json_schema")
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        withheld = any(f"answer {number}!" in str(body["messages"][-1]["content"]) for number in range(3))
+        return completion("", finish_reason="content_filter") if withheld else known(body, n)
+
+    async def at_once(chat: ChatModel) -> list[EvalMetrics]:
+        evaluator = LLMClassify(spec(), chat)
+        return await asyncio.gather(*(evaluator.score(sample(f"answer {n}!"), "logged/0") for n in range(30)))
+
+    with ScriptedServer(answer) as server:
+        results = with_chat(server, tmp_path, at_once)
+        assert Counter(map(rung_of, server.requests)) == {"json_schema": 3 + 2, "tools": 27}
+    assert [r.score for r in results] == [None] * 3 + [1.0] * 27
+
+
+@pytest.mark.parametrize("odd_rows", [1, 4])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        completion("I think that it is fine."),
+        refusal(400, "response_format of type json_schema is not supported with so long a prompt."),
+    ],
+    ids=["an odd answer", "a refusal in words"],
+)
+def test_what_another_judge_found_out_does_not_make_a_finished_window_pay_again(
+    odd: Reply | Body, odd_rows: int, tmp_path: Path
+) -> None:
+    """The window's answers are those that are stored, a withheld one among them, though later rows are asked anew."""
+
+    def answer(body: Body, n: int) -> Reply | Body:
+        asked, rung = str(body["messages"][-1]["content"]), rung_of(body)
+        if "withheld" in asked:
+            return completion("", finish_reason="content_filter")
+        return odd if rung == "json_schema" and "Second" in asked else endpoint_with(rung)(body, n)
+
+    async def window(chat: ChatModel) -> tuple[list[EvalMetrics], dict[str, Spend]]:
+        return await judge_each(chat, ["one", "withheld", "two", "three"]), dict(chat.spend)
+
+    async def another(chat: ChatModel) -> None:
+        judge = LLMClassify(spec(template="Second: {output}"), chat)
+        await asyncio.gather(*(judge.score(sample(f"row {n}"), "logged/0") for n in range(odd_rows)))
+
+    with ScriptedServer(answer) as server:
+        before, spend = with_chat(server, tmp_path, window)
+        with_chat(server, tmp_path, another)
+        server.requests.clear()
+        after, same_spend = with_chat(server, tmp_path, window)
+        assert server.requests == []
+    assert after == before
+    paid = {name: each.paid_calls for name, each in spend.items()}
+    assert {name: each.model_copy(update={"paid_calls": paid[name]}) for name, each in same_spend.items()} == spend
 
 
 def test_an_ignored_form_is_still_asked_for_where_a_recorded_call_had_it(tmp_path: Path) -> None:

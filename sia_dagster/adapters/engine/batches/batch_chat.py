@@ -132,6 +132,10 @@ class BatchChat:
             raise AnswerPending
         return await self._called(request)
 
+    async def stored(self, request: ChatRequest) -> ChatReply | None:
+        """See `core.ports.ChatModel.stored`."""
+        return await self._direct.stored(request)
+
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""
         return self._direct.ignores_form(request)
@@ -140,9 +144,13 @@ class BatchChat:
         """See `core.ports.ChatModel.learn_form`."""
         self._direct.learn_form(request)
 
-    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
+    def learn_ignored_form(self, request: ChatRequest) -> None:
         """See `core.ports.ChatModel.learn_ignored_form`."""
-        self._direct.learn_ignored_form(request, reply)
+        self._direct.learn_ignored_form(request)
+
+    def withdraw(self, request: ChatRequest, reply: ChatReply) -> None:
+        """See `core.ports.ChatModel.withdraw`."""
+        self._direct.withdraw(request, reply)
 
     async def settled(self, *, wait: Wait | None, progress: Progress | None = None) -> bool:
         """Whether the round had every answer. If not: submit what is pending, wait, and prepare another round.

@@ -3,10 +3,11 @@
 import json
 
 from sia_dagster.adapters.engine.wire.completions import BadReply, parse_completion
-from sia_dagster.adapters.engine.wire.error_bodies import read_error
+from sia_dagster.adapters.engine.wire.error_bodies import error_of, read_error
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.value import JsonObject, Value
+from sia_dagster.core.text import as_number
 
 MOST_REQUESTS = 50_000
 """In one file."""
@@ -47,13 +48,21 @@ def outcome_of(entry: JsonObject, *, estimated_prompt: int) -> ChatReply | Failu
     response = entry.get("response")
     if not isinstance(response, dict):
         return _failure(entry, None)
-    status, body = response.get("status_code"), response.get("body")
-    if isinstance(status, int) and status >= 400:
+    status, body = _status(response.get("status_code")), response.get("body")
+    if status is not None and status >= 400:
         return _failure(body, status)
+    if error_of({"error": entry.get("error")}) is not None:
+        return _failure(entry, None)
     try:
         return parse_completion(json.dumps(body), estimated_prompt=estimated_prompt)
     except BadReply as error:
         return error.failure
+
+
+def _status(given: object) -> int | None:
+    """The status of a response, which some endpoints write as a text."""
+    number = as_number(given) if isinstance(given, str) else given
+    return int(number) if isinstance(number, int | float) and 0 <= number < 1000 else None
 
 
 def _failure(payload: object, status: int | None) -> Failure:

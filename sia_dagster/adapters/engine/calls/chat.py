@@ -84,12 +84,16 @@ class OpenAIChat:
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`. Also raises SiaError where the store cannot be read or written."""
         request = self._called(request)
-        key = request_key(self._routes.of(request.stage).identity, request)
+        key = self._key(request)
         reply = None if key in self._running else await self._answers.get(key)
         if reply is None:
             reply = await self._shared(key, request)
         self._ledger.use(request, key, reply)
         return reply
+
+    async def stored(self, request: ChatRequest) -> ChatReply | None:
+        """See `core.ports.ChatModel.stored`."""
+        return await self._answers.get(self._key(self._called(request)))
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""
@@ -99,13 +103,17 @@ class OpenAIChat:
         """See `core.ports.ChatModel.learn_form`."""
         self._routes.of(request.stage).endpoint.learn_form(self._called(request))
 
-    def learn_ignored_form(self, request: ChatRequest, reply: ChatReply | None) -> None:
+    def learn_ignored_form(self, request: ChatRequest) -> None:
         """See `core.ports.ChatModel.learn_ignored_form`."""
+        self._routes.of(request.stage).endpoint.learn_ignored_form(self._called(request))
+
+    def withdraw(self, request: ChatRequest, reply: ChatReply) -> None:
+        """See `core.ports.ChatModel.withdraw`."""
         request = self._called(request)
-        route = self._routes.of(request.stage)
-        route.endpoint.learn_ignored_form(request)
-        if reply is not None:
-            self._ledger.withdraw(request, request_key(route.identity, request), reply)
+        self._ledger.withdraw(request, self._key(request), reply)
+
+    def _key(self, request: ChatRequest) -> str:
+        return request_key(self._routes.of(request.stage).identity, request)
 
     def _called(self, request: ChatRequest) -> ChatRequest:
         """The request under the endpoint's name of its model."""

@@ -64,10 +64,10 @@ def answer_limit(request: ChatRequest) -> int | None:
 def parse_completion(text: str, *, estimated_prompt: int) -> ChatReply:
     """The answer in a reply of status 200: what is an answer is decided here, for direct calls and batches.
 
-    Raises BadReply for a failed generation: an error in the body or in the choice, a reason for its end that is not
-    one of `finish_reason_of`, no choice, or one that holds nothing. An empty answer is one where its tokens were used
-    up or a filter withheld it: asking again costs the same and gives the same. A refusal in the field that the API has
-    for it counts as withheld, with its text. Without usage, tokens are estimates.
+    Raises BadReply for a failed generation: an error in the body, the choice or the message, a reason for its end that
+    is not one of `finish_reason_of`, no choice, or one that holds nothing. An empty answer is one where its tokens were
+    used up or a filter withheld it: asking again costs the same and gives the same. A refusal in the field that the API
+    has for it counts as withheld, with its text. Without usage, tokens are estimates.
     """
     payload = _json(text)
     usage = payload.get("usage")
@@ -108,15 +108,26 @@ def _answer(payload: JsonObject) -> ChatReply:
         "" if written.strip() else plain_text(message.get("reasoning_content")) or plain_text(message.get("reasoning"))
     )
     reply = ChatReply(text=written, tool_calls=_tool_calls(called), reasoning=thoughts)
-    word = plain_text(choice.get("finish_reason")).removeprefix("null")
     # Some local servers give no reason: what is there is then the whole answer.
-    reason = finish_reason_of(word or ("tool_calls" if reply.tool_calls else "stop"))
-    if reason is None:
-        raise _no_answer(f"the generation failed: it ended with {word[:_SHOWN]!r}")
+    reason = _reason(choice.get("finish_reason"), otherwise="tool_calls" if reply.tool_calls else "stop")
     if _is_empty(reply, reason):
         raise _no_answer(f"the reply holds no answer: it is empty and ended with {reason!r}")
     declined = reason == "stop" and not content and written
     return reply.model_copy(update={"finish_reason": "content_filter" if declined else reason})
+
+
+def _reason(given: object, *, otherwise: FinishReason) -> FinishReason:
+    """Why the generation ended; `otherwise` where nothing is given. Raises BadReply for a failed one."""
+    if given is None or given in ("", "null"):
+        return otherwise
+    # Some servers give an object, with what failed beside the word.
+    word = given.get("type") if isinstance(given, dict) else given
+    reason = finish_reason_of(word) if isinstance(word, str) else None
+    if reason is not None:
+        return reason
+    if isinstance(given, dict):
+        raise BadReply(_failure_in(given, "the generation failed"))
+    raise _no_answer(f"the generation failed: it ended with {str(given)[:_SHOWN]!r}")
 
 
 def _content(content: object) -> str:
@@ -157,13 +168,14 @@ def _seen(text: str) -> str:
 
 
 def _first_choice(payload: JsonObject) -> JsonObject:
-    """The first choice with its message. Raises BadReply for an error in the body or in the choice."""
+    """The first choice with its message. Raises BadReply for an error in the body, the choice or the message."""
     choices = payload.get("choices")
     choice: JsonObject = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    for failed in (error_of(payload), error_of(choice)):
-        if failed is not None:
+    message = choice.get("message")
+    for part in (payload, choice, message):
+        if isinstance(part, dict) and (failed := error_of(part)) is not None:
             raise BadReply(_failure_in(failed, "the generation failed"))
-    if isinstance(choice.get("message"), dict):
+    if isinstance(message, dict):
         return choice
     raise BadReply(_failure_in(payload, "the reply has no message" if choice else "the reply has no choices"))
 

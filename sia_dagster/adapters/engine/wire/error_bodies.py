@@ -14,6 +14,9 @@ _MESSAGES = ("error", "errors", "message", "detail", "msg", "status_msg", "base_
 
 _CODES = ("code", "type", "error_type", "status", "status_code")
 
+_NO_ERROR = {"", "0", "200", "ok", "success", "succeeded", "successful", "none", "null", "no error", "no_error", "成功"}
+"""Words and codes for the absence of an error."""
+
 _DEEPEST = 8
 
 _LONGEST_EMBEDDED = 20_000
@@ -76,11 +79,15 @@ def error_of(payload: JsonObject) -> object:
     if any(_says_something(payload.get(name)) for name in ("error", "errors")):
         return payload
     base: Any = payload.get("base_resp")
-    return payload if isinstance(base, dict) and base.get("status_code") else None
+    return payload if isinstance(base, dict) and _says_something(base.get("status_code")) else None
 
 
-def _says_something(error: object) -> bool:
-    return any(error.values()) if isinstance(error, dict) else bool(error)
+def _says_something(error: object, depth: int = 0) -> bool:
+    """Whether there is an error at all: `{"code": 0, "message": "success"}` says that there was none."""
+    if isinstance(error, dict) and depth < _DEEPEST:
+        said = [error[name] for name in (*_MESSAGES, *_CODES) if name in error]
+        return any(_says_something(each, depth + 1) for each in said or error.values())
+    return error.strip(" .!").casefold() not in _NO_ERROR if isinstance(error, str) else error not in (None, 0, 200, [])
 
 
 def error_message(payload: object, depth: int = 0) -> str:

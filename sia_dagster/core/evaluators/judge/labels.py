@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from sia_dagster.core.text import as_number
 
 _NAME = re.compile(r"label\s*[:\uff1a]\s*", re.IGNORECASE)
-_AROUND = " \t\r\n*_`\"'“”\u2018\u2019«»「」.。!"
+_AROUND = " \t\r\n*_`\"'“”\u2018\u2019«»「」"
+_BEHIND = f"{_AROUND}.。!"
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?")
 
 
@@ -21,9 +22,9 @@ def folded(label: object) -> str:
 def rail_of(given: object, rails: Iterable[str]) -> str | None:
     """The rail that `given` is; None where it is not one of them, or may be several.
 
-    Tried in turn: the same text but for case and outer blanks; the same text but for the mark-up, quotes, full stop or
-    `Label:` around it; the same number (4.0 is the rail "4"). A rail inside a longer text is never looked for: "not
-    correct" is not "correct".
+    Tried in turn: the same text but for case and outer blanks; the same text but for the mark-up and quotes around it,
+    the full stop behind it and `Label:` in front of it; the same number (4.0 is the rail "4"). A rail inside a longer
+    text is never looked for: "not correct" is not "correct".
     """
     names = tuple(rails)
     for form in (folded, _bare, _number):
@@ -35,8 +36,19 @@ def rail_of(given: object, rails: Iterable[str]) -> str | None:
 
 
 def _bare(label: object) -> str:
-    text = unicodedata.normalize("NFKC", folded(label)).strip(_AROUND)
-    return _NAME.sub("", text, count=1).strip(_AROUND) if _NAME.match(text) else text
+    text = _stripped(unicodedata.normalize("NFC", "".join(map(_narrow, folded(label)))))
+    return _stripped(_NAME.sub("", text, count=1)) if _NAME.match(text) else text
+
+
+def _stripped(text: str) -> str:
+    """A mark in front may change the meaning, as in `.5` and `!correct`."""
+    return text.lstrip(_AROUND).rstrip(_BEHIND)
+
+
+def _narrow(letter: str) -> str:
+    """A full-width letter or digit as the usual one; `²` is not the digit 2."""
+    width = unicodedata.decomposition(letter).startswith(("<wide>", "<narrow>"))
+    return unicodedata.normalize("NFKC", letter) if width else letter
 
 
 def _number(label: object) -> str:

@@ -20,7 +20,7 @@ from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 
 _LABEL_LINE = "LABEL:"
 
-_LINE = re.compile(r"[*_`\"'>#\s-]*label[*_`\"']*\s*[:\uff1a](?P<label>.*)", re.IGNORECASE)
+_LINE = re.compile(r"[*_`\"'#\s-]*label[*_`\"']*\s*[:\uff1a](?P<label>.*)", re.IGNORECASE)
 
 
 class JudgeSpec(Value):
@@ -98,11 +98,14 @@ class JudgeSpec(Value):
 def read_label_line(text: str) -> JsonObject | None:
     """A plain answer whose last line is `LABEL: <label>`, the explanation before it; None for any other.
 
-    The line may be in bold, quoted, an item or a heading, and a code fence may end behind it.
+    The line may be in bold, in quotation marks, an item or a heading, and a code fence may end behind it. Lines that
+    are quoted with `>` are not the last.
     """
-    *before, last = text.strip().rstrip("`~ \n").splitlines() or [""]
-    found = _LINE.fullmatch(last.strip())
-    return {"explanation": "\n".join(before).strip(), "label": found["label"].strip()} if found else None
+    lines = text.strip().rstrip("`~ \n").splitlines()
+    while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith(">")):
+        lines.pop()
+    found = _LINE.fullmatch(lines[-1].strip()) if lines else None
+    return {"explanation": "\n".join(lines[:-1]).strip(), "label": found["label"].strip()} if found else None
 
 
 class Judge:

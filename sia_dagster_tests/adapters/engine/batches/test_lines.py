@@ -14,7 +14,7 @@ from sia_dagster.core.ports.model import ChatReply
 from simulation.servers import completion
 
 
-def entry(status: int | None, body: Any = None, error: Any = None) -> dict[str, Any]:
+def entry(status: Any, body: Any = None, error: Any = None) -> dict[str, Any]:
     response = None if status is None else {"status_code": status, "request_id": "r", "body": body}
     return {"id": "batch_req_1", "custom_id": "k", "response": response, "error": error}
 
@@ -59,6 +59,13 @@ def test_a_count_that_no_call_can_have_is_no_count(told: Any) -> None:
     assert (found.prompt_tokens, found.completion_tokens) == (3, 1)
 
 
+@pytest.mark.parametrize("error", [None, {}, {"code": 0, "message": "success"}], ids=str)
+@pytest.mark.parametrize("status", [200, "200", None])
+def test_an_error_that_says_there_is_none_is_none(status: Any, error: Any) -> None:
+    line = {"custom_id": "k", "response": {"status_code": status, "body": completion("yes")}, "error": error}
+    assert isinstance(outcome_of(line, estimated_prompt=3), ChatReply)
+
+
 def test_an_answer_without_usage_counts_the_estimate() -> None:
     body = completion("yes") | {"usage": None}
     found = outcome_of(entry(200, body), estimated_prompt=3)
@@ -75,6 +82,11 @@ def test_an_answer_without_usage_counts_the_estimate() -> None:
         (entry(500, "<html>"), "<html>", 500, "retry"),
         (entry(400, {"error": {"message": "Bad.", "code": None, "type": "t", "param": "p"}}), "Bad.", 400, "row"),
         (entry(401, {"error": {"message": "Key.", "code": "invalid_api_key"}}), "Key.", 401, "stop"),
+        (entry("500", completion("The parcel is")), "no reason is given", 500, "retry"),
+        (
+            entry(200, completion("The parcel is"), {"code": "batch_expired", "message": "Too late."}),
+            *("Too late.", None, "retry"),
+        ),
         (entry(200, {"choices": []}), "the reply has no choices", 200, "retry"),
         (entry(200, None), "the reply is no JSON object", 200, "retry"),
     ],
