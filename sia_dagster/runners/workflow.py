@@ -94,7 +94,7 @@ class Workflow:
     @property
     def registry(self) -> Sequence[PolicyVersion]:
         """The registry's entries, where the loop of this name has any in this storage."""
-        return PolicyFiles(self.storage, self.name).versions()
+        return PolicyFiles(self.storage, self.name).timeline()
 
     def _evaluator(self, name: str) -> EvaluatorConfig:
         if name in self.evaluators:

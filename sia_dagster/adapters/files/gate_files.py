@@ -8,7 +8,14 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault, read_stored
+from sia_dagster.adapters.files.storage import (
+    StoragePath,
+    create_exclusively,
+    file_names,
+    first_fault,
+    read_stored,
+    without_zone,
+)
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.judge_report import Anchors, WatchRecord
@@ -136,6 +143,11 @@ class GateFiles:
                 f"{path}: this file is not a valid record of the gate's log ({first_fault(error)}); restore it from a "
                 "backup, since without it the window could be decided a second time"
             ) from error
+        if naive := without_zone(record.at, record.window):
+            raise GateLogError(
+                f"{path}: the time {naive} of this record has no time zone; restore the file from a backup, or write "
+                "the zone behind the time (Z for UTC)"
+            )
         if record.loop != self._loop or self._path_of(record, path.name) != path:
             raise GateLogError(
                 f"{path}: this file holds another record ({_label(record)}); it was copied or renamed: restore it from "

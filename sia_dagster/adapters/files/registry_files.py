@@ -4,17 +4,26 @@ Policies are in `<storage>/policies/<loop>/000001.json` and so on, people's deci
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from sia_dagster.adapters.files.storage import StoragePath, create_exclusively, file_names, first_fault, read_stored
+from sia_dagster.adapters.files.storage import (
+    StoragePath,
+    create_exclusively,
+    file_names,
+    first_fault,
+    read_stored,
+    without_zone,
+)
 from sia_dagster.core.errors import PolicyError, PromotionRefused
+from sia_dagster.core.policy.timeline import timeline
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion
 
-Entry = TypeVar("Entry", bound=BaseModel)
+Entry = TypeVar("Entry", PolicyVersion, PolicyDecision)
 _NAMED = 3
 """How many missing files an error names."""
 
@@ -46,12 +55,16 @@ class NumberedFiles(Generic[Entry]):
             yield number, self._read(number)
 
     def _refuse_gaps(self, numbers: Sequence[int]) -> None:
-        if numbers and (missing := sorted(set(range(1, numbers[0])).difference(numbers))):
-            shown = ", ".join(self.path(number).name for number in missing[:_NAMED])
-            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        missing = numbers[0] - len(numbers) if numbers else 0
+        if missing:
+            there = set(numbers)
+            first = islice((number for number in range(1, numbers[0]) if number not in there), _NAMED)
+            shown = ", ".join(self.path(number).name for number in first)
+            more = f" and {missing - _NAMED:,} more" if missing > _NAMED else ""
             raise PolicyError(
                 f"{self._folder}: {shown}{more} is missing, though {self.path(numbers[0]).name} is there; restore it "
-                "from a backup: until then nothing is promoted and no window runs"
+                f"from a backup, or move {self.path(numbers[0]).name} away if it does not belong to the registry: "
+                "until then nothing is promoted and no window runs"
             )
 
     def create(self, number: int, entry: Entry) -> bool:
@@ -79,7 +92,7 @@ class NumberedFiles(Generic[Entry]):
     def _read(self, number: int) -> Entry:
         path = self.path(number)
         try:
-            return self._kind.model_validate_json(read_stored(path))
+            entry = self._kind.model_validate_json(read_stored(path))
         except OSError as error:
             raise PolicyError(f"{path}: this {self._noun} cannot be read ({error})") from error
         except ValidationError as error:
@@ -87,6 +100,16 @@ class NumberedFiles(Generic[Entry]):
                 f"{path}: this file is not a valid {self._noun} ({first_fault(error)}); restore it from a backup, "
                 "or, if it is the newest, move it away to continue from the one before it"
             ) from error
+        if naive := without_zone(entry.at, entry.window):
+            raise PolicyError(
+                f"{path}: the time {naive} of this {self._noun} has no time zone; restore the file from a backup, or "
+                "write the zone behind the time (Z for UTC)"
+            )
+        return entry
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class PolicyFiles:
@@ -95,8 +118,9 @@ class PolicyFiles:
     The highest number is the policy in force.
     """
 
-    def __init__(self, root: StoragePath, loop: str) -> None:
+    def __init__(self, root: StoragePath, loop: str, *, now: Callable[[], datetime] = _utc_now) -> None:
         """`root` is the storage's root; `loop` the loop whose policies these are."""
+        self._now = now
         self._folder = root / "policies" / loop
         self._files = NumberedFiles(self._folder, PolicyVersion, "entry of the registry")
         self._loop = loop
@@ -105,15 +129,22 @@ class PolicyFiles:
         """All entries, oldest first. Raises PolicyError naming an invalid file."""
         return tuple(reversed(list(self._newest_first())))
 
-    def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
-        """The latest entry with `at < before` (of all, without `before`); None if there is none.
+    def timeline(self) -> tuple[PolicyVersion, ...]:
+        """All entries, oldest first, with the times from which windows count them. Raises PolicyError.
 
-        Reads the listing and the files from the newest back to that entry. Raises PolicyError; without `before` not
-        for a gap below the newest entry, which an application goes on with.
+        The stored time, but of an entry from a machine whose clock was wrong the time that its number allows.
+        """
+        return timeline(self.versions(), self._now())
+
+    def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
+        """The latest entry of the timeline with `at < before` (the newest of all, without `before`); None without one.
+
+        Without `before` the newest file alone is read. Raises PolicyError; without `before` not for a gap below the
+        newest entry, which an application goes on with.
         """
         if before is None:
             return next(self._newest_first(complete=False), None)
-        return next((entry for entry in self._newest_first() if entry.at < before), None)
+        return next((entry for entry in reversed(self.timeline()) if entry.at < before), None)
 
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next number and return it as stored; `entry.version` is ignored.
@@ -155,11 +186,12 @@ def _same(versions: tuple[PolicyVersion, ...], entry: PolicyVersion) -> PolicyVe
     """The stored entry that equals this one, if there is one.
 
     A window promotes a policy once, whatever came after it: a repeated run never undoes a rollback. A rollback equals
-    only the newest entry: going back to the same version later is a new event.
+    only the newest entry: going back to the same version later is a new event, and so is one whose time is before the
+    newest entry's, which is from a machine whose clock is ahead.
     """
     if entry.kind == "promote" and entry.window is not None:
         return next((v for v in versions if _promotion_of(v) == _promotion_of(entry)), None)
-    return next((v for v in versions[-1:] if (v.kind, v.restores, v.actions) == _event(entry)), None)
+    return next((v for v in versions[-1:] if _event(v) == _event(entry) and v.at <= entry.at), None)
 
 
 def _promotion_of(entry: PolicyVersion) -> object:
@@ -173,10 +205,12 @@ def _event(entry: PolicyVersion) -> object:
 def _check_order(entry: PolicyVersion, newest: PolicyVersion | None) -> None:
     # A rollback is made now: a newer version is then from a machine whose clock is ahead, and must not outlast it.
     if newest is not None and newest.at > entry.at and entry.kind != "rollback":
+        command = f"sia policy rollback --loop {entry.loop}"
+        back = f", and `{command}` goes back" if newest.kind == "promote" else ""
         raise PromotionRefused(
             f"loop {entry.loop}: version {newest.version} came into force at {newest.at.isoformat()}, after "
-            f"{entry.at.isoformat()}; the registry is never changed behind a newer policy (if a clock was wrong, "
-            f"`sia policy rollback --loop {entry.loop}` goes back)"
+            f"{entry.at.isoformat()}; the registry is never changed behind a newer policy. If a clock was wrong, "
+            f"`{command} --to {newest.version}` records this policy with the right time{back}"
         )
     if (newest.version if newest else None) != entry.parent:
         seen = f"version {entry.parent}" if entry.parent else "no version"
@@ -191,15 +225,22 @@ def _check_order(entry: PolicyVersion, newest: PolicyVersion | None) -> None:
 class DecisionFiles:
     """Implements `DecisionStore` over a folder or a URL; safe for several processes at once."""
 
-    def __init__(self, root: StoragePath, loop: str) -> None:
+    def __init__(self, root: StoragePath, loop: str, *, now: Callable[[], datetime] = _utc_now) -> None:
         """`root` is the storage's root; `loop` the loop whose candidates were decided on."""
+        self._now = now
         self._files = NumberedFiles(root / "policies" / loop / "decisions", PolicyDecision, "decision")
         self._loop = loop
 
     def decisions(self, before: datetime | None = None) -> tuple[PolicyDecision, ...]:
-        """All with `at < before` (all, without `before`), oldest first. Raises PolicyError naming a broken file."""
-        found = [self._checked(number, entry) for number, entry in self._files.newest_first()]
-        return tuple(entry for entry in reversed(found) if before is None or entry.at < before)
+        """All with `at < before` (all, without `before`), oldest first. Raises PolicyError naming a broken file.
+
+        As in the registry's timeline, a decision from a machine whose clock was wrong counts as its number allows.
+        """
+        found = [self._checked(number, entry) for number, entry in self._files.newest_first()][::-1]
+        if before is None:
+            return tuple(found)
+        times = timeline(found, self._now())
+        return tuple(entry for entry, counted in zip(found, times, strict=True) if counted.at < before)
 
     def append(self, decision: PolicyDecision) -> PolicyDecision:
         """Store it under the next number and return it as stored; `decision.number` is ignored.

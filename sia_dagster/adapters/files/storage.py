@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,8 @@ from sia_dagster.core.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from upath import UPath
+
+    from sia_dagster.core.records.sample import TimeWindow
 
 _WITH_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "r2"})
 """Kinds of URLs whose first part is a bucket or container."""
@@ -121,6 +124,12 @@ def first_fault(error: "ValidationError") -> str:
     """Where a stored document is invalid, without its content."""
     fault = error.errors(include_input=False, include_url=False)[0]
     return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)
+
+
+def without_zone(at: datetime, window: "TimeWindow | None") -> str:
+    """The first of a stored document's times that has no time zone, which cannot be compared; empty without one."""
+    times = (at, window.start, window.end) if window else (at,)
+    return next((time.isoformat() for time in times if time.tzinfo is None), "")
 
 
 def _remote_root(storage: str) -> "UPath":

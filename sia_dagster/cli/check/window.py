@@ -103,7 +103,7 @@ def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
 
 def find_calls(project: CommandProject, spans: WindowSpans) -> Calls:
     """The window's calls and policies, by the registry at its end. Raises PolicyError."""
-    registry = [version for version in project.policies.versions() if version.at < spans.window.end]
+    registry = [version for version in project.policies.timeline() if version.at < spans.window.end]
     return calls_in(project.loop.traces, spans.samples, spans.counts, registry)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 from sia_dagster.core.records.sample import Sample
@@ -24,8 +25,9 @@ async def call_within(seconds: float, function: Function, sample: Sample, read: 
     """The outcome of `function(sample)` by `read`; None without one within `seconds`.
 
     A sync function is called in a daemon thread of its own. Async functions share one event loop in a daemon thread,
-    so that a client which they keep between calls works. Where a function blocks this loop until the time limit, the
-    loop is abandoned, and every call that waited in it is made again, with the same limit, in a thread of its own.
+    so that a client which they keep between calls works. Where a function ends the calls in this loop before they have
+    an outcome, its own or others, or blocks it until the time limit, each such call is made again, with the same limit,
+    in a thread and loop of its own. There it ends no call but its own.
     """
     if not _is_async(function):
         return await _within(seconds, _apart(function, sample, read))
@@ -33,14 +35,13 @@ async def call_within(seconds: float, function: Function, sample: Sample, read: 
     outcome = await _within(seconds, shared.run(_called(function, sample, read)))
     if outcome is None and await shared.responds():
         return None
-    was_blocked = outcome is None or (outcome is _CANCELLED and not shared.usable)
-    if was_blocked:
+    if outcome is None or outcome is _CANCELLED:
         return await _within(seconds, _apart(function, sample, read))
-    return read(None, asyncio.CancelledError()) if outcome is _CANCELLED else outcome
+    return outcome
 
 
 _CANCELLED: Outcome = {}
-"""Stands for a call that was cancelled; compared by identity."""
+"""Stands for a call that was ended without an outcome; compared by identity."""
 
 
 def _is_async(function: Function) -> bool:
@@ -105,19 +106,34 @@ def _future_for_threads() -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
 
 
 class _SharedLoop:
-    """An event loop in a daemon thread, until it is abandoned."""
+    """An event loop in a daemon thread, until it is abandoned. It goes on whatever the functions in it do."""
 
     def __init__(self) -> None:
-        self._loop, self._end, self._abandoned = asyncio.new_event_loop(), asyncio.Event(), False
+        self._loop, self._abandoned = asyncio.new_event_loop(), False
+        self._calls: set[Future[Outcome]] = set()
         self._thread = threading.Thread(target=self._serve, name="async-code-evaluators", daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
-        """Run until the end, or until a callback of some function exits, then cancel what is left."""
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):
-                runner.run(self._end.wait())
-            self._abandoned = True
+        """Run until the loop is abandoned, then cancel what is left in it."""
+        with contextlib.suppress(BaseException), asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop()
+            while self.usable and not self._loop.is_closed():
+                self._run()
+
+    def _run(self) -> None:
+        """Run until some function stops the loop, or a callback or task of it raises what ends a loop.
+
+        Nobody knows then whose callback it was, so every call is ended.
+        """
+        with contextlib.suppress(BaseException):
+            self._loop.run_forever()
+            return
+        self._end_calls()
+
+    def _end_calls(self) -> None:
+        for call in tuple(self._calls):
+            call.cancel()
 
     @property
     def usable(self) -> bool:
@@ -126,7 +142,14 @@ class _SharedLoop:
 
     async def run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         """The result of `work`; cancelled here, it is cancelled there."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        try:
+            call = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # it is closed
+            work.close()
+            return _CANCELLED
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
 
     async def responds(self) -> bool:
         """Whether it still runs what it is given; if not, it is abandoned."""
@@ -137,8 +160,9 @@ class _SharedLoop:
         if sign.done() and not self._abandoned:
             return True
         self._abandoned = True
+        self._end_calls()
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._loop.call_soon_threadsafe(self._loop.stop)
         return False
 
 

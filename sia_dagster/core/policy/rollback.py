@@ -17,18 +17,23 @@ def rollback(
     `to_version` None is the version before the one in force, 0 the policy before any promotion. Where somebody else
     rolls back to the same version at the same time, the entry is theirs. Raises PolicyNotFound if there is no such
     policy; PromotionRefused if it already is in force, if the registry changed meanwhile, or if `to_version` is None
-    and a rollback is in force: the version before that is the policy that somebody rolled back.
+    and a rollback is in force: the version before that is the policy that somebody rolled back. Where the version in
+    force is from after `at`, by a clock that is ahead, its own policy may be recorded again, now with the right time;
+    of a rollback that is what `to_version` None does.
     """
     versions = store.versions()
     if not versions:
         raise PolicyNotFound("no policy was ever promoted, so there is nothing to go back from")
     current = versions[-1]
-    if to_version is None and current.kind == "rollback":
+    is_ahead = current.at > at
+    if to_version is None and current.kind == "rollback" and not is_ahead:
         raise PromotionRefused(_already_rolled_back(current))
-    target = current.version - 1 if to_version is None else to_version
+    before = current.version if current.kind == "rollback" else current.version - 1
+    target = before if to_version is None else to_version
     actions = _actions_of(versions, target)
     restores = None if target == BEFORE_ANY_PROMOTION else target
-    if actions == current.actions and not (current.kind == "rollback" and current.restores == restores):
+    is_repeated = current.kind == "rollback" and current.restores == restores
+    if actions == current.actions and not (is_ahead or is_repeated):
         raise PromotionRefused(f"version {current.version}, which is in force, already is that policy")
     return store.append(
         PolicyVersion(

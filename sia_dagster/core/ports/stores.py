@@ -15,8 +15,11 @@ class PolicyStore(Protocol):
     def versions(self) -> Sequence[PolicyVersion]:
         """All entries, oldest first."""
 
+    def timeline(self) -> Sequence[PolicyVersion]:
+        """All entries, oldest first, with the times from which windows count them, which never go back."""
+
     def in_force(self, before: datetime | None = None) -> PolicyVersion | None:
-        """The latest entry with `at < before` (of all, without `before`); None if there is none."""
+        """The latest entry of the timeline with `at < before` (of all, without `before`); None if there is none."""
 
     def append(self, entry: PolicyVersion) -> PolicyVersion:
         """Store `entry` under the next version number and return it as stored.

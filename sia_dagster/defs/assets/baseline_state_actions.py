@@ -55,7 +55,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
         samples_from_rows(traces.rows),
         evals_from_rows(eval_rows),
         constants,
-        stage.storage.policies(loop.name).versions(),
+        stage.storage.policies(loop.name).timeline(),
     )
     return state.model_copy(update={"calls": traces.calls})
 

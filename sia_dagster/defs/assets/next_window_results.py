@@ -69,7 +69,7 @@ def _check(
 ) -> "NextWindowCheck":
     from sia_dagster.core.next_window import NextWindowCheck
 
-    versions = stage.storage.policies(stage.names.name).versions()
+    versions = stage.storage.policies(stage.names.name).timeline()
     known = tuple(version for version in versions if version.at < state.window.end)
     drifted = tuple(judge.evaluator for judge in watch.drifted)
     return NextWindowCheck(state=state, previous=previous, versions=known, drifted=drifted)

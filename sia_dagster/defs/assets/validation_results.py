@@ -95,7 +95,7 @@ def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) ->
     loop, storage = stage.names.loop, stage.storage
     earlier = EarlierWindows(
         windows=windows_before(stage.names.partitions, stage.window, loop.validation.pool_windows),
-        registry=storage.policies(loop.name).versions(),
+        registry=storage.policies(loop.name).timeline(),
         source=stage.traces.connect(),
         stored=stored_in(storage.path("assets", loop.name, "traces")),
     )

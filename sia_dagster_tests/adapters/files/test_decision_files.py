@@ -121,3 +121,11 @@ def test_a_number_taken_meanwhile_is_read_again(tmp_path: Path) -> None:
     late.rival = decision(1, by="Bo")
     assert late.append(decision()).number == 2
     assert [each.by for each in late.decisions()] == ["Bo", "Ada"]
+
+
+def test_a_decision_from_a_machine_whose_clock_is_ahead_counts_for_the_next_windows(store: DecisionFiles) -> None:
+    ahead = week(0).end.replace(year=2199)
+    store.append(decision())
+    rejected = store.append(decision(1, kind="reject", at=ahead))
+    assert store.decisions(before=week(1).end)[-1].kind == "approve"
+    assert store.decisions(before=week(2).end)[-1] == rejected

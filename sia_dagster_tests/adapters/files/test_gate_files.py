@@ -1,5 +1,6 @@
 """The gate's log as files: of every record the first stands, and a window sees what was written before its end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -259,6 +260,14 @@ def test_a_record_of_another_loop_is_named(tmp_path: Path, log: GateFiles) -> No
     GateFiles(tmp_path, "other").record_look(look(loop="other"))
     (tmp_path / "gate" / "other").rename(tmp_path / "gate" / "desk")
     with pytest.raises(GateLogError, match="loop other, window 2026-09-28"):
+        log.looks(LATER)
+
+
+def test_a_time_without_a_zone_is_named(tmp_path: Path, log: GateFiles) -> None:
+    log.record_look(look())
+    (file,) = (tmp_path / "gate" / "desk" / "looks").iterdir()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"at": "2026-10-05T00:00:00"}), encoding="utf-8")
+    with pytest.raises(GateLogError, match=r"2026-10-05T00:00:00 of this record has no time zone"):
         log.looks(LATER)
 
 

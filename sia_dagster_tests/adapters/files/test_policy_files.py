@@ -16,6 +16,7 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import create_exclusively, file_names, storage_root, write_atomically
 from sia_dagster.core.errors import PolicyError, PolicyNotFound, PromotionRefused
 from sia_dagster.core.policy.rollback import rollback
+from sia_dagster.core.policy.timeline import timeline
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion, Promotion
 from sia_dagster.core.records.report import ValidationReport, Verdict
@@ -481,6 +482,15 @@ def copied(folder: Path, name: str) -> None:
     (folder / "000004.json").write_bytes((folder / name).read_bytes())
 
 
+def without_a_zone(folder: Path, name: str) -> None:
+    stored = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps(stored | {"at": "2026-10-05T00:00:00"}), encoding="utf-8")
+
+
+def named_by_a_date(folder: Path, name: str) -> None:
+    (folder / "20261101.json").write_bytes((folder / name).read_bytes())
+
+
 def counted_from_zero(folder: Path, name: str) -> None:
     (folder / "000000.json").write_bytes((folder / name).read_bytes())
 
@@ -494,6 +504,8 @@ DAMAGES = [
     (doubled, "000003.json", "0000003.json: this file does not belong to the registry"),
     (copied, "000002.json", "000004.json: this file holds version 2 of loop"),
     (counted_from_zero, "000001.json", "000000.json: this file does not belong to the registry"),
+    (named_by_a_date, "000001.json", "000004.json, 000005.json, 000006.json and 20,261,094 more is missing, though"),
+    (without_a_zone, "000002.json", "000002.json: the time 2026-10-05T00:00:00 of this entry of the registry has no"),
 ]
 
 
@@ -538,6 +550,70 @@ def test_a_version_from_the_future_does_not_block_a_rollback(store: PolicyFiles)
     assert store.in_force(week(3).end) == store.in_force(ahead + timedelta(days=1)) == back
     again = promote(report(2, policy("C"), baseline=policy("A")), store=store, at=week(3).end, by="auto")
     assert again.promoted is not None
+
+
+AHEAD = START + timedelta(days=4000)
+NOW = week(8).end
+
+
+@pytest.fixture
+def rolled_back_ahead(store: PolicyFiles, tmp_path: Path) -> PolicyFiles:
+    """Week 0 promoted A and week 1 promoted B, which somebody rolled back on a machine whose clock is years ahead."""
+    store.append(entry(policy("A"), week(0).end))
+    store.append(entry(policy("B"), week(1).end, parent=1, number=1))
+    rollback(store, at=AHEAD, by="ann")
+    return PolicyFiles(tmp_path, "desk", now=lambda: NOW)
+
+
+def test_windows_compare_with_the_rollback_that_applications_use(rolled_back_ahead: PolicyFiles) -> None:
+    before = {n: rolled_back_ahead.in_force(week(n).end) for n in range(9)}
+    versions = {n: found.version if found else None for n, found in before.items()}
+    assert versions == {0: None, 1: 1, **dict.fromkeys(range(2, 9), 3)}  # The past knows no future.
+    assert rolled_back_ahead.versions()[-1].at == AHEAD  # What is stored is what is shown.
+
+
+@pytest.mark.parametrize("to_version", [None, 1, 3])
+def test_the_advised_rollback_records_the_right_time(rolled_back_ahead: PolicyFiles, to_version: int | None) -> None:
+    late = promote(report(6, policy("C"), baseline=policy("A")), store=rolled_back_ahead, at=week(6).end, by="auto")
+    assert "`sia policy rollback --loop desk --to 3` records this policy with the right time" in late.reason
+    again = rollback(rolled_back_ahead, to_version, at=week(7).end, by="bob")
+    assert (again.version, again.actions) == (4, policy("A"))
+    done = promote(report(7, policy("C"), baseline=policy("A")), store=rolled_back_ahead, at=NOW, by="auto")
+    assert done.promoted is not None
+    assert done.promoted.version == 5
+    of_b = promote(report(7, policy("B"), baseline=policy("C")), store=rolled_back_ahead, at=NOW, by="auto")
+    assert "rolled this policy back" in of_b.reason
+
+
+def test_a_promotion_ahead_of_time_can_be_kept(store: PolicyFiles) -> None:
+    store.append(entry(policy("A"), AHEAD))
+    assert rollback(store, 1, at=week(2).end, by="ann").actions == policy("A")
+    with pytest.raises(PromotionRefused, match="version 2, which is in force, already is that policy"):
+        rollback(store, 2, at=week(3).end, by="ann")
+
+
+DAYS = [
+    # When the entries say they were written, by days; -1 stands for years ahead. Then when they count.
+    ([7, 14, 21], [7, 14, 21]),
+    ([7, -1, 21], [7, 21, 21]),
+    ([7, 14, -1], [7, 14, 21]),
+    ([-1, -1, -1], [7, 14, 21]),
+    ([-1, 20, 30], [20, 20, 30]),
+    ([0, 14, 1], [7, 14, 21]),
+]
+
+
+@pytest.mark.parametrize(("written", "counted"), DAYS)
+def test_no_entry_hides_a_later_one_nor_counts_before_its_window(written: list[int], counted: list[int]) -> None:
+    times = [AHEAD if day < 0 else START + timedelta(days=day) for day in written]
+    entries = [entry(policy("A"), at, number=number) for number, at in enumerate(times)]
+    found = timeline(entries, NOW)
+    assert [each.at for each in found] == [START + timedelta(days=day) for day in counted]
+
+
+def test_replayed_history_is_no_wrong_clock() -> None:
+    entries = [entry(policy("A"), week(number).end, number=number) for number in range(3)]
+    assert list(timeline(entries, START)) == entries
 
 
 def test_the_second_of_two_people_who_roll_back_learns_what_happened(two_versions: PolicyFiles) -> None:

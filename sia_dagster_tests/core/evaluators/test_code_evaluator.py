@@ -271,6 +271,53 @@ def test_a_function_that_ends_the_loop_of_all_fails_its_row_alone() -> None:
     assert score(is_brief_async).score == 1.0
 
 
+async def cancels_all(_: Sample) -> bool:
+    for task in asyncio.all_tasks():
+        task.cancel()
+    return True
+
+
+async def stops_the_loop(_: Sample) -> bool:
+    asyncio.get_running_loop().stop()
+    return await asyncio.Event().wait()
+
+
+async def exits_in_a_callback(_: Sample) -> bool:
+    asyncio.get_running_loop().call_soon(raising(KeyboardInterrupt()), sample())
+    return await asyncio.Event().wait()
+
+
+async def exits_in_a_task(_: Sample) -> bool:
+    task = asyncio.ensure_future(raising_async(SystemExit(3))(sample()))
+    await asyncio.Event().wait()
+    return task.done()
+
+
+@pytest.mark.parametrize("function", [cancels_all, stops_the_loop, exits_in_a_callback, exits_in_a_task])
+def test_what_a_function_does_to_the_loop_of_all_costs_its_row_alone(function: Any) -> None:
+    loops = set()
+
+    async def slower(_: Sample) -> bool:
+        loops.add(asyncio.get_running_loop())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return True
+
+    async def stage() -> list[EvalMetrics]:
+        bad = [CodeEvaluator(config(timeout_seconds=0.2), function) for _ in range(3)]
+        good = [CodeEvaluator(config(), slower) for _ in range(3)]
+        both = [evaluator for pair in zip(good, bad, strict=True) for evaluator in pair]
+        return await asyncio.gather(*(evaluator.score(sample(), "logged/0") for evaluator in both))
+
+    for _ in range(5):
+        results = asyncio.run(stage())
+        assert [metrics.score for metrics in results[::2]] == [1.0] * 3
+        assert all(metrics.error for metrics in results[1::2])
+    before = len(loops)
+    assert [metrics.score for metrics in (score(slower), score(slower))] == [1.0, 1.0]
+    assert len(loops) <= before + 1, "the loop of all goes on"
+
+
 def test_an_async_function_that_takes_more_than_a_sample_fails_its_row_alone() -> None:
     async def takes_two(_: Sample, __: Sample) -> bool:
         return True

@@ -45,7 +45,32 @@ def test_a_long_prompt_is_one_edit_and_soon_made() -> None:
     assert apply_edits(long, [edit]) == long.replace("do 7.", "do it.")
 
 
+RULES = [f"Rule {n}: do {n}.\n" for n in range(900)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "edits"),
+    [
+        ([f"- rule {n % 7}" for n in range(1900)], [f"- rule {n * 3 % 11}" for n in range(1900)], 1),
+        ([f"- rule {n * n % 61}" for n in range(1900)], [f"- rule {n * 3 % 61}" for n in range(1900)], 1),
+        (["- rule"] * 1900, ["- rule"] * 1800, 1),
+        (["a. b."] * 900, ["b. a."] * 900, 1),
+        (RULES, [line if n % 10 else f"{line.strip()} Now.\n" for n, line in enumerate(RULES)], 90),
+        ([line.strip() for line in RULES], [f"{line.strip()} Now." for line in RULES], 1),
+    ],
+)
+def test_lines_that_repeat_or_all_change_do_not_hold_up_the_search(old: list[str], new: list[str], edits: int) -> None:
+    # Each of these took minutes, or would, without a bound on the work: the suite's time limit is the assertion.
+    prompt, rewritten = "\n".join(old), "\n".join(new)
+    found = edits_between(prompt, rewritten)
+    assert len(found) == edits
+    assert apply_edits(prompt, found).strip() == rewritten.strip()
+
+
 BETTER = f"{PROMPT}\nName the order."
+
+
+REMARKS = ["N/A", "None", "(unchanged)", "see below", "Be kind.", "I would make it shorter.", "You answer shoppers."]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +93,33 @@ BETTER = f"{PROMPT}\nName the order."
         (None, f"```\n{BETTER}\n```\nor\n```\n{PROMPT}\n```", False),
         (None, BETTER, False),
         (None, "I would rather not.", False),
+        (None, f"```{BETTER}\n```", False),
+        (None, f"```You\n{BETTER}\n```", True),
+        *(({"thoughts": "t", "system_prompt": remark, "edits": []}, "", False) for remark in REMARKS),
     ],
 )
 def test_what_is_a_whole_prompt_is_beyond_doubt(content: dict[str, object] | None, text: str, *, found: bool) -> None:
     rewritten = rewritten_prompt(content, text, PROMPT)
     assert (rewritten or "").strip() == (BETTER if found else "")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "kept"),
+    [
+        ("Be polite to {customer}.", "Be polite and brief to {customer}.", True),
+        ("Be polite to {customer}.", "Answer in German.", False),
+        ("\u4f60\u662f\u5ba2\u670d\u52a9\u624b\u3002", "\u4f60\u662f\u597d\u5ba2\u670d\u52a9\u624b\u3002", True),
+        ("\u4f60\u662f\u5ba2\u670d\u52a9\u624b\u3002", "\u65e0\u3002", False),
+        ("One.\nTwo.\nThree.\nFour.", "Four.\nOne.", True),
+        ("One.\nTwo.\nThree.\nFour.", "One.", False),
+        ("...", "Something.", False),
+        ("", "Something.", False),
+    ],
+)
+def test_a_new_version_keeps_half_of_the_sentences_or_of_their_words(prompt: str, text: str, *, kept: bool) -> None:
+    assert (rewritten_prompt({"system_prompt": text}, "", prompt) is not None) is kept
+
+
+@pytest.mark.parametrize("prompt", ["Hello\nBe kind. Be brief.", "\nHello  \nBe kind. Be brief."])
+def test_a_word_after_the_fence_is_no_language_where_the_prompt_begins_with_it(prompt: str) -> None:
+    assert rewritten_prompt(None, f"```Hello\n{prompt.strip().removeprefix('Hello').strip()}\n```", prompt) is None

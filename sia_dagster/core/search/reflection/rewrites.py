@@ -1,12 +1,14 @@
 """A prompt that a model rewrote as a whole, turned into edits: the same rules then hold for it as for edits."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
 from sia_dagster.core.records.search import Edit
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.search.reflection.clusters import words_of
 from sia_dagster.core.search.reflection.edits import EditError, apply_edits
 
 PROMPT_KEYS: Final = (
@@ -27,11 +29,25 @@ PROMPT_KEYS: Final = (
 WHY: Final = "part of a prompt that was rewritten as a whole"
 KEPT_SHARE: Final = 0.5
 """A text that keeps this share of the prompt's sentences is taken for a new version of it."""
-_FENCE_LINE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.M)
+NO_VERSION: Final = (
+    f"the answer's whole prompt keeps less than {KEPT_SHARE:.0%} of the present one's sentences, so it is not taken "
+    "for a new version of it"
+)
+_SAME_WORDS = 0.6
+"""Two sentences that have this share of their words in common are versions of one another."""
+_MOST_COMPARED = 100_000
+"""Pairs of sentences whose words are compared; in longer texts only equal sentences are kept ones."""
+_FENCE_LINE = re.compile(r"^[ \t]*(?:```|~~~)(.*)$", re.M)
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+#-]*")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _SENTENCE = re.compile(r"[^\n.!?\u0964\u3002\uff01\uff1f]*(?:[.!?\u0964\u3002\uff01\uff1f]+[ \t]*\n?|\n|$)")
 _MOST_PIECES = 2000
 """Of a prompt that is compared piece by piece: the time grows with their square."""
+_MOST_EQUAL = 20
+"""A piece that stands in the new prompt more often is matched only beside others: else the time grows with the cube."""
+_MOST_HUNKS = 200
+_MOST_ROUNDS = 50
+"""In which a stretch grows until it stands in the prompt once: where lines repeat, no small one does."""
 _THOUGHTS_END = "</think>"
 
 
@@ -47,21 +63,39 @@ class _Hunk(NamedTuple):
 def rewritten_prompt(content: JsonObject | None, text: str, prompt: str) -> str | None:
     """The whole new prompt that an answer holds in place of edits; None where that is not beyond doubt.
 
-    `content` is the answer's JSON object, `text` the answer that is none. Beyond doubt are a field that is named after
-    the prompt, and a text that keeps half of the prompt's sentences: as the only edit, or in the answer's only code
-    fence.
+    `content` is the answer's JSON object, `text` the answer that is none. Beyond doubt is a text that keeps half of the
+    prompt's sentences: in a field that is named after the prompt, as the only edit, or in the answer's only code fence.
+    A remark in such a place ("unchanged", "see below") is no prompt.
     """
-    found = _fenced(text) if content is None else _field(content)
-    if found is not None:
-        return found if content is not None or keeps(found, prompt) else None
-    return _only_edit(content, prompt) if content is not None else None
+    if content is None:
+        found = _fenced(text, prompt)
+    else:
+        field = prompt_field(content)
+        found = _only_edit(content, prompt) if field is None else field
+    return found if found is not None and keeps(found, prompt) else None
+
+
+def prompt_field(content: JsonObject) -> str | None:
+    """The text of the one field of an answer without edits that is named after the prompt."""
+    if isinstance(content.get("edits"), list) and content["edits"]:
+        return None
+    named = [content[key] for key in PROMPT_KEYS if isinstance(content.get(key), str) and content[key].strip()]
+    return named[0] if len(named) == 1 else None
 
 
 def keeps(text: str, prompt: str) -> bool:
-    """Whether `text` holds at least half of the prompt's sentences, so that it is a new version of it."""
+    """Whether `text` holds at least half of the prompt's sentences, as they are or in mostly the same words."""
     sentences = {piece.strip() for piece in _sentences(_plain(prompt))} - {""}
-    theirs = {piece.strip() for piece in _sentences(_plain(text))}
-    return bool(sentences) and len(sentences & theirs) >= KEPT_SHARE * len(sentences)
+    theirs = {piece.strip() for piece in _sentences(_plain(text))} - {""}
+    kept, changed = len(sentences & theirs), sentences - theirs
+    if kept < KEPT_SHARE * len(sentences) and len(changed) * len(theirs) <= _MOST_COMPARED:
+        versions = [words_of(sentence) for sentence in theirs - sentences]
+        kept += sum(any(_same_words(words_of(each), version) for version in versions) for each in changed)
+    return bool(sentences) and kept >= KEPT_SHARE * len(sentences)
+
+
+def _same_words(old: frozenset[str], new: frozenset[str]) -> bool:
+    return 2 * len(old & new) >= _SAME_WORDS * (len(old) + len(new)) and bool(old)
 
 
 def edits_between(prompt: str, rewritten: str) -> tuple[Edit, ...]:
@@ -90,46 +124,51 @@ def _sentences(text: str) -> list[str]:
     return [piece for piece in _SENTENCE.findall(text) if piece]
 
 
-def _fenced(text: str) -> str | None:
-    """What the only code fence of an answer holds."""
+def _fenced(text: str, prompt: str) -> str | None:
+    """What the only code fence of an answer holds; None where its first line may be more than a language's name."""
     plain = text.rpartition(_THOUGHTS_END)[2]
     lines = list(_FENCE_LINE.finditer(plain))
-    return plain[lines[0].end() + 1 : lines[1].start()] if len(lines) == 2 else None
-
-
-def _field(content: JsonObject) -> str | None:
-    """The prompt in the one field of this answer that is named after it."""
-    if isinstance(content.get("edits"), list) and content["edits"]:
+    if len(lines) != 2:
         return None
-    named = [content[key] for key in PROMPT_KEYS if isinstance(content.get(key), str) and content[key].strip()]
-    return named[0] if len(named) == 1 else None
+    language, (first, *_) = lines[0][1].strip(), _plain(prompt).strip().split("\n")
+    is_language = _LANGUAGE.fullmatch(language) and language != first.strip()
+    return plain[lines[0].end() + 1 : lines[1].start()] if is_language or not language else None
 
 
 def _only_edit(content: JsonObject, prompt: str) -> str | None:
     """The text of the answer's only edit where that is a new version of the whole prompt."""
     edits = content.get("edits")
     if isinstance(edits, str):
-        return edits if keeps(edits, prompt) else None
+        return edits
     if not (isinstance(edits, list) and len(edits) == 1 and isinstance(edits[0], dict)):
         return None
     find, text = (_plain(str(edits[0].get(name) or "")) for name in ("find", "text"))
     of_all = not find.strip() or find.strip() == _plain(prompt).strip()
-    return text if of_all and text.strip() and keeps(text, prompt) else None
+    return text if of_all and text.strip() else None
 
 
 def _edits(old: str, new: str, cut: Callable[[str], list[str]]) -> tuple[Edit, ...]:
     """An edit for each stretch of pieces that differs, with so many of those around it that it stands there once.
 
-    None where there are too many pieces.
+    None where that would take too long.
     """
     before, after = cut(f"{old}\n"), cut(f"{new}\n")  # So the last line is like the others.
-    if max(len(before), len(after)) > _MOST_PIECES:
-        return ()
-    codes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    hunks = [_Hunk(a, b, c, d) for kind, a, b, c, d in codes if kind != "equal"]
-    while (wider := _widened(hunks, before, after, old)) != hunks:
+    hunks = _hunks(before, after)
+    for _ in range(_MOST_ROUNDS if len(hunks) <= _MOST_HUNKS else 0):
+        wider = _widened(hunks, before, after, old)
+        if wider == hunks:
+            return tuple(_edit(hunk, before, after) for hunk in hunks)
         hunks = wider
-    return tuple(_edit(hunk, before, after) for hunk in hunks)
+    return ()
+
+
+def _hunks(before: Sequence[str], after: Sequence[str]) -> list[_Hunk]:
+    """The stretches that differ; none where the pieces are too many."""
+    if max(len(before), len(after)) > _MOST_PIECES:
+        return []
+    counts = Counter(after)
+    matcher = SequenceMatcher(lambda piece: counts[piece] > _MOST_EQUAL, before, after, autojunk=False)
+    return [_Hunk(a, b, c, d) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
 
 
 def _widened(hunks: Sequence[_Hunk], before: Sequence[str], after: Sequence[str], old: str) -> list[_Hunk]:

@@ -15,7 +15,7 @@ from sia_dagster.core.replay import map_rows
 from sia_dagster.core.search.reflection.clusters import find_clusters
 from sia_dagster.core.search.reflection.edits import EditError, apply_edits
 from sia_dagster.core.search.reflection.prompt import EditTask, UpdatePrompt, build_prompt, edit_tasks
-from sia_dagster.core.search.reflection.rewrites import edits_between, rewritten_prompt
+from sia_dagster.core.search.reflection.rewrites import NO_VERSION, edits_between, prompt_field, rewritten_prompt
 
 
 def _object(properties: JsonObject) -> JsonObject:
@@ -90,6 +90,8 @@ class ReflectionUpdater:
             return _read_rewritten(rewritten, answer.content or {}, unusable, prompt.span_ids)
         if answer.content is None:
             return unusable.model_copy(update={"reasons": (answer.problem,)})
+        if prompt_field(answer.content) is not None:
+            return unusable.model_copy(update={"reasons": (NO_VERSION,)})
         return _read(answer.content, unusable, prompt.span_ids)
 
 

@@ -1,0 +1,30 @@
+"""When entries of the registry came into force, also where the clock of the machine that wrote one was wrong."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion
+
+Entry = TypeVar("Entry", PolicyVersion, PolicyDecision)
+
+
+def timeline(entries: Sequence[Entry], now: datetime) -> tuple[Entry, ...]:
+    """The entries, oldest first, with times that never go back: a higher number is never hidden by a lower one.
+
+    Entries are numbered in the order in which they were written. So an entry counts no later than any after it, and not
+    before the end of a window that it or one before it decided. One from after `now`, with nothing after it that is
+    not, counts as of the earliest time that its number allows. The end of an entry's own window is never taken for a
+    wrong clock: history that is replayed as if each window had been decided as it closed has that time.
+    """
+    latest: list[datetime | None] = []
+    for entry in reversed(entries):
+        after = latest[-1] if latest else None
+        at = entry.at if entry.at <= now or (entry.window and entry.at == entry.window.end) else None
+        latest.append(min((time for time in (at, after) if time is not None), default=None))
+    found: list[Entry] = []
+    for entry, at in zip(entries, reversed(latest), strict=True):
+        ends = (entry.window.end,) if entry.window else ()
+        bounds = (*(each.at for each in found[-1:]), *ends, *((at,) if at else ()))
+        found.append(entry.model_copy(update={"at": max(bounds, default=now)}))
+    return tuple(found)
