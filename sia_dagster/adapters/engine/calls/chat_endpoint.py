@@ -99,8 +99,8 @@ class Endpoint:
                 return outcome.model_copy(update={"left_out": left_out}) if left_out else outcome
             if what := refused_by(outcome, body):
                 met[what] = outcome
-                # The caller asks in another form then.
-                self._learn(request.model, {what: outcome} if what in forms_of(asked) else {})
+                # Of a refused form the caller asks in another; what was met before it was not refused again.
+                self._learn(request.model, met if what in forms_of(asked) else {})
             # Another call may have learnt more meanwhile.
             if without_refused(asked, self._refused(request.model, met))[0] == body:
                 return outcome

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from sia_dagster.adapters.engine.wire.own_words import only_names_an_error
 from sia_dagster.core.records.value import JsonObject, Value
 
 _MESSAGES = ("error", "errors", "message", "detail", "msg", "status_msg", "base_resp", "title")
@@ -132,16 +133,15 @@ def _behind(payload: JsonObject) -> str:
 def _embedded(text: str) -> tuple[str, object]:
     """An error body at the end of a text, as JSON or as Python writes it, and what stands before; None without one.
 
-    Behind other words it must have the form of an error: a gateway may quote the model's own JSON there.
+    Behind words that say more than "error" it must be a list of faults: the model's or the user's own JSON may stand
+    there.
     """
     starts = [at for bracket in "{[" if (at := text.find(bracket)) >= 0]
     start, end = min(starts, default=0), max(text.rfind("}"), text.rfind("]")) + 1
     body = _parsed(text[start:end]) if starts and end - start <= _LONGEST_EMBEDDED else None
     before = text[:start]
     inner = body[0] if isinstance(body, list) and body else body
-    is_error = isinstance(inner, dict) and (
-        not before.strip() or isinstance(inner.get("error"), dict) or "msg" in inner
-    )
+    is_error = isinstance(inner, dict) and (only_names_an_error(before) or {"loc", "msg"} <= inner.keys())
     return (before, body) if is_error else ("", None)
 
 

@@ -44,7 +44,12 @@ def own_words(message: str, sent: object = None, *, quotations: bool = True) -> 
     if not quotations:
         return plain
     left = _QUOTED.sub(lambda found: " " if len(_words(found[0])) >= _QUOTED_WORDS else found[0], plain)
-    return plain if all(_AROUND.fullmatch(word) for word in _words(left)) else left
+    return plain if only_names_an_error(left) else left
+
+
+def only_names_an_error(text: str) -> bool:
+    """Whether the text says no more than that there is an error, as a gateway puts it before a provider's words."""
+    return all(_AROUND.fullmatch(word) for word in _words(text))
 
 
 def _unescaped(found: re.Match[str]) -> str:

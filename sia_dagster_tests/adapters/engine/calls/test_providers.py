@@ -156,6 +156,25 @@ def test_one_rows_fault_changes_no_other_request(status: int, message: str, time
     assert {name: sent.get(name) for name in settings} == settings
 
 
+@pytest.mark.parametrize(("status", "calls"), [(400, 1), (413, 1), (422, 1), (500, 2)])
+@pytest.mark.parametrize(
+    "wrote",
+    [
+        "It says my account is suspended because of past invoices, is that so?",
+        'They wrote: {"error": {"code": "insufficient_quota", "message": "You are out of credits"}} Why?',
+        "incorrect api key",
+        "Le modèle demandé: model 'x' not found\nérror",
+    ],
+)
+def test_what_a_user_wrote_stops_no_run_where_an_error_repeats_it(
+    status: int, calls: int, wrote: str, tmp_path: Path
+) -> None:
+    body = {"error": {"message": f"Cannot process {json.dumps(wrote)[1:-1]} as input", "type": "invalid_request_error"}}
+    with ScriptedServer(lambda *_: Reply(status, body)) as server:
+        (outcome,) = Desk(server.base_url, tmp_path, max_attempts=2).ask(ask(wrote))
+        assert (type(outcome), len(server.requests)) == (CallFailed, calls), str(outcome)
+
+
 def test_a_refused_meaning_is_the_rows_error_after_one_request(tmp_path: Path) -> None:
     with ScriptedServer(refusing("stop", "max_tokens", "max_completion_tokens")) as server:
         desk = Desk(server.base_url, tmp_path)

@@ -33,13 +33,18 @@ def test_the_field_that_a_server_reports_is_named(body: object) -> None:
         ('XException - {"error": {"message": "No credit.", "code": "billing"}} (try 2)', "XException - No credit."),
         ('Cannot parse {"error": "no credit"}', 'Cannot parse {"error": "no credit"}'),
         ("Cannot parse {'message': 'no credit'}", "Cannot parse {'message': 'no credit'}"),
+        (
+            "Invalid content: {'error': {'code': 'insufficient_quota', 'message': 'no credit'}}",
+            "Invalid content: {'error': {'code': 'insufficient_quota', 'message': 'no credit'}}",
+        ),
         ("a set {1, 2} of [3]", "a set {1, 2} of [3]"),
         ("{", "{"),
         ("[[]]", "[[]]"),
     ],
 )
 def test_an_error_inside_a_message_is_read_where_it_has_the_form_of_one(message: str, read: str) -> None:
-    assert read_error({"error": {"message": message}}).message == read
+    found = read_error({"error": {"message": message}})
+    assert (found.message, found.code) == (read, "billing" if "billing" in message else "")
 
 
 def test_googles_details_name_the_quotas_and_the_wait() -> None:
