@@ -25,15 +25,9 @@ FAILED: dict[str, Body | Reply] = {
     "an error in the choice that ended": _choice(content=STUB, error={"code": 500}, finish_reason="stop"),
     "an error in the message": _choice(content=STUB)
     | {"choices": [{"message": {"content": STUB, "error": {"code": 502, "message": "Upstream died."}}}]},
-    "an error of code 0 with words": completion(STUB) | {"error": {"code": 0, "message": "Upstream died."}},
     "finish_reason as an object": _choice(
         content=STUB, finish_reason={"type": "abort", "message": "Aborted by the scheduler.", "status_code": 503}
     ),
-    "finish_reason as an object without words": _choice(content=STUB, finish_reason={"type": "error"}),
-    "finish_reason as an empty object": _choice(content=STUB, finish_reason={}),
-    "finish_reason as a list": _choice(content=STUB, finish_reason=["error"]),
-    "finish_reason as a number": _choice(content=STUB, finish_reason=3),
-    "finish_reason as false": _choice(content=STUB, finish_reason=False),
     "finish_reason error": completion(STUB, finish_reason="error"),
     "finish_reason abort": completion(STUB, finish_reason="abort"),
     "finish_reason cancelled": completion(STUB, finish_reason="cancelled"),
@@ -51,6 +45,16 @@ FAILED: dict[str, Body | Reply] = {
     "an internal status": {"choices": None, "base_resp": {"status_code": 1013, "status_msg": "unknown error"}},
 }
 """By what is wrong; each may pass when it is asked again."""
+
+ALIKE: dict[str, Body | Reply] = {
+    "an error of code 0 with words": completion(STUB) | {"error": {"code": 0, "message": "Upstream died."}},
+    "finish_reason as an object without words": _choice(content=STUB, finish_reason={"type": "error"}),
+    "finish_reason as an empty object": _choice(content=STUB, finish_reason={}),
+    "finish_reason as a list": _choice(content=STUB, finish_reason=["error"]),
+    "finish_reason as a number": _choice(content=STUB, finish_reason=3),
+    "finish_reason as false": _choice(content=STUB, finish_reason=False),
+}
+"""More of the same kinds."""
 
 ANSWERS: dict[str, tuple[Body, str, str]] = {
     "stop": (completion("Yes."), "Yes.", "stop"),

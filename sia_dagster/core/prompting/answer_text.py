@@ -18,6 +18,7 @@ _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.M)
 _FENCE = r"(?:`{3,}|~{3,}|''')"
 _BEGINS = re.compile(rf"(?:^|{_FENCE}[ \t]*[\w.+-]{{0,20}})\s*\Z", re.M)
 _FENCE_ENDS = re.compile(rf"\s*{_FENCE}")
+_NO_LETTER = re.compile(r"[\W_]+")
 _DEEPEST = 20
 """An answer has one or two levels."""
 _AROUND_END = "`~' \t\r\n"
@@ -43,15 +44,15 @@ def own_words(text: str, judged: str = "", fields: Sequence[str] = ()) -> str:
     answer = without_thoughts(text)
     if not judged or _object(answer) is not None or "\n" not in answer.strip():
         return answer
-    known = _squeezed(judged)
-    copied = [each for each in _stated(answer) if _squeezed(answer[each.start : each.end]) in known]
+    known = _letters(judged)
+    copied = [each for each in _stated(answer) if _letters(answer[each.start : each.end]) in known]
     kept = _without(answer, copied)
-    lines = {_bare(line) for line in judged.split("\n")}
+    lines = {_letters(line) for line in judged.split("\n")}
     named = [_line_of(field) for field in fields]
     return "\n".join(
         line
         for line in kept.split("\n")
-        if _bare(line) not in lines or not any(pattern.fullmatch(line) for pattern in named)
+        if _letters(line) not in lines or not any(pattern.fullmatch(line) for pattern in named)
     )
 
 
@@ -176,8 +177,9 @@ def _bare(text: str) -> str:
     return text.strip(_MARKS).rstrip(".,。").strip(_MARKS).casefold()
 
 
-def _squeezed(text: str) -> str:
-    return " ".join(text.split())
+def _letters(text: str) -> str:
+    """By these a copy is recognised in another mark-up or spacing."""
+    return _NO_LETTER.sub("", text).casefold()
 
 
 def _object(text: str) -> JsonObject | None:

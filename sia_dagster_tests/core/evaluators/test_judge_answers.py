@@ -1,6 +1,7 @@
 """A judge's answer is read where what it means is beyond doubt; else its row's error quotes what came."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_two_calls_with_two_labels_are_an_error_of_the_row(tmp_path: Path) -> No
         (f"The output is:\n```json\n{OBJECT}\n```", None),
         (f"The output is:\n{OBJECT}", None),
         ("The output ends with\nLABEL: correct", None),
+        ("The output ends with\n**Label:**  Correct.", None),
+        (f"The output is:\n{json.dumps(json.loads(OBJECT), indent=2)}", None),
         (f"The output is:\n{OBJECT}\nwhich answers nothing.\n{OTHER}", "incorrect"),
         ("The output ends with\n**LABEL: correct**\nwhich answers nothing.\nLABEL: incorrect", "incorrect"),
         (OBJECT, "correct"),

@@ -15,9 +15,11 @@ from sia_dagster.core.errors import CallFailed
 from sia_dagster.core.ports.model import ChatReply
 from sia_dagster.core.records.sample import ToolCall
 from sia_dagster.wiring.endpoint import open_store
-from sia_dagster_tests.corpora.failed_generations import ANSWERS, FAILED, STUB
+from sia_dagster_tests.corpora.failed_generations import ALIKE, ANSWERS, FAILED, STUB
 from sia_dagster_tests.worlds.chats import WINDOW, Desk, ask
 from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
+
+EVERY_FAILED = FAILED | ALIKE
 
 
 def stored(desk: Desk) -> list[ChatReply]:
@@ -30,21 +32,21 @@ def body_of(form: Body | Reply) -> Any:
     return body.decode() if isinstance(body, bytes) else body
 
 
-@pytest.mark.parametrize("form", FAILED)
+@pytest.mark.parametrize("form", EVERY_FAILED)
 def test_a_failed_generation_is_asked_again_and_never_stored(form: str, tmp_path: Path) -> None:
-    with ScriptedServer(lambda body, n: FAILED[form] if n < 2 else completion("It is on its way.")) as server:
+    with ScriptedServer(lambda body, n: EVERY_FAILED[form] if n < 2 else completion("It is on its way.")) as server:
         desk = Desk(server.base_url, tmp_path)
         assert desk.one(ask()).text == "It is on its way."
-        server.answer = lambda body, n: FAILED[form]
+        server.answer = lambda body, n: EVERY_FAILED[form]
         with pytest.raises(CallFailed):
             Desk(server.base_url, tmp_path, max_attempts=2).one(ask("another"))
         assert len(server.requests) == 3 + 2
     assert [reply.text for reply in stored(desk)] == ["It is on its way."]
 
 
-@pytest.mark.parametrize("form", FAILED)
+@pytest.mark.parametrize("form", EVERY_FAILED)
 def test_in_a_batch_it_is_the_same_failure(form: str) -> None:
-    entry = {"custom_id": "k", "response": {"status_code": 200, "body": body_of(FAILED[form])}}
+    entry = {"custom_id": "k", "response": {"status_code": 200, "body": body_of(EVERY_FAILED[form])}}
     found = outcome_of(entry, estimated_prompt=3)
     assert isinstance(found, Failure)
     assert action_after(found) == "retry"
