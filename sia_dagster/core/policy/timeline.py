@@ -24,7 +24,10 @@ def timeline(entries: Sequence[Entry], now: datetime) -> tuple[Entry, ...]:
         latest.append(min((time for time in (at, after) if time is not None), default=None))
     times: list[datetime] = []
     for entry, at in zip(entries, reversed(latest), strict=True):
-        end = entry.window.end if entry.window else None
-        bounds = (*times[-1:], *(bound for bound in (end, at) if bound))
+        bounds = times[-1:]
+        if entry.window is not None:
+            bounds.append(entry.window.end)
+        if at is not None:
+            bounds.append(at)
         times.append(max(bounds, default=now))
-    return tuple(entry.model_copy(update={"at": at}) for entry, at in zip(entries, times, strict=True))
+    return tuple(entry.model_copy(update={"at": time}) for entry, time in zip(entries, times, strict=True))
