@@ -10,11 +10,16 @@ from sia_dagster.adapters.config.keys import Key, nearest_key, without_tags
 
 Fault = Mapping[str, Any]
 """One entry of `ValidationError.errors()`."""
+MOST_FAULTS = 1000
+"""For which sentences are made: nobody reads more, and they take their time."""
 
 
 def faults(error: ValidationError) -> list[tuple[Key, str]]:
-    """Each error as its key in the file and a sentence. Sentences may hold values of environment variables."""
-    found = error.errors(include_url=False)
+    """The first MOST_FAULTS errors as keys in the file and sentences.
+
+    Sentences may hold values of environment variables.
+    """
+    found = error.errors(include_url=False)[:MOST_FAULTS]
     places = [without_tags(fault["loc"]) for fault in found]
     return [
         _refined(place, _sentence(fault))

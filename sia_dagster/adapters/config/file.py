@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from sia_dagster.adapters.config import environment
-from sia_dagster.adapters.config.faults import faults
+from sia_dagster.adapters.config.faults import MOST_FAULTS, faults
 from sia_dagster.adapters.config.keys import dotted
 from sia_dagster.adapters.config.yaml_lines import Problem, YamlDocument, first_problem, read_document
 from sia_dagster.adapters.files.storage import StoragePath, resolve_path, storage_root
@@ -109,7 +109,8 @@ def _validated(document: YamlDocument, *, file: str) -> ProjectConfig:
         config = ProjectConfig.model_validate(document.value)
     except ValidationError as error:
         # Without the cause: pydantic's own text holds values of environment variables.
-        raise first_problem([*document.problems, *_problems(document, error)], file=file) from None
+        problems, unread = [*document.problems, *_problems(document, error)], error.error_count() - MOST_FAULTS
+        raise first_problem(problems, file=file, unread=max(unread, 0)) from None
     if document.problems:
         raise first_problem(document.problems, file=file)
     return config
@@ -117,8 +118,7 @@ def _validated(document: YamlDocument, *, file: str) -> ProjectConfig:
 
 def _problems(document: YamlDocument, error: ValidationError) -> list[Problem]:
     """Faults at keys for which reading the file found no problem, there or below."""
+    known = {problem.key[:length] for problem in document.problems for length in range(len(problem.key) + 1)}
     return [
-        Problem(document.line(key), key, document.mask(sentence))
-        for key, sentence in faults(error)
-        if not any(known.key[: len(key)] == key for known in document.problems)
+        Problem(document.line(key), key, document.mask(sentence)) for key, sentence in faults(error) if key not in known
     ]

@@ -13,7 +13,12 @@ from sia_dagster.core.errors import ConfigError
 Variable = Callable[[str], str | None]
 """Gives an environment variable's value; None where it is not set."""
 _EXAMPLES = {"api_key": "OPENAI_API_KEY", "completions": "SIA_COMPLETIONS", "webhook": "SIA_WEBHOOK"}
-MOST_VALUES = 100_000
+MOST_VALUES = 20_000
+"""Keys, values and sections of a file; a hundred loops have some ten thousand."""
+MOST_WRITTEN_OUT = 100_000
+"""The same with each alias as what it refers to."""
+LONGEST_MESSAGE = 1000
+LONGEST_KEY = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
@@ -55,7 +60,7 @@ class YamlDocument:
 def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocument:
     """Parse one document. Raises ConfigError with the line where it is no YAML or no UTF-8; all else is collected.
 
-    A document that is nested too deeply, or whose aliases make it too large, is refused before it is built.
+    A document that is nested too deeply, or is too large as it stands or by its aliases, is refused before it is built.
     """
     try:
         loader = _Loader(content.decode("utf-8-sig"))
@@ -71,7 +76,8 @@ def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocum
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         sentence = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"invalid YAML: {sentence}", line=mark.line + 1 if mark else None, file=file) from error
+        message = shortened(f"invalid YAML: {sentence}", LONGEST_MESSAGE)
+        raise ConfigError(message, line=mark.line + 1 if mark else None, file=file) from error
     except RecursionError as error:
         raise ConfigError("the file nests values too deeply; a configuration has some ten levels", file=file) from error
     except yaml.YAMLError as error:
@@ -81,8 +87,14 @@ def read_document(content: bytes, *, file: str, variable: Variable) -> YamlDocum
     return document
 
 
+def shortened(text: str, longest: int) -> str:
+    """`text`, or its beginning and its end where it is longer: messages end with what to do."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} [...] {text[-half:]}"
+
+
 def _refuse_too_large(root: yaml.Node) -> None:
-    """Raise MarkedYAMLError where the aliases, written out, come to more than MOST_VALUES.
+    """Raise MarkedYAMLError where the aliases, written out, come to more than MOST_WRITTEN_OUT.
 
     Each node is counted once, after what is in it, so that a few lines cannot keep the reader busy for years. An alias
     inside of what it refers to counts as nothing here.
@@ -97,8 +109,8 @@ def _refuse_too_large(root: yaml.Node) -> None:
         elif id(node) not in sizes:
             sizes[id(node)] = 0
             waiting += [(node, True), *((each, False) for each in inner)]
-        if sizes[id(node)] > MOST_VALUES:
-            problem = f"its aliases, written out, come to more than {MOST_VALUES:,} values"
+        if sizes[id(node)] > MOST_WRITTEN_OUT:
+            problem = f"its aliases, written out, come to more than {MOST_WRITTEN_OUT:,} values"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
@@ -109,7 +121,26 @@ def _inner(node: yaml.Node) -> list[yaml.Node]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML where only `true` and `false` are booleans: a rail may be called `yes`, and dates stay text."""
+    """Safe YAML where only `true` and `false` are booleans: a rail may be called `yes`, and dates stay text.
+
+    Raises MarkedYAMLError as soon as a document has more than MOST_VALUES values, and for an escape of no character.
+    """
+
+    _values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            problem = f"the file holds more than {MOST_VALUES:,} values, so it is no configuration"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
+        return super().compose_node(parent, index)
+
+    def fetch_more_tokens(self) -> None:
+        try:
+            super().fetch_more_tokens()
+        except (ValueError, OverflowError) as error:  # of Python's own `chr` and `int`: `"\\UFFFFFFFF"`
+            problem = "a number or an escape is too large; write it as plain text"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark()) from error
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -150,7 +181,7 @@ class _Reader:
         self._loader.flatten_mapping(node)
         found: dict[str, Any] = {}
         for name, value in node.value:
-            if not isinstance(name, yaml.ScalarNode):
+            if not isinstance(name, yaml.ScalarNode) or not _is_text(name.value):
                 self._problem(name, key, "a key must be one word; put text that holds braces or brackets in quotes")
                 continue
             inner = (*key, name.value)
@@ -181,7 +212,10 @@ class _Reader:
 
     def _constructed(self, node: yaml.Node, key: Key) -> Any:
         try:
-            return self._loader.construct_object(node)
+            value = self._loader.construct_object(node)
+            if not isinstance(value, str) or _is_text(value):
+                return value
+            self._problem(node, key, "this text holds half a character (a surrogate); write the whole one")
         except (
             ValueError,
             LookupError,
@@ -190,7 +224,7 @@ class _Reader:
             AttributeError,
         ):  # of Python's own constructors: `!!int x`, thousands of digits
             self._problem(node, key, "this is not a value of its kind; write it as plain text, a number or true/false")
-            return None
+        return None
 
     def _secret(self, node: yaml.Node, key: Key, value: Any) -> str | None:
         """The name of the variable, which must be set."""
@@ -237,9 +271,23 @@ class _Reader:
         self._document.problems.append(Problem(node.start_mark.line + 1, key, message))
 
 
-def first_problem(problems: list[Problem], *, file: str) -> ConfigError:
-    """An error for the first problem by line, which names the places of the others."""
+def _is_text(value: str) -> bool:
+    """Whether the text can be written: an escape can name half a character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def first_problem(problems: list[Problem], *, file: str, unread: int = 0) -> ConfigError:
+    """An error for the first problem by line, which names the places of the others. What it quotes is cut.
+
+    `unread` is the number of problems that are not among `problems`.
+    """
     first, *others = sorted(set(problems), key=lambda p: (p.line, dotted(p.key), p.message))
-    places = ", ".join(f"{dotted(p.key) or 'the file'} (line {p.line})" for p in others[:5])
-    rest = f"; {len(others)} more problems: {places}{', ...' if len(others) > 5 else ''}" if others else ""
-    return ConfigError(first.message + rest, key=dotted(first.key), line=first.line, file=file)
+    places = ", ".join(f"{_place(p.key) or 'the file'} (line {p.line})" for p in others[:5])
+    etc = ", ..." if len(others) > 5 else ""
+    rest = f"; {len(others) + unread} more problems: {places}{etc}" if others else ""
+    message = shortened(first.message, LONGEST_MESSAGE) + rest
+    return ConfigError(message, key=_place(first.key), line=first.line, file=file)
+
+
+def _place(key: Key) -> str:
+    return shortened(dotted(key), LONGEST_KEY)

@@ -37,7 +37,8 @@ class NumberedFiles(Generic[Entry]):
 
     def __init__(self, folder: StoragePath, kind: type[Entry], noun: str) -> None:
         """`noun` is what errors call an entry: `entry of the registry`."""
-        self._folder, self._kind, self._noun = folder, kind, noun
+        self._kind: type[Entry] = kind
+        self._folder, self._noun = folder, noun
 
     def newest_first(self, *, complete: bool = True) -> Iterator[tuple[int, Entry]]:
         """Entries with their numbers, the newest first, each read when it is needed.

@@ -22,9 +22,12 @@ def timeline(entries: Sequence[Entry], now: datetime) -> tuple[Entry, ...]:
         after = latest[-1] if latest else None
         at = entry.at if entry.at <= now or (entry.window and entry.at == entry.window.end) else None
         latest.append(min((time for time in (at, after) if time is not None), default=None))
-    found: list[Entry] = []
+    times: list[datetime] = []
     for entry, at in zip(entries, reversed(latest), strict=True):
-        ends = (entry.window.end,) if entry.window else ()
-        bounds = (*(each.at for each in found[-1:]), *ends, *((at,) if at else ()))
-        found.append(entry.model_copy(update={"at": max(bounds, default=now)}))
-    return tuple(found)
+        bounds = times[-1:]
+        if entry.window is not None:
+            bounds.append(entry.window.end)
+        if at is not None:
+            bounds.append(at)
+        times.append(max(bounds, default=now))
+    return tuple(entry.model_copy(update={"at": time}) for entry, time in zip(entries, times, strict=True))

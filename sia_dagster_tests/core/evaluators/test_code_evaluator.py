@@ -279,7 +279,8 @@ async def cancels_all(_: Sample) -> bool:
 
 async def stops_the_loop(_: Sample) -> bool:
     asyncio.get_running_loop().stop()
-    return await asyncio.Event().wait()
+    await asyncio.Event().wait()
+    return True
 
 
 async def exits_in_a_callback(_: Sample) -> bool:
@@ -290,7 +291,7 @@ async def exits_in_a_callback(_: Sample) -> bool:
 async def exits_in_a_task(_: Sample) -> bool:
     task = asyncio.ensure_future(raising_async(SystemExit(3))(sample()))
     await asyncio.Event().wait()
-    return task.done()
+    return bool(task.done())
 
 
 @pytest.mark.parametrize("function", [cancels_all, stops_the_loop, exits_in_a_callback, exits_in_a_task])
@@ -299,7 +300,7 @@ def test_what_a_function_does_to_the_loop_of_all_costs_its_row_alone(function: A
 
     async def slower(_: Sample) -> bool:
         loops.add(asyncio.get_running_loop())
-        for _ in range(20):
+        for _turn in range(20):
             await asyncio.sleep(0)
         return True
 

@@ -198,6 +198,7 @@ def test_a_whole_new_prompt_is_turned_into_edits(tmp_path: Path, reply: Body, sa
     [
         (completion(json.dumps({"prompt": WHOLE, "samples": ["holdout-00"]})), "samples that were not shown (1 of 1)"),
         (completion(json.dumps({"prompt": PROMPT})), "the answer proposes no edits"),
+        (completion(json.dumps({"prompt": "(unchanged)"})), "keeps less than 50% of the present one's sentences"),
     ],
 )
 def test_a_whole_new_prompt_is_held_to_the_rules_of_edits(tmp_path: Path, reply: Body, why: str) -> None:
