@@ -100,11 +100,12 @@ class StructuredCalls:
         The answer in `way` counts before others. It says of the ways what it would say if it came now, where the
         answers between `way` and its own are stored too.
         """
-        kept = {way: found} if (found := await self._stored(way, request)) is not None else {}
-        if found is None or found.verdict != "right":
-            others = [other for other in AnswerMethod if other is not way]
-            found_there = await asyncio.gather(*(self._stored(other, request) for other in others))
-            kept |= {each.way: each for each in found_there if each is not None}
+        kept: dict[AnswerMethod, _Try] = {}
+        for each in (way, *(other for other in AnswerMethod if other is not way)):
+            if (found := await self._stored(each, request)) is not None:
+                kept[each] = found
+                if found.verdict == "right":
+                    break
         best = next((each for verdict in ("right", "own") for each in kept.values() if each.verdict == verdict), None)
         if best is None:
             return None
