@@ -20,8 +20,8 @@ from sia_dagster.adapters.files.storage import (
     without_zone,
 )
 from sia_dagster.core.errors import PolicyError, PromotionRefused
-from sia_dagster.core.policy.timeline import timeline
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion
+from sia_dagster.core.records.timeline import timeline
 
 Entry = TypeVar("Entry", PolicyVersion, PolicyDecision)
 _NAMED = 3

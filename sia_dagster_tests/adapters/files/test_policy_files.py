@@ -16,10 +16,10 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import create_exclusively, file_names, storage_root, write_atomically
 from sia_dagster.core.errors import PolicyError, PolicyNotFound, PromotionRefused
 from sia_dagster.core.policy.rollback import rollback
-from sia_dagster.core.policy.timeline import timeline
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion, Promotion
 from sia_dagster.core.records.report import ValidationReport, Verdict
+from sia_dagster.core.records.timeline import timeline
 from sia_dagster_tests.worlds import verdicts
 from sia_dagster_tests.worlds.judge_world import START, week
 
