@@ -242,7 +242,7 @@ def test_spans_that_cannot_be_read_are_counted_and_named(
 def test_every_loop_is_checked_unless_one_is_named(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
     configure(folder, provider.base_url, loops=[loop_entry("desk"), loop_entry("office")])
     write_week(folder, 30)
-    registry(folder, version(1, NEW, at=FIRST.start))
+    registry(folder, version(1, NEW, at=FIRST.start, window=None))
     found = checked(sia)
     assert {"desk: spans", "office: spans"} <= found.keys()
     assert "desk: version 1; office: no policy promoted yet" in found["storage"][1]
@@ -252,7 +252,7 @@ def test_every_loop_is_checked_unless_one_is_named(sia: Sia, folder: Path, provi
 def test_the_estimate_is_of_the_policy_in_force(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
     configure(folder, provider.base_url)
     write_week(folder, 30)
-    registry(folder, version(1, NEW, at=FIRST.start))
+    registry(folder, version(1, NEW, at=FIRST.start, window=None))
     assert "replay (large)" in sia("check", "--window", FIRST.key).out
 
 

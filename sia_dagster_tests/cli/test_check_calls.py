@@ -162,7 +162,7 @@ def test_what_it_suggests_leaves_this_loops_call_alone(sia: Sia, folder: Path) -
 
 def test_the_registrys_versions_are_named(sia: Sia, folder: Path) -> None:
     write(folder, two_calls())
-    registry(folder, entry(1, NAMED, at=FIRST.start, replaced=None))
+    registry(folder, entry(1, NAMED, at=FIRST.start, replaced=None, window=None))
     (window,) = json.loads(sia("check", "--window", FIRST.key, "--json").out)["windows"]
     assert [row["origin"] for row in window["calls_found"]] == ["version 1", "text as sent"]
 
