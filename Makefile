@@ -66,8 +66,8 @@ bench-faults: install ## The engine at its limits, under faults, and killed (fiv
 bench-templates: install ## Template recovery on prompts with known truth: shares, CPU (five to ten minutes)
 	@$(BIN)/python -m bench templates
 
-bench-guard: install ## The guard's rules on 200 kB of anything (three minutes)
-	@$(BIN)/python -m bench guard
+bench-guard: install ## The guard's rules on 200 kB of anything, and a gullible updater in whole windows (five minutes)
+	@$(BIN)/python -m bench guard gullible
 
 bench-gate: install ## How often the gate errs, and what it finds: simulated windows and years, no model
 	@$(BIN)/python -m bench.gate
