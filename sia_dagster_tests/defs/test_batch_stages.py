@@ -159,7 +159,8 @@ def test_a_window_whose_batch_is_missing_keeps_no_other_from_going_on(tmp_path: 
             found.run(window)
         server.batches[0].facts["id"] = "of another project"
         ticked = tick(found)
-        assert f"under way: 2; {FIRST}: " in str(ticked.skip_message)
+        # The other window's batch may have ended by now.
+        assert f"; {FIRST}: " in str(ticked.skip_message)
         assert "check that llm.api_key is of the same project" in str(ticked.skip_message)
         while ticked.skip_message:
             ticked = tick(found)
