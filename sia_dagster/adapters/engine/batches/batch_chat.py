@@ -118,19 +118,19 @@ class BatchChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`; raises AnswerPending where the answer comes with a batch."""
-        request = called(request, self._config)
         route = self._routes.get(request.stage)
         if route is None:
             return await self._direct.complete(request)
-        key = request_key(route.identity, request)
-        if await self._answers.get(key) is None and not self._is_for_a_call(route, key, request):
-            if self._asks_first(key, request):
-                async with self._first[ledger_key(request)]:
-                    if not self._largest.knows(request):
-                        return await self._called(request)
-            self._queue(route, key, request)
+        sent = called(request, self._config)
+        key = request_key(route.identity, sent)
+        if await self._answers.get(key) is None and not self._is_for_a_call(route, key, sent):
+            if self._asks_first(key, sent):
+                async with self._first[ledger_key(sent)]:
+                    if not self._largest.knows(sent):
+                        return await self._called(request, sent)
+            self._queue(route, key, sent)
             raise AnswerPending
-        return await self._called(request)
+        return await self._called(request, sent)
 
     async def stored(self, request: ChatRequest) -> ChatReply | None:
         """See `core.ports.ChatModel.stored`."""
@@ -208,9 +208,10 @@ class BatchChat:
         known = self._known.get(key)
         return self._capped and not (known and known.under_way) and not self._largest.knows(request)
 
-    async def _called(self, request: ChatRequest) -> ChatReply:
+    async def _called(self, request: ChatRequest, sent: ChatRequest) -> ChatReply:
+        """The answer to the request, called directly; `sent` is the request under the name that the endpoint knows."""
         reply = await self._direct.complete(request)
-        self._largest.learn(ledger_key(request), estimate_prompt(request), reply)
+        self._largest.learn(ledger_key(sent), estimate_prompt(sent), reply)
         return reply
 
     def _queue(self, route: BatchRoute, key: str, request: ChatRequest) -> None:

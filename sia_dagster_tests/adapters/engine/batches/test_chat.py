@@ -570,6 +570,15 @@ def test_stages_with_an_endpoint_of_their_own_submit_there(tmp_path: Path) -> No
     assert [len(server.batches[0].lines) for server in (one, other)] == [2, 3]
 
 
+@pytest.mark.parametrize("stage", ["judge", "replay"])
+def test_a_model_is_called_by_the_name_of_its_own_line_and_by_no_further_one(tmp_path: Path, stage: str) -> None:
+    names = {"chat": "gpt-4o-mini", "gpt-4o-mini": "gpt-4o"}
+    with BatchServer(echo) as server:
+        world = BatchWorld(server.base_url, tmp_path, stages={"replay": {"mode": "direct"}}, model_names=names)
+        world.texts(*asked(2, model="chat", stage=stage))
+    assert [body["model"] for body in server.requests] == ["gpt-4o-mini"] * 2
+
+
 def test_an_open_batch_of_an_endpoint_that_is_no_longer_configured_is_left_alone(tmp_path: Path) -> None:
     with BatchServer(echo) as server:
         stages = {"judge": {"base_url": server.base_url}}
