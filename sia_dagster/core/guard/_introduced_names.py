@@ -14,7 +14,7 @@ from sia_dagster.core.guard._guard_input import Findings, GuardInput
 from sia_dagster.core.guard._impersonal_words import is_impersonal
 from sia_dagster.core.guard._text import masked
 from sia_dagster.core.guard._traffic import ANSWER, USER, SampleText
-from sia_dagster.core.guard._words import UNSPACED, stop_words, words_of
+from sia_dagster.core.guard._words import UNSPACED, is_unspaced, stop_words, words_of
 
 _HAN: Final = "\u3005\u30a1-\u30f6\u30fc\u3400-\u4dbf\u4e00-\u9fff"
 _THAI: Final = "\u0e01-\u0e3a\u0e40-\u0e4e"
@@ -29,8 +29,8 @@ _THAI_PREFIXES: Final = (5, 6, 7)
 def repeats_no_introduced_name(case: GuardInput) -> Findings:
     """New names that a trace holds, where either of the two shows that it is one: a person must look.
 
-    What many sources hold, a word that the policy in force or two sources use in small letters, and a word for things
-    are no names.
+    What many sources hold, what the policy in force says, a word that two sources write in small letters, and a word
+    for things are no names.
     """
     lines = case.new_lines.casefold()
     known, ordinary = case.known_folded, _ordinary(case)
@@ -91,18 +91,18 @@ def _stands(name: str, text: str) -> bool:
     """Whether a text in small letters holds the name: in spaced scripts as a word, or at its beginning."""
     if name not in text:
         return False
-    if re.match(f"[{UNSPACED}]", name):
+    if is_unspaced(name):
         return True
     ending = "" if not name.isascii() else r"(?!\w)"
     return re.search(rf"(?<!\w){re.escape(name)}{ending}", text) is not None
 
 
 def _ordinary(case: GuardInput) -> set[str]:
-    """Words in small letters of two sources, and of the policy in force."""
+    """Words that two sources write in small letters."""
     users: dict[str, set[str]] = {}
     for text in case.traffic.texts:
         for word in set(re.findall(r"(?<!\w)[^\W\d_]{3,}", text.text)):
-            if word.islower() and _has_case(word):
+            if word.islower():
                 users.setdefault(word, set()).add(text.by)
     return {word for word, by in users.items() if len(by) > 1}
 

@@ -1,6 +1,7 @@
 """No quoted wording of a trace: it may be a password for other treatment, or a phrase that somebody wants said."""
 
 import re
+from functools import cache
 from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
@@ -24,13 +25,14 @@ def quotes_no_trace(case: GuardInput) -> Findings:
     Words for things and greetings (`impersonal_words.txt`) are everybody's; four words and more are left to the rule of
     shared text, which knows what many ask.
     """
-    known = f" {' '.join(words_of(case.known))} "
+    known = _words(case.known)
+    spoken = cache(lambda: [(text, _words(text.text)) for text in case.traffic.texts if text.author in FROM_OUTSIDE])
     for match in case.new_matches(_QUOTED):
         words = words_of(next(filter(None, match.groups())))
         quoted = " ".join(words) if any(map(is_unspaced, words)) else f" {' '.join(words)} "
         if len(words) > MOST_WORDS or all(map(is_impersonal, words)) or quoted in known:
             continue
-        holders = [text for text in case.traffic.texts if text.author in FROM_OUTSIDE and quoted in _words(text.text)]
+        holders = [text for text, said in spoken() if quoted in said]
         if holders and len({text.by for text in holders}) < case.traffic.many:
             what = f"the candidate quotes {shown(match[0])}"
             yield case.finding("person", RULE, what, holders[0].place)

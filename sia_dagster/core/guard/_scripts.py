@@ -15,7 +15,6 @@ LETTERS: Final = 3
 """Letters of a script, or in a style: fewer are units and formulas."""
 SHARE: Final = 0.2
 """Of the sources that write in a script for it to be usual."""
-_JAPANESE: Final = {"HIRAGANA", "KATAKANA", "CJK"}
 _EMOJI: Final = re.compile(
     "(?:[\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001faff]"
     "[\ufe0e\ufe0f\u200d\U0001f3fb-\U0001f3ff]{0,4} ?){3,}"
@@ -38,7 +37,7 @@ def keeps_to_its_scripts(case: GuardInput) -> Findings:
                 what = f"letters of a script that this prompt and most of its users do not write: {shown(letters)}"
                 yield case.holds("person", RULE, what, letters)
     styled = "".join(letter for letter in raw if _is_styled(letter) and letter not in known)
-    if len(styled) >= LETTERS and not (_FULL_WIDTH.match(styled) and _JAPANESE & _scripts(raw).keys()):
+    if len(styled) >= LETTERS and not (_FULL_WIDTH.match(styled) and "CJK" in _scripts(raw)):
         yield case.holds("person", RULE, f"letters or digits in an unusual style: {shown(styled)}", styled)
     for match in _EMOJI.finditer(raw):
         if match[0] not in known:

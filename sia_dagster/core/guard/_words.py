@@ -12,6 +12,7 @@ UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3
 _INDIC: Final = "\u0900-\u0963\u0966-\u0dff"
 """Its vowel signs are no letters for `re`, yet parts of words."""
 _TOKEN: Final = re.compile(rf"[{UNSPACED}]+|(?:[^\W_{UNSPACED}{_INDIC}]|[{_INDIC}])+")
+_IS_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 _HUMPS: Final = re.compile(r"(?<=[a-z\u00df-\u00ff])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """Where a word begins in `alwaysOfferARefund`."""
 _ACCENTS: Final = re.compile("[\u0300-\u036f\u0591-\u05c7\u0640\u064b-\u0652\u0670]")
@@ -50,7 +51,7 @@ def runs(items: Sequence[str], length: int) -> Iterator[Words]:
 
 def is_unspaced(word: str) -> bool:
     """Whether a word of `words_of` is a run of an unspaced script."""
-    return re.match(f"[{UNSPACED}]", word) is not None
+    return _IS_UNSPACED.match(word) is not None
 
 
 def _folded(text: str) -> str:
