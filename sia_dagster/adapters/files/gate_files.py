@@ -14,7 +14,7 @@ from sia_dagster.adapters.files.storage import (
     file_names,
     first_fault,
     read_stored,
-    without_zone,
+    zone_fault,
 )
 from sia_dagster.core.errors import GateLogError
 from sia_dagster.core.records.gate import Look
@@ -143,11 +143,8 @@ class GateFiles:
                 f"{path}: this file is not a valid record of the gate's log ({first_fault(error)}); restore it from a "
                 "backup, since without it the window could be decided a second time"
             ) from error
-        if naive := without_zone(record.at, record.window):
-            raise GateLogError(
-                f"{path}: the time {naive} of this record has no time zone; restore the file from a backup, or write "
-                "the zone behind the time (Z for UTC)"
-            )
+        if fault := zone_fault("record", record.at, record.window):
+            raise GateLogError(f"{path}: {fault}")
         if record.loop != self._loop or self._path_of(record, path.name) != path:
             raise GateLogError(
                 f"{path}: this file holds another record ({_label(record)}); it was copied or renamed: restore it from "

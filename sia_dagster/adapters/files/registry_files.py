@@ -17,7 +17,7 @@ from sia_dagster.adapters.files.storage import (
     file_names,
     first_fault,
     read_stored,
-    without_zone,
+    zone_fault,
 )
 from sia_dagster.core.errors import PolicyError, PromotionRefused
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion
@@ -101,11 +101,8 @@ class NumberedFiles(Generic[Entry]):
                 f"{path}: this file is not a valid {self._noun} ({first_fault(error)}); restore it from a backup, "
                 "or, if it is the newest, move it away to continue from the one before it"
             ) from error
-        if naive := without_zone(entry.at, entry.window):
-            raise PolicyError(
-                f"{path}: the time {naive} of this {self._noun} has no time zone; restore the file from a backup, or "
-                "write the zone behind the time (Z for UTC)"
-            )
+        if fault := zone_fault(self._noun, entry.at, entry.window):
+            raise PolicyError(f"{path}: {fault}")
         return entry
 
 

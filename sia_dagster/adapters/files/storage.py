@@ -126,10 +126,14 @@ def first_fault(error: "ValidationError") -> str:
     return ": ".join(part for part in (".".join(str(p) for p in fault["loc"]), fault["msg"]) if part)
 
 
-def without_zone(at: datetime, window: "TimeWindow | None") -> str:
-    """The first of a stored document's times that has no time zone, which cannot be compared; empty without one."""
+def zone_fault(noun: str, at: datetime, window: "TimeWindow | None") -> str:
+    """What to say of the first time of a stored `noun` without a time zone, which cannot be compared; or empty."""
     times = (at, window.start, window.end) if window else (at,)
-    return next((time.isoformat() for time in times if time.tzinfo is None), "")
+    naive = next((time.isoformat() for time in times if time.tzinfo is None), "")
+    return naive and (
+        f"the time {naive} of this {noun} has no time zone; restore the file from a backup, or write the zone behind "
+        "the time (Z for UTC)"
+    )
 
 
 def _remote_root(storage: str) -> "UPath":
