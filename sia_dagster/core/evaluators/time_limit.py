@@ -111,6 +111,8 @@ class _SharedLoop:
     def __init__(self) -> None:
         self._loop, self._abandoned = asyncio.new_event_loop(), False
         self._calls: set[Future[Outcome]] = set()
+        # A function may end the loop's calls before the thread that made its call has noted it.
+        self._noting = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="async-code-evaluators", daemon=True)
         self._thread.start()
 
@@ -132,7 +134,9 @@ class _SharedLoop:
         self._end_calls()
 
     def _end_calls(self) -> None:
-        for call in tuple(self._calls):
+        with self._noting:
+            calls = tuple(self._calls)
+        for call in calls:
             call.cancel()
 
     @property
@@ -142,12 +146,15 @@ class _SharedLoop:
 
     async def run(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         """The result of `work`; cancelled here, it is cancelled there."""
-        try:
-            call = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:  # it is closed
-            work.close()
-            return _CANCELLED
-        self._calls.add(call)
+        with self._noting:
+            try:
+                call = None if self._abandoned else asyncio.run_coroutine_threadsafe(work, self._loop)
+            except RuntimeError:  # it is closed
+                call = None
+            if call is None:
+                work.close()
+                return _CANCELLED
+            self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(call)
 
@@ -159,7 +166,8 @@ class _SharedLoop:
             await asyncio.wait({sign}, timeout=_GRACE)
         if sign.done() and not self._abandoned:
             return True
-        self._abandoned = True
+        with self._noting:
+            self._abandoned = True
         self._end_calls()
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -269,6 +270,16 @@ def test_a_function_that_ends_the_loop_of_all_fails_its_row_alone() -> None:
 
     assert "raised SystemExit: the end" in (score(ends).error or "")
     assert score(is_brief_async).score == 1.0
+
+    def is_late(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code.co_name == "run_coroutine_threadsafe":
+            threading.Event().wait(0.05)
+
+    sys.setprofile(is_late)
+    try:
+        assert "raised SystemExit: the end" in (score(ends, timeout_seconds=1).error or ""), "before the call was noted"
+    finally:
+        sys.setprofile(None)
 
 
 async def cancels_all(_: Sample) -> bool:
