@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from bench.calibration import SIZES, collapse, graded, passes
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, WEEKLY, Scenario, Share, collect
+from bench.gate_groups import GROUPED
 from bench.gate_looks import looked_at
 from bench.gate_pool import pooled
 from bench.gate_scenarios import (
@@ -168,7 +169,16 @@ def show(name: str, columns: list[str]) -> None:
 def run(windows: int, loops: int) -> dict[str, Any]:
     show("\nnothing changed", [f"alpha {ALPHA}", f"alpha {WEEKLY:.5f}", "mean(new) > mean(old)"])
     false = table(no_difference(), windows, 0)
-    above = above_level(false)
+    head = [
+        f"groups, {ALPHA}",
+        f"groups, {WEEKLY:.5f}",
+        f"each, {ALPHA}",
+        f"each, {WEEKLY:.5f}",
+        "mean(new) > mean(old)",
+    ]
+    show("\nnothing changed, people come back", head)
+    grouped = table(GROUPED, windows, 2000, ("accept_05", "accept_week", "each_05", "each_week"))
+    above = above_level({**false, **grouped})
     print(f"cells whose interval lies above their level: {', '.join(above) or 'none'}")
     show("\nsomething changed", [f"alpha {ALPHA}", f"alpha {WEEKLY:.5f}", "mean(new) > mean(old)"])
     found = table(other_truths(), windows // 2, 5000)
@@ -183,6 +193,7 @@ def run(windows: int, loops: int) -> dict[str, Any]:
     show(f"\na loop's year, {loops} loops; the budget is {RULES.false_promotions_a_year} false a year", [])
     return {
         "no_difference": false,
+        "grouped": grouped,
         "above_level": above,
         "other_truths": found,
         "stated_effect": stated,

@@ -13,6 +13,17 @@ def count(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s" if amount else f"no {noun}s"
 
 
+def conversations_in_groups(conversations: int, groups: int) -> str:
+    """`160 conversations of 61 groups`; `160 conversations` where each is a group of its own."""
+    counted = count(conversations, "conversation")
+    return counted if groups == conversations else f"{counted} of {count(groups, 'group')}"
+
+
+def number_in_groups(conversations: int, groups: int) -> str:
+    """The same for a table's cell under the head "conversations": `160 of 61 groups`."""
+    return f"{conversations:,}" if groups == conversations else f"{conversations:,} of {count(groups, 'group')}"
+
+
 def as_number(text: str) -> float | None:
     """The number that `text` is written as, or None."""
     try:

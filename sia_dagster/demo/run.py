@@ -9,6 +9,7 @@ import dagster as dg
 from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.files.storage import StoragePath, storage_root
 from sia_dagster.core.config.trace_source import LocalTracesConfig
+from sia_dagster.core.records.gate import Grouping
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
@@ -38,6 +39,8 @@ class WeekOutcome(Value):
     p_value: float | None = None
     conversations: int = 0
     """Held-out conversations; with a candidate those replayed under both policies: all, or those of a first look."""
+    groups: int = 0
+    """Of these conversations: each counts once."""
     version: int | None = None
     """The registry's version that this window put in force."""
     cost_usd: float = 0.0
@@ -82,14 +85,16 @@ def _outcome(names: LoopNames, window: TimeWindow, result: dg.ExecuteInProcessRe
     evaluated = _metadata(names, result, "eval_results")
     chat = ChatSettings(llm=demo_config().llm, completions=completions_file(root, Path()))
     paid = window_spend(chat, names.name, window)
-    primary = report.primary
+    primary, grouping = report.primary, report.grouping or Grouping()
+    counted = primary.counted if primary else (report.conversations, grouping.groups)
     return WeekOutcome(
         window=window.key,
         calls=_metadata(names, result, "traces")["calls"],
         production_score=evaluated.get("score/correctness"),
         verdict=report.verdict,
         decided=_decided(update, report, promotion),
-        conversations=primary.n if primary else report.conversations,
+        conversations=counted[0],
+        groups=counted[1],
         baseline_mean=primary.baseline_mean if primary else None,
         candidate_mean=primary.candidate_mean if primary else None,
         p_value=primary.p_value if primary else None,

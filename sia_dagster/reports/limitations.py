@@ -7,7 +7,7 @@ from typing import Final
 from sia_dagster.core.records.comparison import SliceComparison
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups, count
 from sia_dagster.reports.wording import share, signed, trimmed
 
 SURE: Final = 0.05
@@ -23,6 +23,7 @@ def limitations(state: StateActions, report: ValidationReport) -> tuple[str, ...
     if report.primary is None:
         return ()
     return (
+        *_groups(report),
         *_parts(report),
         *_models(state, report),
         *_guardrails(report),
@@ -31,6 +32,14 @@ def limitations(state: StateActions, report: ValidationReport) -> tuple[str, ...
         *_judges(state, report),
         *_pool(report),
     )
+
+
+def _groups(report: ValidationReport) -> Iterator[str]:
+    if report.grouping is None or not report.grouping.note:
+        return
+    effect = report.design_effect
+    told = "" if effect is None else f" (design effect {effect:.1f}: so many times the variance, if they resembled)"
+    yield f"Whether its conversations are independent of each other: {report.grouping.note}{told}."
 
 
 def part_name(part: SliceComparison) -> str:
@@ -49,7 +58,7 @@ def _parts(report: ValidationReport) -> Iterator[str]:
 
 
 def _named(parts: list[SliceComparison]) -> str:
-    names = [f"{part_name(part)} ({count(part.comparison.n, 'conversation')})" for part in parts[:NAMED]]
+    names = [f"{part_name(part)} ({conversations_in_groups(*part.comparison.counted)})" for part in parts[:NAMED]]
     more = [f"{len(parts) - NAMED:,} more"] if len(parts) > NAMED else []
     return ", ".join(names + more)
 
@@ -72,7 +81,8 @@ def _guardrails(report: ValidationReport) -> Iterator[str]:
         if c.role != "guardrail" or margin is None:
             continue
         if c.ci_low is None:
-            yield f"That {c.evaluator} keeps its level: only {count(c.n, 'conversation')} scored."
+            counted = conversations_in_groups(*c.counted)
+            yield f"That {c.evaluator} keeps its level: only {counted} scored."
         elif c.ci_low <= -margin * c.scale:
             yield f"That {c.evaluator} keeps its level: it may have fallen by {signed(c.ci_low, c.scale)}."
 
@@ -82,9 +92,10 @@ def _rare(report: ValidationReport) -> Iterator[str]:
     primary = report.primary
     if primary and primary.n:
         unseen = 1 - SURE ** (1 / primary.n)
+        counted = conversations_in_groups(*primary.counted)
         yield (
             f"A rare harm: one that occurs in fewer than {share(unseen)} of conversations may not have occurred in any "
-            f"of these {primary.n:,}."
+            f"of these {counted}."
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sia_dagster.core.cost import calls_a_week
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
+from sia_dagster.core.records.gate import Grouping
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import Edit, PolicyUpdate
@@ -101,6 +102,7 @@ def _for_whom(state: StateActions, report: ValidationReport) -> Iterator[str]:
 def _tested(report: ValidationReport) -> str:
     used = [window for window in report.pooled if window.used]
     pooled = sum(window.used for window in used)
+    groups = _in_groups(report.grouping)
     where = f", {pooled:,} of them from {count(len(used), 'earlier window')}" if pooled else ""
     times = f", each replayed {report.repeats} times" if report.repeats > 1 else ""
     last = report.interim_analyses[-1] if report.interim_analyses else None
@@ -108,11 +110,17 @@ def _tested(report: ValidationReport) -> str:
     if last and len(report.interim_analyses) == 1 and last.conversations < report.conversations:
         end = "stop for futility" if last.outcome == "futile" else "decide"
         early = f"; {last.conversations:,} of them were enough to {end}"
-    compared = f"Compared on {count(report.conversations, 'held-out conversation')}{where}{times}{early}."
+    compared = f"Compared on {count(report.conversations, 'held-out conversation')}{groups}{where}{times}{early}."
     if report.carried is None:
         return compared
     tries = count(report.carried.times, "window")
     return f"{compared} The candidate is from window {report.carried.window}; {tries} before left it undecided."
+
+
+def _in_groups(grouping: Grouping | None) -> str:
+    if grouping is None or grouping.groups == grouping.conversations:
+        return ""
+    return f" of {count(grouping.groups, 'group')} (those of one user, or with the same request, count once)"
 
 
 def _part(part: SliceComparison) -> str:

@@ -10,6 +10,7 @@ import pytest
 from bench.calibration import Simulation, by_conversation, collapse, graded, one_sample, passes
 from bench.gate import above_level, looks, needed, no_difference, other_truths, stated_effect, table
 from bench.gate_cells import ALPHA, LEVELS, RULES, WEEKLY, Scenario, Share, agree, collect, flip_p, scored
+from bench.gate_groups import GROUPED, Traffic, copies, grouped, heavy_tail, of_four
 from bench.gate_looks import looked_at, two_looks
 from bench.gate_loops import Plan, expected, mixed, no_better, one_gain, years
 from bench.gate_pool import kinds, pooled, post_stratified
@@ -24,6 +25,7 @@ from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster.core.statistics.group_sequential import plan_looks
 from sia_dagster.core.statistics.intervals import plus_two, sign_flip_p
+from sia_dagster.core.traffic.groups import group_conversations
 from sia_dagster_tests.core.gate.test_trial import row, trial
 from sia_dagster_tests.worlds.evaluation_samples import sample
 from sia_dagster_tests.worlds.search_world import CORRECTNESS
@@ -44,6 +46,36 @@ def generator(seed: int = 5) -> np.random.Generator:
 
 def test_a_week_of_the_default_budget_spends_a_fiftysecond_of_it() -> None:
     assert pytest.approx(RULES.false_promotions_a_year * 7 / 365.25) == WEEKLY
+
+
+@pytest.mark.parametrize("users", [of_four, heavy_tail])
+def test_groups_are_those_of_the_product(users: Any) -> None:
+    traffic = Traffic(users(generator(), 30, 24), copies(generator(6), 30, 24))
+    groups, kept = grouped(traffic)
+    for window in range(30):
+        requests = [f"About {LETTERS[asked // 10]} {LETTERS[asked % 10]}" for asked in traffic.requests[window]]
+        asked = [
+            sample(f"{place:02}").model_copy(
+                update={
+                    "span_id": f"{place:02}",
+                    "conversation_id": f"{place:02}",
+                    "user_id": f"user {user}",
+                    "messages": (Message(role="user", content=requests[place]),),
+                }
+            )
+            for place, user in enumerate(traffic.users[window])
+        ]
+        found = group_conversations(asked)
+        assert [s.span_id for s in found.samples] == [f"{place:02}" for place in np.flatnonzero(kept[window])]
+        units = [found.grouping.unit(s.conversation_id) for s in found.samples]
+        same = [[one == other for other in units] for one in units]
+        assert same == (groups[window][kept[window]][:, None] == groups[window][kept[window]]).tolist()
+
+
+def test_people_who_come_back_are_no_strangers() -> None:
+    crowd = collect(GROUPED["1 to 50 a user"](80), WINDOWS, 7)
+    assert crowd["accept_05"].mean() <= 0.05
+    assert crowd["each_05"].mean() > 0.1
 
 
 @pytest.mark.parametrize("size", [8, 30])
@@ -186,7 +218,7 @@ def test_looks_end_as_those_of_the_product(size: int, effect: float) -> None:
 def ended_in_the_product(differences: npt.NDArray[Any]) -> tuple[str, float]:
     """How the last look that the product takes ends, and the share of the conversations that were asked by then."""
     tried, rules = trial(len(differences)), ValidationRules(rule=ComparisonRule(alpha=ALPHA))
-    looks = plan_looks(tried.conversations, 2)
+    looks = plan_looks(tried.groups, 2)
     changes = [(max(0.0, -difference), max(0.0, difference)) for difference in differences]
     for look, asked in enumerate(looks):
         rows = [row(held, *change) for held, change in zip(tried.holdout.samples, changes, strict=True)]

@@ -11,6 +11,7 @@ from sia_dagster.cli.text_tables import new_table
 from sia_dagster.core.records.comparison import primary_of
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion, Promotion
+from sia_dagster.core.text import conversations_in_groups
 from sia_dagster.reports.changes import settings_changes
 from sia_dagster.reports.prompt_diff import unified_lines
 from sia_dagster.reports.wording import visible
@@ -103,4 +104,5 @@ def _what(entry: PolicyVersion) -> str:
     if primary is None or primary.baseline_mean is None or primary.candidate_mean is None:
         return f"{how}, {window}"
     old, new = primary.baseline_mean, primary.candidate_mean
-    return f"{how}, {window}: {primary.evaluator} {old:.2f} -> {new:.2f} (n = {primary.n})"
+    counted = conversations_in_groups(*primary.counted)
+    return f"{how}, {window}: {primary.evaluator} {old:.2f} -> {new:.2f} ({counted})"

@@ -6,9 +6,20 @@ The tests and intervals are in `statistics`; what follows from a verdict is in `
 from sia_dagster.core.gate.admission import Admission, Gate
 from sia_dagster.core.gate.earlier_windows import EarlierWindows
 from sia_dagster.core.gate.error_budget import spent_in_year
+from sia_dagster.core.gate.pooling import own_holdout
 from sia_dagster.core.gate.recheck import GateTerms
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.gate.validate import validate
 
-__all__ = ["Admission", "EarlierWindows", "Gate", "GateTerms", "Trial", "ValidationRules", "spent_in_year", "validate"]
+__all__ = [
+    "Admission",
+    "EarlierWindows",
+    "Gate",
+    "GateTerms",
+    "Trial",
+    "ValidationRules",
+    "own_holdout",
+    "spent_in_year",
+    "validate",
+]

@@ -5,6 +5,7 @@ from typing import Literal
 
 from sia_dagster.core.gate.explain import (
     comparison_sentence,
+    counted_in,
     is_all_ties,
     more_than_seen,
     needed_sentence,
@@ -14,6 +15,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison, SliceCompar
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import MIN_CONVERSATIONS, ComparisonRule, conversations_needed
+from sia_dagster.core.text import count, number_in_groups
 
 NAMED_SPANS = 3
 """How many of the samples that fell are named; the report's rows show all."""
@@ -93,13 +95,15 @@ def something_was_compared(given: CriteriaInput) -> Iterator[Finding]:
 
 
 def enough_conversations(given: CriteriaInput) -> Iterator[Finding]:
-    """Below five paired conversations nothing can be decided."""
+    """Below five groups of paired conversations nothing can be decided."""
     primary = given.primary
     if given.candidate_changed and primary and primary.n < MIN_CONVERSATIONS:
+        scored, groups = primary.counted
+        grouped = "" if groups == scored else f", in {count(groups, 'group')}"
         yield Finding(
             kind="void",
-            sentence=f"{primary.evaluator}: {primary.n} of {given.conversations} held-out conversations were scored "
-            f"under both policies; below {MIN_CONVERSATIONS} nothing can be decided{needed_sentence(primary)}",
+            sentence=f"{primary.evaluator}: {scored} of {given.conversations} held-out conversations were scored under "
+            f"both policies{grouped}; below {MIN_CONVERSATIONS} nothing can be decided{needed_sentence(primary)}",
             needed=primary.conversations_needed,
         )
 
@@ -152,7 +156,7 @@ def primary_gains(given: CriteriaInput) -> Iterator[Finding]:
     if is_all_ties(c):
         yield Finding(
             kind="undecided",
-            sentence=f"{c.evaluator} was the same under both policies in all {c.n} conversations"
+            sentence=f"{c.evaluator} was the same under both policies in all {counted_in(c)}"
             f"{needed_sentence(c, least)}",
             needed=more_than_seen(c),
         )
@@ -177,7 +181,7 @@ def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
             continue
         margin = given.margin(c) * c.scale
         if c.ci_low is None or c.ci_high is None:
-            sentence = f"{c.evaluator}: {c.n} conversations were scored under both policies, too few to exclude a fall"
+            sentence = f"{c.evaluator}: {counted_in(c)} were scored under both policies, too few to exclude a fall"
             yield Finding(kind="undecided", sentence=f"{sentence}{needed_sentence(c)}", needed=c.conversations_needed)
         elif c.ci_high < -margin:
             yield Finding(
@@ -201,7 +205,7 @@ def rare_collapse_is_unseen(given: CriteriaInput) -> Iterator[Finding]:
         if c.n and is_all_ties(c) and c.role != "safety":
             yield Finding(
                 kind="note",
-                sentence=f"{c.evaluator} never differed in {c.n} conversations; a rare collapse that no sample shows "
+                sentence=f"{c.evaluator} never differed in {counted_in(c)}; a rare collapse that no sample shows "
                 f"(in fewer than {unseen_share(c.n, given.rule.level(c.role)):.1%} of conversations) is not excluded",
             )
 
@@ -252,15 +256,15 @@ def _veto(c: EvaluatorComparison, given: CriteriaInput) -> Iterator[Finding]:
         share = unseen_share(c.n, given.rule.level(c.role))
         yield Finding(
             kind="note",
-            sentence=f"{c.evaluator}: no sample of {c.n} conversations falls; a fall that no sample shows (in fewer "
-            f"than {share:.1%} of conversations) is not excluded",
+            sentence=f"{c.evaluator}: no sample of {counted_in(c)} falls; a fall that no sample shows "
+            f"(in fewer than {share:.1%} of conversations) is not excluded",
         )
 
 
 def _unshown(slices: Iterable[SliceComparison], finding: str, why: str) -> Iterator[Finding]:
     found = [part for part in slices if part.finding == finding]
     if found:
-        parts = (f"{_named(part)} ({part.comparison.n})" for part in found)
+        parts = (f"{_named(part)} ({number_in_groups(*part.comparison.counted)})" for part in found)
         listed = _listed(parts, NAMED_SLICES, of=len(found))
         yield Finding(kind="note", sentence=f"{why}, by part of the traffic (conversations): {listed}")
 

@@ -1,7 +1,12 @@
 """Sentences that state a comparison and how many conversations it would need."""
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups
+
+
+def counted_in(c: EvaluatorComparison) -> str:
+    """`160 conversations of 61 groups`, that were scored under both policies."""
+    return conversations_in_groups(*c.counted)
 
 
 def comparison_sentence(c: EvaluatorComparison) -> str:
@@ -15,7 +20,7 @@ def comparison_sentence(c: EvaluatorComparison) -> str:
     )
     return (
         f"{c.evaluator} {moved} ({difference:+.2f}, interval {c.ci_low:+.2f} to {c.ci_high:+.2f}, "
-        f"p = {c.p_value:.2g}, {count(c.n, 'conversation')})"
+        f"p = {c.p_value:.2g}, {counted_in(c)})"
     )
 
 
@@ -50,7 +55,7 @@ def _detectable(c: EvaluatorComparison) -> str:
 
 def more_than_seen(c: EvaluatorComparison) -> int | None:
     """The planned conversations, but at least one more than there were: those did not suffice."""
-    return None if c.conversations_needed is None else max(c.conversations_needed, c.n + 1)
+    return None if c.conversations_needed is None else max(c.conversations_needed, c.counted[0] + 1)
 
 
 def is_all_ties(comparison: EvaluatorComparison) -> bool:

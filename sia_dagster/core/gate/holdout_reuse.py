@@ -16,7 +16,7 @@ from sia_dagster.core.records.report import HOLDOUT_REUSED, ArmOutcome, Validati
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.value import fingerprint as fingerprint_of
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups
 
 _NOT_OF_THE_VERDICT = {"noise_conversations", "carry_windows"}
 
@@ -79,6 +79,7 @@ def look_of(
         difference=primary.difference if primary else None,
         p_value=primary.p_value if primary else None,
         conversations=report.conversations,
+        groups=report.grouping.groups if report.grouping else None,
         unscored=missing_scores(report.rows, [comparison.evaluator for comparison in report.comparisons]),
         concerns=report.concerns,
         carries_on=report.carries_on,
@@ -94,7 +95,7 @@ def report_under_first_look(report: ValidationReport, look: Look, standing: Look
     if (look.fingerprint, look.result, look.verdict) == (standing.fingerprint, standing.result, standing.verdict):
         return report
     same = look.fingerprint == standing.fingerprint
-    reason = _redrawn_reason(standing) if same else reuse_reason(look, standing)
+    reason = _redrawn_reason(look, standing) if same else reuse_reason(look, standing)
     return report.model_copy(
         update={
             "verdict": "inconclusive",
@@ -149,11 +150,20 @@ def _look_sentence(standing: Look) -> str:
     gain = "" if standing.difference is None else f", difference {standing.difference:+.2f}"
     return (
         f"{HOLDOUT_REUSED}, at {standing.at.isoformat(timespec='minutes')}, for the candidate "
-        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {count(standing.conversations, 'conversation')}"
+        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {_counted(standing)}"
     )
 
 
-def _redrawn_reason(standing: Look) -> str:
+def _counted(look: Look) -> str:
+    return conversations_in_groups(look.conversations, look.conversations if look.groups is None else look.groups)
+
+
+def _redrawn_reason(look: Look, standing: Look) -> str:
+    if standing.groups is None and look.groups not in {None, look.conversations}:
+        return (
+            f"{_look_sentence(standing)}. It is the same candidate, but each conversation counted by itself then, and "
+            f"now those of one user, or with the same request, count once; {_ONCE}"
+        )
     return (
         f"{_look_sentence(standing)}. It is the same candidate, but its scores differ: answers were drawn again (was "
         f"the completion store moved or emptied?) or the traces changed; {_ONCE}"

@@ -66,10 +66,12 @@ def noise_of(
     """How the second scores (`candidate` of the rows) differ from the first (`baseline`) under one evaluator.
 
     The mean is weighted as in a verdict, the interval is the plus-two one at one-sided level `alpha` for each end.
-    Fewer than two conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
+    Fewer than two groups of conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
     """
     pairs, _ = paired_scores(rows, constant)
-    found = NoiseEstimate(kind=kind, evaluator=constant.name, conversations=len(pairs))
+    found = NoiseEstimate(
+        kind=kind, evaluator=constant.name, conversations=sum(len(p.conversations) for p in pairs), groups=len(pairs)
+    )
     if not pairs:
         return found
     import numpy as np

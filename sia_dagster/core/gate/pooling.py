@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import fsum, pi, sqrt
 from typing import Final, NamedTuple
 
-from sia_dagster.core.records.gate import HeldOut, PooledWindow
+from sia_dagster.core.records.gate import Grouping, HeldOut, PooledWindow
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.statistics import plan_looks
-from sia_dagster.core.traffic import dimensions_of, relatives_of
+from sia_dagster.core.traffic import Grouped, dimensions_of, group_conversations, relatives_of
 
 DRIFT_LIMIT: Final = 0.25
 """A window whose mix of traffic is farther from this window's (total variation distance) is not pooled."""
@@ -68,13 +68,35 @@ def pool(
         pooled.append(considered)
         chosen += used
         windows |= {sample.span_id: key for conversation in used for sample in conversation.samples}
+    grouped, of_each = _in_groups(chosen, windows)
     return HeldOut(
-        samples=tuple(sample for conversation in chosen for sample in conversation.samples),
-        windows=windows,
-        weights=_weights(chosen, target, windows),
-        half_weights=_weights(_first_half(chosen), target, windows),
+        samples=grouped.samples,
+        grouping=grouped.grouping,
+        windows={sample.span_id: windows[sample.span_id] for sample in grouped.samples if sample.span_id in windows},
+        weights=_weights(of_each, target, windows),
+        half_weights=_weights(_first_half(of_each, grouped.grouping), target, windows),
         pooled=tuple(pooled),
     )
+
+
+def own_holdout(samples: Sequence[Sample]) -> HeldOut:
+    """A window's own held-out samples, in groups, in the order in which looks take them."""
+    return pool(samples, (), (), limit=0)
+
+
+def _in_groups(chosen: Sequence[_Conversation], windows: Mapping[str, str]) -> tuple[Grouped, list[_Conversation]]:
+    """The chosen samples in groups, and their conversations: the groups of the newest window first, then by hash."""
+    every = [sample for conversation in chosen for sample in conversation.samples]
+    found = group_conversations(every, look_order)
+    places = {key: place for place, key in enumerate(dict.fromkeys(windows.get(s.span_id, "") for s in every))}
+    newest: dict[str, tuple[int, str]] = {}
+    for sample in every:
+        group = found.grouping.unit(sample.conversation_id)
+        newest.setdefault(group, (places[windows.get(sample.span_id, "")], look_order(group)))
+    kept = {sample.span_id for sample in found.samples}
+    left = (c._replace(samples=tuple(s for s in c.samples if s.span_id in kept)) for c in chosen)
+    ordered = sorted((c for c in left if c.samples), key=lambda c: newest[found.grouping.unit(c.id)])
+    return found._replace(samples=tuple(sample for c in ordered for sample in c.samples)), ordered
 
 
 def unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
@@ -169,10 +191,11 @@ def _mix(conversations: Sequence[_Conversation], common: Iterable[str]) -> Mix:
     return {stratum: count / len(conversations) for stratum, count in sorted(counts.items())}
 
 
-def _first_half(chosen: Sequence[_Conversation]) -> Sequence[_Conversation]:
+def _first_half(chosen: Sequence[_Conversation], grouping: Grouping) -> Sequence[_Conversation]:
     """The conversations of a first look; none where there is only one look."""
-    looks = plan_looks([conversation.id for conversation in chosen], 2)
-    return chosen[: len(looks[0])] if len(looks) > 1 else ()
+    looks = plan_looks([grouping.unit(conversation.id) for conversation in chosen], 2)
+    first = frozenset(looks[0]) if len(looks) > 1 else frozenset()
+    return [conversation for conversation in chosen if grouping.unit(conversation.id) in first]
 
 
 def _weights(

@@ -1,14 +1,15 @@
 """What is validated, and the analysis of one look at its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Literal, NamedTuple
 
-from sia_dagster.core.gate.pooling import look_order
+from sia_dagster.core.gate.pooling import own_holdout
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.verdict import Decision, decide
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
 from sia_dagster.core.records.evaluation import EvalConstant
-from sia_dagster.core.records.gate import HeldOut, InterimAnalysis, MissingScore
+from sia_dagster.core.records.gate import Grouping, HeldOut, InterimAnalysis, MissingScore
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ValidationRow
@@ -23,6 +24,8 @@ from sia_dagster.core.statistics import (
     compare_all,
     compare_slices,
     conditional_power,
+    design_effect,
+    paired_scores,
     plan_looks,
 )
 
@@ -67,19 +70,25 @@ class Trial(Value):
             return None
         return old, new
 
-    @property
+    @cached_property
     def holdout(self) -> HeldOut:
-        """The held-out samples; the window's own in an order by hash, so that half of them is not half a week."""
-        if self.held_out is not None:
-            return self.held_out
-        return HeldOut(
-            samples=tuple(sorted(self.state.of("holdout"), key=lambda sample: look_order(sample.conversation_id)))
-        )
+        """The held-out samples in groups; the window's own by hash, so that half of them is not half a week."""
+        return own_holdout(self.state.of("holdout")) if self.held_out is None else self.held_out
 
     @property
-    def conversations(self) -> tuple[str, ...]:
-        """The held-out conversations, in the order in which looks take them."""
-        return tuple(dict.fromkeys(sample.conversation_id for sample in self.holdout.samples))
+    def groups(self) -> tuple[str, ...]:
+        """The groups of held-out conversations, in the order in which looks take them."""
+        return tuple(dict.fromkeys(self.holdout.unit(sample) for sample in self.holdout.samples))
+
+    @property
+    def grouping(self) -> Grouping:
+        """How the held-out conversations are grouped, with both counts."""
+        counts = {"conversations": self.conversations(self.groups), "groups": len(self.groups)}
+        return self.holdout.grouping.model_copy(update=counts)
+
+    def conversations(self, groups: Collection[str]) -> int:
+        """The number of held-out conversations in `groups`."""
+        return len({s.conversation_id for s in self.holdout.samples if self.holdout.unit(s) in groups})
 
     def plan(self, rules: ValidationRules) -> ReplayPlan:
         """How the held-out samples are replayed."""
@@ -87,7 +96,7 @@ class Trial(Value):
             scope="holdout",
             window=self.state.window.key,
             windows=self.holdout.windows,
-            repeats=rules.repeats_for(len(self.conversations)),
+            repeats=rules.repeats_for(self.grouping.conversations),
             workers=rules.workers,
         )
 
@@ -100,6 +109,8 @@ class Analysis(NamedTuple):
     decision: Decision
     taken: InterimAnalysis
     rows: tuple[ValidationRow, ...] = ()
+    design_effect: float | None = None
+    """Of what most conversations share, under the primary evaluator; None where nothing is shared, or not estimated."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -129,7 +140,7 @@ def analyse(
     level many real gains would be given up that later windows can still show. Without rows the sample size is planned
     with all conversations, at the whole level.
     """
-    planned = plan_looks(trial.conversations, rules.looks) or ((),)
+    planned = plan_looks(trial.groups, rules.looks) or ((),)
     looks = planned if rows else planned[-1:]
     named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
     rule = adjusted_rules(named, len(looks))[look]
@@ -140,17 +151,30 @@ def analyse(
     decision = decide(
         comparisons,
         rule,
-        conversations=len(looks[look]),
+        conversations=trial.conversations(looks[look]),
         candidate_changed=trial.changed,
         slices=slices,
         watch=trial.watch,
     )
     primary = primary_of(comparisons)
     outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
-    taken = InterimAnalysis(conversations=len(looks[look]), alpha=rule.alpha, p_value=p_value, outcome=outcome)
+    taken = InterimAnalysis(
+        conversations=trial.conversations(looks[look]),
+        groups=len(looks[look]),
+        alpha=rule.alpha,
+        p_value=p_value,
+        outcome=outcome,
+    )
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _half_way(taken, decision, rules.rule)
-    return Analysis(comparisons, slices, decision, taken, tuple(rows))
+    return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants))
+
+
+def _design_effect(holdout: HeldOut, rows: Sequence[ValidationRow], constants: Sequence[EvalConstant]) -> float | None:
+    primary = next((constant for constant in constants if constant.primary), None)
+    if primary is None or not holdout.grouping.resembling:
+        return None
+    return design_effect(paired_scores(rows, primary)[0], holdout.grouping.resembling)
 
 
 def _half_way(taken: InterimAnalysis, decision: Decision, rule: ComparisonRule) -> InterimAnalysis:

@@ -64,16 +64,18 @@ async def _look(
     old: dict[tuple[str, int], ArmOutcome] = {}
     new: dict[tuple[str, int], ArmOutcome] = {}
     analyses: list[Analysis] = []
-    for number, conversations in enumerate(plan_looks(trial.conversations, rules.looks)):
+    for number, groups in enumerate(plan_looks(trial.groups, rules.looks)):
         if analyses and analyses[-1].taken.outcome != "go_on":
             break
-        chosen = set(conversations)
-        fresh = [s for s in samples if s.conversation_id in chosen and (s.span_id, 0) not in old]
+        chosen = set(groups)
+        fresh = [s for s in samples if trial.holdout.unit(s) in chosen and (s.span_id, 0) not in old]
         progress = overall.next_look() if overall else None
         arms = await replay(fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress)
         old |= arms[0]
         new |= arms[1]
-        rows = without_late_scores(pair(samples, old, new, plan.windows), trial.unscored)
+        rows = without_late_scores(
+            pair(samples, old, new, plan.windows, trial.holdout.grouping.group_of), trial.unscored
+        )
         analyses.append(analyse(trial, rows, constants, rules=rules, look=number))
     return tuple(analyses), old
 
@@ -94,7 +96,8 @@ async def _noise(trial: Trial, first: Replies, calls: _Calls, rules: ValidationR
     )
     judges = judges_of(evaluators)
     judgements = await judge_again(samples, first, evaluators=judges, plan=plan, progress=progress)
-    answered, judged = pair(samples, first, answers), pair(samples, first, judgements)
+    group_of = holdout.grouping.group_of
+    answered, judged = (pair(samples, first, second, None, group_of) for second in (answers, judgements))
     alpha = rules.rule.guardrail_alpha
     return tuple(noise_of("generation", answered, constant, alpha) for constant in constants_of(evaluators)) + tuple(
         noise_of("judge", judged, each.constant, alpha) for each in judges
@@ -132,13 +135,15 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         alpha=rule.alpha,
         min_effect=rule.min_effect,
         guardrail_margin=rule.guardrail_margin,
-        conversations=len(trial.conversations),
+        conversations=trial.grouping.conversations,
+        grouping=trial.grouping,
+        design_effect=last.design_effect,
         samples_needed=decision.samples_needed,
         void=decision.void,
         comparisons=last.comparisons,
         interim_analyses=tuple(each.taken for each in analyses) if last.rows else (),
         pooled=trial.holdout.pooled,
-        repeats=rules.repeats_for(len(trial.conversations)),
+        repeats=rules.repeats_for(trial.grouping.conversations),
         slices=last.slices,
         watch=trial.watch,
         carried=update.carried,

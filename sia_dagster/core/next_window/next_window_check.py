@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.gate import own_holdout
 from sia_dagster.core.next_window.sentences import NextWindowFigures, blocked_reason, result_sentence, unchecked_reason
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator
@@ -101,7 +102,7 @@ async def check_next_window(
     policies = {policy.fingerprint: policy for pair_ in (arms, cumulative_arms) for policy in pair_ or ()}
     if not policies:
         return _results(check, (), None, rules.rule)
-    holdout = state.of("holdout")
+    holdout = own_holdout(state.of("holdout")).samples
     plan = ReplayPlan(scope="holdout", window=state.window.key, repeats=rules.repeats, workers=rules.workers)
     found = await replay(
         holdout, list(policies.values()), chat=chat, evaluators=evaluators, plan=plan, progress=progress
@@ -126,7 +127,9 @@ def _compared(
     """Two of the replayed policies under the evaluators; `replies` are by the policies' fingerprints."""
     old, new = (replies[policy.fingerprint] for policy in arms)
     seeded = rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/next_window"})
-    return compare_all(pair(state.of("holdout"), old, new), constants, seeded)
+    held_out = own_holdout(state.of("holdout"))
+    rows = pair(held_out.samples, old, new, None, held_out.grouping.group_of)
+    return compare_all(rows, constants, seeded)
 
 
 def _results(

@@ -8,7 +8,7 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import MIN_CONVERSATIONS
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups, count
 
 
 class NextWindowFigures(Value):
@@ -81,9 +81,9 @@ def _kept(figures: NextWindowFigures) -> str:
             "materialise next_window_results of this window again"
         )
     if primary is None or primary.ci_high is None:
-        scored = primary.n if primary else 0
+        scored = primary.counted if primary else (0, 0)
         return (
-            f"could not be checked: {count(scored, 'conversation')} were scored under both policies, and fewer than "
+            f"could not be checked: {conversations_in_groups(*scored)} were scored under both policies, and fewer than "
             f"{MIN_CONVERSATIONS} show nothing"
         )
     promise = "" if figures.promised is None else f", where at least {figures.promised:+.3g} was promised"
@@ -94,7 +94,8 @@ def _numbers(c: EvaluatorComparison) -> str:
     """A comparison in numbers, with its unscored samples."""
     bounds = "" if c.ci_low is None or c.ci_high is None else f" [{c.ci_low:+.3g}, {c.ci_high:+.3g}]"
     unscored = f", {c.unscored} of {c.samples} samples without a score" if c.unscored else ""
-    return f"{c.evaluator} {c.difference or 0.0:+.3g}{bounds} on {count(c.n, 'conversation')}{unscored}"
+    counted = conversations_in_groups(*c.counted)
+    return f"{c.evaluator} {c.difference or 0.0:+.3g}{bounds} on {counted}{unscored}"
 
 
 def _next_step(previous: ValidationReport, promoted: PolicyVersion | None, figures: NextWindowFigures) -> str:

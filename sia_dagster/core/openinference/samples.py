@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from sia_dagster.core.openinference.settings import (
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.sample import Message, Sample, split_of
+from sia_dagster.core.records.sample import NOBODY, Message, Sample, is_shared_by_all, split_of
 from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.core.text import storable
 
@@ -41,7 +42,12 @@ class MappedSpans(Value):
 
 
 def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
-    """Map rows of `SPAN_SCHEMA` that are `sampled`; spans that cannot be read are skipped and named."""
+    """Map rows of `SPAN_SCHEMA` that are `sampled`; spans that cannot be read are skipped and named.
+
+    All conversations of a user are of one split. A user id that stands for nobody (`NOBODY`), or that nearly all
+    conversations have (a service account), is left out: each of its conversations is split by itself, and where there
+    are no sessions either, each trace is a conversation.
+    """
     samples: list[Sample] = []
     skipped: list[str] = []
     for row in rows:
@@ -49,7 +55,26 @@ def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
             samples.append(sample_from_row(row))
         except SpanError as error:
             skipped.append(str(error))
-    return MappedSpans(samples=tuple(samples), skipped=tuple(skipped))
+    return MappedSpans(samples=_split_by_user(samples), skipped=tuple(skipped))
+
+
+def _split_by_user(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    chats = {(s.trace_id if s.conversation_id == s.user_id else s.conversation_id, s.user_id) for s in samples}
+    held = Counter(user for _, user in chats)
+    shared = {user for user, conversations in held.items() if is_shared_by_all(conversations, len(chats))}
+    nobody = shared | {user for user in held if user.casefold() in NOBODY}
+    return tuple(_in_split(sample, nobody) for sample in samples)
+
+
+def _in_split(sample: Sample, nobody: Collection[str]) -> Sample:
+    if not sample.user_id:
+        return sample
+    if sample.user_id not in nobody:
+        return sample.model_copy(update={"split": split_of(sample.user_id)})
+    if sample.conversation_id != sample.user_id:
+        return sample
+    conversation = sample.trace_id or sample.span_id
+    return sample.model_copy(update={"conversation_id": conversation, "split": split_of(conversation)})
 
 
 def sample_from_row(row: Mapping[str, Any]) -> Sample:

@@ -27,7 +27,7 @@ SPAN_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "span_id": "The call (`context.span_id`); unique.",
         "trace_id": "The request of the application that the call belongs to (`context.trace_id`).",
-        "conversation_id": "`session.id`, else `user.id`, else the trace: the unit that is split and counted.",
+        "conversation_id": "`session.id`, else `user.id`, else the trace.",
         "user_id": "Who wrote the request (`user.id`, else `metadata.user_id`), where it is recorded.",
         "name": "The span's name, such as `ChatCompletion`.",
         "start_time": "When the call started, UTC.",

@@ -8,7 +8,7 @@ from sia_dagster.core.ports.prompt_hub import HubVersion, PromptHub
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.registry import PolicyVersion, Publication
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups
 
 LABEL = "production"
 """The label of the prompt version that applications load."""
@@ -90,7 +90,7 @@ def _gain(c: EvaluatorComparison) -> str:
     change = " -> ".join("?" if mean is None else f"{mean:.3g}" for mean in (c.baseline_mean, c.candidate_mean))
     gain = "" if c.difference is None else f", gain {c.difference:+.3g}"
     p_value = "" if c.p_value is None else f", p = {c.p_value:.2g}"
-    return f"{c.evaluator} {change}{gain}{p_value}, {count(c.n, 'conversation')}"
+    return f"{c.evaluator} {change}{gain}{p_value}, {conversations_in_groups(*c.counted)}"
 
 
 def _mark(entry: PolicyVersion) -> _Mark:

@@ -12,7 +12,9 @@ class EvaluatorComparison(Value):
     evaluator: str
     role: Literal["primary", "guardrail", "safety"] = "guardrail"
     n: int = 0
-    """Conversations that were scored under both policies."""
+    """Groups of conversations that were scored under both policies: each counts once."""
+    conversations: int | None = None
+    """The conversations of these groups; None in reports that were stored when each counted by itself."""
     samples: int = 0
     """Without those that are `not_applicable`."""
     unscored: int = 0
@@ -38,11 +40,11 @@ class EvaluatorComparison(Value):
     p_value: float | None = None
     """One-sided, of the sign-flip permutation test."""
     minimum_detectable_effect: float | None = None
-    """The smallest gain that this many conversations would have shown with 80 % power; None where they could have
+    """The smallest gain that this many groups would have shown with 80 % power; None where they could have
     shown no gain within the evaluator's range."""
     conversations_needed: int | None = None
-    """How many conversations it would take to show the observed gain, shrunk (or `min_effect`); of a guardrail:
-    to show that nothing was lost beyond its margin. None beyond a million."""
+    """How many conversations, in groups as these are, it would take to show the observed gain, shrunk (or
+    `min_effect`); of a guardrail: to show that nothing was lost beyond its margin. None beyond a million groups."""
     alpha: float | None = None
     """The one-sided level of the test and of each end of the interval; None where nothing was tested."""
     margin: float | None = None
@@ -53,6 +55,11 @@ class EvaluatorComparison(Value):
     """The evaluator's range: differences divided by it lie in -1..1, where the test is made."""
     high: float | None = None
     """The range's upper end: nothing scores better. None in reports that were stored before it was kept."""
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The conversations that were scored under both policies, and the groups of them that count."""
+        return (self.n if self.conversations is None else self.conversations), self.n
 
     @property
     def unscored_share(self) -> float:

@@ -16,6 +16,8 @@ class InterimAnalysis(Value):
     """One analysis of the held-out conversations that were replayed by then."""
 
     conversations: int
+    groups: int | None = None
+    """Of these conversations; None in looks that were stored when each conversation counted by itself."""
     alpha: float
     """The one-sided nominal level of this look for the primary evaluator (Lan-DeMets, O'Brien-Fleming type)."""
     p_value: float | None = None
@@ -38,18 +40,43 @@ class PooledWindow(Value):
     """Why none of it, or not all, is used."""
 
 
+class Grouping(Value):
+    """The groups of conversations that count once each: those of one user, and those that ask the same."""
+
+    conversations: int = 0
+    """Without those whose samples are all left out."""
+    groups: int = 0
+    group_of: dict[str, str] = Field(default_factory=dict)
+    """By conversation id, the id of its group; missing is the conversation's own."""
+    left_out: int = 0
+    """Samples that repeat another user's request where groups joined by requests would hold most conversations."""
+    note: str = ""
+    """What was not followed in forming the groups, and why; empty where all was."""
+    resembling: dict[str, str] = Field(default_factory=dict)
+    """As `group_of`, if what most conversations share grouped them, too; empty where nothing is shared by most."""
+
+    def unit(self, conversation_id: str) -> str:
+        """The id of the conversation's group."""
+        return self.group_of.get(conversation_id, conversation_id)
+
+
 class HeldOut(Value):
     """The held-out samples of a comparison, in the order in which looks take them."""
 
     samples: tuple[Sample, ...] = ()
-    """The window's own first, then the newest earlier window's."""
+    """The groups of the window's own first, then those of the newest earlier window; each with all its samples."""
+    grouping: Grouping = Grouping()
     windows: dict[str, str] = Field(default_factory=dict)
     """By span id, the key of the earlier window that it is from; the window's own are missing."""
     weights: dict[str, float] = Field(default_factory=dict)
     """By conversation id, what post-stratification multiplies its weight by; missing is 1."""
     half_weights: dict[str, float] = Field(default_factory=dict)
-    """The same for a first look at half of the conversations, whose mix of traffic is another than that of all."""
+    """The same for a first look at half of the groups, whose mix of traffic is another than that of all."""
     pooled: tuple[PooledWindow, ...] = ()
+
+    def unit(self, sample: Sample) -> str:
+        """The id of the sample's group."""
+        return self.grouping.unit(sample.conversation_id)
 
 
 class NoiseEstimate(Value):
@@ -60,14 +87,21 @@ class NoiseEstimate(Value):
     judged twice."""
     evaluator: str
     conversations: int
+    groups: int | None = None
+    """Of these conversations: each counts once; None in reports that were stored when each conversation did."""
     mean_difference: float | None = None
     """In the evaluator's own units, as are the ends."""
     ci_low: float | None = None
     ci_high: float | None = None
     spread: float | None = None
-    """Standard deviation of one conversation's difference."""
+    """Standard deviation of one group's difference."""
     changed_share: float | None = None
     """Of the samples, those whose score differs."""
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Both counts."""
+        return self.conversations, self.conversations if self.groups is None else self.groups
 
 
 YEAR: Final = timedelta(days=365.25)
@@ -148,6 +182,8 @@ class Look(Document):
     difference: float | None = None
     p_value: float | None = None
     conversations: int = 0
+    groups: int | None = None
+    """Of these conversations; None in looks that were recorded when each conversation counted by itself."""
     unscored: tuple[MissingScore, ...] = ()
     """Missing scores: they stay missing when the window is run again, since later scores were not evaluated."""
     concerns: tuple[GuardFinding, ...] = ()

@@ -13,6 +13,7 @@ class NextWindowComparison(Value):
     evaluator: str
     primary: bool
     n: int
+    conversations: int | None = None
     baseline_mean: float | None = None
     candidate_mean: float | None = None
     difference: float | None = None

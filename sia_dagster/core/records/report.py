@@ -1,8 +1,8 @@
 """The result of a validation, as frozen values."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
 from sia_dagster.core.records.document import Document
@@ -10,6 +10,7 @@ from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import (
     Carried,
     ErrorBudget,
+    Grouping,
     InterimAnalysis,
     NoiseEstimate,
     PooledWindow,
@@ -55,6 +56,8 @@ class ValidationRow(Value):
 
     span_id: str
     conversation_id: str
+    group_id: str = ""
+    """The id of the conversation's group, where that is another; stored only there."""
     repeat: int = 0
     request: str = ""
     """The last user message, for people."""
@@ -62,6 +65,19 @@ class ValidationRow(Value):
     """The key of the window that the sample is from, where it is pooled from an earlier one; else empty."""
     baseline: ArmOutcome
     candidate: ArmOutcome
+
+    @model_serializer(mode="wrap")
+    def _without_own_group(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Rows of conversations that count by themselves keep the bytes that they had before there were groups."""
+        dumped: dict[str, Any] = dump(self)
+        if not self.group_id:
+            dumped.pop("group_id", None)
+        return dumped
+
+    @property
+    def unit(self) -> str:
+        """What counts once: the group of conversations, else the conversation."""
+        return self.group_id or self.conversation_id
 
 
 class ValidationReport(Document):
@@ -83,6 +99,11 @@ class ValidationReport(Document):
     """The share of its range that a guardrail may have lost at most; None where it was not recorded."""
     conversations: int = 0
     """Held-out conversations: of this window, and those pooled from earlier ones."""
+    grouping: Grouping | None = None
+    """The groups that count once each; None in reports that were stored when each conversation counted by itself."""
+    design_effect: float | None = None
+    """Where something that most conversations share does not group them: how many times the variance of the mean
+    difference would be as large if it did (Kish); None where that is not estimated."""
     samples_needed: int | None = None
     """Held-out conversations it would take to decide; None where it is decided or cannot be said."""
     void: bool = False

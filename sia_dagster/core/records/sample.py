@@ -62,10 +62,10 @@ class Sample(Value):
     span_id: str
     trace_id: str
     conversation_id: str
-    """Session, else user, else trace: the unit that is split and counted."""
+    """Session, else user, else trace."""
     user_id: str = ""
     """Who wrote it, where the trace records that (`user.id`): what one account writes in many conversations is one
-    source. Stored only where it is recorded."""
+    source, of one split, and counts once. Stored only where it is recorded."""
     start_time: datetime
     split: Split
     system_prompt: str = ""
@@ -119,18 +119,33 @@ class Sample(Value):
         return next((m.content or "" for m in reversed(self.messages) if m.role == "user"), "")
 
 
+NEARLY_ALL: Final = 0.9
+FEWEST_TO_TELL: Final = 10
+"""Among fewer conversations, that one name has nearly all of them says nothing."""
+NOBODY: Final = frozenset(("anonymous", "anon", "guest", "unknown", "none", "null", "undefined", "default", "n/a", "0"))
+"""Ids of users that stand for no user, in any case."""
+
+
+def is_shared_by_all(held: int, conversations: int) -> bool:
+    """Whether so many conversations have a name (a user's id, a request) that it distinguishes none of them.
+
+    Such as the id of a service account. A user with more than half of the conversations may be one person.
+    """
+    return conversations >= FEWEST_TO_TELL and held >= NEARLY_ALL * conversations
+
+
 TRAIN_SHARE: Final = 0.3
 
 SELECTION_SHARE: Final = 0.2
 """The rest, one half, is the holdout: the verdict needs the most conversations."""
 
 
-def split_of(conversation_id: str) -> Split:
-    """The split of a conversation: its SHA-256 as a number in [0, 1), cut at 0.3 (train) and 0.5 (selection).
+def split_of(source_id: str) -> Split:
+    """The split of a user, else of a conversation: the id's SHA-256 in [0, 1), cut at 0.3 (train) and 0.5 (selection).
 
-    It depends on nothing else, so a conversation has the same split in every window.
+    It depends on nothing else, so a user's conversations are of one split in every window.
     """
-    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(source_id.encode("utf-8", "surrogatepass")).digest()
     point = int.from_bytes(digest[:8], "big") / 2**64
     if point < TRAIN_SHARE:
         return "train"

@@ -110,17 +110,23 @@ def constants_of(evaluators: Sequence[Evaluator]) -> tuple[EvalConstant, ...]:
 
 
 def pair(
-    samples: Sequence[Sample], baseline: Replies, candidate: Replies, windows: Mapping[str, str] | None = None
+    samples: Sequence[Sample],
+    baseline: Replies,
+    candidate: Replies,
+    windows: Mapping[str, str] | None = None,
+    group_of: Mapping[str, str] | None = None,
 ) -> tuple[ValidationRow, ...]:
     """Both arms side by side, ordered by span id, then repeat. A sample that only one arm holds is left out.
 
-    `windows` names, by span id, the earlier window that a sample is from.
+    `windows` names, by span id, the earlier window that a sample is from; `group_of`, by conversation id, its group
+    where that is another.
     """
     known = {sample.span_id: sample for sample in samples}
     return tuple(
         ValidationRow(
             span_id=span_id,
             conversation_id=known[span_id].conversation_id,
+            group_id=(group_of or {}).get(known[span_id].conversation_id, ""),
             repeat=repeat,
             request=known[span_id].request,
             window=(windows or {}).get(span_id, ""),

@@ -17,7 +17,8 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.core.replay import ReplayPlan, constants_of, pair, replay
 from sia_dagster.core.search.failed_samples import FAILURE_SHORTFALL, find_failed_samples
 from sia_dagster.core.statistics import ComparisonRule, compare_all
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups, count
+from sia_dagster.core.traffic import group_conversations
 
 COMMON_PROMPT_SHARE: Final = 0.5
 """Below this share of a window's samples, the commonest prompt of the traces is not taken for a policy to improve."""
@@ -82,9 +83,9 @@ async def search_policy(
     plan = ReplayPlan(scope="selection", window=state.window.key, workers=rules.workers)
     arms = await replay(selection, policies, chat=chat, evaluators=evaluators, plan=plan, progress=progress)
     rule = rules.rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/selection"})
-    trials = {}
+    trials, group_of = {}, group_conversations(selection).grouping.group_of
     for (place, candidate), arm in zip(live.items(), arms[1:], strict=True):
-        compared = compare_all(pair(selection, arms[0], arm), constants_of(evaluators), rule)
+        compared = compare_all(pair(selection, arms[0], arm, None, group_of), constants_of(evaluators), rule)
         trials[place] = _try(candidate, compared, rule)
     return _choose(state, candidates, trials)
 
@@ -213,7 +214,7 @@ def _moves(c: EvaluatorComparison) -> str:
     difference = c.difference or 0.0
     old, new = f"{c.baseline_mean or 0.0:.2f}", f"{c.candidate_mean or 0.0:.2f}"
     change = f"{'rises' if difference > 0 else 'falls'} from {old} to {new}" if difference else f"stays at {new}"
-    return f"{c.evaluator} {change} ({difference:+.2f}, {count(c.n, 'conversation')})"
+    return f"{c.evaluator} {change} ({difference:+.2f}, {conversations_in_groups(*c.counted)})"
 
 
 def _set_aside(candidate: Candidate, why: str) -> Candidate:

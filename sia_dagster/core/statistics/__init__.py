@@ -4,6 +4,7 @@ What a result means for a candidate is decided in `gate`.
 """
 
 from sia_dagster.core.statistics.compare import ComparisonRule, compare_all, paired_scores
+from sia_dagster.core.statistics.design_effect import design_effect
 from sia_dagster.core.statistics.group_sequential import adjusted_rules, conditional_power, plan_looks
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
@@ -22,6 +23,7 @@ __all__ = [
     "conditional_power",
     "conversation_weights",
     "conversations_needed",
+    "design_effect",
     "paired_scores",
     "plan_looks",
     "plus_two",

@@ -1,4 +1,4 @@
-"""Two policies under one evaluator, paired by conversation, with a test and an interval.
+"""Two policies under one evaluator, paired by group of conversations, with a test and an interval.
 
 The test is a sign-flip permutation test, the interval is the *plus-two* interval; an `accept` (`core.gate`) needs both.
 Sources and measured size and power: docs/statistics.md.
@@ -87,36 +87,41 @@ class ComparisonRule(Value):
 
 
 class PairedScore(Value):
-    """One conversation's mean score under both policies, in the evaluator's own units."""
+    """One group's mean score under both policies, in the evaluator's own units."""
 
-    conversation_id: str
+    unit: str
+    """The group's id: that of the conversation where it is alone."""
     baseline: float
     candidate: float
     samples: int = 1
-    """The conversation's samples, counted before scoring, so that its weight does not depend on failed scores."""
+    """The group's samples, counted before scoring, so that its weight does not depend on failed scores."""
+    conversations: tuple[str, ...] = ()
+    """The ids of the group's conversations with a scored sample."""
 
 
 def paired_scores(rows: Sequence[ValidationRow], constant: EvalConstant) -> tuple[tuple[PairedScore, ...], int]:
-    """The scores of both policies by conversation, in order of first appearance, and the number of unscored samples.
+    """The scores of both policies by group, in order of first appearance, and the number of unscored samples.
 
-    A sample's scores are means over the repeats that were scored under both policies, a conversation's are means
-    over its scored samples. A sample without such a repeat is unscored; a conversation without a scored sample
-    is left out.
+    A sample's scores are means over the repeats that were scored under both policies, a group's are means over its
+    scored samples. A sample without such a repeat is unscored; a group without a scored sample is left out.
     """
-    conversations: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    units: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    conversation_of: dict[str, str] = {}
     for row in rows:
-        pairs = conversations.setdefault(row.conversation_id, {}).setdefault(row.span_id, [])
+        pairs = units.setdefault(row.unit, {}).setdefault(row.span_id, [])
+        conversation_of[row.span_id] = row.conversation_id
         old, new = row.baseline.score(constant.name), row.candidate.score(constant.name)
         if old is not None and new is not None:
             pairs.append((old, new))
     paired = []
-    for conversation_id, samples in conversations.items():
-        if scored := [_mean_pair(pairs) for pairs in samples.values() if pairs]:
-            old, new = _mean_pair(scored)
+    for unit, samples in units.items():
+        if scored := {span_id: _mean_pair(pairs) for span_id, pairs in samples.items() if pairs}:
+            old, new = _mean_pair(scored.values())
+            conversations = tuple(dict.fromkeys(conversation_of[span_id] for span_id in scored))
             paired.append(
-                PairedScore(conversation_id=conversation_id, baseline=old, candidate=new, samples=len(samples))
+                PairedScore(unit=unit, baseline=old, candidate=new, samples=len(samples), conversations=conversations)
             )
-    return tuple(paired), sum(not pairs for samples in conversations.values() for pairs in samples.values())
+    return tuple(paired), sum(not pairs for samples in units.values() for pairs in samples.values())
 
 
 def compare(
@@ -129,8 +134,9 @@ def compare(
 ) -> EvaluatorComparison:
     """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
 
-    `weights` multiply the weights of conversations by id and were fixed before anything was scored; missing is 1. Fewer
-    than `MIN_CONVERSATIONS` paired conversations: means and a plan, no test and no interval.
+    `weights`, by conversation id, multiply the weights of groups (the mean of its conversations') and were fixed before
+    anything was scored; missing is 1. Fewer than `MIN_CONVERSATIONS` paired groups: means and a plan, no test and no
+    interval.
     """
     every, rows = rows, _applicable(rows, constant.name)
     pairs, unscored = paired_scores(rows, constant)
@@ -138,6 +144,7 @@ def compare(
         evaluator=constant.name,
         role=role,
         n=len(pairs),
+        conversations=_conversations(pairs),
         samples=len({row.span_id for row in rows}),
         unscored=unscored,
         unscored_baseline=_unscored((row.span_id, row.baseline.score(constant.name)) for row in rows),
@@ -165,7 +172,7 @@ def _numbers(
     scale, level, target = found.scale, rule.level(found.role), rule.target(found.role, found.evaluator)
     old, new = np.array([p.baseline for p in pairs]), np.array([p.candidate for p in pairs])
     weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
-    weights = weights * np.array([factors.get(p.conversation_id, 1.0) for p in pairs])
+    weights = weights * np.array([_factor(p, factors) for p in pairs])
     differences = (new - old) / scale
     bounds = plus_two(differences, weights, level)
     spread = planning_spread(differences, weights, float(bounds.variance))
@@ -174,7 +181,7 @@ def _numbers(
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
         "difference": float(np.average(new - old, weights=weights)),
-        "conversations_needed": conversations_needed(gain, level, spread),
+        "conversations_needed": _in_conversations(conversations_needed(gain, level, spread), pairs),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
         smallest = detectable_effect(len(pairs), spread, level)
@@ -188,6 +195,19 @@ def _numbers(
             "alpha": level,
         }
     return numbers
+
+
+def _conversations(pairs: Sequence[PairedScore]) -> int:
+    return sum(len(pair.conversations) for pair in pairs)
+
+
+def _factor(pair: PairedScore, factors: Mapping[str, float]) -> float:
+    return math.fsum(factors.get(name, 1.0) for name in pair.conversations) / len(pair.conversations)
+
+
+def _in_conversations(groups: int | None, pairs: Sequence[PairedScore]) -> int | None:
+    """The conversations of so many groups, if they are as large as these."""
+    return None if groups is None else math.ceil(groups * _conversations(pairs) / len(pairs))
 
 
 def _applicable(rows: Sequence[ValidationRow], evaluator: str) -> Sequence[ValidationRow]:

@@ -1,4 +1,4 @@
-"""Levels of a group-sequential test with two looks: at half of the held-out conversations, and at all of them.
+"""Levels of a group-sequential test with two looks: at half of the held-out groups of conversations, and at all.
 
 The first look saves calls where the result is clear. Two looks that were each tested at alpha would accept wrongly more
 often than alpha, so both levels together spend alpha. Lan and DeMets, Discrete sequential boundaries for clinical
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 FRACTION = 0.5
-"""Of the conversations, at the first look."""
+"""Of the groups of conversations, at the first look."""
 
 FEWEST = 40
-"""With fewer conversations there is one look: half of them could only show a very large gain."""
+"""With fewer groups there is one look: half of them could only show a very large gain."""
 
 _HOW_FAR = 0.01
 """The root's bracket is widened by this, since its ends may be the root itself."""
@@ -83,12 +83,12 @@ def conditional_power(p: "float | Array", alpha: float) -> "Array":
     return np.asarray(ndtr((trend + ndtri(look_levels(alpha, 2)[-1])) / math.sqrt(1 - FRACTION)))
 
 
-def plan_looks(conversations: Sequence[str], looks: int, minimum: int = FEWEST) -> tuple[tuple[str, ...], ...]:
-    """The conversations of each look, in their order: the first half and all; one look at all below `minimum`.
+def plan_looks(groups: Sequence[str], looks: int, minimum: int = FEWEST) -> tuple[tuple[str, ...], ...]:
+    """The groups of conversations of each look, in their order: the first half and all; one look below `minimum`.
 
-    `conversations` may repeat ids, as samples do. Without conversations there is no look.
+    `groups` may repeat ids, as samples do. Without groups there is no look.
     """
-    different = tuple(dict.fromkeys(conversations))
+    different = tuple(dict.fromkeys(groups))
     if not different:
         return ()
     if looks == 1 or len(different) < minimum:

@@ -41,7 +41,7 @@ def compare_slices(
     """Every slice of the traffic that is not all of it, in the order of `dimensions`, the largest first.
 
     A conversation belongs to a slice if any of its samples does, and only those samples are compared; so it may stand
-    in several slices. With fewer than `minimum` conversations that are scored under both policies a slice is
+    in several slices. With fewer than `minimum` groups of conversations that are scored under both policies a slice is
     `too_few`. `loses`: the interval's upper end is below 0 at `rule.guardrail_alpha` divided by the number of slices
     that are tested (Bonferroni: the probability of any false `loses` is at most that level). `holds`: the lower
     end at `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).

@@ -9,7 +9,7 @@ from sia_dagster.core.gate import spent_in_year
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.gate import YEAR, ErrorBudget, Look, NoiseEstimate
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster.core.text import count
+from sia_dagster.core.text import conversations_in_groups, count
 from sia_dagster.reports.figures import svg
 from sia_dagster.reports.figures.scores import LEFT, RIGHT, ROW, TOP, WIDTH, frame, row_label, whisker
 from sia_dagster.reports.wording import interval, signed
@@ -69,19 +69,21 @@ def budget_plot(budget: ErrorBudget, window: TimeWindow, looks: Sequence[Look]) 
 
 def _gain(primary: EvaluatorComparison) -> _Bar:
     ends = (primary.difference, primary.ci_low, primary.ci_high)
-    return _bar("the gain", primary.n, ends, primary.scale)
+    return _bar("the gain", primary.counted, ends, primary.scale)
 
 
 def _noise(estimate: NoiseEstimate, scale: float) -> _Bar:
     ends = (estimate.mean_difference, estimate.ci_low, estimate.ci_high)
-    return _bar(NOISE[estimate.kind], estimate.conversations, ends, scale)
+    return _bar(NOISE[estimate.kind], estimate.counted, ends, scale)
 
 
-def _bar(name: str, conversations: int, ends: tuple[float | None, float | None, float | None], scale: float) -> _Bar:
-    """`ends` are the middle, the low and the high one, in the evaluator's own units."""
+def _bar(
+    name: str, counted: tuple[int, int], ends: tuple[float | None, float | None, float | None], scale: float
+) -> _Bar:
+    """`counted` are conversations and groups; `ends` are middle, low and high, in the evaluator's own units."""
     middle, low, high = (None if value is None else value / (scale or 1.0) for value in ends)
     numbers = f"{signed(ends[0], scale)} {interval(ends[1], ends[2], scale)}".strip()
-    return _Bar(name, count(conversations, "conversation"), middle, low, high, numbers)
+    return _Bar(name, conversations_in_groups(*counted), middle, low, high, numbers)
 
 
 def _row(bar: _Bar, y: float, scale: svg.Axis) -> str:

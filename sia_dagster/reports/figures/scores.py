@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.value import Value
+from sia_dagster.core.text import conversations_in_groups
 from sia_dagster.reports.figures import svg
 from sia_dagster.reports.wording import interval, number, share, signed, trimmed
 
@@ -66,7 +67,8 @@ def scores_plot(levels: Sequence[ScoreLevels]) -> str:
 
 def _forest_row(comparison: EvaluatorComparison, top: float, scale: svg.Axis, mark: float | None) -> str:
     y = top + ROW / 2
-    role = f"{comparison.role}, {comparison.n} conversations" if comparison.n else comparison.role
+    counted = conversations_in_groups(*comparison.counted)
+    role = f"{comparison.role}, {counted}" if comparison.n else comparison.role
     parts = row_label(comparison.evaluator, role, y)
     if mark is not None:
         parts.append(svg.line(scale.x(mark), top + 5, scale.x(mark), top + ROW - 5, "mark"))

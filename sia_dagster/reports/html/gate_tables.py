@@ -7,7 +7,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison, SliceCompar
 from sia_dagster.core.records.gate import ErrorBudget, Look, NoiseEstimate
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.report import ValidationReport
-from sia_dagster.core.text import count
+from sia_dagster.core.text import count, number_in_groups
 from sia_dagster.reports.figures import gate_plots as gate_figures
 from sia_dagster.reports.markdown.judges import found_sentence
 from sia_dagster.reports.wording import NOTHING, interval, number, p_value, share, signed
@@ -90,7 +90,7 @@ def _looks(report: ValidationReport) -> list[tuple[str, ...]]:
     return [
         (
             f"{position}",
-            f"{look.conversations:,}",
+            number_in_groups(look.conversations, look.conversations if look.groups is None else look.groups),
             f"{look.alpha:.4f}",
             p_value(look.p_value),
             share(look.conditional_power),
@@ -109,7 +109,7 @@ def _noise(estimate: NoiseEstimate, report: ValidationReport) -> tuple[str, ...]
     return (
         estimate.evaluator,
         f"same {gate_figures.NOISE[estimate.kind]}",
-        f"{estimate.conversations:,}",
+        number_in_groups(*estimate.counted),
         signed(estimate.mean_difference, scale),
         interval(estimate.ci_low, estimate.ci_high, scale),
         number(estimate.spread, scale),
@@ -122,7 +122,7 @@ def _slice(part: SliceComparison) -> tuple[str, ...]:
     return (
         part.dimension,
         part.value,
-        f"{c.n:,}",
+        number_in_groups(*c.counted),
         share(part.share),
         number(c.baseline_mean, c.scale),
         number(c.candidate_mean, c.scale),

@@ -1,6 +1,7 @@
 """The results on the next window's traffic as Markdown."""
 
 from sia_dagster.core.records.next_window import NextWindowComparison, NextWindowResults
+from sia_dagster.core.text import number_in_groups
 from sia_dagster.reports.figures.gain import bounds
 from sia_dagster.reports.markdown.tables import fenced, table
 from sia_dagster.reports.wording import escape, interval, number, p_value, share, signed, visible
@@ -26,4 +27,10 @@ def next_window_markdown(found: NextWindowResults) -> str:
 def _row(each: NextWindowComparison) -> tuple[str, ...]:
     name = f"{escape(visible(each.evaluator))}{' (primary)' if each.primary else ''}"
     means = (number(each.baseline_mean), number(each.candidate_mean), signed(each.difference))
-    return (name, f"{each.n}", *means, interval(each.ci_low, each.ci_high) or "too few", p_value(each.p_value))
+    return (
+        name,
+        number_in_groups(each.n if each.conversations is None else each.conversations, each.n),
+        *means,
+        interval(each.ci_low, each.ci_high) or "too few",
+        p_value(each.p_value),
+    )

@@ -12,7 +12,7 @@ from sia_dagster.core.records.report import ArmOutcome, ValidationReport, Valida
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.text import count
+from sia_dagster.core.text import count, number_in_groups
 from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs
 from sia_dagster.reports.wording import (
     NOTHING,
@@ -64,7 +64,7 @@ def comparison_table(report: ValidationReport) -> str:
         (
             escape(c.evaluator),
             c.role,
-            f"{c.n}" + (f" ({'; '.join(omitted)})" if (omitted := left_out(c)) else ""),
+            number_in_groups(*c.counted) + (f" ({'; '.join(omitted)})" if (omitted := left_out(c)) else ""),
             number(c.baseline_mean, c.scale),
             number(c.candidate_mean, c.scale),
             f"**{signed(c.difference, c.scale)}** {escape(interval(c.ci_low, c.ci_high, c.scale))}".rstrip(),

@@ -90,16 +90,16 @@ def test_the_windows_own_conversations_come_in_an_order_that_no_clock_gives() ->
     held = [sample(n, "holdout") for n in range(40)]
     tried = Trial(state=state_of(*held), update=UPDATE)
     backwards = Trial(state=state_of(*reversed(held)), update=UPDATE)
-    assert tried.conversations == backwards.conversations
-    assert sorted(tried.conversations) == sorted(s.conversation_id for s in held)
-    assert tried.conversations[:20] != tuple(s.conversation_id for s in held[:20])
+    assert tried.groups == backwards.groups
+    assert sorted(tried.groups) == sorted(s.conversation_id for s in held)
+    assert tried.groups[:20] != tuple(s.conversation_id for s in held[:20])
 
 
 def test_a_pooled_holdout_is_taken_in_its_own_order_and_replayed_as_its_windows_were() -> None:
     own, earlier = sample(0, "holdout"), sample(1, "holdout")
     held = HeldOut(samples=(own, earlier), windows={earlier.span_id: "2026-09-21"})
     tried = Trial(state=state_of(own), update=UPDATE, held_out=held)
-    assert tried.conversations == (own.conversation_id, earlier.conversation_id)
+    assert tried.groups == (own.conversation_id, earlier.conversation_id)
     plan = tried.plan(ValidationRules())
     assert plan.draw(own, 0) == f"holdout/{WINDOW.key}/{own.span_id}/0"
     assert plan.draw(earlier, 0) == f"holdout/2026-09-21/{earlier.span_id}/0"

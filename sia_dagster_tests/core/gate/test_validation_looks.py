@@ -99,7 +99,7 @@ def test_no_trend_stops_at_half_and_is_not_carried(tmp_path: Path) -> None:
 def undecided(count: int = 40, **fields: Any) -> tuple[Trial, Answer]:
     """Two conversations of either half gain: too much to give up, and too little to show."""
     trial = tried(count, **fields)
-    ids = trial.conversations
+    ids = trial.groups
     return trial, wins((*ids[:2], *ids[-2:]))
 
 
@@ -147,7 +147,7 @@ def test_one_look_asks_everything(tmp_path: Path) -> None:
 
 def test_a_half_that_fails_is_no_reason_to_stop(tmp_path: Path) -> None:
     trial = tried(40, BETTER)
-    first = {int(name.rpartition("/")[2]) for name in trial.conversations[:20]}
+    first = {int(name.rpartition("/")[2]) for name in trial.groups[:20]}
 
     def answer(_: str, user: str) -> Body | Reply:
         number = re.search(r"parcel (\d+)", user)

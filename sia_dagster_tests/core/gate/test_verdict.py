@@ -219,7 +219,7 @@ def test_all_ties_are_inconclusive_however_many() -> None:
     ties = comparison(n=5000, difference=0.0, p_value=1.0, ci_low=-0.001, ci_high=0.001, candidate_mean=0.52)
     decision = decided(ties)
     assert decision.verdict == "inconclusive"
-    assert "correctness was the same under both policies in all 5000 conversations" in decision.reasons[0]
+    assert "correctness was the same under both policies in all 5,000 conversations" in decision.reasons[0]
 
 
 def test_an_accept_says_what_no_sample_could_show_and_only_where_it_applies() -> None:

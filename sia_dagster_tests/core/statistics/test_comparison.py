@@ -72,10 +72,7 @@ def test_repeats_are_averaged_within_samples_and_samples_within_conversations() 
     ]
     pairs, unscored = paired_scores(rows, CONSTANT)
     assert unscored == 0
-    assert [(p.conversation_id, p.baseline, p.candidate, p.samples) for p in pairs] == [
-        ("a", 0.25, 0.5, 2),
-        ("b", 1.0, 0.0, 1),
-    ]
+    assert [(p.unit, p.baseline, p.candidate, p.samples) for p in pairs] == [("a", 0.25, 0.5, 2), ("b", 1.0, 0.0, 1)]
 
 
 def test_a_repeat_counts_only_where_both_policies_were_scored() -> None:
@@ -86,7 +83,7 @@ def test_a_repeat_counts_only_where_both_policies_were_scored() -> None:
         row("b", "b1", None, None),
     ]
     pairs, unscored = paired_scores(rows, CONSTANT)
-    assert [(p.conversation_id, p.baseline, p.candidate) for p in pairs] == [("a", 1.0, 1.0)]
+    assert [(p.unit, p.baseline, p.candidate) for p in pairs] == [("a", 1.0, 1.0)]
     assert unscored == 2
     assert pairs[0].samples == 2, "the weight is fixed before scoring"
 
