@@ -26,7 +26,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.statistics.compare import ComparisonRule, compare
-from sia_dagster.core.statistics.intervals import conversation_weights, detectable_effect, plus_two
+from sia_dagster.core.statistics.intervals import conversation_weights, detectable_effect, skew_corrected_interval
 
 Array = npt.NDArray[np.float64]
 SIZES = (20, 40, 80, 160)
@@ -120,7 +120,7 @@ def measure(simulate: Simulation, n: int, effect: float, windows: int, seed: int
         scores = simulate(generator, (CHUNK, n), effect)
         differences, weights = by_conversation(scores)
         p_values = flip_p(weights * differences, generator)
-        bounds = plus_two(differences, weights, ALPHA)
+        bounds = skew_corrected_interval(differences, weights, ALPHA)
         means = (weights * differences).sum(axis=1) / weights.sum(axis=1)
         accepted = (p_values <= ALPHA) & (bounds.low > 0) & (means >= MIN_EFFECT)
         agree(scores, accepted, p_values)
@@ -145,7 +145,7 @@ def reported_effects(differences: Array, weights: Array, variance: Array) -> Arr
     middle = (scaled * differences).mean(axis=1, keepdims=True)
     own = (scaled**2 * (differences - middle) ** 2).sum(axis=1) / (differences.shape[1] - 1)
     spread: Array = np.sqrt(np.maximum(own, variance))
-    return spread * detectable_effect(differences.shape[1], 1.0, ALPHA)
+    return detectable_effect(differences.shape[1], spread, ALPHA)
 
 
 def agree(scores: Scores, accepted: npt.NDArray[np.bool_], p_values: Array) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy.typing as npt
 
 from bench.calibration import SIZES, collapse, graded, passes
+from bench.gate_bounds import BOUNDS
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, WEEKLY, Scenario, Share, collect
 from bench.gate_groups import GROUPED
 from bench.gate_looks import looked_at
@@ -31,7 +32,7 @@ from bench.gate_scenarios import (
     slices,
     three_evaluators,
 )
-from bench.gate_skew import SKEWED
+from bench.gate_skew import GUARDED, SKEWED
 from bench.gate_years import told, year_of, year_plans
 
 Sized = Callable[[int], Scenario]
@@ -184,8 +185,12 @@ def run(windows: int, loops: int) -> dict[str, Any]:
     found = table(other_truths(), windows // 2, 5000)
     print()
     stated = stated_effect(windows // 2)
-    show(f"\nskewed gains, alpha {WEEKLY:.5f}", ["the product", "the same at every level", "mean(new) > mean(old)"])
-    skewed = table(SKEWED, windows, 6000, ("product", "same"))
+    skewed: dict[str, Any] = {}
+    for level, alpha in LEVELS.items():
+        show(f"\nrare catastrophes, alpha {alpha:.5f}", [*BOUNDS, "mean(new) > mean(old)"])
+        skewed = table(SKEWED, windows, 6000, [f"{name}, {level}" for name in BOUNDS])
+    show("\nguardrails that lost their margin", [f"{ALPHA}", f"{WEEKLY:.5f}", "mean above -margin"])
+    guarded = table(GUARDED, windows, 6500, ("product, 05", "product, week"))
     show("\ntwo looks, 160 conversations, 70 % pass", ["accepted", "", ""])
     looked = looks(windows)
     print()
@@ -198,6 +203,7 @@ def run(windows: int, loops: int) -> dict[str, Any]:
         "other_truths": found,
         "stated_effect": stated,
         "skewed": skewed,
+        "guarded": guarded,
         "looks": looked,
         "conversations_needed": plans,
         "years": loop_years(loops),

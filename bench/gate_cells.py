@@ -16,7 +16,7 @@ from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.statistics.compare import ComparisonRule, compare
-from sia_dagster.core.statistics.intervals import FINE_LEVEL, FINE_RESAMPLES, RESAMPLES, plus_two
+from sia_dagster.core.statistics.intervals import FINE_LEVEL, FINE_RESAMPLES, RESAMPLES, skew_corrected_interval
 
 Yes = npt.NDArray[np.bool_]
 Scenario = Callable[[np.random.Generator, int], Mapping[str, npt.NDArray[Any]]]
@@ -60,10 +60,10 @@ class Tested(NamedTuple):
     p: Array
 
     def low(self, alpha: float) -> Array:
-        return np.asarray(plus_two(self.differences, self.weights, alpha).low)
+        return np.asarray(skew_corrected_interval(self.differences, self.weights, alpha).low)
 
     def high(self, alpha: float) -> Array:
-        return np.asarray(plus_two(self.differences, self.weights, alpha).high)
+        return np.asarray(skew_corrected_interval(self.differences, self.weights, alpha).high)
 
     def accepts(self, alpha: float) -> Yes:
         return np.asarray((self.p <= alpha) & (self.low(alpha) > 0) & (self.mean >= MIN_EFFECT))

@@ -7,7 +7,7 @@ from scipy.special import ndtri
 
 from bench.calibration import Array, Simulation, by_conversation, passes, reported_effects
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, Scenario, Yes, agree, scored, tested
-from sia_dagster.core.statistics.intervals import plus_two
+from sia_dagster.core.statistics.intervals import skew_corrected_interval
 
 
 def one_test(simulate: Simulation, n: int, effect: float = 0.0) -> Scenario:
@@ -16,7 +16,7 @@ def one_test(simulate: Simulation, n: int, effect: float = 0.0) -> Scenario:
     def windows(generator: np.random.Generator, count: int) -> dict[str, Array | Yes]:
         scores = simulate(generator, (count, n), effect)
         found = scored(scores, generator)
-        variance = np.asarray(plus_two(found.differences, found.weights, ALPHA).variance)
+        variance = np.asarray(skew_corrected_interval(found.differences, found.weights, ALPHA).variance)
         result: dict[str, Array | Yes] = {"naive": found.mean > 0}
         for name, alpha in LEVELS.items():
             result[f"accept_{name}"] = found.accepts(alpha)
@@ -33,7 +33,7 @@ def guardrail(simulate: Simulation, n: int, effect: float) -> Scenario:
 
     def windows(generator: np.random.Generator, count: int) -> dict[str, Yes]:
         differences, weights = by_conversation(simulate(generator, (count, n), effect))
-        low = np.asarray(plus_two(differences, weights, ALPHA).low)
+        low = np.asarray(skew_corrected_interval(differences, weights, ALPHA).low)
         means = (weights * differences).sum(axis=1) / weights.sum(axis=1)
         return {"accept_05": low > -MARGIN, "naive": means > -MARGIN}
 
@@ -106,7 +106,7 @@ def slices(n: int, lost: float, rate: float = 0.7) -> Scenario:
 
 
 def losing(differences: Array, members: Sequence[Yes]) -> Yes:
-    """(slices, windows): by the plus-two interval of each slice's own conversations."""
+    """(slices, windows): by the interval of each slice's own conversations."""
     big = np.array([member.sum(axis=1) >= RULES.slice_conversations for member in members])
     found = np.zeros(big.shape, dtype=bool)
     for window in range(differences.shape[0]):
@@ -114,7 +114,7 @@ def losing(differences: Array, members: Sequence[Yes]) -> Yes:
         for number, member in enumerate(members):
             if big[number, window]:
                 own = differences[window][member[window]]
-                found[number, window] = plus_two(own, np.ones(len(own)), alpha).high < 0
+                found[number, window] = skew_corrected_interval(own, np.ones(len(own)), alpha).high < 0
     return found
 
 

@@ -172,7 +172,7 @@ def primary_gains(given: CriteriaInput) -> Iterator[Finding]:
 
 
 def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
-    """Every guardrail must be shown not to fall beyond its margin (non-inferiority by the plus-two bound).
+    """Every guardrail must be shown not to fall beyond its margin (non-inferiority by the lower end of its interval).
 
     All must pass, so their errors need no correction (intersection-union); a point estimate protects nothing.
     """

@@ -11,7 +11,7 @@ from sia_dagster.core.records.gate import NoiseEstimate
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.replay import ReplayPlan, Replies, judge_replies, map_rows, replayable
-from sia_dagster.core.statistics import MIN_CONVERSATIONS, conversation_weights, paired_scores, plus_two
+from sia_dagster.core.statistics import MIN_CONVERSATIONS, conversation_weights, paired_scores, skew_corrected_interval
 
 
 def second_draw(plan: ReplayPlan) -> ReplayPlan:
@@ -65,8 +65,8 @@ def noise_of(
 ) -> NoiseEstimate:
     """How the second scores (`candidate` of the rows) differ from the first (`baseline`) under one evaluator.
 
-    The mean is weighted as in a verdict, the interval is the plus-two one at one-sided level `alpha` for each end.
-    Fewer than two groups of conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
+    The mean is weighted and has its interval as in a verdict, at one-sided level `alpha` for each end. Fewer than two
+    groups of conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
     """
     pairs, _ = paired_scores(rows, constant)
     found = NoiseEstimate(
@@ -84,7 +84,7 @@ def noise_of(
         "changed_share": _changed_share(rows, constant.name),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
-        bounds = plus_two(differences / constant.scale, weights, alpha)
+        bounds = skew_corrected_interval(differences / constant.scale, weights, alpha)
         numbers |= {"ci_low": float(bounds.low) * constant.scale, "ci_high": float(bounds.high) * constant.scale}
     return found.model_copy(update=numbers)
 

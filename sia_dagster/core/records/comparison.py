@@ -33,7 +33,7 @@ class EvaluatorComparison(Value):
     candidate_mean: float | None = None
     difference: float | None = None
     """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as observed. The interval's
-    middle lies a little nearer to 0, since the plus-two rule adds three conversations of mean difference 0."""
+    middle lies a little nearer to 0, since it stands for conversations that no window has seen, too."""
     ci_low: float | None = None
     """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
     ci_high: float | None = None

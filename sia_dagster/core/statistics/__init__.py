@@ -11,6 +11,7 @@ from sia_dagster.core.statistics.intervals import (
     conversation_weights,
     conversations_needed,
     plus_two,
+    skew_corrected_interval,
 )
 from sia_dagster.core.statistics.slices import compare_slices
 
@@ -27,4 +28,5 @@ __all__ = [
     "paired_scores",
     "plan_looks",
     "plus_two",
+    "skew_corrected_interval",
 ]

@@ -1,6 +1,6 @@
 """Two policies under one evaluator, paired by group of conversations, with a test and an interval.
 
-The test is a sign-flip permutation test, the interval is the *plus-two* interval; an `accept` (`core.gate`) needs both.
+The test is a sign-flip permutation test, the interval is corrected for skewness; an `accept` (`core.gate`) needs both.
 Sources and measured size and power: docs/statistics.md.
 """
 
@@ -23,9 +23,9 @@ from sia_dagster.core.statistics.intervals import (
     conversations_needed,
     detectable_effect,
     planning_spread,
-    plus_two,
     resamples_for,
     sign_flip_p,
+    skew_corrected_interval,
 )
 
 Role = Literal["primary", "guardrail", "safety"]
@@ -174,7 +174,7 @@ def _numbers(
     weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
     weights = weights * np.array([_factor(p, factors) for p in pairs])
     differences = (new - old) / scale
-    bounds = plus_two(differences, weights, level)
+    bounds = skew_corrected_interval(differences, weights, level)
     spread = planning_spread(differences, weights, float(bounds.variance))
     gain = max(float(bounds.middle), target) if found.role == "primary" else target
     numbers: dict[str, float | int | None] = {
@@ -184,7 +184,7 @@ def _numbers(
         "conversations_needed": _in_conversations(conversations_needed(gain, level, spread), pairs),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
-        smallest = detectable_effect(len(pairs), spread, level)
+        smallest = float(detectable_effect(len(pairs), spread, level))
         # Only the primary evaluator is decided by its p-value; the others by their interval.
         flips = resamples_for(level) if found.role == "primary" else RESAMPLES
         numbers |= {

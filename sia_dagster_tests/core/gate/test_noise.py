@@ -16,7 +16,7 @@ from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.replay.replay import ReplayPlan, Replies, pair, replay
-from sia_dagster.core.statistics.intervals import plus_two
+from sia_dagster.core.statistics.intervals import skew_corrected_interval
 from sia_dagster_tests.worlds.search_world import BASELINE, WINDOW, Shop, asked, evaluators, in_shop, sample
 from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
@@ -39,7 +39,7 @@ def rows(*scores: tuple[float | None, float | None]) -> list[ValidationRow]:
 def test_the_numbers_are_in_the_evaluators_own_units() -> None:
     found = noise_of("judge", rows((1, 3), (4, 4), (2, 2), (0, 0), (3, 2)), GRADED, 0.05)
     differences = np.array([2, 0, 0, 0, -1]) / 4
-    bounds = plus_two(differences, np.ones(5), 0.05)
+    bounds = skew_corrected_interval(differences, np.ones(5), 0.05)
     assert (found.kind, found.evaluator, found.conversations) == ("judge", "q", 5)
     assert found.mean_difference == pytest.approx(0.2)
     assert found.spread == pytest.approx(statistics.stdev([2, 0, 0, 0, -1]))

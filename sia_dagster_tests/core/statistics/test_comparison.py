@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
-from scipy.stats import permutation_test
+from scipy.stats import binomtest, permutation_test
 
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.records.comparison import EvaluatorComparison
@@ -28,6 +28,7 @@ from sia_dagster.core.statistics.intervals import (
     plus_two,
     resamples_for,
     sign_flip_p,
+    skew_corrected_interval,
     times_added,
 )
 
@@ -147,6 +148,57 @@ def test_the_same_rows_give_the_same_bytes(pairs: list[tuple[float, float]]) -> 
     assert compared(rows).model_dump_json() == compared(rows).model_dump_json()
 
 
+@pytest.mark.parametrize("n", [20, 40, 80, 160, 400])
+@pytest.mark.parametrize("alpha", [0.05, 0.0096])
+def test_without_a_difference_the_lower_end_is_that_of_the_binomial(n: int, alpha: float) -> None:
+    """Losers that n conversations do not show may be as common as 1 - alpha^(1/n): Clopper and Pearson."""
+    found = skew_corrected_interval(np.zeros(n), np.ones(n), alpha)
+    exact = 1 - alpha ** (1 / n)
+    assert float(found.low) == pytest.approx(-exact, rel=0.2 if n == 20 else 0.1)
+    assert float(found.high) == pytest.approx(-float(found.low))
+
+
+def test_the_end_of_hall_with_weights_by_hand() -> None:
+    differences, weights, alpha = np.array([1.0, 0.0, 0.5, -0.2]), np.array([2.0, 1.0, 3.0, 2.0]), 0.05
+    added = -math.log(alpha) / 8
+    scaled, size = weights / 2, 4 + added
+    mean = (1.0 + 0.75 - 0.2 - added) / size
+    off = [u * (d - mean) for u, d in zip(scaled, differences, strict=True)]
+    variance = (sum(x**2 for x in off) + added * (1 + mean) ** 2) / size
+    third = (sum(x**3 for x in off) - added * (1 + mean) ** 3) / size
+    skewness = third / variance**1.5 / math.sqrt(size)
+    inside = 1 + skewness * (float(stdtrit(size - 1, 0.95)) - skewness / 6)
+    steps = 3 / skewness * (math.copysign(abs(inside) ** (1 / 3), inside) - 1)
+    found = skew_corrected_interval(differences, weights, alpha)
+    assert float(found.low) == pytest.approx(mean - steps * math.sqrt(variance / (size - 1)))
+    turned = skew_corrected_interval(-differences, weights, alpha)
+    assert (float(turned.low), float(turned.high)) == (-float(found.high), -float(found.low))
+
+
+@pytest.mark.parametrize("losers", range(8))
+@pytest.mark.parametrize("n", [40, 160])
+def test_losers_among_ties_have_about_the_end_of_the_binomial(n: int, losers: int) -> None:
+    differences = np.array([-1.0] * losers + [0.0] * (n - losers))
+    exact = binomtest(losers, n).proportion_ci(0.9, method="exact").high
+    assert float(skew_corrected_interval(differences, np.ones(n), 0.05).low) == pytest.approx(-exact, rel=0.06)
+
+
+def test_heavy_losers_lower_the_end_more_than_light_ones() -> None:
+    differences, weights = np.array([-1.0, *[0.02] * 99]), np.array([4.0, *[1.0] * 99])
+    heavy, light = (float(skew_corrected_interval(differences, w, 0.05).low) for w in (weights, np.ones(100)))
+    assert heavy < 3 * light
+
+
+@given(st.lists(st.floats(-1, 1), min_size=5, max_size=60), st.sampled_from([0.05, 0.0096, 0.0006, 1e-8]))
+def test_the_ends_enclose_the_middle_and_a_finer_level_is_wider(given_: list[float], alpha: float) -> None:
+    differences = np.array(given_)
+    found, finer = (skew_corrected_interval(differences, np.ones(len(given_)), level) for level in (alpha, alpha / 4))
+    assert -1 <= found.low <= found.middle + 1e-12
+    assert found.middle - 1e-12 <= found.high <= 1
+    assert finer.low <= found.low + 1e-9
+    assert found.variance > 0
+
+
 def test_plus_two_equals_agresti_and_min_for_one_sample_a_conversation() -> None:
     # Wald+2 with half a pair added to each cell of the two-by-two table: b and c are the discordant counts.
     b, c, ties = 4, 11, 25
@@ -171,19 +223,31 @@ def test_plus_two_with_weights_by_hand() -> None:
     assert float(found.variance) == pytest.approx((around + added) / 5)
 
 
-def test_plus_two_takes_many_windows_at_once() -> None:
+def test_more_is_added_at_finer_levels() -> None:
+    """In proportion to z squared; at 0.05 and above the three conversations are added once."""
+    assert [times_added(level) for level in (0.2, 0.05)] == [1.0, 1.0]
+    assert times_added(0.01) == pytest.approx((2.326348 / 1.644854) ** 2, rel=1e-5)
+    differences, weights = np.array([0.2] * 30), np.ones(30)
+    times, size = times_added(0.01), 30 + 2 * times_added(0.01)
+    middle = 30 * 0.2 / size
+    spread = 30 * (0.2 - middle) ** 2 + times * ((1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2)
+    half = stdtrit(size - 1, 0.99) * np.sqrt(spread / size / (size - 1))
+    assert float(plus_two(differences, weights, 0.01).low) == pytest.approx(middle - half)
+
+
+def test_skew_corrected_interval_takes_many_windows_at_once() -> None:
     generator = np.random.default_rng(1)
     differences, weights = generator.uniform(-1, 1, (3, 9)), generator.uniform(1, 2, (3, 9))
-    together = plus_two(differences, weights, 0.05)
+    together = skew_corrected_interval(differences, weights, 0.05)
     for index in range(3):
         assert float(together.low[index]) == pytest.approx(
-            float(plus_two(differences[index], weights[index], 0.05).low)
+            float(skew_corrected_interval(differences[index], weights[index], 0.05).low)
         )
 
 
 @given(st.integers(5, 200))
 def test_ties_never_give_zero_width(n: int) -> None:
-    found = plus_two(np.zeros(n), np.ones(n), 0.05)
+    found = skew_corrected_interval(np.zeros(n), np.ones(n), 0.05)
     assert float(found.low) < 0 < float(found.high)
 
 
@@ -259,9 +323,15 @@ def test_an_evaluator_without_a_range_does_not_divide_by_zero() -> None:
 
 
 def test_the_smallest_detectable_effect_follows_its_formula() -> None:
-    # t(.95, 19) = 1.7291, t(.8, 19) = 0.8610; two conversations are added to twenty
-    plain = (1.7291 + 0.8610) * 0.5 / math.sqrt(20)
-    assert detectable_effect(20, 0.5, 0.05) == pytest.approx(plain * 22 / 20, rel=1e-4)
+    # Of many conversations little is added: (t(.95) + t(.8)) s / sqrt(n).
+    assert detectable_effect(100_000, 0.5, 0.05) == pytest.approx(
+        (1.6449 + 0.8416) * 0.5 / math.sqrt(100_000), rel=0.01
+    )
+    # Of twenty: half of the windows of exactly the smallest mean that is shown are not; t(.8, 19) = 0.8610.
+    smallest = float(detectable_effect(20, 0.5, 0.05)) - 0.8610 * 0.5 / math.sqrt(20)
+    halves = np.where(np.arange(20) < 10, smallest - 0.5, smallest + 0.5)
+    for moved, shown in ((0.001, True), (-0.001, False)):
+        assert (skew_corrected_interval(halves + moved, np.ones(20), 0.05).low > 0) == shown
 
 
 @given(st.floats(0.01, 1), st.floats(0.05, 1), st.floats(0.01, 0.2))
@@ -271,10 +341,19 @@ def test_the_plan_is_the_smallest_that_suffices(effect: float, spread: float, al
     assert needed is not None
 
     def distance(n: int) -> float:
-        return detectable_effect(n, spread, alpha) * n / (n + 2 * times_added(alpha))
+        return float(detectable_effect(n, spread, alpha))
 
     assert distance(needed) <= effect * (1 + 1e-12)
     assert needed == MIN_CONVERSATIONS or distance(needed - 1) > effect * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(("effect", "spread"), [(0.05, 0.16), (0.1, 0.3), (0.1, 0.5)])
+def test_the_planned_conversations_show_the_effect_in_four_of_five_windows(effect: float, spread: float) -> None:
+    n = conversations_needed(effect, 0.05, spread)
+    assert n is not None
+    gains = np.clip(np.random.default_rng(3).normal(effect, spread, (4000, n)), -1, 1)
+    assert (skew_corrected_interval(gains, np.ones(n), 0.05).low > 0).mean() == pytest.approx(0.8, abs=0.03)
+    assert float(detectable_effect(n, spread, 0.05)) == pytest.approx(effect, rel=0.02)
 
 
 def test_no_plan_reaches_no_effect() -> None:
@@ -283,9 +362,6 @@ def test_no_plan_reaches_no_effect() -> None:
 
 
 def test_a_guardrails_plan_is_about_its_margin_not_about_what_was_seen() -> None:
-    # n = 6.18 s^2 / margin^2 with normal quantiles; t takes a little more.
-    spread = math.sqrt(66 * 0.05**2 / 6.18)
-    assert conversations_needed(0.05, 0.05, spread) == pytest.approx(67, abs=2)
     pairs = [(1.0, 1.0)] * 30 + [(1.0, 0.0)] * 3 + [(0.0, 1.0)]
     fell, rose = compared(singles(pairs), "guardrail"), compared(singles([(b, a) for a, b in pairs]), "guardrail")
     assert fell.role == "guardrail"
@@ -297,7 +373,7 @@ def test_a_guardrails_plan_is_about_its_margin_not_about_what_was_seen() -> None
 @pytest.mark.parametrize("count", [0, 1])
 def test_without_two_conversations_the_plan_takes_the_worst_spread(count: int) -> None:
     found = compared(singles([(0.0, 1.0)] * count))
-    assert found.conversations_needed == conversations_needed(0.02, 0.05) == 3866
+    assert found.conversations_needed == conversations_needed(0.02, 0.05) == 3905
     assert found.difference == (1.0 if count else None)
 
 
@@ -437,25 +513,16 @@ def test_importing_the_module_loads_no_numerics() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_more_is_added_at_finer_levels() -> None:
-    """In proportion to z squared; at 0.05 and above the three conversations are added once."""
-    assert [times_added(level) for level in (0.2, 0.05)] == [1.0, 1.0]
-    assert times_added(0.01) == pytest.approx((2.326348 / 1.644854) ** 2, rel=1e-5)
-    differences, weights = np.array([0.2] * 30), np.ones(30)
-    times, size = times_added(0.01), 30 + 2 * times_added(0.01)
-    middle = 30 * 0.2 / size
-    spread = 30 * (0.2 - middle) ** 2 + times * ((1 - middle) ** 2 / 2 + (1 + middle) ** 2 / 2 + middle**2)
-    half = stdtrit(size - 1, 0.99) * np.sqrt(spread / size / (size - 1))
-    assert float(plus_two(differences, weights, 0.01).low) == pytest.approx(middle - half)
-
-
-def test_a_rare_collapse_keeps_a_fine_level() -> None:
-    """One conversation in fifty loses all, the others gain what makes up for it: nothing is better."""
+@pytest.mark.parametrize("alpha", [0.05, 0.00958])
+@pytest.mark.parametrize(("share", "loss"), [(0.04, 0.96), (0.02, 1.0), (0.1, 1.0), (0.1, 0.5)])
+@pytest.mark.parametrize("n", [40, 160])
+def test_rare_catastrophes_keep_the_level(n: int, share: float, loss: float, alpha: float) -> None:
+    """A few conversations lose nearly all, the others gain what makes up for it: nothing is better."""
     generator = np.random.default_rng(7)
-    lost = generator.random((4000, 160)) < 0.02
-    gains = np.where(lost, -1.0, 0.02 / 0.98) + 0.02 * generator.standard_normal(lost.shape)
-    shown = plus_two(gains, np.ones(lost.shape), 0.00958).low > 0
-    assert shown.mean() <= 0.015
+    lost = generator.random((4000, n)) < share
+    gains = np.where(lost, -loss, share * loss / (1 - share)) + 0.02 * generator.standard_normal(lost.shape)
+    shown = int((skew_corrected_interval(np.clip(gains, -1, 1), np.ones(lost.shape), alpha).low > 0).sum())
+    assert binomtest(shown, 4000, alpha, alternative="greater").pvalue > 0.01
 
 
 AWAY = ArmOutcome(output="x", evals=(EvalMetrics(name="q", not_applicable=True),))

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from sia_dagster.core.gate.trial import FUTILE
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster.core.statistics.group_sequential import adjusted_rules, conditional_power, look_levels, plan_looks
-from sia_dagster.core.statistics.intervals import plus_two
+from sia_dagster.core.statistics.intervals import skew_corrected_interval
 
 alphas = st.floats(1e-4, 0.3)
 
@@ -109,7 +109,7 @@ def keys(differences: np.ndarray, level: float, flips: np.ndarray) -> tuple[np.n
     n = differences.shape[1]
     seen = differences.sum(axis=1)
     p = ((flips[:, :n] @ differences.T >= seen - 1e-9).sum(axis=0) + 1) / (FLIPS + 1)
-    bounds = plus_two(differences, np.ones_like(differences), level)
+    bounds = skew_corrected_interval(differences, np.ones_like(differences), level)
     return p, (p <= level) & (bounds.low > 0)
 
 

@@ -62,7 +62,7 @@ def test_a_part_that_loses_is_found_though_the_whole_gains() -> None:
 
 
 def test_a_part_that_may_have_lost_is_not_shown_and_a_small_one_is_too_few() -> None:
-    mixed = [case(n, 1.0, float(n % 12 != 0), tags=("mixed",)) for n in range(25)]
+    mixed = [case(n, 1.0, float(n % 13 != 0), tags=("mixed",)) for n in range(25)]
     few = group(19, 1.0, 0.0, start=25, tags=("few",))
     assert found(slices([*mixed, *few], "tag")) == {"tag=mixed": "not_shown", "tag=few": "too_few"}
 
