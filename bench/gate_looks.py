@@ -1,47 +1,67 @@
-"""Two looks at a holdout, with a stop where the result is clear or out of reach."""
+"""Looks at a holdout: a stop where the result is clear or out of reach, and a second answer where all leave it open."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
 
 from bench.calibration import Array, Simulation, by_conversation
-from bench.gate_cells import ALPHA, Scenario, Tested, Yes, tested
-from sia_dagster.core.gate.trial import FUTILE
-from sia_dagster.core.statistics.group_sequential import conditional_power, look_levels, plan_looks
+from bench.gate_cells import ALPHA, LEVELS, RULES, Scenario, Tested, Yes, tested
+from sia_dagster.core.statistics.group_sequential import DESIGNS, conditional_power, look_levels, plan_looks
+
+LOOKS = RULES.looks
 
 
 class Stopped(NamedTuple):
-    """How two looks at many windows ended."""
+    """How the looks at many windows ended."""
 
     accepted: Yes
     futile: Yes
     undecided: Yes
-    """After both looks."""
+    """After all looks."""
     calls: Array
-    """The share of a plain replay that was paid for."""
+    """The share of replaying all conversations once that was paid for."""
 
 
-def two_looks(differences: Array, weights: Array, alpha: float, generator: np.random.Generator) -> Stopped:
-    """Look at the first half, go on where nothing is clear, and look at all.
+class Answers(NamedTuple):
+    """Paired differences of many windows (windows, conversations) in the order of looks."""
+
+    once: Array
+    twice: Array
+    """Means over two answers to each sample."""
+    weights: Array
+
+
+def in_looks(answers: Answers, alpha: float, generator: np.random.Generator, looks: int = LOOKS) -> Stopped:
+    """Look at more and more, and stop where it is clear or out of reach.
 
     As in the product, what is out of reach is told at the guardrails' level, which is the coarser one, and too few
-    conversations for two looks (`plan_looks`) are looked at once.
+    conversations for several looks (`plan_looks`) are looked at once.
     """
-    size = differences.shape[1]
-    first_look, *rest = plan_looks([str(place) for place in range(size)], 2)
-    if not rest:
-        return _at_once(tested(differences, weights, generator), alpha)
-    first_level, last_level = look_levels(alpha, 2)
-    half = len(first_look)
-    first = tested(differences[:, :half], weights[:, :half], generator)
-    last = tested(differences, weights, generator)
-    early, refused = first.accepts(first_level), first.rejects(first_level)
-    power = conditional_power(first.p, max(alpha, ALPHA))
-    hopeless = ~early & ~refused & (power < FUTILE)
-    goes_on = ~early & ~refused & ~hopeless
-    accepted = early | (goes_on & last.accepts(last_level))
-    undecided = goes_on & ~accepted & ~last.rejects(last_level)
-    return Stopped(accepted, hopeless, undecided, np.where(goes_on, 1.0, half / size))
+    count, size = answers.once.shape
+    planned = plan_looks([str(place) for place in range(size)], looks)
+    if len(planned) == 1:
+        return _at_once(tested(answers.once, answers.weights, generator), alpha)
+    design, levels = DESIGNS[looks], look_levels(alpha, looks)
+    accepted, futile, refused, open_ = *np.zeros((3, count), dtype=bool), np.ones(count, dtype=bool)
+    calls = np.zeros(count)
+    for look, groups in enumerate(planned):
+        second = design.second_answers and look == len(planned) - 1
+        calls[open_] = 2.0 if second else len(groups) / size
+        differences = (answers.twice if second else answers.once)[open_, : len(groups)]
+        found = tested(differences, answers.weights[open_, : len(groups)], generator)
+        places = np.flatnonzero(open_)
+        yes, no = found.accepts(levels[look]), found.rejects(levels[look])
+        accepted[places[yes]], refused[places[no]] = True, True
+        if look < len(planned) - 1:
+            power = conditional_power(found.p, max(alpha, ALPHA), looks, look)
+            futile[places[~yes & ~no & (power < design.futile_below[look])]] = True
+        open_ = ~(accepted | futile | refused)
+        if not open_.any():
+            break
+    return Stopped(accepted, futile, open_, calls)
 
 
 def _at_once(found: Tested, alpha: float) -> Stopped:
@@ -50,19 +70,84 @@ def _at_once(found: Tested, alpha: float) -> Stopped:
     return Stopped(accepted, none, ~accepted & ~found.rejects(alpha), np.ones(len(accepted)))
 
 
-def looked_at(simulate: Simulation, n: int, effect: float, alpha: float) -> Scenario:
-    """One window with two looks; beside it the same window with one look at all of it."""
+def only_once(simulate: Simulation) -> "Twice":
+    """A simulation whose second answers are its first ones, as at temperature 0."""
 
-    def windows(generator: np.random.Generator, count: int) -> dict[str, Array | Yes]:
-        differences, weights = by_conversation(simulate(generator, (count, n), effect))
-        plain = tested(differences, weights, generator)
-        found = two_looks(differences, weights, alpha, generator)
-        return {
-            "accept": found.accepted,
-            "plain": plain.accepts(alpha),
-            "naive": plain.mean > 0,
-            "futile": found.futile,
-            "calls": found.calls,
-        }
+    def answers(generator: np.random.Generator, size: tuple[int, int], effect: float) -> Answers:
+        differences, weights = by_conversation(simulate(generator, size, effect))
+        return Answers(differences, differences, weights)
+
+    return answers
+
+
+Twice = Callable[[np.random.Generator, tuple[int, int], float], Answers]
+
+
+def passes_twice(rate: float, alike: float = 0.5, flips: float = 0.0) -> Twice:
+    """Pass or fail, as `calibration.passes`, with a second answer to each sample that is as hard as the first."""
+
+    def answers(generator: np.random.Generator, size: tuple[int, int], effect: float) -> Answers:
+        hardness = np.sqrt(alike) * generator.standard_normal(size)
+
+        def arm(goal: float) -> Array:
+            luck = np.sqrt(1 - alike) * generator.standard_normal((2, *size))
+            passed = hardness + luck < ndtri(min(goal, 1.0))
+            return np.asarray(passed ^ (generator.random((2, *size)) < flips), dtype=float)
+
+        differences = arm(rate + effect) - arm(rate)
+        return Answers(differences[0], differences.mean(axis=0), np.ones(size))
+
+    return answers
+
+
+def targeted(rate: float, alike: float = 0.95) -> Twice:
+    """Answers hardly vary, and the edit repairs a cause: the gain lies where the old policy nearly always fails.
+
+    The hardest conversations keep failing; those below them pass under the new policy as if they were `rate` hard.
+    """
+
+    def answers(generator: np.random.Generator, size: tuple[int, int], effect: float) -> Answers:
+        limit = ndtri(rate)
+        hard = generator.standard_normal(size)
+        repaired = (hard > limit) & (generator.random(size) < effect / (1 - rate))
+        easier = np.where(repaired, -np.abs(hard), hard)
+
+        def arm(hardness: Array) -> Array:
+            luck = np.sqrt(1 - alike) * generator.standard_normal((2, *size))
+            return np.asarray(np.sqrt(alike) * hardness + luck < limit, dtype=float)
+
+        differences = arm(easier) - arm(hard)
+        return Answers(differences[0], differences.mean(axis=0), np.ones(size))
+
+    return answers
+
+
+def looked_at(answers: Twice, n: int, effect: float, alpha: float) -> Scenario:
+    """One window in the product's looks; beside it in two looks, and in one look at all of it."""
+
+    def windows(generator: np.random.Generator, count: int) -> Mapping[str, npt.NDArray[Any]]:
+        drawn = answers(generator, (count, n), effect)
+        result: dict[str, npt.NDArray[Any]] = {"naive": drawn.once.mean(axis=1) > 0}
+        for name, looks in (("accept", LOOKS), ("two", 2), ("plain", 1)):
+            found = in_looks(drawn, alpha, generator, looks)
+            result |= {name: found.accepted, f"{name} calls": found.calls, f"{name} futile": found.futile}
+        return result
 
     return windows
+
+
+def in_all_looks(answers: Twice, n: int, effect: float = 0.0) -> Scenario:
+    """Windows in the product's looks at both levels, for the tables of errors."""
+
+    def windows(generator: np.random.Generator, count: int) -> Mapping[str, Yes]:
+        drawn = answers(generator, (count, n), effect)
+        found = {f"accept_{name}": in_looks(drawn, alpha, generator).accepted for name, alpha in LEVELS.items()}
+        return {**found, "naive": drawn.once.mean(axis=1) > 0}
+
+    return windows
+
+
+LOOKED_AT: dict[str, Twice] = {
+    "70 % pass": passes_twice(0.7),
+    "answers hardly vary, one cause repaired": targeted(0.7),
+}

@@ -54,6 +54,11 @@ class LoopSession:
         """Rows worked on at a time; the endpoint's own limit bounds the calls."""
         return self.chat.llm.workers
 
+    @property
+    def in_batches(self) -> bool:
+        """Whether answers or judgements come in batches."""
+        return self.chat.llm.batches
+
 
 @dataclass(frozen=True)
 class StageResult(Generic[Result]):

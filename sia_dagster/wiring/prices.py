@@ -60,6 +60,7 @@ def estimate_window(
         lambda model, stage, spend: _cost(model, spend, llm.at(stage)),
         policy=policy,
         read_file=lambda name: (folder / name).expanduser().read_text(encoding="utf-8"),
+        in_batches=llm.batches,
     )
 
 

@@ -79,7 +79,9 @@ async def validate_window(session: LoopSession, trial: Trial) -> StageResult[Val
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
         _check_evaluators(trial.state, evaluators)
-        rules = ValidationRules.of(session.loop, workers=session.workers, window=session.window)
+        rules = ValidationRules.of(
+            session.loop, workers=session.workers, window=session.window, in_batches=session.in_batches
+        )
         return await validate(trial, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
 
     return await run_stage(session, work)

@@ -17,7 +17,7 @@ from bench.gate_pool import kinds, pooled, post_stratified
 from bench.gate_scenarios import five_candidates, guardrail, one_test, slices, three_evaluators
 from bench.gate_skew import collapsing, skewed
 from bench.gate_years import told, year_of, year_plans
-from sia_dagster.core.gate.pooling import pool
+from sia_dagster.core.gate.pooling import pool, weights_of
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.trial import analyse
 from sia_dagster.core.records.gate import HeldOut
@@ -170,7 +170,8 @@ def test_weights_are_those_of_the_product() -> None:
     rest = round(float(own_share[0]) * 120) - own.count("one")
     seen = ["one"] * rest + ["other"] * (80 - rest)
     held = pool(tagged("own", own), [("before", tagged("before", earlier))], tagged("seen", seen), limit=120)
-    found = {conversation_id: held.weights.get(conversation_id, 1.0) for conversation_id in ids(held)}
+    weights = weights_of(held, ids(held))
+    found = {conversation_id: weights.get(conversation_id, 1.0) for conversation_id in ids(held)}
     expected_weights = post_stratified(first, own_share)[0]
     names = [f"own/{n}" for n in range(40)] + [f"before/{n}" for n in range(80)]
     assert [found[name] for name in names] == pytest.approx(list(expected_weights))

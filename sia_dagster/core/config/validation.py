@@ -24,9 +24,10 @@ class ValidationConfig(Section):
     guardrail_margin: float = Field(default=0.05, gt=0, lt=1)
     """The largest loss of any other evaluator that must be ruled out, as a share of its range."""
     repeats: int | None = Field(default=None, ge=1, le=10)
-    """Replays of each sample; by default 3 where conversations are few, else 1."""
-    looks: int = Field(default=2, ge=1, le=2)
-    """2: a first look at half of the conversations stops where the result is clear."""
+    """Replays of each sample; by default 3 where conversations are few, else 1, and a second one at the fifth look."""
+    looks: Literal[1, 2, 4, 5] = 5
+    """Where a clear result stops: 1: only after all conversations; 2: after half of them, too; 4: after each quarter;
+    5: after each quarter, and if it is still open all samples are replayed a second time."""
     max_conversations: int = Field(default=160, ge=1)
     """The holdout is filled up to this many from earlier windows; the window's own all count."""
     pool_windows: int = Field(default=4, ge=0, le=12)

@@ -61,15 +61,17 @@ def estimate(
     *,
     policy: Actions | None = None,
     read_file: Callable[[str], str] | None = None,
+    in_batches: bool = False,
 ) -> Estimate:
     """The model calls of a window with these samples; empty without samples.
 
-    `policy` is the one in force, by default that of the traces; `read_file` reads judges' templates that are files.
+    `policy` is the one in force, by default that of the traces; `read_file` reads judges' templates that are files;
+    `in_batches` says that answers come in batches, which all looks' requests are sent in at once.
 
     The estimate is an upper bound for a window that runs to the end: judges are watched, the candidate of the window
     before is replayed on this one, every candidate is replayed on the selection split beside the policy in force, and
-    one of them on the holdout. The holdout is filled from earlier windows, assumed to be like this one, no interim look
-    stops it early, and a second draw measures noise. Tokens are those of `estimate_tokens` plus MESSAGE_TOKENS a
+    one of them on the holdout. The holdout is filled from earlier windows, assumed to be like this one, no interim
+    look stops it early, and a second draw measures noise. Tokens are those of `estimate_tokens` plus MESSAGE_TOKENS a
     message; logged outputs stand for future replies; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the train
     split scores low and is shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is GROWTH_TOKENS
     longer. A window that stops early takes less, and so does one whose policies answer alike, since equal requests are
@@ -89,7 +91,8 @@ def estimate(
     if train:
         lines += _search_lines(loop, actions, train, specs)
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
-    both, noise = _like(holdout, _compared(loop, holdout)) * 2, _like(holdout, _noisy(loop, holdout))
+    both = _like(holdout, _compared(loop, holdout, in_batches=in_batches)) * 2
+    noise = _like(holdout, _noisy(loop, holdout))
     lines += _lines("validation_results", [replay], both + noise)
     # The first answers are judged again, and so are the second ones.
     lines += _lines("validation_results", judges, both + noise * 2)
@@ -123,14 +126,16 @@ def _watched(loop: LoopConfig, samples: int) -> int:
     return max(loop.watch.anchors, 2 * anchors) + 2 * probes if samples else 0
 
 
-def _compared(loop: LoopConfig, holdout: Sequence[Sample]) -> int:
+def _compared(loop: LoopConfig, holdout: Sequence[Sample], *, in_batches: bool) -> int:
     """Most answers of one policy, over all sizes of the filled holdout, with its repeats."""
     given, own = loop.validation, _conversations(holdout)
     if not own:
         return 0
-    rules = ValidationRules(repeats=given.repeats, max_conversations=given.max_conversations)
+    rules = ValidationRules(
+        repeats=given.repeats, looks=given.looks, max_conversations=given.max_conversations, in_batches=in_batches
+    )
     filled = max(own, min(given.max_conversations, own * (1 + given.pool_windows)))
-    rows = max(conversations * rules.repeats_for(conversations) for conversations in range(own, filled + 1))
+    rows = max(conversations * rules.most_repeats(conversations) for conversations in range(own, filled + 1))
     return ceil(rows * len(holdout) / own)
 
 

@@ -21,6 +21,9 @@ from sia_dagster.core.text import conversations_in_groups
 _NOT_OF_THE_VERDICT = {"noise_conversations", "carry_windows"}
 
 _DIGITS = 9
+STATISTICS = 2
+"""The way in which numbers follow from scores: another one gives other verdicts on the same holdout. 2: by groups of
+conversations, corrected for skewness, in up to five looks."""
 
 
 def look_fingerprint(loop: LoopConfig, update: PolicyUpdate, evaluators: Mapping[str, str]) -> str:
@@ -29,6 +32,7 @@ def look_fingerprint(loop: LoopConfig, update: PolicyUpdate, evaluators: Mapping
     Settings at their default are left out, so that settings of later versions do not change old fingerprints.
     """
     rules = loop.validation.model_dump(mode="json", exclude=_NOT_OF_THE_VERDICT, exclude_defaults=True)
+    rules["statistics"] = STATISTICS
     roles = {each.name: [each.margin, each.safety] for each in loop.evaluators}
     policies = [actions.fingerprint if actions else None for actions in (update.baseline, update.candidate)]
     return fingerprint_of({"policies": policies, "evaluators": dict(evaluators), "rules": rules, "roles": roles})
@@ -95,7 +99,7 @@ def report_under_first_look(report: ValidationReport, look: Look, standing: Look
     if (look.fingerprint, look.result, look.verdict) == (standing.fingerprint, standing.result, standing.verdict):
         return report
     same = look.fingerprint == standing.fingerprint
-    reason = _redrawn_reason(look, standing) if same else reuse_reason(look, standing)
+    reason = _redrawn_reason(standing) if same else reuse_reason(look, standing)
     return report.model_copy(
         update={
             "verdict": "inconclusive",
@@ -113,7 +117,8 @@ def reuse_reason(look: Look, standing: Look) -> str:
         "another policy in force": look.baseline != standing.baseline,
         "other evaluators": look.evaluators != standing.evaluators,
     }
-    different = [what for what, changed in changes.items() if changed] or ["other rules (`validation`)"]
+    rules = "other rules (`validation`, or those of another version)"
+    different = [what for what, changed in changes.items() if changed] or [rules]
     return f"{_look_sentence(standing)}. This is {' and '.join(different)}; {_ONCE}"
 
 
@@ -158,12 +163,7 @@ def _counted(look: Look) -> str:
     return conversations_in_groups(look.conversations, look.conversations if look.groups is None else look.groups)
 
 
-def _redrawn_reason(look: Look, standing: Look) -> str:
-    if standing.groups is None and look.groups not in {None, look.conversations}:
-        return (
-            f"{_look_sentence(standing)}. It is the same candidate, but each conversation counted by itself then, and "
-            f"now those of one user, or with the same request, count once; {_ONCE}"
-        )
+def _redrawn_reason(standing: Look) -> str:
     return (
         f"{_look_sentence(standing)}. It is the same candidate, but its scores differ: answers were drawn again (was "
         f"the completion store moved or emptied?) or the traces changed; {_ONCE}"

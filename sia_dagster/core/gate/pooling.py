@@ -9,13 +9,12 @@ distinguish the traffic, and a window whose mix is too different is left out.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import fsum, pi, sqrt
 from typing import Final, NamedTuple
 
-from sia_dagster.core.records.gate import Grouping, HeldOut, PooledWindow
+from sia_dagster.core.records.gate import HeldOut, PooledWindow
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.core.statistics import plan_looks
 from sia_dagster.core.traffic import Grouped, dimensions_of, group_conversations, relatives_of
 
 DRIFT_LIMIT: Final = 0.25
@@ -50,8 +49,8 @@ def pool(
     read no further than needed. Of a window come the conversations that no later window has and that are not relatives
     of a `seen` sample of train or selection (`relatives_of`): chosen and ordered by a hash, never by time, so that half
     of them is not half a week. A window is left out where its mix is farther from the mix of `own` and `seen` than
-    `DRIFT_LIMIT` and what chance explains. `weights` give the pooled conversations the mix of `own` and `seen`,
-    `half_weights` those of the first look. No score is used. The same arguments give the same value.
+    `DRIFT_LIMIT` and what chance explains. `weights_of` gives them the mix of `own` and `seen`. No score
+    is used. The same arguments give the same value.
     """
     stratum_of = _strata([*own, *seen])
     target = _conversations([*own, *seen], stratum_of)
@@ -68,13 +67,13 @@ def pool(
         pooled.append(considered)
         chosen += used
         windows |= {sample.span_id: key for conversation in used for sample in conversation.samples}
-    grouped, of_each = _in_groups(chosen, windows)
+    grouped = _in_groups(chosen, windows)
     return HeldOut(
         samples=grouped.samples,
         grouping=grouped.grouping,
         windows={sample.span_id: windows[sample.span_id] for sample in grouped.samples if sample.span_id in windows},
-        weights=_weights(of_each, target, windows),
-        half_weights=_weights(_first_half(of_each, grouped.grouping), target, windows),
+        strata={conversation.id: conversation.stratum for conversation in chosen} if windows else {},
+        target=dict(sorted(Counter(c.stratum for c in target).items())) if windows else {},
         pooled=tuple(pooled),
     )
 
@@ -84,8 +83,8 @@ def own_holdout(samples: Sequence[Sample]) -> HeldOut:
     return pool(samples, (), (), limit=0)
 
 
-def _in_groups(chosen: Sequence[_Conversation], windows: Mapping[str, str]) -> tuple[Grouped, list[_Conversation]]:
-    """The chosen samples in groups, and their conversations: the groups of the newest window first, then by hash."""
+def _in_groups(chosen: Sequence[_Conversation], windows: Mapping[str, str]) -> Grouped:
+    """The chosen samples in groups: those of the newest window first, then by hash."""
     every = [sample for conversation in chosen for sample in conversation.samples]
     found = group_conversations(every, look_order)
     places = {key: place for place, key in enumerate(dict.fromkeys(windows.get(s.span_id, "") for s in every))}
@@ -93,10 +92,26 @@ def _in_groups(chosen: Sequence[_Conversation], windows: Mapping[str, str]) -> t
     for sample in every:
         group = found.grouping.unit(sample.conversation_id)
         newest.setdefault(group, (places[windows.get(sample.span_id, "")], look_order(group)))
-    kept = {sample.span_id for sample in found.samples}
-    left = (c._replace(samples=tuple(s for s in c.samples if s.span_id in kept)) for c in chosen)
-    ordered = sorted((c for c in left if c.samples), key=lambda c: newest[found.grouping.unit(c.id)])
-    return found._replace(samples=tuple(sample for c in ordered for sample in c.samples)), ordered
+    ordered = sorted(found.samples, key=lambda sample: newest[found.grouping.unit(sample.conversation_id)])
+    return found._replace(samples=tuple(ordered))
+
+
+def weights_of(held_out: HeldOut, groups: Collection[str]) -> dict[str, float]:
+    """By conversation id, what post-stratification multiplies the weights of `groups` by; missing is 1.
+
+    A look at a part of the groups has another mix of traffic than all of them. It is each stratum's share of the target
+    over its share of these conversations, capped, then with mean 1. No weights where the window's own conversations are
+    alone.
+    """
+    own = [sample for sample in held_out.samples if held_out.unit(sample) in groups]
+    if not held_out.strata or not any(sample.span_id in held_out.windows for sample in own):
+        return {}
+    names = dict.fromkeys(sample.conversation_id for sample in own)
+    ours, pooled = _mixes(held_out.target, Counter(held_out.strata[name] for name in names))
+    capped = {k: min(max(ours.get(k, 0.0) / share, 1 / HEAVIEST), HEAVIEST) for k, share in pooled.items()}
+    mean = fsum(capped[k] * share for k, share in pooled.items())
+    factors = {name: capped.get(held_out.strata[name], capped.get(OTHER, mean)) / mean for name in names}
+    return {name: factor for name, factor in factors.items() if factor != 1.0}
 
 
 def unseen(samples: Sequence[Sample], seen: Sequence[Sample]) -> list[Sample]:
@@ -126,9 +141,10 @@ def _considered(
     if not found or not target:
         reason = "none of its held-out conversations can be used" if target else "this window has no traffic of its own"
         return PooledWindow(window=key, conversations=len(found), used=0, reason=reason), []
-    ours, theirs = _mixes(target, found)
+    own, other = (Counter(conversation.stratum for conversation in group) for group in (target, found))
+    ours, theirs = _mixes(own, other)
     far = drift(ours, theirs)
-    both = _mix([*target, *found], frozenset(ours) | frozenset(theirs))
+    both = _mix(own + other, frozenset(ours) | frozenset(theirs))
     allowed = DRIFT_LIMIT + drift_by_chance(both, len(target), len(found))
     reason, used = "", list(found[:room])
     if far > allowed:
@@ -174,41 +190,19 @@ def look_order(conversation_id: str) -> str:
     return hashlib.sha256(f"look/{conversation_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _mixes(one: Sequence[_Conversation], other: Sequence[_Conversation]) -> tuple[Mix, Mix]:
-    """The shares of the strata in both; those that are rare in both are merged."""
+def _mixes(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[Mix, Mix]:
+    """The shares of the strata in both counts; those that are rare in both are merged."""
     common = {
         stratum
-        for group in (one, other)
-        for stratum, count in Counter(conversation.stratum for conversation in group).items()
-        if count >= max(FEW, RARE * len(group))
+        for counts in (one, other)
+        for stratum, count in counts.items()
+        if count >= max(FEW, RARE * sum(counts.values()))
     }
     return _mix(one, common), _mix(other, common)
 
 
-def _mix(conversations: Sequence[_Conversation], common: Iterable[str]) -> Mix:
-    names = frozenset(common)
-    counts = Counter(c.stratum if c.stratum in names else OTHER for c in conversations)
-    return {stratum: count / len(conversations) for stratum, count in sorted(counts.items())}
-
-
-def _first_half(chosen: Sequence[_Conversation], grouping: Grouping) -> Sequence[_Conversation]:
-    """The conversations of a first look; none where there is only one look."""
-    looks = plan_looks([grouping.unit(conversation.id) for conversation in chosen], 2)
-    first = frozenset(looks[0]) if len(looks) > 1 else frozenset()
-    return [conversation for conversation in chosen if grouping.unit(conversation.id) in first]
-
-
-def _weights(
-    chosen: Sequence[_Conversation], target: Sequence[_Conversation], windows: Mapping[str, str]
-) -> dict[str, float]:
-    """By conversation, its stratum's share of the target over its share of the pool, capped, then with mean 1.
-
-    No weights where the window's own conversations are alone (none of `chosen` is in `windows`).
-    """
-    if not any(sample.span_id in windows for conversation in chosen for sample in conversation.samples):
-        return {}
-    ours, pooled = _mixes(target, chosen)
-    capped = {k: min(max(ours.get(k, 0.0) / share, 1 / HEAVIEST), HEAVIEST) for k, share in pooled.items()}
-    mean = fsum(capped[k] * share for k, share in pooled.items())
-    factors = {c.id: capped[c.stratum if c.stratum in capped else OTHER] / mean for c in chosen}
-    return {name: factor for name, factor in factors.items() if factor != 1.0}
+def _mix(counts: Mapping[str, int], common: Iterable[str]) -> Mix:
+    names, merged = frozenset(common), Counter[str]()
+    for stratum, count in counts.items():
+        merged[stratum if stratum in names else OTHER] += count
+    return {stratum: count / merged.total() for stratum, count in sorted(merged.items())}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from sia_dagster.core.gate.pooling import own_holdout
+from sia_dagster.core.gate.pooling import own_holdout, weights_of
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.verdict import Decision, decide
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
@@ -19,6 +19,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.replay import ReplayPlan
 from sia_dagster.core.statistics import (
+    DESIGNS,
     ComparisonRule,
     adjusted_rules,
     compare_all,
@@ -28,9 +29,6 @@ from sia_dagster.core.statistics import (
     paired_scores,
     plan_looks,
 )
-
-FUTILE = 0.05
-"""Below this conditional power the second half of the conversations is not replayed."""
 
 OUTCOMES: dict[str, Literal["accept", "reject", "undecided"]] = {
     "accept": "accept",
@@ -90,6 +88,16 @@ class Trial(Value):
         """The number of held-out conversations in `groups`."""
         return len({s.conversation_id for s in self.holdout.samples if self.holdout.unit(s) in groups})
 
+    def looks(self, rules: ValidationRules) -> tuple["PlannedLook", ...]:
+        """The looks at the held-out groups; none without any."""
+        number, repeats = rules.looks_for(self.grouping.conversations), rules.repeats_for(self.grouping.conversations)
+        planned = plan_looks(self.groups, number)
+        last = DESIGNS[len(planned)].second_answers if planned else False
+        return tuple(
+            PlannedLook(groups, repeats + 1 if last and place == len(planned) - 1 else repeats)
+            for place, groups in enumerate(planned)
+        )
+
     def plan(self, rules: ValidationRules) -> ReplayPlan:
         """How the held-out samples are replayed."""
         return ReplayPlan(
@@ -99,6 +107,14 @@ class Trial(Value):
             repeats=rules.repeats_for(self.grouping.conversations),
             workers=rules.workers,
         )
+
+
+class PlannedLook(NamedTuple):
+    """What is replayed by a look."""
+
+    groups: tuple[str, ...]
+    repeats: int
+    """Replays of each sample."""
 
 
 class Analysis(NamedTuple):
@@ -136,22 +152,22 @@ def analyse(
     """The verdict on the rows of one look, counted from 0, at the levels of that look.
 
     Only the last look ends undecided. An earlier one goes on where nothing could be decided (rows that failed, or wait
-    for a batch), and is `futile` below FUTILE conditional power at the loosest level of the rule: at the window's own
-    level many real gains would be given up that later windows can still show. Without rows the sample size is planned
-    with all conversations, at the whole level.
+    for a batch), and is `futile` below the design's conditional power at the loosest level of the rule: at the window's
+    own level many real gains would be given up that later windows can still show. Without rows the sample size is
+    planned with all conversations, at the whole level.
     """
-    planned = plan_looks(trial.groups, rules.looks) or ((),)
+    planned = trial.looks(rules) or (PlannedLook((), 1),)
     looks = planned if rows else planned[-1:]
     named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
     rule = adjusted_rules(named, len(looks))[look]
     holdout = trial.holdout
-    weights = holdout.weights if look == len(looks) - 1 else holdout.half_weights
-    comparisons = compare_all(rows, constants, rule, weights) if trial.policies else ()
+    groups, repeats = looks[look]
+    comparisons = compare_all(rows, constants, rule, weights_of(holdout, groups)) if trial.policies else ()
     slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
     decision = decide(
         comparisons,
         rule,
-        conversations=trial.conversations(looks[look]),
+        conversations=trial.conversations(groups),
         candidate_changed=trial.changed,
         slices=slices,
         watch=trial.watch,
@@ -159,14 +175,15 @@ def analyse(
     primary = primary_of(comparisons)
     outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
     taken = InterimAnalysis(
-        conversations=trial.conversations(looks[look]),
-        groups=len(looks[look]),
+        conversations=trial.conversations(groups),
+        groups=len(groups),
+        repeats=repeats,
         alpha=rule.alpha,
         p_value=p_value,
         outcome=outcome,
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
-        taken = _half_way(taken, decision, rules.rule)
+        taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
     return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants))
 
 
@@ -177,14 +194,18 @@ def _design_effect(holdout: HeldOut, rows: Sequence[ValidationRow], constants: S
     return design_effect(paired_scores(rows, primary)[0], holdout.grouping.resembling)
 
 
-def _half_way(taken: InterimAnalysis, decision: Decision, rule: ComparisonRule) -> InterimAnalysis:
-    """The outcome of an undecided first look: go on, or futile."""
+def _on_the_way(
+    taken: InterimAnalysis, decision: Decision, rule: ComparisonRule, place: tuple[int, int]
+) -> InterimAnalysis:
+    """The outcome of an undecided look before the last: go on, or futile. `place`: of how many looks, and which."""
     if decision.void or taken.p_value is None:
         return taken.model_copy(update={"outcome": "go_on"})
     power, most = (
-        float(conditional_power(taken.p_value, alpha)) for alpha in (rule.alpha, max(rule.alpha, rule.guardrail_alpha))
+        float(conditional_power(taken.p_value, alpha, *place))
+        for alpha in (rule.alpha, max(rule.alpha, rule.guardrail_alpha))
     )
-    return taken.model_copy(update={"outcome": "futile" if most < FUTILE else "go_on", "conditional_power": power})
+    futile = most < DESIGNS[place[0]].futile_below[place[1]]
+    return taken.model_copy(update={"outcome": "futile" if futile else "go_on", "conditional_power": power})
 
 
 def _slices(

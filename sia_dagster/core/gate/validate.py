@@ -1,21 +1,21 @@
-"""The validation of one window: both policies on held-out conversations, in one or two looks, and the verdict."""
+"""The validation of one window: both policies on held-out conversations, look by look, and the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.gate.holdout_reuse import without_late_scores
 from sia_dagster.core.gate.noise import first_conversations, judge_again, judges_of, noise_of, second_draw
 from sia_dagster.core.gate.rules import ValidationRules
-from sia_dagster.core.gate.trial import Analysis, Trial, analyse
+from sia_dagster.core.gate.trial import Analysis, PlannedLook, Trial, analyse
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.progress import Advance, Progress
-from sia_dagster.core.records.gate import NoiseEstimate
+from sia_dagster.core.records.gate import HeldOut, NoiseEstimate
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome, ValidationReport
+from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.spend import total
 from sia_dagster.core.replay import ReplayPlan, Replies, constants_of, pair, replay
-from sia_dagster.core.statistics import plan_looks
 
 
 class _Calls(NamedTuple):
@@ -39,8 +39,8 @@ async def validate(
 
     No call is made without a candidate or held-out samples, where too little of the window can be replayed, and where
     a judge has drifted: the verdict is then `inconclusive`, with the reason and the conversations it would take. Fewer
-    conversations than can decide are still replayed, since people read the rows. With two looks the first half decides
-    where the result is clear or futile, and the rest is not paid for. The policy in force is replayed a second time on
+    conversations than can decide are still replayed, since people read the rows. Where an early look is
+    clear or futile, the rest is not paid for. The policy in force is replayed a second time on
     a few conversations to measure noise. The report is complete but for what `Admission.finish` adds: the error budget
     and the cost. The caller checks the share of unscored rows. Raises EndpointRefused and SpendCapReached.
     """
@@ -59,25 +59,41 @@ async def _look(
     trial: Trial, policies: Sequence[Actions], calls: _Calls, rules: ValidationRules
 ) -> tuple[tuple[Analysis, ...], Replies]:
     """The analyses of the looks taken, and the replies of the policy in force."""
-    samples, plan, constants = trial.holdout.samples, calls.plan, constants_of(calls.evaluators)
-    overall = _OverallProgress(calls.progress, len(samples) * plan.repeats * len(policies)) if calls.progress else None
+    held_out, constants, looks = trial.holdout, constants_of(calls.evaluators), trial.looks(rules)
+    most = len(held_out.samples) * looks[-1].repeats * len(policies)
+    overall = _OverallProgress(calls.progress, most) if calls.progress else None
     old: dict[tuple[str, int], ArmOutcome] = {}
     new: dict[tuple[str, int], ArmOutcome] = {}
     analyses: list[Analysis] = []
-    for number, groups in enumerate(plan_looks(trial.groups, rules.looks)):
+    for number, look in enumerate(looks):
         if analyses and analyses[-1].taken.outcome != "go_on":
             break
-        chosen = set(groups)
-        fresh = [s for s in samples if trial.holdout.unit(s) in chosen and (s.span_id, 0) not in old]
-        progress = overall.next_look() if overall else None
-        arms = await replay(fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress)
-        old |= arms[0]
-        new |= arms[1]
-        rows = without_late_scores(
-            pair(samples, old, new, plan.windows, trial.holdout.grouping.group_of), trial.unscored
+        for fresh, plan in _not_replayed(held_out, look, calls.plan, old.keys()):
+            progress = overall.next_part() if overall else None
+            arms = await replay(
+                fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress
+            )
+            old |= arms[0]
+            new |= arms[1]
+        paired = pair(held_out.samples, old, new, calls.plan.windows, held_out.grouping.group_of)
+        analyses.append(
+            analyse(trial, without_late_scores(paired, trial.unscored), constants, rules=rules, look=number)
         )
-        analyses.append(analyse(trial, rows, constants, rules=rules, look=number))
     return tuple(analyses), old
+
+
+def _not_replayed(
+    held_out: HeldOut, look: PlannedLook, plan: ReplayPlan, replayed: Collection[tuple[str, int]]
+) -> list[tuple[list[Sample], ReplayPlan]]:
+    """The look's samples that were not replayed at all, and those that were, with the repeats that they lack."""
+    chosen = set(look.groups)
+    samples = [sample for sample in held_out.samples if held_out.unit(sample) in chosen]
+    parts = [(done, [s for s in samples if ((s.span_id, 0) in replayed) == (done > 0)]) for done in (0, plan.repeats)]
+    return [
+        (lacking, plan.model_copy(update={"first_repeat": done, "repeats": look.repeats - done}))
+        for done, lacking in parts
+        if lacking and look.repeats > done
+    ]
 
 
 async def _noise(trial: Trial, first: Replies, calls: _Calls, rules: ValidationRules) -> tuple[NoiseEstimate, ...]:
@@ -111,8 +127,8 @@ class _OverallProgress:
         self._progress, self._of = progress, of
         self._before = self._last = (0, 0)
 
-    def next_look(self) -> Progress:
-        """The progress of the next look, counted on from the rows reported so far."""
+    def next_part(self) -> Progress:
+        """The progress of the next part, counted on from the rows reported so far."""
         self._before = self._last
         return self._report
 
@@ -143,7 +159,7 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         comparisons=last.comparisons,
         interim_analyses=tuple(each.taken for each in analyses) if last.rows else (),
         pooled=trial.holdout.pooled,
-        repeats=rules.repeats_for(trial.grouping.conversations),
+        repeats=last.taken.repeats if last.rows else rules.repeats_for(trial.grouping.conversations),
         slices=last.slices,
         watch=trial.watch,
         carried=update.carried,

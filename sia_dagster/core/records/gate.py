@@ -18,6 +18,8 @@ class InterimAnalysis(Value):
     conversations: int
     groups: int | None = None
     """Of these conversations; None in looks that were stored when each conversation counted by itself."""
+    repeats: int = 1
+    """Replays of each sample under each policy."""
     alpha: float
     """The one-sided nominal level of this look for the primary evaluator (Lan-DeMets, O'Brien-Fleming type)."""
     p_value: float | None = None
@@ -68,10 +70,10 @@ class HeldOut(Value):
     grouping: Grouping = Grouping()
     windows: dict[str, str] = Field(default_factory=dict)
     """By span id, the key of the earlier window that it is from; the window's own are missing."""
-    weights: dict[str, float] = Field(default_factory=dict)
-    """By conversation id, what post-stratification multiplies its weight by; missing is 1."""
-    half_weights: dict[str, float] = Field(default_factory=dict)
-    """The same for a first look at half of the groups, whose mix of traffic is another than that of all."""
+    strata: dict[str, str] = Field(default_factory=dict)
+    """By conversation id, its stratum of the traffic; where nothing is pooled it is empty."""
+    target: dict[str, int] = Field(default_factory=dict)
+    """The conversations of this window's own traffic by stratum: the mix that pooled conversations are weighted to."""
     pooled: tuple[PooledWindow, ...] = ()
 
     def unit(self, sample: Sample) -> str:

@@ -36,6 +36,8 @@ class ReplayPlan(Value):
     """By span id, the key of the earlier window that a sample is from: its draws are those of its own window, so that
     answers from there are not paid for twice."""
     repeats: int = 1
+    first_repeat: int = 0
+    """The number of the first of these repeats: those before were replayed already."""
     workers: int = 32
 
     @property
@@ -80,7 +82,7 @@ async def replay(
     rows = [
         _Row(arm, actions, sample, repeat)
         for sample in samples
-        for repeat in range(plan.repeats)
+        for repeat in range(plan.first_repeat, plan.first_repeat + plan.repeats)
         for arm, actions in enumerate(policies)
     ]
 

@@ -5,7 +5,7 @@ What a result means for a candidate is decided in `gate`.
 
 from sia_dagster.core.statistics.compare import ComparisonRule, compare_all, paired_scores
 from sia_dagster.core.statistics.design_effect import design_effect
-from sia_dagster.core.statistics.group_sequential import adjusted_rules, conditional_power, plan_looks
+from sia_dagster.core.statistics.group_sequential import DESIGNS, adjusted_rules, conditional_power, plan_looks
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
     conversation_weights,
@@ -16,6 +16,7 @@ from sia_dagster.core.statistics.intervals import (
 from sia_dagster.core.statistics.slices import compare_slices
 
 __all__ = [
+    "DESIGNS",
     "MIN_CONVERSATIONS",
     "ComparisonRule",
     "adjusted_rules",

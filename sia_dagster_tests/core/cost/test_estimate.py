@@ -153,7 +153,7 @@ def test_few_conversations_are_replayed_three_times() -> None:
         ({"pool_windows": 4, "repeats": None}, 150),
         # 53 conversations three times are more answers than 60 once: it is not known how many windows before will give.
         ({"pool_windows": 5, "repeats": None}, 159),
-        ({"pool_windows": 12, "repeats": None, "max_conversations": 130}, 130),
+        ({"pool_windows": 12, "repeats": None, "max_conversations": 130}, 2 * 130),
     ],
 )
 def test_the_holdout_is_filled_from_windows_like_this_one(given_: dict[str, Any], rows: int) -> None:

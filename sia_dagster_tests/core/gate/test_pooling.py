@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.core.gate.pooling import DRIFT_LIMIT, HEAVIEST, drift, drift_by_chance, pool
+from sia_dagster.core.gate.pooling import DRIFT_LIMIT, HEAVIEST, drift, drift_by_chance, pool, weights_of
 from sia_dagster.core.gate.trial import Trial
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.sample import Message, Sample
@@ -53,7 +53,7 @@ def test_all_own_conversations_come_first_then_the_newest_window_s() -> None:
         ("a", 20, 10),
     ]
     assert [window.reason for window in found.pooled] == ["", "the limit of conversations is reached"]
-    assert found.weights == {}, "one kind of traffic needs no weights"
+    assert weights_in(found) == {}, "one kind of traffic needs no weights"
 
 
 def test_a_large_window_needs_no_other_and_reads_none() -> None:
@@ -136,6 +136,10 @@ def test_an_earlier_turn_of_what_was_learned_from_is_never_asked() -> None:
     assert first.span_id not in found.windows
 
 
+def weights_in(found: HeldOut) -> dict[str, float]:
+    return weights_of(found, {found.unit(s) for s in found.samples})
+
+
 def test_a_span_that_stands_in_two_windows_counts_in_the_newer_one() -> None:
     own = week("own", 10)
     twin = held("own", 3, conversation_id="elsewhere")
@@ -148,11 +152,12 @@ def test_the_first_half_weighs_as_this_window_s_mix_too() -> None:
     own = [*week("own", 40, tags=("sales",)), *week("own", 40, start=100, tags=("billing",))]
     earlier = [*week("a", 20, tags=("sales",)), *week("a", 60, start=100, tags=("billing",))]
     found = pool(own, [("a", earlier)], (), limit=160)
-    assert found.weights
-    assert found.half_weights == {}, "the half is the window's own"
+    assert weights_in(found)
+    assert weights_of(found, {s.conversation_id for s in found.samples[:80]}) == {}, "the half is the window's own"
     more = pool(own[:50], [("a", earlier)], own[50:], limit=130)
     half = more.samples[:65]
-    weights = {s.conversation_id: more.half_weights[s.conversation_id] for s in half}
+    found_weights = weights_of(more, {s.conversation_id for s in half})
+    weights = {s.conversation_id: found_weights[s.conversation_id] for s in half}
     sales = fsum(weights[s.conversation_id] for s in half if s.tags == ("sales",))
     assert sales / fsum(weights.values()) == pytest.approx(0.5)
     assert fsum(weights.values()) == pytest.approx(65)
@@ -193,7 +198,7 @@ def test_the_pool_weighs_as_this_window_s_own_mix() -> None:
     earlier = [*week("a", 30, tags=("sales",)), *week("a", 20, start=100, tags=("billing",))]
     found = pool(own, [("a", earlier)], seen, limit=100)
     billing = {s.conversation_id for s in found.samples if s.tags == ("billing",)}
-    weights = {s.conversation_id: found.weights[s.conversation_id] for s in found.samples}
+    weights = {s.conversation_id: weights_in(found)[s.conversation_id] for s in found.samples}
     assert fsum(weights[name] for name in billing) / fsum(weights.values()) == pytest.approx(0.2)
     assert fsum(weights.values()) == pytest.approx(100)
 
@@ -203,7 +208,7 @@ def test_what_only_this_window_s_learners_saw_is_part_of_its_mix() -> None:
     earlier = [*week("a", 30, tags=("sales",)), *week("a", 30, start=100, tags=("billing",))]
     found = pool(own, [("a", earlier)], seen, limit=200)
     assert found.pooled[0].drift == 0
-    (weight,) = {found.weights[s.conversation_id] for s in found.samples if s.tags == ("billing",)}
+    (weight,) = {weights_in(found)[s.conversation_id] for s in found.samples if s.tags == ("billing",)}
     assert weight == pytest.approx(1.5)
 
 
@@ -211,7 +216,7 @@ def test_no_conversation_weighs_more_than_the_cap_allows() -> None:
     own = [*week("own", 90, tags=("sales",)), *week("own", 10, start=200, tags=("billing",))]
     earlier = [*week("a", 70, tags=("sales",)), *week("a", 30, start=200, tags=("refund",))]
     found = pool(own, [("a", earlier)], (), limit=300)
-    weights = {s.tags: found.weights[s.conversation_id] for s in found.samples}
+    weights = {s.tags: weights_in(found)[s.conversation_id] for s in found.samples}
     assert max(weights.values()) / min(weights.values()) <= HEAVIEST**2
     assert weights["refund",] == pytest.approx(weights["sales",] / HEAVIEST * 16 / 18), "capped, not taken out"
 
@@ -232,7 +237,7 @@ def test_without_tags_kinds_are_language_tools_and_length() -> None:
 def test_tags_of_single_calls_tell_no_kinds_apart() -> None:
     own, earlier = ([held(w, n, tags=(f"request {w} {n}",)) for n in range(50)] for w in ("own", "a"))
     found = pool(own, [("a", earlier)], (), limit=100)
-    assert (found.pooled[0].drift, found.weights) == (0.0, {})
+    assert (found.pooled[0].drift, weights_in(found)) == (0.0, {})
 
 
 def test_a_conversation_is_of_the_kind_of_most_of_its_samples() -> None:
@@ -279,7 +284,7 @@ def test_the_pool_is_bounded_weighs_one_on_average_and_is_the_same_again(
     assert len(found.samples) <= max(limit, len(own))
     assert {s.span_id for s in ours} <= {s.span_id for s in found.samples}
     assert sum(window.used for window in found.pooled) == len(found.windows)
-    weights = [found.weights.get(s.conversation_id, 1.0) for s in found.samples]
+    weights = [weights_in(found).get(s.conversation_id, 1.0) for s in found.samples]
     assert fsum(weights) == pytest.approx(len(weights))
     assert max(weights) <= HEAVIEST**2 * min(weights) + 1e-9
     assert all(window.used == 0 or (window.drift or 0.0) <= DRIFT_LIMIT + 1 for window in found.pooled)

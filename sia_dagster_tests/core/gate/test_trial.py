@@ -53,7 +53,7 @@ def looked(tried: Trial, gains: int, losses: int = 0, *, look: int, of: int, rul
     return analyse(tried, rows, [CORRECTNESS, BREVITY], rules=rules, look=look)
 
 
-RULES = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4))
+RULES = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4), looks=2)
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:
@@ -208,21 +208,24 @@ def test_without_a_primary_evaluator_there_is_nothing_to_look_at() -> None:
 
 def test_weights_that_were_fixed_before_reach_the_comparison() -> None:
     held = tuple(sample(n, "holdout") for n in range(6))
-    tried = Trial(
-        state=state_of(*held), update=UPDATE, held_out=HeldOut(samples=held, weights={held[0].conversation_id: 3.0})
+    strata = {s.conversation_id: "rare here" if n == 0 else "usual" for n, s in enumerate(held)}
+    pooled = HeldOut(
+        samples=held, windows={held[5].span_id: "before"}, strata=strata, target={"rare here": 60, "usual": 100}
     )
-    found = looked(tried, gains=1, look=0, of=6, rules=RULES)
-    assert found.comparisons[0].difference == pytest.approx(3 / 8)
+    found = looked(Trial(state=state_of(*held), update=UPDATE, held_out=pooled), gains=1, look=0, of=6, rules=RULES)
+    merged = {"rare here": 0.375 / (1 / 6), "usual": 0.625 / (5 / 6)}
+    expected = merged["rare here"] / (merged["rare here"] + 5 * merged["usual"])
+    assert found.comparisons[0].difference == pytest.approx(expected)
 
 
 def test_a_first_look_is_weighted_as_its_own_half_and_not_as_all() -> None:
     held = tuple(sample(n, "holdout") for n in range(40))
-    first, last = (held[place].conversation_id for place in (0, 39))
-    weighted = HeldOut(samples=held, weights={last: 3.0}, half_weights={first: 3.0})
-    tried = Trial(state=state_of(*held), update=UPDATE, held_out=weighted)
-    half = looked(tried, gains=1, look=0, of=20, rules=RULES).comparisons[0]
-    assert half.difference == pytest.approx(3 / 22)
-    assert looked(tried, gains=1, look=1, of=40, rules=RULES).comparisons[0].difference == pytest.approx(1 / 42)
+    strata = {s.conversation_id: "a" if n < 10 else "b" for n, s in enumerate(held)}
+    pooled = HeldOut(samples=held, windows={held[5].span_id: "before"}, strata=strata, target={"a": 50, "b": 50})
+    tried = Trial(state=state_of(*held), update=UPDATE, held_out=pooled)
+    half = looked(tried, gains=10, look=0, of=20, rules=RULES).comparisons[0]
+    assert half.difference == pytest.approx(0.5), "half of the half is of the stratum that gains: as in the target"
+    assert looked(tried, gains=10, look=1, of=40, rules=RULES).comparisons[0].difference == pytest.approx(0.5)
 
 
 def test_parts_of_the_traffic_are_compared_under_the_primary_evaluator() -> None:

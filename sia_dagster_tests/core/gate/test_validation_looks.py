@@ -42,7 +42,9 @@ from sia_dagster_tests.worlds.search_world import (
 from simulation.batch_server import BatchServer
 from simulation.servers import Answer, Body, Reply, ScriptedServer, completion, refusal
 
-LENIENT = ValidationRules(rule=ComparisonRule(guardrail_margin=0.4), repeats=1, noise_conversations=0, workers=8)
+LENIENT = ValidationRules(
+    rule=ComparisonRule(guardrail_margin=0.4), repeats=1, looks=2, noise_conversations=0, workers=8
+)
 
 
 def tried(conversations: int, actions: Any = OTHER, **fields: Any) -> Trial:
@@ -282,3 +284,59 @@ def test_batches_decide_as_calls_do(tmp_path: Path, case: str) -> None:
         direct = run(server, tmp_path, trial, NOISY)
     assert report.model_dump_json() == direct.model_dump_json()
     assert rounds == 3, "answers, judgements, and the round that has them all"
+
+
+FIVE = LENIENT.model_copy(update={"looks": 5, "repeats": None})
+
+
+def test_a_clear_gain_stops_at_a_quarter(tmp_path: Path) -> None:
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, tried(100, BETTER), FIVE)
+        assert len(asked(server, "app")) == 2 * 25
+    (look,) = report.interim_analyses
+    assert (report.verdict, look.outcome, look.conversations, look.repeats) == ("accept", "accept", 25, 1)
+
+
+def test_what_all_first_answers_leave_open_is_answered_a_second_time(tmp_path: Path) -> None:
+    trial = tried(60)
+    ids, told = trial.groups, list[Advance]()
+
+    async def twice(chat: ChatModel) -> tuple[ValidationReport, ValidationReport]:
+        mine = evaluators(chat)
+        first = await validate(trial, chat=chat, evaluators=mine, rules=FIVE, progress=told.append)
+        return first, await validate(trial, chat=chat, evaluators=mine, rules=FIVE)
+
+    with ScriptedServer(wins((*ids[:2], *ids[15:17], *ids[30:31], *ids[-1:]))) as server:
+        report, again = in_shop(server, tmp_path, twice)
+        assert len(asked(server, "app")) == 4 * 60, "nothing is paid twice"
+    assert again.rows == report.rows
+    assert [(look.conversations, look.repeats) for look in report.interim_analyses] == [
+        (15, 1),
+        (30, 1),
+        (45, 1),
+        (60, 1),
+        (60, 2),
+    ]
+    assert [look.outcome for look in report.interim_analyses[:4]] == ["go_on"] * 4
+    assert (report.repeats, len(report.rows), report.conversations) == (2, 120, 60)
+    assert (told[-1].done, told[-1].of) == (240, 240)
+
+
+@pytest.mark.parametrize(
+    ("fields", "conversations", "looks", "repeats"),
+    [
+        ({}, 160, 5, 2),
+        ({}, 54, 5, 2),
+        ({}, 53, 4, 3),
+        ({"repeats": 1}, 160, 4, 1),
+        ({"repeats": 3}, 160, 4, 3),
+        ({"looks": 2}, 160, 2, 1),
+        ({"in_batches": True}, 160, 2, 1),
+        ({"in_batches": True, "looks": 1}, 160, 1, 1),
+    ],
+)
+def test_second_answers_are_for_what_has_one(
+    fields: dict[str, Any], conversations: int, looks: int, repeats: int
+) -> None:
+    rules = ValidationRules(**fields)
+    assert (rules.looks_for(conversations), rules.most_repeats(conversations)) == (looks, repeats)

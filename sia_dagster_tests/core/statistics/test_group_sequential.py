@@ -1,4 +1,6 @@
-"""Two looks together err as often as one would, stop where it is clear or hopeless, and take each half once."""
+"""Looks together err as often as one would, stop where it is clear or hopeless, and take each group once."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,9 +9,14 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
-from sia_dagster.core.gate.trial import FUTILE
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster.core.statistics.group_sequential import adjusted_rules, conditional_power, look_levels, plan_looks
+from sia_dagster.core.statistics.group_sequential import (
+    DESIGNS,
+    adjusted_rules,
+    conditional_power,
+    look_levels,
+    plan_looks,
+)
 from sia_dagster.core.statistics.intervals import skew_corrected_interval
 
 alphas = st.floats(1e-4, 0.3)
@@ -34,7 +41,7 @@ def test_one_look_has_all_of_alpha() -> None:
 
 
 def test_three_looks_are_not_planned_for() -> None:
-    with pytest.raises(ValueError, match="one or two looks"):
+    with pytest.raises(ValueError, match="1, 2, 4, 5 looks can be planned, not 3"):
         look_levels(0.05, 3)
 
 
@@ -122,7 +129,7 @@ def in_two_looks(effect: float, seed: int) -> tuple[float, float, float]:
     p, early = keys(differences[:, :half], levels[0], flips)
     _, late = keys(differences, levels[1], flips)
     _, at_once = keys(differences, 0.05, flips)
-    stops = early | (conditional_power(p, 0.05) < FUTILE)
+    stops = early | (conditional_power(p, 0.05) < DESIGNS[2].futile_below[0])
     accepted = early | (late & ~stops)
     return float(accepted.mean()), float(at_once.mean()), float(np.where(stops, 0.5, 1.0).mean())
 
@@ -150,3 +157,25 @@ def test_a_peek_at_alpha_itself_would_err_more_often_than_promised() -> None:
     spent = (both > [-ndtri(level) for level in look_levels(0.05, 2)]).any(axis=1).mean()
     assert peeked > 0.075
     assert spent == pytest.approx(0.05, abs=0.002)
+
+
+@pytest.mark.parametrize("looks", [2, 4, 5])
+@pytest.mark.parametrize("alpha", [0.05, 0.0096])
+def test_all_looks_together_err_with_alpha(looks: int, alpha: float) -> None:
+    """By simulation of the planned information; where a second answer tells less than planned, they err less."""
+    information = np.array(DESIGNS[looks].information)
+    generator = np.random.default_rng(looks)
+    steps = generator.normal(size=(400_000, looks)) * np.sqrt(np.diff(information, prepend=0.0))
+    z = steps.cumsum(axis=1) / np.sqrt(information)
+    bounds = [-ndtri(level) for level in look_levels(alpha, looks)]
+    assert (z > bounds).any(axis=1).mean() == pytest.approx(alpha, rel=0.05)
+    known = information.copy()
+    known[:-1] += (1 - known[:-1]) / 2
+    surer = (generator.normal(size=(400_000, looks)) * np.sqrt(np.diff(known, prepend=0.0))).cumsum(axis=1)
+    assert (surer / np.sqrt(known) > bounds).any(axis=1).mean() <= alpha
+
+
+def test_the_fifth_look_has_the_groups_of_the_fourth() -> None:
+    looks = plan_looks([f"c{n}" for n in range(50)], 5)
+    assert [len(groups) for groups in looks] == [13, 25, 38, 50, 50]
+    assert all(early == late[: len(early)] for early, late in pairwise(looks))
