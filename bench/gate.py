@@ -20,7 +20,7 @@ from bench.calibration import SIZES, collapse, graded, passes
 from bench.gate_bounds import BOUNDS
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, WEEKLY, Scenario, Share, collect
 from bench.gate_groups import GROUPED
-from bench.gate_looks import looked_at
+from bench.gate_looks import LOOKED_AT, in_all_looks, looked_at, only_once, passes_twice
 from bench.gate_pool import pooled
 from bench.gate_scenarios import (
     CLUSTERED,
@@ -32,8 +32,8 @@ from bench.gate_scenarios import (
     slices,
     three_evaluators,
 )
-from bench.gate_skew import GUARDED, SKEWED
-from bench.gate_years import told, year_of, year_plans
+from bench.gate_skew import GUARDED, SKEWED, collapsing
+from bench.gate_years import GAIN, frontier, told, year_of, year_plans
 
 Sized = Callable[[int], Scenario]
 RESULTS = Path(__file__).parent / "results" / "gate.json"
@@ -58,6 +58,10 @@ def no_difference() -> Mapping[str, Sized]:
         "three evaluators, all the same": lambda n: three_evaluators(n, three, (0.0, 0.0, 0.0)),
         "three evaluators, one at its margin": lambda n: three_evaluators(n, three, gain),
         "five candidates": five_candidates,
+        "all looks: 70 % pass": lambda n: in_all_looks(passes_twice(0.7), n),
+        "all looks: the judge flips 15 %": lambda n: in_all_looks(passes_twice(0.7, flips=0.15), n),
+        "all looks: 98 % pass": lambda n: in_all_looks(passes_twice(0.98), n),
+        "all looks: 1 in 25 loses 0.96": lambda n: in_all_looks(only_once(collapsing(0.04, 0.96)), n),
         **{f"pooled from {k} drifting windows": partial(pooled, windows_back=k) for k in (1, 2, 4)},
         "a guardrail at its margin, 70 % pass": lambda n: guardrail(passes(0.7), n, -MARGIN),
         "a guardrail at its margin, 95 % pass": lambda n: guardrail(passes(0.95), n, -MARGIN),
@@ -118,26 +122,34 @@ def stated_effect(windows: int) -> dict[str, Any]:
 
 
 def looks(windows: int, n: int = 160) -> dict[str, Any]:
-    """Two looks against one: what is accepted, and the share of a plain replay that is paid for."""
+    """The product's looks against two and one: what is accepted, and the share of a plain replay that is paid for."""
     result: dict[str, Any] = {}
     effects = {"no effect": 0.0, "harm -0.10": -0.10, "close +0.10": 0.10, "close +0.15": 0.15, "clear +0.25": 0.25}
-    for number, (name, effect) in enumerate(effects.items()):
-        for level, alpha in LEVELS.items():
-            found = collect(looked_at(passes(0.7), n, effect, alpha), windows, 700 + number)
-            kept = {key: Share.of(found[key]) for key in ("accept", "plain", "futile", "naive")}
-            calls = float(found["calls"].mean())
-            result[f"{name}, {level}"] = {key: share._asdict() for key, share in kept.items()} | {"calls": calls}
-            one = f"one look {kept['plain'].share:.4f}"
-            show(f"{name}, alpha {alpha:.4f}", [kept["accept"].told(), one, f"calls {calls:.2f}"])
+    for number, (world, answers) in enumerate(LOOKED_AT.items()):
+        for place, (name, effect) in enumerate(effects.items()):
+            if effect < 0 and "repaired" in world:
+                continue
+            for level, alpha in LEVELS.items():
+                found = collect(looked_at(answers, n, effect, alpha), windows, 700 + 20 * number + place)
+                kept = {key: Share.of(found[key]) for key in ("accept", "two", "plain", "accept futile", "naive")}
+                calls = {key: float(found[f"{key} calls"].mean()) for key in ("accept", "two")}
+                shares = {key: share._asdict() for key, share in kept.items()}
+                result[f"{world}, {name}, {level}"] = shares | {"calls": calls}
+                columns = [f"{kept[key].share:.4f}, calls {calls[key]:.2f}" for key in calls]
+                show(f"{world}, {name}, {alpha:.4f}", [*columns, f"{kept['plain'].share:.4f}"])
     return result
 
 
 def needed(windows: int, effect: float) -> dict[str, float | None]:
-    """Own conversations a window for 80 % power at the weekly level: alone, with two looks, with pooling."""
+    """Own conversations a window for 80 % power at the weekly level: in one look, in two, in the product's, pooled."""
+    once, repaired = LOOKED_AT.values()
     cells: dict[str, Callable[[int], npt.NDArray[Any]]] = {
-        "alone": lambda n: collect(one_test(passes(0.7), n, effect), windows, 800)["accept_week"],
-        "two looks": lambda n: collect(looked_at(passes(0.7), n, effect, WEEKLY), windows, 801)["accept"],
-        "pooled from 4 windows": lambda n: collect(pooled(n, 4, effect), windows, 802)["accept_week"],
+        "one look": lambda n: collect(looked_at(once, n, effect, WEEKLY), windows, 800)["plain"],
+        "two looks": lambda n: collect(looked_at(once, n, effect, WEEKLY), windows, 801)["two"],
+        "the product's": lambda n: collect(looked_at(once, n, effect, WEEKLY), windows, 802)["accept"],
+        "repaired, two looks": lambda n: collect(looked_at(repaired, n, effect, WEEKLY), windows, 803)["two"],
+        "repaired, the product's": lambda n: collect(looked_at(repaired, n, effect, WEEKLY), windows, 804)["accept"],
+        "pooled from 4 windows, one look": lambda n: collect(pooled(n, 4, effect), windows, 805)["accept_week"],
     }
     result = {name: _first(share) for name, share in cells.items()}
     show(f"conversations a window for +{effect:.2f}", [f"{k}: {v and round(v)}" for k, v in result.items()])
@@ -191,11 +203,17 @@ def run(windows: int, loops: int) -> dict[str, Any]:
         skewed = table(SKEWED, windows, 6000, [f"{name}, {level}" for name in BOUNDS])
     show("\nguardrails that lost their margin", [f"{ALPHA}", f"{WEEKLY:.5f}", "mean above -margin"])
     guarded = table(GUARDED, windows, 6500, ("product, 05", "product, week"))
-    show("\ntwo looks, 160 conversations, 70 % pass", ["accepted", "", ""])
+    show("\n160 conversations", ["the product's looks", "two looks", "one look"])
     looked = looks(windows)
     print()
     plans = {str(effect): needed(windows // 5, effect) for effect in (0.10, 0.15)}
     show(f"\na loop's year, {loops} loops; the budget is {RULES.false_promotions_a_year} false a year", [])
+    yearly = loop_years(loops)
+    show(f"\na gain of {GAIN} that is proposed from week 4 on", ["false a year", "within a month", "median weeks"])
+    edge = frontier(loops, 4000)
+    for name, found_ in edge.items():
+        mean = f"{found_['false_a_year'][0]:.2f}"
+        show(f"budget {name}", [mean, f"{found_['within_a_month']['share']:.3f}", f"{found_['median_weeks']}"])
     return {
         "no_difference": false,
         "grouped": grouped,
@@ -206,7 +224,8 @@ def run(windows: int, loops: int) -> dict[str, Any]:
         "guarded": guarded,
         "looks": looked,
         "conversations_needed": plans,
-        "years": loop_years(loops),
+        "years": yearly,
+        "frontier": edge,
     }
 
 

@@ -147,7 +147,4 @@ def in_all_looks(answers: Twice, n: int, effect: float = 0.0) -> Scenario:
     return windows
 
 
-LOOKED_AT: dict[str, Twice] = {
-    "70 % pass": passes_twice(0.7),
-    "answers hardly vary, one cause repaired": targeted(0.7),
-}
+LOOKED_AT: dict[str, Twice] = {"70 % pass": passes_twice(0.7), "answers hardly vary, one cause repaired": targeted(0.7)}

@@ -1,4 +1,4 @@
-"""A year of one loop: 52 windows with pooling, two looks, the error budget, and undecided candidates carried on.
+"""A year of one loop: 52 windows with pooling, looks, the error budget, and undecided candidates carried on.
 
 Many loops at once. Whoever is promoted is what the next window starts from, with the answers that it gave. A pooled
 conversation keeps its answers under a carried candidate, as those of the product come from the completion store.
@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from bench.calibration import Array
 from bench.gate_cells import RULES, WEEKLY, Yes
-from bench.gate_looks import Stopped, two_looks
+from bench.gate_looks import LOOKS, Answers, Stopped, in_looks
 
 WEEKS, ALIKE = 52, 0.5
 Effects = Callable[[np.random.Generator, int, Array], Array]
@@ -54,6 +54,7 @@ class Plan:
     """Whether the windows in which a carried candidate was tried count beyond the limit: their answers are paid."""
     rate: float = 0.7
     weeks: int = WEEKS
+    looks: int = LOOKS
 
     def back(self, tries: int = 0) -> int:
         """Windows that the holdout takes in, the own one included."""
@@ -87,7 +88,9 @@ class _Loops:
     def __init__(self, generator: np.random.Generator, loops: int, plan: Plan) -> None:
         shape = (loops, plan.weeks + plan.most - 1, plan.n)
         self.generator, self.plan = generator, plan
-        self.hardness, self.old, self.new = (generator.standard_normal(shape, dtype=np.float32) for _ in range(3))
+        self.hardness = generator.standard_normal(shape, dtype=np.float32)
+        # Two answers to each sample, of which the second is used where the first leave the result open.
+        self.old, self.new = (generator.standard_normal((2, *shape), dtype=np.float32) for _ in range(2))
         self.rate = np.full(loops, plan.rate)
         self.effect = np.zeros(loops)
         self.tries = np.zeros(loops, dtype=int)
@@ -97,8 +100,8 @@ class _Loops:
         """A fresh candidate where none is carried: other answers to all conversations that are replayed."""
         fresh = self.tries == 0
         held = self.held(week, self.plan.most)
-        drawn = self.generator.standard_normal((int(fresh.sum()), held.stop - held.start, self.plan.n))
-        self.new[fresh, held] = drawn
+        drawn = self.generator.standard_normal((2, int(fresh.sum()), held.stop - held.start, self.plan.n))
+        self.new[:, fresh, held] = drawn
         found = self.plan.effects(self.generator, week, self.rate - self.plan.rate)
         self.effect = np.where(fresh, found, self.effect)
 
@@ -106,15 +109,16 @@ class _Loops:
         end = week + self.plan.most
         return slice(end - back, end)
 
-    def differences(self, which: Yes, week: int, back: int) -> Array:
+    def answers(self, which: Yes, week: int, back: int) -> Answers:
         """Own conversations first, then the newest earlier window's."""
         held = self.held(week, back)
         old_goal = ndtri(self.rate[which])[:, None, None]
         new_goal = ndtri(np.clip(self.rate + self.effect, 0.02, 0.98)[which])[:, None, None]
         root, hardness = np.sqrt(ALIKE), self.hardness[which, held]
-        passed = root * (hardness + self.new[which, held]) < new_goal
-        differences = passed.astype(float) - (root * (hardness + self.old[which, held]) < old_goal)
-        return np.asarray(differences[:, ::-1].reshape(len(differences), -1))
+        passed = root * (hardness + self.new[:, which, held]) < new_goal
+        differences = passed.astype(float) - (root * (hardness + self.old[:, which, held]) < old_goal)
+        flat = differences[:, :, ::-1].reshape(2, differences.shape[1], -1)
+        return Answers(flat[0], flat.mean(axis=0), np.ones(flat.shape[1:]))
 
     def decide(self, week: int) -> Stopped:
         """Loops with equally many conversations are decided together."""
@@ -124,9 +128,9 @@ class _Loops:
         sizes = np.array([self.plan.back(int(tries)) for tries in self.tries])
         for back in np.unique(sizes):
             which = sizes == back
-            differences = self.differences(which, week, int(back))
-            self.naive[which] += (differences[:, : self.plan.n].mean(axis=1) > 0) & (self.tries[which] == 0)
-            part = two_looks(differences, np.ones_like(differences), self.plan.alpha, self.generator)
+            drawn = self.answers(which, week, int(back))
+            self.naive[which] += (drawn.once[:, : self.plan.n].mean(axis=1) > 0) & (self.tries[which] == 0)
+            part = in_looks(drawn, self.plan.alpha, self.generator, self.plan.looks)
             for whole, own in zip(found, part, strict=True):
                 whole[which] = own
         self.go_on(found, week)
@@ -136,7 +140,7 @@ class _Loops:
         """Carry what is undecided, and put in force what was accepted."""
         self.tries = np.where(found.undecided & (self.tries + 1 < self.plan.carry), self.tries + 1, 0)
         held = self.held(week, self.plan.most)
-        self.old[found.accepted, held] = self.new[found.accepted, held]
+        self.old[:, found.accepted, held] = self.new[:, found.accepted, held]
         self.rate = np.where(found.accepted, np.clip(self.rate + self.effect, 0.02, 0.98), self.rate)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.gate_cells import ALPHA, Share
+from bench.gate_cells import ALPHA, RULES, WEEKLY, Share
 from bench.gate_loops import Plan, any_of, expected, mixed, no_better, one_gain, proposed_once, years
 
 
@@ -62,6 +62,34 @@ def year_plans() -> Mapping[str, Plan]:
         "a mixed year, n = 40": Plan(mixed),
         "a mixed year, n = 80": Plan(mixed, n=80),
     }
+
+
+BUDGETS = (0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
+GAIN, MONTH = 0.08, 4
+
+
+def frontier(loops: int, seed: int) -> dict[str, Any]:
+    """By budget: false promotions a year, and how soon a gain that is proposed from week 4 on is in force."""
+    result: dict[str, Any] = {}
+    for number, budget in enumerate(BUDGETS):
+        alpha = WEEKLY * budget / RULES.false_promotions_a_year
+        for n in (40, 80):
+            nothing = year_of(Plan(no_better, n=n, alpha=alpha), loops, seed + 10 * number)
+            since = 4
+            plan = Plan(one_gain(GAIN, since), n=n, alpha=alpha, weeks=since + 3 * MONTH)
+            parts = [
+                years(np.random.default_rng([seed + number, part]), min(250, loops), plan)
+                for part in range(-(-loops // 250))
+            ]
+            first = np.concatenate([np.where(part.gained > GAIN / 2, part.first, np.inf) for part in parts])
+            waited = first - since
+            result[f"{budget}, n = {n}"] = {
+                "false_a_year": nothing["false_a_year"],
+                "within_a_month": Share.of(waited < MONTH)._asdict(),
+                "median_weeks": float(np.median(waited)) + 1,
+                "by_week": [float((waited <= week).mean()) for week in range(3 * MONTH)],
+            }
+    return result
 
 
 def told(found: Mapping[str, Any]) -> list[str]:

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bench.calibration import Simulation, by_conversation, collapse, graded, one_sample, passes
+from bench.calibration import Simulation, collapse, graded, one_sample, passes
 from bench.gate import above_level, looks, needed, no_difference, other_truths, stated_effect, table
 from bench.gate_cells import ALPHA, LEVELS, RULES, WEEKLY, Scenario, Share, agree, collect, flip_p, scored
 from bench.gate_groups import GROUPED, Traffic, copies, grouped, heavy_tail, of_four
-from bench.gate_looks import looked_at, two_looks
+from bench.gate_looks import Answers, Stopped, in_looks, looked_at, passes_twice
 from bench.gate_loops import Plan, expected, mixed, no_better, one_gain, years
 from bench.gate_pool import kinds, pooled, post_stratified
 from bench.gate_scenarios import five_candidates, guardrail, one_test, slices, three_evaluators
@@ -23,7 +23,6 @@ from sia_dagster.core.gate.trial import analyse
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.statistics.compare import ComparisonRule
-from sia_dagster.core.statistics.group_sequential import plan_looks
 from sia_dagster.core.statistics.intervals import sign_flip_p
 from sia_dagster.core.traffic.groups import group_conversations
 from sia_dagster_tests.core.gate.test_trial import row, trial
@@ -195,46 +194,58 @@ def tagged(window: str, tags: list[str]) -> list[Sample]:
     ]
 
 
-def test_a_look_at_half_stops_where_it_is_clear_or_hopeless() -> None:
-    clear = two_looks(np.full((2, 60), 0.9), np.ones((2, 60)), ALPHA, generator())
-    assert clear.accepted.all()
-    assert clear.calls.tolist() == [0.5, 0.5]
-    flat = np.tile([0.9, -0.9], (2, 30))
-    hopeless = two_looks(flat, np.ones((2, 60)), ALPHA, generator())
-    assert hopeless.futile.all()
-    assert not hopeless.undecided.any()
+def in_looks_at_once(differences: npt.NDArray[Any], looks: int) -> Stopped:
+    return in_looks(Answers(differences, differences, np.ones(differences.shape)), ALPHA, generator(), looks)
 
 
+def test_a_look_stops_where_it_is_clear_or_hopeless() -> None:
+    for number, share_ in ((2, 0.5), (5, 0.25)):
+        clear = in_looks_at_once(np.full((2, 60), 0.9), number)
+        assert clear.accepted.all()
+        assert clear.calls.tolist() == [share_, share_]
+        hopeless = in_looks_at_once(np.tile([0.9, -0.9], (2, 30)), number)
+        assert hopeless.futile.all()
+        assert not hopeless.undecided.any()
+
+
+@pytest.mark.parametrize("looks", [2, 5])
 @pytest.mark.parametrize("size", [30, 60])
 @pytest.mark.parametrize("effect", [-0.2, 0.0, 0.15, 0.3])
-def test_looks_end_as_those_of_the_product(size: int, effect: float) -> None:
-    differences, weights = by_conversation(passes(0.6)(generator(), (6, size), effect))
-    found = two_looks(differences, weights, ALPHA, generator())
-    ended = [ended_in_the_product(window) for window in differences]
+def test_looks_end_as_those_of_the_product(size: int, effect: float, looks: Any) -> None:
+    answers = passes_twice(0.6)(generator(), (6, size), effect)
+    found = in_looks(answers, ALPHA, generator(), looks)
+    second = 2 * answers.twice - answers.once
+    ended = [ended_in_the_product(pair, looks) for pair in zip(answers.once, second, strict=True)]
     names = ("accept", "futile", "undecided")
     told_here = zip(found.accepted, found.futile, found.undecided, found.calls, strict=True)
     assert [(*(word in names and word == said for said in names), share) for word, share in ended] == list(told_here)
 
 
-def ended_in_the_product(differences: npt.NDArray[Any]) -> tuple[str, float]:
-    """How the last look that the product takes ends, and the share of the conversations that were asked by then."""
-    tried, rules = trial(len(differences)), ValidationRules(rule=ComparisonRule(alpha=ALPHA))
-    looks = plan_looks(tried.groups, 2)
-    changes = [(max(0.0, -difference), max(0.0, difference)) for difference in differences]
-    for look, asked in enumerate(looks):
-        rows = [row(held, *change) for held, change in zip(tried.holdout.samples, changes, strict=True)]
-        ended = analyse(tried, rows[: len(asked)], [CORRECTNESS], rules=rules, look=look).taken.outcome
+def ended_in_the_product(answers: tuple[npt.NDArray[Any], npt.NDArray[Any]], looks: Any) -> tuple[str, float]:
+    """How the last look that the product takes ends, and the calls by then as a share of asking all once."""
+    size = len(answers[0])
+    rule = ComparisonRule(alpha=ALPHA)
+    tried, rules = trial(size), ValidationRules(rule=rule, looks=looks, max_conversations=size)
+    for look, planned in enumerate(tried.looks(rules)):
+        rows = [
+            row(held, max(0.0, -answer[place]), max(0.0, answer[place])).model_copy(update={"repeat": repeat})
+            for repeat, answer in list(enumerate(answers))[: planned.repeats]
+            for place, held in enumerate(tried.holdout.samples[: len(planned.groups)])
+        ]
+        ended = analyse(tried, rows, [CORRECTNESS], rules=rules, look=look).taken.outcome
         if ended != "go_on":
             break
-    return ended, len(asked) / len(differences)
+    return ended, len(rows) / size
 
 
-def test_two_looks_cost_less_and_lose_little() -> None:
-    nothing = collect(looked_at(passes(0.7), 80, 0.0, ALPHA), 1000, 7)
+def test_the_looks_cost_less_where_it_is_clear_and_find_more_where_it_is_close() -> None:
+    nothing = collect(looked_at(passes_twice(0.7), 80, 0.0, ALPHA), 1000, 7)
     assert Share.of(nothing["accept"]).low <= ALPHA
-    assert nothing["calls"].mean() < 0.8
-    gain = collect(looked_at(passes(0.7), 80, 0.15, ALPHA), 1000, 7)
-    assert gain["accept"].mean() > gain["plain"].mean() - 0.06
+    assert nothing["accept calls"].mean() < 0.8
+    clear = collect(looked_at(passes_twice(0.7), 80, 0.3, ALPHA), 500, 7)
+    assert clear["accept calls"].mean() < 0.6
+    close = collect(looked_at(passes_twice(0.7), 80, 0.1, WEEKLY), 1000, 7)
+    assert close["accept"].mean() > 1.3 * close["plain"].mean()
 
 
 def test_the_products_bound_keeps_the_level_where_others_do_not() -> None:
@@ -285,9 +296,10 @@ def test_every_row_runs_small_and_says_what_it_found(capsys: pytest.CaptureFixtu
     result = table({**no_difference(), **other_truths()}, 4, 1)
     assert {len(sizes) for sizes in result.values()} == {4}
     looked = looks(4, 40)
-    assert set(looked["no effect, 05"]) == {"accept", "plain", "futile", "naive", "calls"}
+    kept = {"accept", "two", "plain", "accept futile", "naive", "calls"}
+    assert set(looked["70 % pass, no effect, 05"]) == kept
     assert set(stated_effect(4)) == {"70 % pass", "graded", "clustered, up to 5 samples"}
-    assert set(needed(8, 0.15)) == {"alone", "two looks", "pooled from 4 windows"}
+    assert {"one look", "two looks", "the product's"} < set(needed(8, 0.15))
     said = capsys.readouterr().out
     assert "five candidates, n = 40" in said
     assert "conversations a window for +0.15" in said
