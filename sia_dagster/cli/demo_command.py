@@ -110,10 +110,11 @@ def _table(weeks: "list[WeekOutcome]") -> "Table":
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption="live: mean correctness of the week's own answers. old -> new: both policies replayed on n "
-        "held-out conversations, some of them from up to four earlier weeks; p of the paired permutation test.",
+        "held-out conversations, some of them from up to four earlier weeks. Those of one customer, and those that ask "
+        "the same, are a group and count once. p of the paired permutation test.",
         caption_justify="left",
     )
-    for name in ("window", "calls", "live", "n", "old -> new", "p"):
+    for name in ("window", "live", "n", "groups", "old -> new", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("what was decided", no_wrap=True)
@@ -121,9 +122,9 @@ def _table(weeks: "list[WeekOutcome]") -> "Table":
         compared = week.baseline_mean is not None
         table.add_row(
             week.window,
-            str(week.calls),
             _number(week.production_score),
             str(week.conversations),
+            str(week.groups),
             f"{_number(week.baseline_mean)} -> {_number(week.candidate_mean)}" if compared else "-",
             "<0.001" if week.p_value is not None and week.p_value < 0.001 else _number(week.p_value, 3),
             f"{_COLOURS[week.verdict]}{week.verdict}[/]",

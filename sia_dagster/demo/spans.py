@@ -23,7 +23,7 @@ PICTURE = (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = (
     "context.trace_id", "context.span_id", "parent_id", "name", "status_code", "status_message",
-    "attributes.openinference.span.kind", "attributes.session.id", "attributes.metadata",
+    "attributes.openinference.span.kind", "attributes.session.id", "attributes.user.id", "attributes.metadata",
     "attributes.llm.model_name", "attributes.llm.provider", "attributes.llm.system",
     "attributes.llm.invocation_parameters", "attributes.llm.prompt_template.template",
     "attributes.llm.prompt_template.variables", "attributes.input.value", "attributes.input.mime_type",
@@ -46,6 +46,7 @@ class SimulatedCall(Value):
     """One call of the application: a span of kind LLM."""
 
     session: str
+    user: str
     trace: str
     span: str
     start: datetime
@@ -115,6 +116,7 @@ def _common(call: SimulatedCall, name: str, kind: str, span: str) -> JsonObject:
         "latency_ms": float(latency),
         "attributes.openinference.span.kind": kind,
         "attributes.session.id": call.session,
+        "attributes.user.id": call.user,
     }
 
 

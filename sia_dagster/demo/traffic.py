@@ -16,6 +16,8 @@ from sia_dagster.demo.customers import Inquiry, inquiry
 from sia_dagster.demo.simulation_rules import draw
 from sia_dagster.demo.spans import SimulatedCall, llm_span, message_with_picture, surrounding_spans, table
 
+CUSTOMERS = 300
+"""The shop's customers; each conversation is with any of them, so some come back within a week, many in later ones."""
 FIRST_WEEK = datetime(2026, 9, 14, tzinfo=UTC)
 
 
@@ -99,6 +101,7 @@ def _call(
 ) -> SimulatedCall:
     return SimulatedCall(
         session=f"session-{_hex(key)[:12]}",
+        user=f"customer-{int(draw(key, 'customer') * CUSTOMERS):03}",
         trace=_hex(key, turn, "trace")[:32],
         span=_hex(key, turn, "span")[:16],
         start=_start(window, key) + (timedelta(minutes=7) if turn == "second" else timedelta(0)),

@@ -67,6 +67,7 @@ def code(function: Callable[[Sample], bool], **fields: Any) -> JsonObject:
 
 def call(number: int, *, fails: bool = False) -> SimulatedCall:
     return SimulatedCall(
+        user="customer-1",
         session=f"session-{number}",
         trace=f"trace-{number}",
         span=f"{number:016x}",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from sia_dagster.core.gate.explain import is_all_ties
 from sia_dagster.core.gate.pooling import own_holdout, weights_of
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.verdict import Decision, decide
@@ -127,6 +128,12 @@ class Analysis(NamedTuple):
     rows: tuple[ValidationRow, ...] = ()
     design_effect: float | None = None
     """Of what most conversations share, under the primary evaluator; None where nothing is shared, or not estimated."""
+    only_ties_open: bool = False
+    """Whether nothing is open but guardrails that never differed, such as a check that every answer passes.
+
+    Second answers to the same samples decide nothing then; only more conversations, or a later look's level, exclude a
+    rare fall.
+    """
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -164,27 +171,36 @@ def analyse(
     groups, repeats = looks[look]
     comparisons = compare_all(rows, constants, rule, weights_of(holdout, groups)) if trial.policies else ()
     slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
-    decision = decide(
-        comparisons,
-        rule,
-        conversations=trial.conversations(groups),
-        candidate_changed=trial.changed,
-        slices=slices,
-        watch=trial.watch,
-    )
+
+    def decided(given: Sequence[EvaluatorComparison]) -> Decision:
+        return decide(
+            given,
+            rule,
+            conversations=trial.conversations(groups),
+            candidate_changed=trial.changed,
+            slices=slices,
+            watch=trial.watch,
+        )
+
+    decision = decided(comparisons)
+    ties = decision.verdict != "accept" and decided(_without_ties(comparisons)).verdict == "accept"
     primary = primary_of(comparisons)
     outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
     taken = InterimAnalysis(
         conversations=trial.conversations(groups),
         groups=len(groups),
-        repeats=repeats,
+        repeats=1 + max((row.repeat for row in rows), default=repeats - 1),
         alpha=rule.alpha,
         p_value=p_value,
         outcome=outcome,
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
-    return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants))
+    return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants), ties)
+
+
+def _without_ties(comparisons: Sequence[EvaluatorComparison]) -> list[EvaluatorComparison]:
+    return [c for c in comparisons if c.role == "primary" or not is_all_ties(c)]
 
 
 def _design_effect(holdout: HeldOut, rows: Sequence[ValidationRow], constants: Sequence[EvalConstant]) -> float | None:

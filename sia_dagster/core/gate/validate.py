@@ -68,7 +68,9 @@ async def _look(
     for number, look in enumerate(looks):
         if analyses and analyses[-1].taken.outcome != "go_on":
             break
-        for fresh, plan in _not_replayed(held_out, look, calls.plan, old.keys()):
+        second_answers = look.repeats > calls.plan.repeats
+        missing = _not_replayed(held_out, look, calls.plan, old.keys())
+        for fresh, plan in () if second_answers and analyses[-1].only_ties_open else missing:
             progress = overall.next_part() if overall else None
             arms = await replay(
                 fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress

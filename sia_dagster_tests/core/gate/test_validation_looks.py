@@ -340,3 +340,20 @@ def test_second_answers_are_for_what_has_one(
 ) -> None:
     rules = ValidationRules(**fields)
     assert (rules.looks_for(conversations), rules.most_repeats(conversations)) == (looks, repeats)
+
+
+def test_second_answers_are_not_paid_for_where_only_a_check_that_never_fails_is_open(tmp_path: Path) -> None:
+    """80 ties exclude a fall of 0.045 at the fifth look's level, not at the fourth's; no answer could change that."""
+    rules = FIVE.model_copy(update={"rule": ComparisonRule(margins={"is_brief": 0.045})})
+    with ScriptedServer(Shop()) as server:
+        report = run(server, tmp_path, tried(80, BETTER), rules)
+        assert len(asked(server, "app")) == 2 * 80
+    assert [(look.conversations, look.repeats) for look in report.interim_analyses] == [
+        (20, 1),
+        (40, 1),
+        (60, 1),
+        (80, 1),
+        (80, 1),
+    ]
+    assert [look.outcome for look in report.interim_analyses] == ["go_on"] * 4 + ["accept"]
+    assert (report.verdict, report.repeats) == ("accept", 1)
