@@ -21,12 +21,14 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import total
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search import (
+    PlannedValidation,
     SearchRules,
     Undecided,
     ask_guard_model,
     carry_on,
     search_after_carried,
     search_policy,
+    too_noisy_to_search,
 )
 from sia_dagster.wiring.endpoint import updater_of
 from sia_dagster.wiring.loop_session import LoopSession, StageResult
@@ -49,11 +51,14 @@ async def evaluate_window(session: LoopSession, samples: Sequence[Sample]) -> St
 
 
 async def search_window(
-    session: LoopSession, state: StateActions, carried: Undecided | None = None
+    session: LoopSession,
+    state: StateActions,
+    carried: Undecided | None = None,
+    earlier: Sequence[ValidationReport] = (),
 ) -> StageResult[PolicyUpdate]:
     """Candidates, guarded and compared on the selection split; a `carried` candidate goes on instead, if it still may.
 
-    Raises as `evaluate_window`.
+    No search starts where the noise of the `earlier` windows hides any gain. Raises as `evaluate_window`.
     """
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
@@ -62,10 +67,12 @@ async def search_window(
         again = carry_on(state, carried, rules) if carried else None
         if again and again.changed:
             return again
-        updater = updater_of(session.loop.policy, chat)
-        update = await search_policy(
-            state, updater=updater, chat=chat, evaluators=evaluators, rules=rules, progress=progress
-        )
+        update = too_noisy_to_search(state, earlier, _planned_validation(session))
+        if update is None:
+            updater = updater_of(session.loop.policy, chat)
+            update = await search_policy(
+                state, updater=updater, chat=chat, evaluators=evaluators, rules=rules, progress=progress
+            )
         if guard := session.loop.policy.guard_model:
             update = await ask_guard_model(update, state, chat=chat, model=guard)
         update = search_after_carried(update, again) if again else update
@@ -74,14 +81,23 @@ async def search_window(
     return await run_stage(session, work)
 
 
+def _planned_validation(session: LoopSession) -> PlannedValidation:
+    rules = _validation_rules(session)
+    return PlannedValidation(session.loop.validation, rules.rule.alpha, rules.most_repeats)
+
+
+def _validation_rules(session: LoopSession) -> ValidationRules:
+    return ValidationRules.of(
+        session.loop, workers=session.workers, window=session.window, in_batches=session.in_batches
+    )
+
+
 async def validate_window(session: LoopSession, trial: Trial) -> StageResult[ValidationReport]:
     """Both policies on the held-out samples, and the verdict. Raises as `evaluate_window`."""
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> ValidationReport:
         _check_evaluators(trial.state, evaluators)
-        rules = ValidationRules.of(
-            session.loop, workers=session.workers, window=session.window, in_batches=session.in_batches
-        )
+        rules = _validation_rules(session)
         return await validate(trial, chat=chat, evaluators=evaluators, rules=rules, progress=progress)
 
     return await run_stage(session, work)

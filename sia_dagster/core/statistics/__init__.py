@@ -8,8 +8,10 @@ from sia_dagster.core.statistics.design_effect import design_effect
 from sia_dagster.core.statistics.group_sequential import DESIGNS, adjusted_rules, conditional_power, plan_looks
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
+    POWER,
     conversation_weights,
     conversations_needed,
+    detectable_effect,
     plus_two,
     skew_corrected_interval,
 )
@@ -18,6 +20,7 @@ from sia_dagster.core.statistics.slices import compare_slices
 __all__ = [
     "DESIGNS",
     "MIN_CONVERSATIONS",
+    "POWER",
     "ComparisonRule",
     "adjusted_rules",
     "compare_all",
@@ -26,6 +29,7 @@ __all__ = [
     "conversation_weights",
     "conversations_needed",
     "design_effect",
+    "detectable_effect",
     "paired_scores",
     "plan_looks",
     "plus_two",

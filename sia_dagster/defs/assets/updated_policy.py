@@ -3,10 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import ValidationError
 
+from sia_dagster.adapters.files.storage import read_stored
+from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import CARRIED, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count
@@ -18,6 +22,7 @@ from sia_dagster.defs.claims import (
 )
 from sia_dagster.defs.metadata import outcome_metadata, table
 from sia_dagster.defs.names import LoopNames
+from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
 from sia_dagster.defs.verdicts import concerns_markdown
 from sia_dagster.reports.wording import visible
@@ -51,7 +56,8 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
 
         with staged(names, context) as stage:
             carried = _carried(stage, baseline_state_actions)
-            outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried))
+            earlier = _earlier_reports(stage)
+            outcome = asyncio.run(search_window(stage.session, baseline_state_actions, carried, earlier))
             allowed = names.loop.validation.max_unscored_share
             claims = [*_claims(outcome.value), _selection_is_scored(outcome.value, allowed)]
             return dg.MaterializeResult(value=outcome.value, metadata=_metadata(outcome, names), check_results=claims)
@@ -67,6 +73,24 @@ def _carried(stage: StageContext, state: StateActions) -> "Undecided | None":
     looks = stage.storage.gate_log(name).looks(before=end)
     decisions = stage.storage.decisions(name).decisions(before=end)
     return carried_candidate(looks, state, stage.names.loop.validation, decisions)
+
+
+def _earlier_reports(stage: StageContext) -> tuple[ValidationReport, ...]:
+    """The reports of the last windows whose verdicts were taken before this window's end; unreadable ones are left out.
+
+    They are read from the storage: as an input of the asset, they would make every window wait for those before it.
+    """
+    from sia_dagster.core.search import NOISE_WINDOWS
+
+    name, end = stage.names.name, stage.window.end
+    decided = {look.window.key for look in stage.storage.gate_log(name).looks(before=end)}
+    folder = stage.storage.path("assets", name, "validation_results")
+    found: list[ValidationReport] = []
+    for window in windows_before(stage.names.partitions, stage.window, NOISE_WINDOWS):
+        if window.key in decided:
+            with suppress(OSError, ValidationError):
+                found.append(ValidationReport.model_validate_json(read_stored(folder / f"{window.key}.json")))
+    return tuple(found)
 
 
 def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
