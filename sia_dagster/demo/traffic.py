@@ -16,7 +16,7 @@ from sia_dagster.demo.customers import Inquiry, inquiry
 from sia_dagster.demo.simulation_rules import draw
 from sia_dagster.demo.spans import SimulatedCall, llm_span, message_with_picture, surrounding_spans, table
 
-CUSTOMERS = 300
+CUSTOMERS = 240
 """The shop's customers; each conversation is with any of them, so some come back within a week, many in later ones."""
 FIRST_WEEK = datetime(2026, 9, 14, tzinfo=UTC)
 

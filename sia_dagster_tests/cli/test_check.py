@@ -33,6 +33,7 @@ CHECKS = [
     "desk: spans",
     "desk: samples",
     "desk: calls",
+    "desk: held out",
     "desk: cost",
 ]
 
@@ -121,7 +122,7 @@ def test_an_endpoint_that_is_not_there_fails_and_the_rest_is_still_looked_at(sia
     assert seen.code == 1
     assert "gives no usable answer" in seen.out
     assert "can be read" in seen.out
-    assert seen.err == "Error: 1 of 9 checks failed: endpoint\n"
+    assert seen.err == "Error: 1 of 10 checks failed: endpoint\n"
 
 
 def test_a_model_that_is_not_listed_is_a_warning(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:

@@ -67,7 +67,7 @@ def code(function: Callable[[Sample], bool], **fields: Any) -> JsonObject:
 
 def call(number: int, *, fails: bool = False) -> SimulatedCall:
     return SimulatedCall(
-        user="customer-1",
+        user=f"customer-{number}",
         session=f"session-{number}",
         trace=f"trace-{number}",
         span=f"{number:016x}",

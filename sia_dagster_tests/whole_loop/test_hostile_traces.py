@@ -140,9 +140,7 @@ def test_any_number_of_models_of_any_length_makes_a_short_table(tmp_path: Path) 
     hello, start = (Message(role="user", content="hello"),), WEEKS[0].start + timedelta(hours=1)
     spans = [
         llm_span(
-            SimulatedCall(
-                user="customer-1", session=f"s{n}", trace=f"t{n}", span=f"{n:016x}", start=start, history=hello
-            ),
+            SimulatedCall(user=f"u{n}", session=f"s{n}", trace=f"t{n}", span=f"{n:016x}", start=start, history=hello),
             BASE_POLICY.model_copy(update={"model": name}),
         )[0]
         for n, name in enumerate(NAMES)

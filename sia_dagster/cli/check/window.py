@@ -16,6 +16,8 @@ from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.ports.trace_store import span_query
 from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.value import Value
+from sia_dagster.core.text import count
+from sia_dagster.core.traffic import group_conversations
 from sia_dagster.wiring.platforms import probe_store, trace_source
 from sia_dagster.wiring.prices import estimate_window
 
@@ -73,6 +75,7 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     try:
         calls = find_calls(project, spans)
         found.append(finding(f"{name}: calls", lambda: calls_finding(calls)))
+        found.append(finding(f"{name}: held out", lambda: _held_out(calls.samples)))
         step = "cost"
         expected = _estimated(project, spans, calls.samples)
         found.append(finding(f"{name}: cost", lambda: _cost(project, expected)))
@@ -134,6 +137,18 @@ def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
     if not spans.samples:
         raise TraceError(sentence)
     return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", sentence
+
+
+def _held_out(samples: Sequence[Sample]) -> str | tuple[Result, str]:
+    """Both counts: held-out conversations, and the groups of them that count."""
+    own = [sample for sample in samples if sample.split == "holdout"]
+    found = group_conversations(own).grouping
+    groups = count(found.groups, "group")
+    text = (
+        f"{count(found.conversations, 'held-out conversation')} of {groups} (those of one user, or with the same "
+        "request, count once)"
+    )
+    return ("warn", f"{text}; {found.note}") if found.note else text
 
 
 def _cost(project: CommandProject, expected: Estimate) -> str | tuple[Result, str]:

@@ -91,12 +91,19 @@ def estimate(
     if train:
         lines += _search_lines(loop, actions, train, specs)
         lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
+    lines += _validation_lines(loop, replay, judges, holdout, in_batches=in_batches)
+    return Estimate(lines=tuple(_priced(line, cost_of) for line in lines))
+
+
+def _validation_lines(
+    loop: LoopConfig, replay: Work, judges: list[Work], holdout: list[Sample], *, in_batches: bool
+) -> list[StageEstimate]:
+    """Both policies on the filled holdout, and the second draw that measures noise."""
     both = _like(holdout, _compared(loop, holdout, in_batches=in_batches)) * 2
     noise = _like(holdout, _noisy(loop, holdout))
-    lines += _lines("validation_results", [replay], both + noise)
     # The first answers are judged again, and so are the second ones.
-    lines += _lines("validation_results", judges, both + noise * 2)
-    return Estimate(lines=tuple(_priced(line, cost_of) for line in lines))
+    judged = _lines("validation_results", judges, both + noise * 2)
+    return _lines("validation_results", [replay], both + noise) + judged
 
 
 def _search_lines(

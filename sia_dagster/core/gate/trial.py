@@ -171,23 +171,13 @@ def analyse(
     groups, repeats = looks[look]
     comparisons = compare_all(rows, constants, rule, weights_of(holdout, groups)) if trial.policies else ()
     slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
-
-    def decided(given: Sequence[EvaluatorComparison]) -> Decision:
-        return decide(
-            given,
-            rule,
-            conversations=trial.conversations(groups),
-            candidate_changed=trial.changed,
-            slices=slices,
-            watch=trial.watch,
-        )
-
-    decision = decided(comparisons)
-    ties = decision.verdict != "accept" and decided(_without_ties(comparisons)).verdict == "accept"
+    seen = _Seen(trial, rule, slices, trial.conversations(groups))
+    decision = seen.decide(comparisons)
+    ties = decision.verdict != "accept" and seen.decide(_without_ties(comparisons)).verdict == "accept"
     primary = primary_of(comparisons)
     outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
     taken = InterimAnalysis(
-        conversations=trial.conversations(groups),
+        conversations=seen.conversations,
         groups=len(groups),
         repeats=1 + max((row.repeat for row in rows), default=repeats - 1),
         alpha=rule.alpha,
@@ -197,6 +187,25 @@ def analyse(
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
     return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants), ties)
+
+
+class _Seen(NamedTuple):
+    """What a decision rests on besides the comparisons."""
+
+    trial: Trial
+    rule: ComparisonRule
+    slices: tuple[SliceComparison, ...]
+    conversations: int
+
+    def decide(self, comparisons: Sequence[EvaluatorComparison]) -> Decision:
+        return decide(
+            comparisons,
+            self.rule,
+            conversations=self.conversations,
+            candidate_changed=self.trial.changed,
+            slices=self.slices,
+            watch=self.trial.watch,
+        )
 
 
 def _without_ties(comparisons: Sequence[EvaluatorComparison]) -> list[EvaluatorComparison]:
