@@ -26,7 +26,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.statistics.compare import ComparisonRule, compare
-from sia_dagster.core.statistics.intervals import conversation_weights, detectable_effect, skew_corrected_interval
+from sia_dagster.core.statistics.intervals import detectable_effect, skew_corrected_interval
 
 Array = npt.NDArray[np.float64]
 SIZES = (20, 40, 80, 160)
@@ -85,10 +85,10 @@ def one_sample(old: Array, new: Array) -> Scores:
 
 
 def by_conversation(scores: Scores) -> tuple[Array, Array]:
-    """Differences (windows, conversations) and their weights."""
+    """Differences (windows, conversations) and their weights, which are alike."""
     counted = np.arange(scores.old.shape[2]) < scores.samples[..., None]
     differences = ((scores.new - scores.old) * counted).sum(axis=2) / scores.samples
-    return differences, conversation_weights(scores.samples)
+    return differences, np.ones(differences.shape)
 
 
 def flip_p(weighted: Array, generator: np.random.Generator) -> Array:

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from bench.calibration import Array
 from bench.gate_cells import LEVELS, RULES, Scenario, Yes, tested
 from sia_dagster.core.records.sample import is_shared_by_all
-from sia_dagster.core.statistics.intervals import MIN_CONVERSATIONS, conversation_weights
+from sia_dagster.core.statistics.intervals import MIN_CONVERSATIONS
 
 Ids = npt.NDArray[np.intp]
 RATE = 0.7
@@ -103,7 +103,9 @@ def grouped(traffic: Traffic) -> tuple[Ids, Yes]:
     groups, kept = joined(links, requests=True), np.ones((count, n), dtype=bool)
     by_user = joined(links, requests=False)
     for window in range(count):
-        if _commonest(by_user[window])[1] < _commonest(groups[window])[1] > n / 2:
+        largest = _commonest(groups[window])[1]
+        longest = max(_commonest(ids[window])[1] for ids in links)
+        if largest > n / 2 and largest > 2 * longest:
             groups[window] = by_user[window]
             _, first, asked = np.unique(links.requests[window], return_index=True, return_inverse=True)
             kept[window] = groups[window] == groups[window][first[asked]]
@@ -133,7 +135,7 @@ def by_group(differences: Array, groups: Ids, kept: Yes) -> list[tuple[Array, Ar
         own = kept[window]
         _, place, sizes = np.unique(groups[window][own], return_inverse=True, return_counts=True)
         means = np.bincount(place, differences[window][own]) / sizes
-        found.append((means, conversation_weights(sizes.astype(float))))
+        found.append((means, np.ones(len(means))))
     return found
 
 

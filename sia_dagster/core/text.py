@@ -19,6 +19,11 @@ def conversations_in_groups(conversations: int, groups: int) -> str:
     return counted if groups == conversations else f"{counted} of {count(groups, 'group')}"
 
 
+def short_in_groups(conversations: int, groups: int) -> str:
+    """The same where there is little room: `160 of 61 groups`; `160 conversations`."""
+    return number_in_groups(conversations, groups) if groups != conversations else count(conversations, "conversation")
+
+
 def number_in_groups(conversations: int, groups: int) -> str:
     """The same for a table's cell under the head "conversations": `160 of 61 groups`."""
     return f"{conversations:,}" if groups == conversations else f"{conversations:,} of {count(groups, 'group')}"

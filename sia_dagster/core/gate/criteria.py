@@ -171,6 +171,18 @@ def primary_gains(given: CriteriaInput) -> Iterator[Finding]:
         yield Finding(kind="undecided", sentence=sentence, needed=more_than_seen(c))
 
 
+def traffic_does_not_fall(given: CriteriaInput) -> Iterator[Finding]:
+    """A gain by group is no gain where the users or requests with most conversations are answered worse."""
+    c = given.primary
+    if c and c.traffic_difference is not None and c.traffic_difference < 0 < (c.difference or 0.0):
+        yield Finding(
+            kind="undecided",
+            sentence=f"{c.evaluator} rose by {c.difference:+.2f} where each group of conversations counts once, but "
+            f"fell by {c.traffic_difference:+.2f} where each conversation counts: the users or requests with most of "
+            "the traffic are answered worse; see the rows that fell",
+        )
+
+
 def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
     """Every guardrail must be shown not to fall beyond its margin (non-inferiority by the lower end of its interval).
 

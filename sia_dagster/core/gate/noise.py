@@ -11,7 +11,7 @@ from sia_dagster.core.records.gate import NoiseEstimate
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.replay import ReplayPlan, Replies, judge_replies, map_rows, replayable
-from sia_dagster.core.statistics import MIN_CONVERSATIONS, conversation_weights, paired_scores, skew_corrected_interval
+from sia_dagster.core.statistics import MIN_CONVERSATIONS, paired_scores, skew_corrected_interval
 
 
 def second_draw(plan: ReplayPlan) -> ReplayPlan:
@@ -77,7 +77,7 @@ def noise_of(
     import numpy as np
 
     differences = np.array([p.candidate - p.baseline for p in pairs])
-    weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
+    weights = np.ones(len(pairs))
     numbers = {
         "mean_difference": float(np.average(differences, weights=weights)),
         "spread": statistics.stdev(differences.tolist()) if len(pairs) > 1 else None,

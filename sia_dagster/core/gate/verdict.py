@@ -21,6 +21,7 @@ from sia_dagster.core.gate.criteria import (
     rare_collapse_is_unseen,
     safety_vetoes,
     something_was_compared,
+    traffic_does_not_fall,
 )
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.judge_report import JudgeWatch
@@ -57,6 +58,7 @@ CRITERIA: tuple[Criterion, ...] = (
     candidate_is_judged_as_often,
     safety_vetoes,
     primary_gains,
+    traffic_does_not_fall,
     guardrails_hold,
     no_slice_loses,
     rare_collapse_is_unseen,

@@ -21,7 +21,7 @@ from sia_dagster.core.openinference.settings import (
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.sample import NOBODY, Message, Sample, is_shared_by_all, split_of
+from sia_dagster.core.records.sample import Message, Sample, is_shared_by_all, person, split_of
 from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.core.text import storable
 
@@ -59,18 +59,17 @@ def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
 
 
 def _split_by_user(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    chats = {(s.trace_id if s.conversation_id == s.user_id else s.conversation_id, s.user_id) for s in samples}
+    chats = {(s.trace_id if s.conversation_id == s.user_id else s.conversation_id, person(s.user_id)) for s in samples}
     held = Counter(user for _, user in chats)
     shared = {user for user, conversations in held.items() if is_shared_by_all(conversations, len(chats))}
-    nobody = shared | {user for user in held if user.casefold() in NOBODY}
-    return tuple(_in_split(sample, nobody) for sample in samples)
+    return tuple(_in_split(sample, shared | {""}) for sample in samples)
 
 
 def _in_split(sample: Sample, nobody: Collection[str]) -> Sample:
     if not sample.user_id:
         return sample
-    if sample.user_id not in nobody:
-        return sample.model_copy(update={"split": split_of(sample.user_id)})
+    if (who := person(sample.user_id)) not in nobody:
+        return sample.model_copy(update={"split": split_of(who)})
     if sample.conversation_id != sample.user_id:
         return sample
     conversation = sample.trace_id or sample.span_id

@@ -34,6 +34,9 @@ class EvaluatorComparison(Value):
     difference: float | None = None
     """`candidate_mean - baseline_mean`: the weighted mean of the paired differences, as observed. The interval's
     middle lies a little nearer to 0, since it stands for conversations that no window has seen, too."""
+    traffic_difference: float | None = None
+    """The mean difference where each conversation counts, not each group; None in reports stored before there were
+    groups."""
     ci_low: float | None = None
     """One-sided lower bound at level alpha, as `ci_high` is the upper: together they cover 1 - 2 alpha."""
     ci_high: float | None = None

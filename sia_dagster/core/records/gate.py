@@ -51,7 +51,7 @@ class Grouping(Value):
     group_of: dict[str, str] = Field(default_factory=dict)
     """By conversation id, the id of its group; missing is the conversation's own."""
     left_out: int = 0
-    """Samples that repeat another user's request where groups joined by requests would hold most conversations."""
+    """Conversations that repeat another user's request, where requests would chain most into one group."""
     note: str = ""
     """What was not followed in forming the groups, and why; empty where all was."""
     resembling: dict[str, str] = Field(default_factory=dict)

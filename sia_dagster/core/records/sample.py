@@ -1,6 +1,7 @@
 """A window, a recorded call (`Sample`) with its messages, and the split of a conversation. All are frozen values."""
 
 import hashlib
+import unicodedata
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -122,8 +123,16 @@ class Sample(Value):
 NEARLY_ALL: Final = 0.9
 FEWEST_TO_TELL: Final = 10
 """Among fewer conversations, that one name has nearly all of them says nothing."""
-NOBODY: Final = frozenset(("anonymous", "anon", "guest", "unknown", "none", "null", "undefined", "default", "n/a", "0"))
-"""Ids of users that stand for no user, in any case."""
+NOBODY: Final = frozenset(
+    ("anonymous", "anon", "guest", "unknown", "none", "null", "nil", "nan", "undefined", "default", "n/a", "na", "-")
+)
+"""Ids of users that stand for no user, in any case; so does one of zeros."""
+
+
+def person(user_id: str) -> str:
+    """Who is behind a user's id: the id without case, blanks around it and forms of composition; empty for nobody."""
+    name = unicodedata.normalize("NFKC", user_id).strip().casefold()
+    return "" if name in NOBODY or not name.strip("0-\u200b") else name
 
 
 def is_shared_by_all(held: int, conversations: int) -> bool:

@@ -9,7 +9,6 @@ from sia_dagster.core.statistics.group_sequential import DESIGNS, adjusted_rules
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
     POWER,
-    conversation_weights,
     conversations_needed,
     detectable_effect,
     plus_two,
@@ -26,7 +25,6 @@ __all__ = [
     "compare_all",
     "compare_slices",
     "conditional_power",
-    "conversation_weights",
     "conversations_needed",
     "design_effect",
     "detectable_effect",

@@ -19,7 +19,6 @@ from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
     RESAMPLES,
-    conversation_weights,
     conversations_needed,
     detectable_effect,
     planning_spread,
@@ -93,8 +92,6 @@ class PairedScore(Value):
     """The group's id: that of the conversation where it is alone."""
     baseline: float
     candidate: float
-    samples: int = 1
-    """The group's samples, counted before scoring, so that its weight does not depend on failed scores."""
     conversations: tuple[str, ...] = ()
     """The ids of the group's conversations with a scored sample."""
 
@@ -118,9 +115,7 @@ def paired_scores(rows: Sequence[ValidationRow], constant: EvalConstant) -> tupl
         if scored := {span_id: _mean_pair(pairs) for span_id, pairs in samples.items() if pairs}:
             old, new = _mean_pair(scored.values())
             conversations = tuple(dict.fromkeys(conversation_of[span_id] for span_id in scored))
-            paired.append(
-                PairedScore(unit=unit, baseline=old, candidate=new, samples=len(samples), conversations=conversations)
-            )
+            paired.append(PairedScore(unit=unit, baseline=old, candidate=new, conversations=conversations))
     return tuple(paired), sum(not pairs for samples in units.values() for pairs in samples.values())
 
 
@@ -134,8 +129,9 @@ def compare(
 ) -> EvaluatorComparison:
     """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
 
-    `weights`, by conversation id, multiply the weights of groups (the mean of its conversations') and were fixed before
-    anything was scored; missing is 1. Fewer than `MIN_CONVERSATIONS` paired groups: means and a plan, no test and no
+    Groups weigh alike: a large one may be the one that loses, and a window may not show it. `weights`, by conversation
+    id, multiply a group's weight (the mean of its conversations') and were fixed before anything was scored; missing is
+    1. Fewer than `MIN_CONVERSATIONS` paired groups: means and a plan, no test and no
     interval.
     """
     every, rows = rows, _applicable(rows, constant.name)
@@ -171,8 +167,7 @@ def _numbers(
 
     scale, level, target = found.scale, rule.level(found.role), rule.target(found.role, found.evaluator)
     old, new = np.array([p.baseline for p in pairs]), np.array([p.candidate for p in pairs])
-    weights = conversation_weights(np.array([p.samples for p in pairs], dtype=float))
-    weights = weights * np.array([_factor(p, factors) for p in pairs])
+    weights = np.array([_factor(p, factors) for p in pairs])
     differences = (new - old) / scale
     bounds = skew_corrected_interval(differences, weights, level)
     spread = planning_spread(differences, weights, float(bounds.variance))
@@ -181,6 +176,7 @@ def _numbers(
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
         "difference": float(np.average(new - old, weights=weights)),
+        "traffic_difference": _by_conversation(pairs),
         "conversations_needed": _in_conversations(conversations_needed(gain, level, spread), pairs),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
@@ -199,6 +195,11 @@ def _numbers(
 
 def _conversations(pairs: Sequence[PairedScore]) -> int:
     return sum(len(pair.conversations) for pair in pairs)
+
+
+def _by_conversation(pairs: Sequence[PairedScore]) -> float:
+    """The mean difference where each conversation counts, not each group."""
+    return math.fsum(len(p.conversations) * (p.candidate - p.baseline) for p in pairs) / _conversations(pairs)
 
 
 def _factor(pair: PairedScore, factors: Mapping[str, float]) -> float:

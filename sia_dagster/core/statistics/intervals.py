@@ -27,9 +27,6 @@ scores of one conversation agree enough that their differences seldom spread mor
 MOST_CONVERSATIONS = 1_000_000
 """Larger sample sizes are not reported."""
 
-INTRA_CLASS = 0.25
-"""The assumed correlation of samples within one conversation, for the weights of conversations by length."""
-
 RESAMPLES = 9999
 
 FINE_RESAMPLES = 99_999
@@ -54,11 +51,6 @@ class Interval(NamedTuple):
     """Of one conversation's weighted difference, the added ones included; never 0."""
     low: "Array"
     high: "Array"
-
-
-def conversation_weights(samples: "Array") -> "Array":
-    """The weight of conversations of `samples` samples: m / (1 + 0.25 (m - 1)), so that long ones do not dominate."""
-    return samples / (1 + INTRA_CLASS * (samples - 1))
 
 
 def skew_corrected_interval(differences: "Array", weights: "Array", alpha: float) -> Interval:

@@ -4,13 +4,15 @@ Two conversations of a group are not two pieces of evidence: what changes for a 
 of them. So a group counts once in every comparison, with the mean of its samples.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.records.gate import Grouping
-from sia_dagster.core.records.sample import FEWEST_TO_TELL, NOBODY, Sample, is_shared_by_all
+from sia_dagster.core.records.sample import FEWEST_TO_TELL, Sample, is_shared_by_all, person
 from sia_dagster.core.text import count
-from sia_dagster.core.traffic.near_duplicates import request_keys
+from sia_dagster.core.traffic.near_duplicates import folded_keys, request_keys
+from sia_dagster.core.traffic.similar_texts import similar_pairs
 
 Order = Callable[[str], str]
 
@@ -19,91 +21,118 @@ class Grouped(NamedTuple):
     """Samples whose conversations are in groups, and how the groups were formed."""
 
     samples: tuple[Sample, ...]
-    """In the order given, without those that are left out."""
+    """In the order given, without those of conversations that are left out."""
     grouping: Grouping
 
 
 class _Links(NamedTuple):
     """The conversations by what links them, each in order."""
 
-    users: Mapping[str, tuple[str, ...]]
-    requests: Mapping[str, tuple[str, ...]]
+    users: Mapping[str, Sequence[str]]
+    requests: Mapping[str, Sequence[str]]
+    """By the first request's key, or that of one with nearly the same words."""
     unused: tuple[tuple[str, ...], ...]
     """The conversations of a user's id or a request that nearly all have."""
     note: str
 
 
 def group_conversations(samples: Sequence[Sample], order: Order = str) -> Grouped:
-    """Group the conversations of `samples` by user and by near-duplicate requests, transitively (union-find).
+    """Group the conversations of `samples` by user and by near-duplicate first requests, transitively (union-find).
 
-    A group's id is its smallest conversation id. A user's id or a request that nearly all conversations have says
-    nothing of who asks, and links none; nor does an id that stands for nobody (`NOBODY`). Where links through requests
-    would chain most conversations into one group, they are not followed: of samples of different users that repeat a
-    request the one whose conversation is first by `order` stays, and the others are left out. `note` says all this, and
-    where a group holds most conversations. Scores play no part. The result does not depend on the order of the samples.
+    A group's id is its smallest conversation id. Requests are near-duplicates with equal `folded_keys` or nearly the
+    same words (`similar_pairs`). A user's id or a request that nearly all conversations have says nothing of who asks,
+    and links none; nor does an id that stands for nobody (`person`). Where links through requests would chain most
+    conversations into one group, they are not followed: of conversations of different users that repeat a request those
+    of the user who has the first by `order` stay, the others are left out. `note` says all this, and where a group
+    holds most conversations. Scores play no part. The result does not depend on the order of the samples.
     """
-    conversations = tuple(dict.fromkeys(sample.conversation_id for sample in samples))
-    keys = request_keys(samples)
-    links = _links(samples, keys, len(conversations))
-    by_user = _joined(conversations, links.users.values())
-    group_of = _joined(conversations, [*links.users.values(), *links.requests.values()])
-    kept, notes = tuple(samples), [links.note]
-    if len(conversations) >= FEWEST_TO_TELL and _largest(by_user) < _largest(group_of) > len(conversations) / 2:
-        group_of, kept = by_user, _without_repeats(samples, keys, links, by_user, order)
+    first = _first_samples(samples)
+    links = _links(first)
+    by_user = _joined(first, links.users.values())
+    group_of = _joined(first, [*links.users.values(), *links.requests.values()])
+    kept, notes = tuple(first), [links.note]
+    if len(first) >= FEWEST_TO_TELL and _is_chain(_largest(group_of), links, len(first)):
+        group_of, kept = by_user, _without_repeats(first, links, by_user, order)
+        left_out = count(len(first) - len(kept), "conversation")
         notes.append(
             "repeated requests would chain most conversations into one group, so "
-            f"{count(len(samples) - len(kept), 'sample')} that repeat another user's request were left out instead"
+            f"{left_out} that repeat another user's request were left out instead"
         )
-    left = tuple(dict.fromkeys(sample.conversation_id for sample in kept))
-    if (largest := _largest({name: group_of[name] for name in left})) > len(left) / 2 and len(left) > 1:
-        notes.append(f"{largest} of {len(left)} conversations are one group, which counts once")
+    if (largest := _largest({name: group_of[name] for name in kept})) > len(kept) / 2 and len(kept) > 1:
+        notes.append(f"{largest} of {len(kept)} conversations are one group, which counts once")
     every = [*links.users.values(), *links.requests.values(), *links.unused]
+    stays = set(kept)
     return Grouped(
-        kept,
+        tuple(sample for sample in samples if sample.conversation_id in stays),
         Grouping(
-            conversations=len(left),
-            groups=len({group_of[name] for name in left}),
-            group_of={name: group_of[name] for name in sorted(left) if group_of[name] != name},
-            left_out=len(samples) - len(kept),
+            conversations=len(kept),
+            groups=len({group_of[name] for name in kept}),
+            group_of={name: group_of[name] for name in sorted(kept) if group_of[name] != name},
+            left_out=len(first) - len(kept),
             note="; ".join(filter(None, notes)),
-            resembling=_resembling(conversations, every) if links.unused else {},
+            resembling=_resembling(first, every) if links.unused else {},
         ),
     )
 
 
-def _links(samples: Sequence[Sample], keys: Sequence[str], conversations: int) -> _Links:
-    users = _conversations_by((_person(sample.user_id) for sample in samples), samples)
+def _is_chain(largest: int, links: _Links, conversations: int) -> bool:
+    """Whether most conversations are in one group of which no single user or request has half."""
+    longest = max(map(len, (*links.users.values(), *links.requests.values())), default=0)
+    return largest > conversations / 2 and largest > 2 * longest
+
+
+def _first_samples(samples: Sequence[Sample]) -> dict[str, Sample]:
+    """The oldest sample of each conversation: what brought the user there. Later turns depend on the answers."""
+    first: dict[str, Sample] = {}
+    for sample in sorted(samples, key=lambda s: (s.start_time.timestamp(), s.span_id)):
+        first.setdefault(sample.conversation_id, sample)
+    return first
+
+
+def _links(first: Mapping[str, Sample]) -> _Links:
+    users: dict[str, list[str]] = {}
+    for name, sample in first.items():
+        users.setdefault(person(sample.user_id), []).append(name)
     users.pop("", None)
-    requests = _conversations_by(keys, samples)
-    shared = {
-        what: [name for name, held in found.items() if is_shared_by_all(len(held), conversations)]
-        for what, found in (("user id", users), ("request", requests))
-    }
-    notes = [
-        f"one {what} has {len(found[name])} of {conversations} conversations, so it does not group them"
-        for (what, names), found in zip(shared.items(), (users, requests), strict=True)
-        for name in names
+    requests = _by_request(first)
+    found = {"user id": users, "request": requests}
+    shared = [
+        (what, name)
+        for what, held in found.items()
+        for name, conversations in held.items()
+        if is_shared_by_all(len(conversations), len(first))
     ]
-    unused = tuple(
-        found.pop(name) for names, found in zip(shared.values(), (users, requests), strict=True) for name in names
-    )
+    notes = [
+        f"one {what} has {len(found[what][name])} of {len(first)} conversations, so it does not group them"
+        for what, name in shared
+    ]
+    unused = tuple(tuple(found[what].pop(name)) for what, name in shared)
     return _Links(users, requests, unused, "; ".join(notes))
 
 
-def _person(user_id: str) -> str:
-    return "" if user_id.casefold() in NOBODY else user_id
+def _by_request(first: Mapping[str, Sample]) -> dict[str, list[str]]:
+    """The conversations by their first request: equal keys, and keys of nearly the same words, are one request."""
+    # In a handful of conversations numbers may well be all that differs.
+    keys_of = folded_keys if len(first) >= FEWEST_TO_TELL else request_keys
+    keys = dict(zip(first, keys_of(tuple(first.values())), strict=True))
+    texts = {key: _text(first[name]) for name, key in sorted(keys.items(), reverse=True) if key}
+    names = sorted(texts)
+    pairs = ((names[one], names[other]) for one, other in similar_pairs([texts[name] for name in names]))
+    request_of = _joined(names, pairs)
+    found: dict[str, list[str]] = {}
+    for name, key in keys.items():
+        if key:
+            found.setdefault(request_of[key], []).append(name)
+    return found
 
 
-def _conversations_by(names: Iterable[str], samples: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, dict[str, None]] = {}
-    for name, sample in zip(names, samples, strict=True):
-        found.setdefault(name, {})[sample.conversation_id] = None
-    return {name: tuple(held) for name, held in found.items()}
+def _text(sample: Sample) -> str:
+    return sample.request or "\n".join(value for _, value in sorted(sample.variables.items()))
 
 
-def _joined(conversations: Sequence[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
-    """The group of each conversation: the smallest id of those that `links` join to it."""
-    parent = {name: name for name in conversations}
+def _joined(names: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
+    """The group of each name: the smallest of those that `links` join to it."""
+    parent = {name: name for name in names}
 
     def root(name: str) -> str:
         while parent[name] != name:
@@ -115,27 +144,20 @@ def _joined(conversations: Sequence[str], links: Iterable[Sequence[str]]) -> dic
         for other in others:
             low, high = sorted((root(first), root(other)))
             parent[high] = low
-    return {name: root(name) for name in conversations}
+    return {name: root(name) for name in parent}
 
 
 def _largest(group_of: Mapping[str, str]) -> int:
-    sizes: dict[str, int] = {}
-    for group in group_of.values():
-        sizes[group] = sizes.get(group, 0) + 1
-    return max(sizes.values(), default=0)
+    return max(Counter(group_of.values()).values(), default=0)
 
 
 def _without_repeats(
-    samples: Sequence[Sample], keys: Sequence[str], links: _Links, group_of: Mapping[str, str], order: Order
-) -> tuple[Sample, ...]:
-    """The samples without those whose request another group asks, in a conversation that comes first by `order`."""
-    first = {key: group_of[min(held, key=order)] for key, held in links.requests.items()}
-    return tuple(
-        sample
-        for sample, key in zip(samples, keys, strict=True)
-        if first.get(key, group_of[sample.conversation_id]) == group_of[sample.conversation_id]
-    )
+    first: Mapping[str, Sample], links: _Links, group_of: Mapping[str, str], order: Order
+) -> tuple[str, ...]:
+    """The conversations without those whose request another group asks, in one that comes first by `order`."""
+    asked_by = {name: group_of[min(held, key=order)] for held in links.requests.values() for name in held}
+    return tuple(name for name in first if asked_by.get(name, group_of[name]) == group_of[name])
 
 
-def _resembling(conversations: Sequence[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
+def _resembling(conversations: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
     return {name: group for name, group in sorted(_joined(conversations, links).items()) if group != name}

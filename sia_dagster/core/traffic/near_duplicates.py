@@ -60,6 +60,20 @@ def request_keys(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(chat.request for chat in _chats(samples))
 
 
+def folded_keys(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """As `request_keys`, with every number folded; empty for a sample that asks nothing.
+
+    For groups of evidence folding too much is the safe side even where numbers are the question.
+    """
+    shared = _shared_prompts(samples)
+    return tuple(_chat(sample, shared, digits=False).request if _asks(sample) else "" for sample in samples)
+
+
+def _asks(sample: Sample) -> bool:
+    spoken = any((m.content or "").strip() or m.parts or m.tool_calls for m in sample.messages)
+    return spoken or bool(sample.variables) or bool(sample.system_prompt and not sample.messages)
+
+
 def relatives_of(seen: Sequence[Sample], samples: Sequence[Sample]) -> tuple[int, ...]:
     """The places in `samples` of relatives of `seen` samples, as `set_near_duplicates_aside` defines them."""
     chats = _chats([*seen, *samples])
@@ -79,12 +93,16 @@ class _Chat(NamedTuple):
 
 
 def _chats(samples: Sequence[Sample]) -> list[_Chat]:
-    uses = Counter(prompt for _, prompt in {(s.conversation_id, s.system_prompt) for s in samples})
-    shared = {prompt for prompt, count in uses.items() if count > 1 and count >= PROMPT_SHARE * uses.total()}
+    shared = _shared_prompts(samples)
     exact = [_chat(sample, shared, digits=True) for sample in samples]
     folded = [_chat(sample, shared, digits=False) for sample in samples]
     left, different = ({chat.request for chat in chats} for chats in (folded, exact))
     return exact if 2 * len(left) < len(different) else folded
+
+
+def _shared_prompts(samples: Sequence[Sample]) -> set[str]:
+    uses = Counter(prompt for _, prompt in {(s.conversation_id, s.system_prompt) for s in samples})
+    return {prompt for prompt, count in uses.items() if count > 1 and count >= PROMPT_SHARE * uses.total()}
 
 
 def _chat(sample: Sample, shared: Collection[str], *, digits: bool) -> _Chat:

@@ -9,7 +9,7 @@ from sia_dagster.core.gate import spent_in_year
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.gate import YEAR, ErrorBudget, Look, NoiseEstimate
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster.core.text import conversations_in_groups, count
+from sia_dagster.core.text import count, short_in_groups
 from sia_dagster.reports.figures import svg
 from sia_dagster.reports.figures.scores import LEFT, RIGHT, ROW, TOP, WIDTH, frame, row_label, whisker
 from sia_dagster.reports.wording import interval, signed
@@ -83,7 +83,7 @@ def _bar(
     """`counted` are conversations and groups; `ends` are middle, low and high, in the evaluator's own units."""
     middle, low, high = (None if value is None else value / (scale or 1.0) for value in ends)
     numbers = f"{signed(ends[0], scale)} {interval(ends[1], ends[2], scale)}".strip()
-    return _Bar(name, conversations_in_groups(*counted), middle, low, high, numbers)
+    return _Bar(name, short_in_groups(*counted), middle, low, high, numbers)
 
 
 def _row(bar: _Bar, y: float, scale: svg.Axis) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.text import conversations_in_groups
+from sia_dagster.core.text import short_in_groups
 from sia_dagster.reports.figures import svg
 from sia_dagster.reports.wording import interval, number, share, signed, trimmed
 
@@ -67,7 +67,7 @@ def scores_plot(levels: Sequence[ScoreLevels]) -> str:
 
 def _forest_row(comparison: EvaluatorComparison, top: float, scale: svg.Axis, mark: float | None) -> str:
     y = top + ROW / 2
-    counted = conversations_in_groups(*comparison.counted)
+    counted = short_in_groups(*comparison.counted)
     role = f"{comparison.role}, {counted}" if comparison.n else comparison.role
     parts = row_label(comparison.evaluator, role, y)
     if mark is not None:

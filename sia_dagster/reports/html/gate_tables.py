@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
-from sia_dagster.core.records.gate import ErrorBudget, Look, NoiseEstimate
+from sia_dagster.core.records.gate import ErrorBudget, InterimAnalysis, Look, NoiseEstimate
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.text import count, number_in_groups
@@ -90,7 +90,8 @@ def _looks(report: ValidationReport) -> list[tuple[str, ...]]:
     return [
         (
             f"{position}",
-            number_in_groups(look.conversations, look.conversations if look.groups is None else look.groups),
+            number_in_groups(look.conversations, look.conversations if look.groups is None else look.groups)
+            + _answers(report, look),
             f"{look.alpha:.4f}",
             p_value(look.p_value),
             share(look.conditional_power),
@@ -98,6 +99,11 @@ def _looks(report: ValidationReport) -> list[tuple[str, ...]]:
         )
         for position, look in enumerate(report.interim_analyses, start=1)
     ]
+
+
+def _answers(report: ValidationReport, look: InterimAnalysis) -> str:
+    """The answers to each sample, at the look that has more than the first."""
+    return f", {look.repeats} answers each" if look.repeats > report.interim_analyses[0].repeats else ""
 
 
 def _is_early(report: ValidationReport) -> bool:

@@ -14,7 +14,7 @@ from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import Spend, total
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.text import count
+from sia_dagster.core.text import count, number_in_groups, short_in_groups
 from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, summary, wording
 from sia_dagster.reports.figures import scores as figures
 from sia_dagster.reports.html.gate_tables import gate_tables
@@ -172,6 +172,8 @@ def _environment() -> "jinja2.Environment":
     for name in ("number", "signed", "interval", "p_value", "share", "usd", "trimmed", "capped", "left_out"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["count"] = count
+    environment.filters["short_in_groups"] = lambda comparison: short_in_groups(*comparison.counted)
+    environment.filters["in_groups"] = lambda comparison: number_in_groups(*comparison.counted)
     environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, indent=1, sort_keys=True)
     return environment
 

@@ -22,7 +22,6 @@ from sia_dagster.core.statistics.compare import ComparisonRule, compare, paired_
 from sia_dagster.core.statistics.group_sequential import look_levels
 from sia_dagster.core.statistics.intervals import (
     MIN_CONVERSATIONS,
-    conversation_weights,
     conversations_needed,
     detectable_effect,
     plus_two,
@@ -73,7 +72,7 @@ def test_repeats_are_averaged_within_samples_and_samples_within_conversations() 
     ]
     pairs, unscored = paired_scores(rows, CONSTANT)
     assert unscored == 0
-    assert [(p.unit, p.baseline, p.candidate, p.samples) for p in pairs] == [("a", 0.25, 0.5, 2), ("b", 1.0, 0.0, 1)]
+    assert [(p.unit, p.baseline, p.candidate) for p in pairs] == [("a", 0.25, 0.5), ("b", 1.0, 0.0)]
 
 
 def test_a_repeat_counts_only_where_both_policies_were_scored() -> None:
@@ -86,7 +85,6 @@ def test_a_repeat_counts_only_where_both_policies_were_scored() -> None:
     pairs, unscored = paired_scores(rows, CONSTANT)
     assert [(p.unit, p.baseline, p.candidate) for p in pairs] == [("a", 1.0, 1.0)]
     assert unscored == 2
-    assert pairs[0].samples == 2, "the weight is fixed before scoring"
 
 
 def test_unscored_samples_are_counted_by_policy() -> None:
@@ -294,12 +292,21 @@ def test_the_windows_seed_reaches_the_test() -> None:
     assert len(p_values) > 1
 
 
-def test_long_conversations_weigh_more_but_never_rule() -> None:
-    weights = conversation_weights(np.array([1.0, 2.0, 5.0, 1000.0]))
-    assert weights[:3] == pytest.approx([1.0, 1.6, 2.5])
-    assert weights[3] < 4
+def test_a_long_conversation_counts_as_one() -> None:
     rows = [row("long", f"s{i}", 0.0, 1.0) for i in range(5)] + [row("short", "t", 0.0, 0.0)]
-    assert compared(rows).difference == pytest.approx(2.5 / 3.5)
+    assert compared(rows).difference == pytest.approx(1 / 2)
+
+
+def test_a_large_group_counts_once_and_its_conversations_are_told() -> None:
+    rows = [row(f"c{n}", f"s{n}", 0.5, 0.2).model_copy(update={"group_id": "ada"}) for n in range(60)]
+    rows += [row(f"d{n}", f"t{n}", 0.5, 0.62) for n in range(40)]
+    found = compared(rows)
+    assert (found.n, found.conversations) == (41, 100)
+    assert found.difference == pytest.approx((-0.3 + 40 * 0.12) / 41)
+    assert found.traffic_difference == pytest.approx((60 * -0.3 + 40 * 0.12) / 100)
+    decision = decide([found], RULE, conversations=100, candidate_changed=True)
+    assert decision.verdict == "inconclusive", "most of the traffic is answered worse"
+    assert "but fell by -0.13 where each conversation counts" in decision.reasons[0]
 
 
 def test_another_scale_gives_the_same_test_in_its_own_units() -> None:
@@ -424,8 +431,7 @@ def test_factors_of_one_change_nothing(pairs: list[tuple[float, float]]) -> None
 def test_a_factor_multiplies_what_a_conversation_weighs() -> None:
     rows = [row("long", "s1", 0.0, 1.0), row("long", "s2", 0.0, 1.0), row("short", "t", 1.0, 1.0)]
     found = compare(rows, CONSTANT, role="primary", rule=RULE, weights={"short": 3.2})
-    # The long conversation weighs 2 / 1.25, the short one 3.2 times 1.
-    assert found.difference == pytest.approx(1.6 / (1.6 + 3.2))
+    assert found.difference == pytest.approx(1 / (1 + 3.2))
 
 
 def test_factors_count_in_the_test_and_in_the_interval() -> None:

@@ -94,6 +94,46 @@ def test_an_id_that_stands_for_nobody_links_none() -> None:
     assert {sample.split for sample in samples_from_rows(rows).samples} == {"train", "selection", "holdout"}
 
 
+def test_numbers_do_not_make_a_request_another_one() -> None:
+    """Not even where more than half of the traffic asks it: a robot's requests are one piece of evidence."""
+    for robots in (20, 51, 60, 80):
+        asked = [said(f"r{n:02}", f"process invoice {n}", f"robot {n}") for n in range(robots)]
+        found = group_conversations([*asked, *strangers(100 - robots)])
+        assert (found.grouping.groups, found.grouping.left_out) == (101 - robots, 0)
+
+
+TEMPLATE = (
+    "Please write a friendly and short reply to this customer in our usual tone, mention the refund policy of the "
+    "shop, thank them for their patience, and do not promise any date: "
+)
+
+
+def test_pasted_templates_with_other_words_in_them_are_one_request() -> None:
+    pasted = [said(f"p{n:02}", f"{TEMPLATE}{WORDS[n]} {WORDS[19 - n]}") for n in range(10)]
+    other = said("q", "Please write a long and formal letter to this supplier, and mention the price list of last year")
+    found = group_conversations([*pasted, other, *strangers(20)])
+    assert groups_of(found) == {frozenset(s.conversation_id for s in pasted)}
+
+
+def test_what_is_said_later_and_what_is_empty_links_nobody() -> None:
+    thanked = [
+        turn
+        for n in range(12)
+        for turn in (said(f"s{n:02}", f"About {WORDS[n]}"), said(f"s{n:02}", "Thanks!", turn=1), said(f"e{n:02}", " "))
+    ]
+    assert group_conversations(thanked).grouping.group_of == {}
+
+
+def test_a_users_id_in_another_writing_is_the_same_user() -> None:
+    ids = ("Bob@x.com", "bob@x.com ", "\tBOB@X.COM", "Zoe\u0301", "zo\u00e9")
+    found = group_conversations(
+        [*(said(f"s{n}", f"About {WORDS[n]}", name) for n, name in enumerate(ids)), *strangers(9)]
+    )
+    assert groups_of(found) == {frozenset(("s0", "s1", "s2")), frozenset(("s3", "s4"))}
+    blank = [said(f"b{n}", f"About {WORDS[n]}", name) for n, name in enumerate((" ", "0000-0000", "-", "NaN"))]
+    assert group_conversations([*blank, *strangers(60)[30:]]).grouping.group_of == {}
+
+
 def test_requests_that_would_chain_most_conversations_leave_their_repeats_out() -> None:
     """Each of ten users asks two things of their own, and in a third conversation what the user before asked."""
     own = [said(f"{user}-{n}", f"About {WORDS[user + 10 * n]}", f"user {user}") for user in range(10) for n in (0, 1)]
@@ -102,7 +142,7 @@ def test_requests_that_would_chain_most_conversations_leave_their_repeats_out() 
     assert groups_of(found) == {frozenset({f"{user}-0", f"{user}-1"}) for user in range(10)}
     assert [sample.span_id for sample in found.samples] == [sample.span_id for sample in own]
     assert (found.grouping.conversations, found.grouping.groups, found.grouping.left_out) == (20, 10, 10)
-    assert "would chain most conversations into one group, so 10 samples that repeat" in found.grouping.note
+    assert "would chain most conversations into one group, so 10 conversations that repeat" in found.grouping.note
 
 
 @given(
