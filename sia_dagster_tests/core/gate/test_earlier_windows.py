@@ -165,13 +165,11 @@ class Watched:
 
 def test_the_holdout_is_filled_from_the_windows_before_the_newest_first(tmp_path: Path) -> None:
     found = filled(write(tmp_path / "traces"), max_conversations=50)
-    newest: dict[str, str] = {}
-    for sample in found.samples:
-        unit = found.unit(sample)
-        newest[unit] = max(newest.get(unit, ""), window_of(sample))
-    order = list(dict.fromkeys(newest.values()))
-    assert order == [window.key for window in (NOW, *BEFORE)][: len(order)], "a group is of its newest window"
+    order = sorted({window_of(sample) for sample in found.samples}, reverse=True)
+    assert order == [window.key for window in (NOW, *BEFORE)][: len(order)]
     assert len(order) > 2
+    asked = {found.unit(sample) for sample in found.samples if window_of(sample) == NOW.key}
+    assert {found.unit(s) for s in found.samples} == asked, "the same requests come every week, and count once"
     assert len(found.samples) == 50
     assert all(split_of(sample.conversation_id) == "holdout" for sample in found.samples)
     assert all(found.windows.get(sample.span_id, NOW.key) == window_of(sample) for sample in found.samples)
