@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 from bench.calibration import Array
@@ -55,6 +56,12 @@ class Plan:
     rate: float = 0.7
     weeks: int = WEEKS
     looks: int = LOOKS
+    per_user: int = 1
+    """Conversations of each user in each week; the same users come every week."""
+    shared: float = 0.5
+    """Of an answer's luck, what a user's conversations have in common, where `per_user` is above one."""
+    by_group: bool = True
+    """Whether a user counts once, as in the product."""
 
     def back(self, tries: int = 0) -> int:
         """Windows that the holdout takes in, the own one included."""
@@ -91,6 +98,8 @@ class _Loops:
         self.hardness = generator.standard_normal(shape, dtype=np.float32)
         # Two answers to each sample, of which the second is used where the first leave the result open.
         self.old, self.new = (generator.standard_normal((2, *shape), dtype=np.float32) for _ in range(2))
+        users = (loops, plan.n // plan.per_user)
+        self.user_old, self.user_new = (generator.standard_normal(users) for _ in range(2))
         self.rate = np.full(loops, plan.rate)
         self.effect = np.zeros(loops)
         self.tries = np.zeros(loops, dtype=int)
@@ -102,6 +111,7 @@ class _Loops:
         held = self.held(week, self.plan.most)
         drawn = self.generator.standard_normal((2, int(fresh.sum()), held.stop - held.start, self.plan.n))
         self.new[:, fresh, held] = drawn
+        self.user_new[fresh] = self.generator.standard_normal(self.user_new[fresh].shape)
         found = self.plan.effects(self.generator, week, self.rate - self.plan.rate)
         self.effect = np.where(fresh, found, self.effect)
 
@@ -115,10 +125,23 @@ class _Loops:
         old_goal = ndtri(self.rate[which])[:, None, None]
         new_goal = ndtri(np.clip(self.rate + self.effect, 0.02, 0.98)[which])[:, None, None]
         root, hardness = np.sqrt(ALIKE), self.hardness[which, held]
-        passed = root * (hardness + self.new[:, which, held]) < new_goal
-        differences = passed.astype(float) - (root * (hardness + self.old[:, which, held]) < old_goal)
-        flat = differences[:, :, ::-1].reshape(2, differences.shape[1], -1)
+        new, old = self.luck(self.new, self.user_new, which, held), self.luck(self.old, self.user_old, which, held)
+        passed = root * (hardness + new) < new_goal
+        differences = passed.astype(float) - (root * (hardness + old) < old_goal)
+        if self.plan.per_user > 1 and self.plan.by_group:
+            users = self.plan.n // self.plan.per_user
+            # Conversation j of a week is with user j modulo the number of users.
+            flat = differences.reshape(2, differences.shape[1], -1, users).mean(axis=2)
+        else:
+            flat = differences[:, :, ::-1].reshape(2, differences.shape[1], -1)
         return Answers(flat[0], flat.mean(axis=0), np.ones(flat.shape[1:]))
+
+    def luck(self, own: npt.NDArray[np.float32], of_users: Array, which: Yes, held: slice) -> Array:
+        """The luck of the answers of `which` loops in the weeks `held`: (2, loops, weeks, n)."""
+        if self.plan.per_user == 1:
+            return np.asarray(own[:, which, held])
+        users = np.tile(of_users[which], (1, self.plan.per_user))[:, None]
+        return np.asarray(np.sqrt(self.plan.shared) * users + np.sqrt(1 - self.plan.shared) * own[:, which, held])
 
     def decide(self, week: int) -> Stopped:
         """Loops with equally many conversations are decided together."""
@@ -141,6 +164,7 @@ class _Loops:
         self.tries = np.where(found.undecided & (self.tries + 1 < self.plan.carry), self.tries + 1, 0)
         held = self.held(week, self.plan.most)
         self.old[:, found.accepted, held] = self.new[:, found.accepted, held]
+        self.user_old[found.accepted] = self.user_new[found.accepted]
         self.rate = np.where(found.accepted, np.clip(self.rate + self.effect, 0.02, 0.98), self.rate)
 
 

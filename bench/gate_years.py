@@ -53,8 +53,14 @@ def year_plans() -> Mapping[str, Plan]:
         "nothing is better, n = 40, 0.05 each week": Plan(no_better, alpha=ALPHA),
         "nothing is better, n = 80, limit 160, grows": Plan(no_better, n=80, grows=True),
     }
+    come_back = {
+        f"nothing is better, four of each user, n = {n}, {how}": Plan(no_better, n=n, per_user=4, by_group=by_group)
+        for n in (80, 160)
+        for by_group, how in ((False, "each counts"), (True, "groups"))
+    }
     return {
         **nothing,
+        **come_back,
         **unpaid,
         **grows,
         **gains,
