@@ -169,7 +169,8 @@ def analyse(
     rule = adjusted_rules(named, len(looks))[look]
     holdout = trial.holdout
     groups, repeats = looks[look]
-    comparisons = compare_all(rows, constants, rule, weights_of(holdout, groups)) if trial.policies else ()
+    given = weights_of(holdout, groups), holdout.grouping.stands_for
+    comparisons = compare_all(rows, constants, rule, *given) if trial.policies else ()
     slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
     seen = _Seen(trial, rule, slices, trial.conversations(groups))
     decision = seen.decide(comparisons)

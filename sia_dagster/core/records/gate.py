@@ -52,6 +52,8 @@ class Grouping(Value):
     """By conversation id, the id of its group; missing is the conversation's own."""
     left_out: int = 0
     """Conversations that repeat another user's request, where requests would chain most into one group."""
+    stands_for: dict[str, int] = Field(default_factory=dict)
+    """By conversation id, how many left-out conversations ask what it asks."""
     note: str = ""
     """What was not followed in forming the groups, and why; empty where all was."""
     resembling: dict[str, str] = Field(default_factory=dict)

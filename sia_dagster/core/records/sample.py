@@ -1,6 +1,7 @@
 """A window, a recorded call (`Sample`) with its messages, and the split of a conversation. All are frozen values."""
 
 import hashlib
+import re
 import unicodedata
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -124,15 +125,16 @@ NEARLY_ALL: Final = 0.9
 FEWEST_TO_TELL: Final = 10
 """Among fewer conversations, that one name has nearly all of them says nothing."""
 NOBODY: Final = frozenset(
-    ("anonymous", "anon", "guest", "unknown", "none", "null", "nil", "nan", "undefined", "default", "n/a", "na", "-")
+    ("anonymous", "anon", "guest", "unknown", "none", "null", "nil", "nan", "undefined", "default", "na", "notset", "")
 )
-"""Ids of users that stand for no user, in any case; so does one of zeros."""
+"""Ids of users that stand for no user, in any case, without signs, and with or without "user"; so does one of zeros."""
 
 
 def person(user_id: str) -> str:
     """Who is behind a user's id: the id without case, blanks around it and forms of composition; empty for nobody."""
     name = unicodedata.normalize("NFKC", user_id).strip().casefold()
-    return "" if name in NOBODY or not name.strip("0-\u200b") else name
+    plain = re.sub(r"[\W_]+", "", name)
+    return "" if plain.removesuffix("user") in NOBODY or not plain.strip("0") else name
 
 
 def is_shared_by_all(held: int, conversations: int) -> bool:

@@ -126,13 +126,14 @@ def compare(
     role: Role,
     rule: ComparisonRule,
     weights: Mapping[str, float] | None = None,
+    stands_for: Mapping[str, int] | None = None,
 ) -> EvaluatorComparison:
     """Compare both policies under one evaluator, in its own units; equal rows give equal numbers.
 
     Groups weigh alike: a large one may be the one that loses, and a window may not show it. `weights`, by conversation
     id, multiply a group's weight (the mean of its conversations') and were fixed before anything was scored; missing is
-    1. Fewer than `MIN_CONVERSATIONS` paired groups: means and a plan, no test and no
-    interval.
+    1. `stands_for` says, by conversation id, how many left-out conversations ask what it asks. Fewer than
+    `MIN_CONVERSATIONS` paired groups: means and a plan, no test and no interval.
     """
     every, rows = rows, _applicable(rows, constant.name)
     pairs, unscored = paired_scores(rows, constant)
@@ -148,6 +149,7 @@ def compare(
         **_applicability(every, rows, constant.name),
         margin=None if role == "primary" else rule.margin(constant.name),
         fallen=_fallen(rows, constant.name) if role == "safety" else (),
+        traffic_difference=_traffic_difference(rows, constant.name, stands_for or {}),
         scale=constant.scale,
         high=constant.high if constant.high > constant.low else None,
     )
@@ -176,7 +178,6 @@ def _numbers(
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
         "difference": float(np.average(new - old, weights=weights)),
-        "traffic_difference": _by_conversation(pairs),
         "conversations_needed": _in_conversations(conversations_needed(gain, level, spread), pairs),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
@@ -197,9 +198,17 @@ def _conversations(pairs: Sequence[PairedScore]) -> int:
     return sum(len(pair.conversations) for pair in pairs)
 
 
-def _by_conversation(pairs: Sequence[PairedScore]) -> float:
-    """The mean difference where each conversation counts, not each group."""
-    return math.fsum(len(p.conversations) * (p.candidate - p.baseline) for p in pairs) / _conversations(pairs)
+def _traffic_difference(rows: Sequence[ValidationRow], evaluator: str, stands_for: Mapping[str, int]) -> float | None:
+    """The mean difference where each conversation counts, and those that it stands for; None without a pair."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        old, new = row.baseline.score(evaluator), row.candidate.score(evaluator)
+        if old is not None and new is not None:
+            found.setdefault(row.conversation_id, []).append(new - old)
+    if not found:
+        return None
+    counts = {name: 1 + stands_for.get(name, 0) for name in found}
+    return math.fsum(counts[name] * math.fsum(held) / len(held) for name, held in found.items()) / sum(counts.values())
 
 
 def _factor(pair: PairedScore, factors: Mapping[str, float]) -> float:
@@ -276,8 +285,10 @@ def compare_all(
     constants: Sequence[EvalConstant],
     rule: ComparisonRule,
     weights: Mapping[str, float] | None = None,
+    stands_for: Mapping[str, int] | None = None,
 ) -> tuple[EvaluatorComparison, ...]:
-    """Both policies under every evaluator, in the evaluators' order; `weights` as `compare` takes them."""
+    """Both policies under every evaluator, in the evaluators' order; all else as `compare` takes it."""
     return tuple(
-        compare(rows, constant, role=rule.role(constant), rule=rule, weights=weights) for constant in constants
+        compare(rows, constant, role=rule.role(constant), rule=rule, weights=weights, stands_for=stands_for)
+        for constant in constants
     )

@@ -12,7 +12,7 @@ from sia_dagster.core.records.gate import Grouping
 from sia_dagster.core.records.sample import FEWEST_TO_TELL, Sample, is_shared_by_all, person
 from sia_dagster.core.text import count
 from sia_dagster.core.traffic.near_duplicates import folded_keys, request_keys
-from sia_dagster.core.traffic.similar_texts import similar_pairs
+from sia_dagster.core.traffic.similar_texts import leaders_of
 
 Order = Callable[[str], str]
 
@@ -40,7 +40,7 @@ def group_conversations(samples: Sequence[Sample], order: Order = str) -> Groupe
     """Group the conversations of `samples` by user and by near-duplicate first requests, transitively (union-find).
 
     A group's id is its smallest conversation id. Requests are near-duplicates with equal `folded_keys` or nearly the
-    same words (`similar_pairs`). A user's id or a request that nearly all conversations have says nothing of who asks,
+    same words (`leaders_of`). A user's id or a request that nearly all conversations have says nothing of who asks,
     and links none; nor does an id that stands for nobody (`person`). Where links through requests would chain most
     conversations into one group, they are not followed: of conversations of different users that repeat a request those
     of the user who has the first by `order` stay, the others are left out. `note` says all this, and where a group
@@ -50,9 +50,10 @@ def group_conversations(samples: Sequence[Sample], order: Order = str) -> Groupe
     links = _links(first)
     by_user = _joined(first, links.users.values())
     group_of = _joined(first, [*links.users.values(), *links.requests.values()])
-    kept, notes = tuple(first), [links.note]
+    kept, stands_for, notes = tuple(first), dict[str, int](), [links.note]
     if len(first) >= FEWEST_TO_TELL and _is_chain(_largest(group_of), links, len(first)):
-        group_of, kept = by_user, _without_repeats(first, links, by_user, order)
+        group_of = by_user
+        kept, stands_for = _without_repeats(first, links, by_user, order)
         left_out = count(len(first) - len(kept), "conversation")
         notes.append(
             "repeated requests would chain most conversations into one group, so "
@@ -69,6 +70,7 @@ def group_conversations(samples: Sequence[Sample], order: Order = str) -> Groupe
             groups=len({group_of[name] for name in kept}),
             group_of={name: group_of[name] for name in sorted(kept) if group_of[name] != name},
             left_out=len(first) - len(kept),
+            stands_for=stands_for,
             note="; ".join(filter(None, notes)),
             resembling=_resembling(first, every) if links.unused else {},
         ),
@@ -115,10 +117,7 @@ def _by_request(first: Mapping[str, Sample]) -> dict[str, list[str]]:
     # In a handful of conversations numbers may well be all that differs.
     keys_of = folded_keys if len(first) >= FEWEST_TO_TELL else request_keys
     keys = dict(zip(first, keys_of(tuple(first.values())), strict=True))
-    texts = {key: _text(first[name]) for name, key in sorted(keys.items(), reverse=True) if key}
-    names = sorted(texts)
-    pairs = ((names[one], names[other]) for one, other in similar_pairs([texts[name] for name in names]))
-    request_of = _joined(names, pairs)
+    request_of = _similar_requests({key: first[name] for name, key in sorted(keys.items(), reverse=True) if key})
     found: dict[str, list[str]] = {}
     for name, key in keys.items():
         if key:
@@ -126,8 +125,25 @@ def _by_request(first: Mapping[str, Sample]) -> dict[str, list[str]]:
     return found
 
 
+def _similar_requests(asked: Mapping[str, Sample]) -> dict[str, str]:
+    """By key, that of the request it is taken for: one with the same prompt and nearly the same words."""
+    by_prompt: dict[str, list[str]] = {}
+    for key in sorted(asked):
+        by_prompt.setdefault(asked[key].system_prompt, []).append(key)
+    taken_for: dict[str, str] = {}
+    for keys in by_prompt.values():
+        leaders = leaders_of([_text(asked[key]) for key in keys])
+        taken_for |= {key: keys[leader] for key, leader in zip(keys, leaders, strict=True)}
+    return taken_for
+
+
 def _text(sample: Sample) -> str:
-    return sample.request or "\n".join(value for _, value in sorted(sample.variables.items()))
+    """All that is asked, in words; empty where pictures or tool calls are a part of it."""
+    parts = [part for message in sample.messages for part in message.parts]
+    if any(message.tool_calls for message in sample.messages) or any(part.get("type") != "text" for part in parts):
+        return ""
+    said = [message.content or "" for message in sample.messages]
+    return "\n".join([*said, *(value for _, value in sorted(sample.variables.items()))])
 
 
 def _joined(names: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -153,10 +169,15 @@ def _largest(group_of: Mapping[str, str]) -> int:
 
 def _without_repeats(
     first: Mapping[str, Sample], links: _Links, group_of: Mapping[str, str], order: Order
-) -> tuple[str, ...]:
-    """The conversations without those whose request another group asks, in one that comes first by `order`."""
-    asked_by = {name: group_of[min(held, key=order)] for held in links.requests.values() for name in held}
-    return tuple(name for name in first if asked_by.get(name, group_of[name]) == group_of[name])
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The conversations without those whose request another group asks, in one that comes first by `order`.
+
+    With them, for how many left-out ones each of these stands.
+    """
+    asked_first = {name: min(held, key=order) for held in links.requests.values() for name in held}
+    kept = tuple(name for name in first if group_of[asked_first.get(name, name)] == group_of[name])
+    left_out = first.keys() - set(kept)
+    return kept, dict(sorted(Counter(asked_first[name] for name in left_out).items()))
 
 
 def _resembling(conversations: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, str]:

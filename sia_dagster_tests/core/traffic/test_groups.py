@@ -115,6 +115,22 @@ def test_pasted_templates_with_other_words_in_them_are_one_request() -> None:
     assert groups_of(found) == {frozenset(s.conversation_id for s in pasted)}
 
 
+def test_other_documents_pictures_and_prompts_make_another_request() -> None:
+    def told(number: int, **fields: object) -> Sample:
+        return said(f"p{number:02}", TEMPLATE).model_copy(update=fields)
+
+    words = [" ".join(f"{WORDS[(n + k) % 20]}{chr(97 + n)}" for k in range(40)) for n in range(12)]
+    for other in (
+        [told(n, variables={"document": text}, template="{document}") for n, text in enumerate(words)],
+        [told(n, system_prompt=text) for n, text in enumerate(words)],
+        [
+            told(n, messages=(Message(role="user", content=TEMPLATE, parts=({"type": "image_url", "n": n},)),))
+            for n in range(12)
+        ],
+    ):
+        assert group_conversations([*other, *strangers(20)]).grouping.groups == 32
+
+
 def test_what_is_said_later_and_what_is_empty_links_nobody() -> None:
     thanked = [
         turn
@@ -130,7 +146,8 @@ def test_a_users_id_in_another_writing_is_the_same_user() -> None:
         [*(said(f"s{n}", f"About {WORDS[n]}", name) for n, name in enumerate(ids)), *strangers(9)]
     )
     assert groups_of(found) == {frozenset(("s0", "s1", "s2")), frozenset(("s3", "s4"))}
-    blank = [said(f"b{n}", f"About {WORDS[n]}", name) for n, name in enumerate((" ", "0000-0000", "-", "NaN"))]
+    nobody = (" ", "0000-0000", "-", "NaN", "n.a.", "Anonymous_User", "(not set)")
+    blank = [said(f"b{n}", f"About {WORDS[n]}", name) for n, name in enumerate(nobody)]
     assert group_conversations([*blank, *strangers(60)[30:]]).grouping.group_of == {}
 
 
@@ -142,6 +159,7 @@ def test_requests_that_would_chain_most_conversations_leave_their_repeats_out() 
     assert groups_of(found) == {frozenset({f"{user}-0", f"{user}-1"}) for user in range(10)}
     assert [sample.span_id for sample in found.samples] == [sample.span_id for sample in own]
     assert (found.grouping.conversations, found.grouping.groups, found.grouping.left_out) == (20, 10, 10)
+    assert found.grouping.stands_for == {**{f"{user}-0": 1 for user in range(9)}, "9-1": 1}
     assert "would chain most conversations into one group, so 10 conversations that repeat" in found.grouping.note
 
 
