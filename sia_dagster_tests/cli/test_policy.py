@@ -54,7 +54,7 @@ def test_list_shows_when_by_whom_and_why(sia: Sia, folder: Path) -> None:
     bare = version(4, LAST, evidence=())
     registry(folder, version(1, NEW), rolled, again, bare)
     out = sia("policy", "list").out
-    assert f"promoted, window {FIRST.key}: correctness 0.39 -> 0.68 (n = 59)" in out
+    assert f"promoted, window {FIRST.key}: correctness 0.39 -> 0.68 (59 conversations)" in out
     assert "2026-10-12 00:00   Bo" in out
     assert "rolled back to before any promotion" in out
     assert "rolled back to version 1" in out
@@ -82,7 +82,7 @@ def test_show_tells_the_policy_in_force(sia: Sia, folder: Path) -> None:
     out = sia("policy", "show").out
     assert out.splitlines() == [
         "desk version 1, in force since 2026-10-05 00:00 UTC, by Ada",
-        f"  promoted, window {FIRST.key}: correctness 0.39 -> 0.68 (n = 59)",
+        f"  promoted, window {FIRST.key}: correctness 0.39 -> 0.68 (59 conversations)",
         "  report: reports/desk.html",
         "model: large",
         'parameters: {"temperature": 0.2}',
