@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from sia_dagster.core.openinference.settings import (
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
 from sia_dagster.core.openinference.turns import as_chat, completed
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.sample import Message, Sample, is_shared_by_all, person, split_of
+from sia_dagster.core.records.sample import Message, Sample, is_shared_by_all, people_of, person, split_of
 from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.core.text import storable
 
@@ -62,15 +62,15 @@ def _split_by_user(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     chats = {(s.trace_id if s.conversation_id == s.user_id else s.conversation_id, person(s.user_id)) for s in samples}
     held = Counter(user for _, user in chats)
     shared = {user for user, conversations in held.items() if is_shared_by_all(conversations, len(chats))}
-    return tuple(_in_split(sample, shared | {""}) for sample in samples)
+    people = {name: who for name, who in people_of(samples).items() if who not in shared}
+    return tuple(_in_split(sample, people) for sample in samples)
 
 
-def _in_split(sample: Sample, nobody: Collection[str]) -> Sample:
-    if not sample.user_id:
-        return sample
-    if (who := person(sample.user_id)) not in nobody:
+def _in_split(sample: Sample, people: Mapping[str, str]) -> Sample:
+    """All samples of a conversation are of one split, also where only some of them name the user."""
+    if who := people.get(sample.conversation_id):
         return sample.model_copy(update={"split": split_of(who)})
-    if sample.conversation_id != sample.user_id:
+    if not sample.user_id or sample.conversation_id != sample.user_id:
         return sample
     conversation = sample.trace_id or sample.span_id
     return sample.model_copy(update={"conversation_id": conversation, "split": split_of(conversation)})

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -143,6 +144,20 @@ def is_shared_by_all(held: int, conversations: int) -> bool:
     Such as the id of a service account. A user with more than half of the conversations may be one person.
     """
     return conversations >= FEWEST_TO_TELL and held >= NEARLY_ALL * conversations
+
+
+def in_order(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples, oldest first; those of one moment by id. Times may lack a zone."""
+    return sorted(samples, key=lambda sample: (sample.start_time.timestamp(), sample.span_id))
+
+
+def people_of(samples: Iterable[Sample]) -> dict[str, str]:
+    """By conversation id, who it is with: the first person that any of its samples names; without one it is missing."""
+    found: dict[str, str] = {}
+    for sample in in_order(samples):
+        if who := person(sample.user_id):
+            found.setdefault(sample.conversation_id, who)
+    return found
 
 
 TRAIN_SHARE: Final = 0.3

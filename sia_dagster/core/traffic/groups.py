@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sia_dagster.core.records.gate import Grouping
-from sia_dagster.core.records.sample import FEWEST_TO_TELL, Sample, is_shared_by_all, person
+from sia_dagster.core.records.sample import FEWEST_TO_TELL, Sample, in_order, is_shared_by_all, people_of
 from sia_dagster.core.text import count
 from sia_dagster.core.traffic.near_duplicates import folded_keys, request_keys
 from sia_dagster.core.traffic.similar_texts import leaders_of
@@ -41,13 +41,13 @@ def group_conversations(samples: Sequence[Sample], order: Order = str) -> Groupe
 
     A group's id is its smallest conversation id. Requests are near-duplicates with equal `folded_keys` or nearly the
     same words (`leaders_of`). A user's id or a request that nearly all conversations have says nothing of who asks,
-    and links none; nor does an id that stands for nobody (`person`). Where links through requests would chain most
+    and links none; nor does an id that stands for nobody. Where links through requests would chain most
     conversations into one group, they are not followed: of conversations of different users that repeat a request those
     of the user who has the first by `order` stay, the others are left out. `note` says all this, and where a group
     holds most conversations. Scores play no part. The result does not depend on the order of the samples.
     """
     first = _first_samples(samples)
-    links = _links(first)
+    links = _links(first, people_of(samples))
     by_user = _joined(first, links.users.values())
     group_of = _joined(first, [*links.users.values(), *links.requests.values()])
     kept, stands_for, notes = tuple(first), dict[str, int](), [links.note]
@@ -86,16 +86,15 @@ def _is_chain(largest: int, links: _Links, conversations: int) -> bool:
 def _first_samples(samples: Sequence[Sample]) -> dict[str, Sample]:
     """The oldest sample of each conversation: what brought the user there. Later turns depend on the answers."""
     first: dict[str, Sample] = {}
-    for sample in sorted(samples, key=lambda s: (s.start_time.timestamp(), s.span_id)):
+    for sample in in_order(samples):
         first.setdefault(sample.conversation_id, sample)
     return first
 
 
-def _links(first: Mapping[str, Sample]) -> _Links:
+def _links(first: Mapping[str, Sample], people: Mapping[str, str]) -> _Links:
     users: dict[str, list[str]] = {}
-    for name, sample in first.items():
-        users.setdefault(person(sample.user_id), []).append(name)
-    users.pop("", None)
+    for name, who in people.items():
+        users.setdefault(who, []).append(name)
     requests = _by_request(first)
     found = {"user id": users, "request": requests}
     shared = [

@@ -197,6 +197,18 @@ def test_all_conversations_of_a_user_are_of_one_split_in_every_window() -> None:
             assert sample.split == split_of(sample.user_id), "not of its session"
 
 
+def test_a_conversation_is_of_one_split_and_one_user_where_some_of_its_calls_name_none_or_another() -> None:
+    turns = [
+        said(f"c{n:02}", f"About {WORDS[n % 20]} {n}", name, turn)
+        for n in range(30)
+        for turn, name in enumerate(("", f"user {n}", f"guest of {n}"))
+    ]
+    samples = samples_from_rows(map(sample_to_row, turns)).samples
+    for n in range(30):
+        own = {sample.split for sample in samples if sample.conversation_id == f"c{n:02}"}
+        assert own == {split_of(f"user {n}")}
+
+
 @pytest.mark.parametrize("sessions", [True, False])
 def test_a_user_id_that_everybody_has_decides_no_split(sessions: bool) -> None:
     everybody = [said(f"c{number}", f"About {WORDS[number % 20]}", "svc-1") for number in range(60)]
