@@ -4,37 +4,15 @@ Differences and weights are (windows, conversations). What the product takes is 
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from bench.calibration import Array
 from bench.gate_cells import Yes
-from sia_dagster.core.statistics.intervals import plus_two, skew_corrected_interval
+from sia_dagster.core.statistics.intervals import hall_end, moments, plus_two, skew_corrected_interval
 
 Bound = Callable[[Array, Array, float], Yes]
-
-
-class Moments(NamedTuple):
-    """Of weighted differences with what was added to them."""
-
-    mean: Array
-    variance: Array
-    third: Array
-    size: float
-
-
-def moments(differences: Array, weights: Array, worst: float = 0.0, ties: float = 0.0, best: float = 0.0) -> Moments:
-    """`worst`, `ties` and `best` conversations of mean weight are added at -1, 0 and 1."""
-    scaled = weights / weights.mean(axis=-1, keepdims=True)
-    size = differences.shape[-1] + worst + ties + best
-    mean = ((scaled * differences).sum(axis=-1) + best - worst) / size
-    off = scaled * (differences - mean[..., None])
-    square = off * off
-    variance = square.sum(axis=-1) + worst * (1 + mean) ** 2 + ties * mean**2 + best * (1 - mean) ** 2
-    third = (square * off).sum(axis=-1) - worst * (1 + mean) ** 3 - ties * mean**3 + best * (1 - mean) ** 3
-    return Moments(mean, np.maximum(variance / size, 1e-18), third / size, size)
 
 
 def low_of_product(differences: Array, weights: Array, alpha: float) -> Array:
@@ -52,27 +30,23 @@ def before(differences: Array, weights: Array, alpha: float) -> Yes:
 
 def worst_case_t(differences: Array, weights: Array, alpha: float) -> Yes:
     """A t bound with one conversation at -1."""
-    return _student(moments(differences, weights, 1.0), alpha)
-
-
-def _student(found: Moments, alpha: float) -> Yes:
-    half = stdtrit(found.size - 1, 1 - alpha) * np.sqrt(found.variance / (found.size - 1))
-    return np.asarray(found.mean > half)
+    found = moments(differences, _scaled(weights), 1.0)
+    return np.asarray(found.mean > stdtrit(found.size - 1, 1 - alpha) * found.error)
 
 
 def hall_alone(differences: Array, weights: Array, alpha: float) -> Yes:
     """Hall's bound without anything added (Journal of the Royal Statistical Society B 54, 1992)."""
-    found = moments(differences, weights)
-    skewness = found.third / found.variance**1.5 / np.sqrt(found.size)
-    skewness = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)
-    steps = 3 / skewness * (np.cbrt(1 + skewness * (stdtrit(found.size - 1, 1 - alpha) - skewness / 6)) - 1)
-    return np.asarray(found.mean > steps * np.sqrt(found.variance / (found.size - 1)))
+    return np.asarray(hall_end(moments(differences, _scaled(weights), 0.0), alpha) > 0)
+
+
+def _scaled(weights: Array) -> Array:
+    return np.asarray(weights / weights.mean(axis=-1, keepdims=True))
 
 
 def empirical_likelihood(differences: Array, weights: Array, alpha: float) -> Yes:
     """The adjusted empirical likelihood's bound: Chen, Variyath and Abraham, Journal of Computational and Graphical
     Statistics 17, 2008, after Owen, The Annals of Statistics 18, 1990."""
-    scaled = weights / weights.mean(axis=-1, keepdims=True) * differences
+    scaled = _scaled(weights) * differences
     far = max(1.0, np.log(scaled.shape[-1]) / 2)
     points = np.concatenate([scaled, -far * scaled.mean(axis=-1, keepdims=True)], axis=-1)
     slope = np.zeros(len(points))

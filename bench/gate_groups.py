@@ -128,25 +128,24 @@ def _commonest(names: Ids) -> tuple[int, int]:
     return int(found[held.argmax()]), int(held.max())
 
 
-def by_group(differences: Array, groups: Ids, kept: Yes) -> list[tuple[Array, Array]]:
-    """Each window's group means and weights: of as many as it has groups."""
+def by_group(differences: Array, groups: Ids, kept: Yes) -> list[Array]:
+    """Each window's group means: of as many as it has groups."""
     found = []
     for window in range(len(differences)):
         own = kept[window]
         _, place, sizes = np.unique(groups[window][own], return_inverse=True, return_counts=True)
-        means = np.bincount(place, differences[window][own]) / sizes
-        found.append((means, np.ones(len(means))))
+        found.append(np.bincount(place, differences[window][own]) / sizes)
     return found
 
 
-def accepts(windows: list[tuple[Array, Array]], generator: np.random.Generator) -> dict[str, Yes]:
+def accepts(windows: list[Array], generator: np.random.Generator) -> dict[str, Yes]:
     """What the product accepts, at each level; windows of equally many groups are tested together."""
     found = {name: np.zeros(len(windows), dtype=bool) for name in LEVELS}
-    sizes = np.array([len(means) for means, _ in windows])
+    sizes = np.array([len(means) for means in windows])
     for size in np.unique(sizes[sizes >= MIN_CONVERSATIONS]):
         places = np.flatnonzero(sizes == size)
-        means, weights = (np.array([windows[place][part] for place in places]) for part in (0, 1))
-        many = tested(means, weights, generator)
+        means = np.array([windows[place] for place in places])
+        many = tested(means, np.ones(means.shape), generator)
         for name, alpha in LEVELS.items():
             found[name][places] = many.accepts(alpha)
     return found
@@ -162,7 +161,7 @@ def in_groups(users: Draw, requests: Draw, n: int, shared: tuple[float, float], 
         units = by_group(differences, *grouped(traffic))
         product = accepts(units, generator)
         each = tested(differences, np.ones((count, size)), generator)
-        number = np.array([len(means) for means, _ in units])
+        number = np.array([len(means) for means in units])
         result: dict[str, Array | Yes] = {"naive": each.mean > 0, "groups": number}
         for name, alpha in LEVELS.items():
             result |= {f"accept_{name}": product[name], f"each_{name}": each.accepts(alpha)}

@@ -155,12 +155,8 @@ def _look_sentence(standing: Look) -> str:
     gain = "" if standing.difference is None else f", difference {standing.difference:+.2f}"
     return (
         f"{HOLDOUT_REUSED}, at {standing.at.isoformat(timespec='minutes')}, for the candidate "
-        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {_counted(standing)}"
+        f"{standing.candidate.fingerprint}: {standing.verdict}{gain}, {conversations_in_groups(*standing.counted)}"
     )
-
-
-def _counted(look: Look) -> str:
-    return conversations_in_groups(look.conversations, look.conversations if look.groups is None else look.groups)
 
 
 def _redrawn_reason(standing: Look) -> str:

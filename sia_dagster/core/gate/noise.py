@@ -65,8 +65,8 @@ def noise_of(
 ) -> NoiseEstimate:
     """How the second scores (`candidate` of the rows) differ from the first (`baseline`) under one evaluator.
 
-    The mean is weighted and has its interval as in a verdict, at one-sided level `alpha` for each end. Fewer than two
-    groups of conversations have no spread, fewer than MIN_CONVERSATIONS no interval.
+    Groups of conversations weigh alike, and the mean has its interval as in a verdict, at one-sided level `alpha` for
+    each end. Fewer than two groups have no spread, fewer than MIN_CONVERSATIONS no interval.
     """
     pairs, _ = paired_scores(rows, constant)
     found = NoiseEstimate(
@@ -77,14 +77,13 @@ def noise_of(
     import numpy as np
 
     differences = np.array([p.candidate - p.baseline for p in pairs])
-    weights = np.ones(len(pairs))
     numbers = {
-        "mean_difference": float(np.average(differences, weights=weights)),
+        "mean_difference": float(differences.mean()),
         "spread": statistics.stdev(differences.tolist()) if len(pairs) > 1 else None,
         "changed_share": _changed_share(rows, constant.name),
     }
     if len(pairs) >= MIN_CONVERSATIONS:
-        bounds = skew_corrected_interval(differences / constant.scale, weights, alpha)
+        bounds = skew_corrected_interval(differences / constant.scale, np.ones(len(pairs)), alpha)
         numbers |= {"ci_low": float(bounds.low) * constant.scale, "ci_high": float(bounds.high) * constant.scale}
     return found.model_copy(update=numbers)
 

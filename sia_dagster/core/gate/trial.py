@@ -74,12 +74,12 @@ class Trial(Value):
         """The held-out samples in groups; the window's own by hash, so that half of them is not half a week."""
         return own_holdout(self.state.of("holdout")) if self.held_out is None else self.held_out
 
-    @property
+    @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups of held-out conversations, in the order in which looks take them."""
         return tuple(dict.fromkeys(self.holdout.unit(sample) for sample in self.holdout.samples))
 
-    @property
+    @cached_property
     def grouping(self) -> Grouping:
         """How the held-out conversations are grouped, with both counts."""
         counts = {"conversations": self.conversations(self.groups), "groups": len(self.groups)}
@@ -87,12 +87,13 @@ class Trial(Value):
 
     def conversations(self, groups: Collection[str]) -> int:
         """The number of held-out conversations in `groups`."""
-        return len({s.conversation_id for s in self.holdout.samples if self.holdout.unit(s) in groups})
+        chosen = set(groups)
+        return len({s.conversation_id for s in self.holdout.samples if self.holdout.unit(s) in chosen})
 
     def looks(self, rules: ValidationRules) -> tuple["PlannedLook", ...]:
         """The looks at the held-out groups; none without any."""
-        number, repeats = rules.looks_for(self.grouping.conversations), rules.repeats_for(self.grouping.conversations)
-        planned = plan_looks(self.groups, number)
+        conversations = self.grouping.conversations
+        planned, repeats = plan_looks(self.groups, rules.looks_for(conversations)), rules.repeats_for(conversations)
         last = DESIGNS[len(planned)].second_answers if planned else False
         return tuple(
             PlannedLook(groups, repeats + 1 if last and place == len(planned) - 1 else repeats)

@@ -69,8 +69,9 @@ async def _look(
         if analyses and analyses[-1].taken.outcome != "go_on":
             break
         second_answers = look.repeats > calls.plan.repeats
-        missing = _not_replayed(held_out, look, calls.plan, old.keys())
-        for fresh, plan in () if second_answers and analyses[-1].only_ties_open else missing:
+        decides_nothing = second_answers and analyses[-1].only_ties_open
+        missing = [] if decides_nothing else _not_replayed(held_out, look, calls.plan, old.keys())
+        for fresh, plan in missing:
             progress = overall.next_part() if overall else None
             arms = await replay(
                 fresh, policies, chat=calls.chat, evaluators=calls.evaluators, plan=plan, progress=progress

@@ -4,7 +4,7 @@ Nothing was learned from this traffic yet, and it decides nothing: for a policy 
 its verdict, a rollback is proposed to people.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from sia_dagster.core.records.registry import BEFORE_ANY_PROMOTION, PolicyVersio
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.replay import ReplayPlan, Replies, constants_of, pair, replay
+from sia_dagster.core.replay import ReplayPlan, constants_of, pair, replay
 from sia_dagster.core.statistics import ComparisonRule, compare_all
 from sia_dagster.core.text import count
 
@@ -102,34 +102,25 @@ async def check_next_window(
     policies = {policy.fingerprint: policy for pair_ in (arms, cumulative_arms) for policy in pair_ or ()}
     if not policies:
         return _results(check, (), None, rules.rule)
-    holdout = own_holdout(state.of("holdout")).samples
+    held_out = own_holdout(state.of("holdout"))
     plan = ReplayPlan(scope="holdout", window=state.window.key, repeats=rules.repeats, workers=rules.workers)
     found = await replay(
-        holdout, list(policies.values()), chat=chat, evaluators=evaluators, plan=plan, progress=progress
+        held_out.samples, list(policies.values()), chat=chat, evaluators=evaluators, plan=plan, progress=progress
     )
     replies = dict(zip(policies, found, strict=True))
     constants = constants_of(evaluators)
+    seeded = rules.rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/next_window"})
+
+    def compared(both: tuple[Actions, Actions], by: Sequence[EvalConstant]) -> tuple[EvaluatorComparison, ...]:
+        old, new = (replies[policy.fingerprint] for policy in both)
+        return compare_all(pair(held_out.samples, old, new, None, held_out.grouping.group_of), by, seeded)
+
     return _results(
         check,
-        _compared(state, replies, arms, constants, rules.rule) if arms else (),
-        _compared(state, replies, cumulative_arms, constants[:1], rules.rule)[0] if cumulative_arms else None,
+        compared(arms, constants) if arms else (),
+        compared(cumulative_arms, constants[:1])[0] if cumulative_arms else None,
         rules.rule,
     )
-
-
-def _compared(
-    state: StateActions,
-    replies: Mapping[str, Replies],
-    arms: tuple[Actions, Actions],
-    constants: Sequence[EvalConstant],
-    rule: ComparisonRule,
-) -> tuple[EvaluatorComparison, ...]:
-    """Two of the replayed policies under the evaluators; `replies` are by the policies' fingerprints."""
-    old, new = (replies[policy.fingerprint] for policy in arms)
-    seeded = rule.model_copy(update={"seed": f"{state.loop}/{state.window.key}/next_window"})
-    held_out = own_holdout(state.of("holdout"))
-    rows = pair(held_out.samples, old, new, None, held_out.grouping.group_of)
-    return compare_all(rows, constants, seeded)
 
 
 def _results(

@@ -21,11 +21,16 @@ class InterimAnalysis(Value):
     repeats: int = 1
     """Replays of each sample under each policy."""
     alpha: float
-    """The one-sided nominal level of this look for the primary evaluator (Lan-DeMets, O'Brien-Fleming type)."""
+    """The one-sided nominal level of this look for the primary evaluator (Lan and DeMets)."""
     p_value: float | None = None
     conditional_power: float | None = None
     """The chance that all conversations would accept if the trend so far goes on; None at the last look."""
     outcome: Literal["accept", "reject", "futile", "go_on", "undecided"]
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Its conversations, and their groups."""
+        return _counted(self)
 
 
 class PooledWindow(Value):
@@ -104,8 +109,8 @@ class NoiseEstimate(Value):
 
     @property
     def counted(self) -> tuple[int, int]:
-        """Both counts."""
-        return self.conversations, self.conversations if self.groups is None else self.groups
+        """Its conversations, and their groups."""
+        return _counted(self)
 
 
 YEAR: Final = timedelta(days=365.25)
@@ -195,3 +200,13 @@ class Look(Document):
     carries_on: bool = False
     """Whether the next window tries the candidate again."""
     carried: Carried | None = None
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Its conversations, and their groups."""
+        return _counted(self)
+
+
+def _counted(record: InterimAnalysis | NoiseEstimate | Look) -> tuple[int, int]:
+    """Both counts; where groups were not stored, each conversation counted by itself."""
+    return record.conversations, record.conversations if record.groups is None else record.groups

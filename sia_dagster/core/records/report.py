@@ -1,8 +1,9 @@
 """The result of a validation, as frozen values."""
 
-from typing import Any, ClassVar, Literal
+from operator import not_
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
 from sia_dagster.core.records.document import Document
@@ -56,8 +57,9 @@ class ValidationRow(Value):
 
     span_id: str
     conversation_id: str
-    group_id: str = ""
-    """The id of the conversation's group, where that is another; stored only there."""
+    group_id: str = Field(default="", exclude_if=not_)
+    """The id of the conversation's group, where that is another; stored only there, so that rows of conversations that
+    count by themselves keep the bytes that they had before there were groups."""
     repeat: int = 0
     request: str = ""
     """The last user message, for people."""
@@ -65,14 +67,6 @@ class ValidationRow(Value):
     """The key of the window that the sample is from, where it is pooled from an earlier one; else empty."""
     baseline: ArmOutcome
     candidate: ArmOutcome
-
-    @model_serializer(mode="wrap")
-    def _without_own_group(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Rows of conversations that count by themselves keep the bytes that they had before there were groups."""
-        dumped: dict[str, Any] = dump(self)
-        if not self.group_id:
-            dumped.pop("group_id", None)
-        return dumped
 
     @property
     def unit(self) -> str:

@@ -5,9 +5,10 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, Literal
+from operator import not_
+from typing import Final, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.value import JsonObject, Value
@@ -66,9 +67,10 @@ class Sample(Value):
     trace_id: str
     conversation_id: str
     """Session, else user, else trace."""
-    user_id: str = ""
+    user_id: str = Field(default="", exclude_if=not_)
     """Who wrote it, where the trace records that (`user.id`): what one account writes in many conversations is one
-    source, of one split, and counts once. Stored only where it is recorded."""
+    source, of one split, and counts once. Stored only where it is recorded, so that other samples keep the bytes that
+    they had before there was this field."""
     start_time: datetime
     split: Split
     system_prompt: str = ""
@@ -93,14 +95,6 @@ class Sample(Value):
     evals: tuple[EvalMetrics, ...] = ()
     annotations: tuple[EvalMetrics, ...] = ()
     """People's annotations of the logged output in the trace store."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_user(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Samples without a user keep the bytes that they had before there was this field."""
-        dumped: dict[str, Any] = dump(self)
-        if not self.user_id:
-            dumped.pop("user_id", None)
-        return dumped
 
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score of the logged output; None where it gave none."""

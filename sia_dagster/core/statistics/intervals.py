@@ -97,13 +97,27 @@ def _added_to_halls(alpha: float) -> float:
     return -math.log(alpha) / 8
 
 
-class _Moments(NamedTuple):
+class Moments(NamedTuple):
     """Of weighted differences, with what was added at -1; `size` counts that, too."""
 
     mean: "Array"
     variance: "Array"
     third: "Array"
     size: "Array | float"
+
+    @property
+    def skewness(self) -> "Array":
+        """Of the mean: M3 / V^1.5 / sqrt(N)."""
+        import numpy as np
+
+        return np.asarray(self.third / self.variance**1.5 / np.sqrt(self.size))
+
+    @property
+    def error(self) -> "Array":
+        """The standard error of the mean: sqrt(V / (N - 1))."""
+        import numpy as np
+
+        return np.asarray(np.sqrt(self.variance / (self.size - 1)))
 
 
 def _lower_end(differences: "Array", scaled: "Array", alpha: float) -> "Array":
@@ -114,12 +128,13 @@ def _lower_end(differences: "Array", scaled: "Array", alpha: float) -> "Array":
     """
     import numpy as np
 
-    hall = _hall_end(_moments(differences, scaled, _added_to_halls(alpha), 1.0), alpha)
+    hall = hall_end(moments(differences, scaled, _added_to_halls(alpha)), alpha)
     heavy = (scaled**2).mean(axis=-1)
-    return np.maximum(hall, _edgeworth_end(_moments(differences, scaled, unseen(alpha), heavy), alpha))
+    return np.maximum(hall, _edgeworth_end(moments(differences, scaled, unseen(alpha), heavy), alpha))
 
 
-def _moments(differences: "Array", scaled: "Array", added: float, weight: "Array | float") -> _Moments:
+def moments(differences: "Array", scaled: "Array", added: float, weight: "Array | float" = 1.0) -> Moments:
+    """Of `differences` with `scaled` weights of mean 1, and `added` conversations of this `weight` at -1."""
     import numpy as np
 
     size = differences.shape[-1] + added
@@ -128,29 +143,27 @@ def _moments(differences: "Array", scaled: "Array", added: float, weight: "Array
     square = off * off
     variance = (square.sum(axis=-1) + added * worst**2) / size
     third = ((square * off).sum(axis=-1) - added * worst**3) / size
-    return _Moments(mean, np.maximum(variance, _NO_VARIANCE), third, size)
+    return Moments(mean, np.maximum(variance, _NO_VARIANCE), third, size)
 
 
-def _hall_end(found: _Moments, alpha: float) -> "Array":
-    """Mean - sqrt(V / (N - 1)) (3/a) (cbrt(1 + a (t - a/6)) - 1), with a = M3 / V^1.5 / sqrt(N)."""
+def hall_end(found: Moments, alpha: float) -> "Array":
+    """Hall's lower end: mean - sqrt(V / (N - 1)) (3/a) (cbrt(1 + a (t - a/6)) - 1), with a = M3 / V^1.5 / sqrt(N)."""
     import numpy as np
     from scipy.special import stdtrit
 
-    skewness = found.third / found.variance**1.5 / np.sqrt(found.size)
-    skewness = np.where(np.abs(skewness) < _NO_SKEWNESS, _NO_SKEWNESS, skewness)
+    skewness = np.where(np.abs(found.skewness) < _NO_SKEWNESS, _NO_SKEWNESS, found.skewness)
     steps = 3 / skewness * (np.cbrt(1 + skewness * (stdtrit(found.size - 1, 1 - alpha) - skewness / 6)) - 1)
-    return np.asarray(found.mean - steps * np.sqrt(found.variance / (found.size - 1)))
+    return np.asarray(found.mean - steps * found.error)
 
 
-def _edgeworth_end(found: _Moments, alpha: float) -> "Array":
+def _edgeworth_end(found: Moments, alpha: float) -> "Array":
     """Mean - sqrt(V / (N - 1)) (t - a (2 t^2 + 1) / 6); a skewness to the right takes off at most half of t."""
     import numpy as np
     from scipy.special import stdtrit
 
-    skewness = found.third / found.variance**1.5 / np.sqrt(found.size)
     t = stdtrit(found.size - 1, 1 - alpha)
-    steps = t - np.minimum(skewness * (2 * t**2 + 1) / 6, t / 2)
-    return np.asarray(found.mean - steps * np.sqrt(found.variance / (found.size - 1)))
+    steps = t - np.minimum(found.skewness * (2 * t**2 + 1) / 6, t / 2)
+    return np.asarray(found.mean - steps * found.error)
 
 
 _NO_VARIANCE, _NO_SKEWNESS = 1e-12, 1e-6
@@ -258,16 +271,16 @@ def _end_of_unskewed(mean: "Array", spread: "Array", conversations: "Array", alp
     """The lower end for differences of this mean and spread without skewness, of equal weights."""
     import numpy as np
 
-    def moments(added: float) -> _Moments:
+    def with_added(added: float) -> Moments:
         size = conversations + added
         whole = (conversations * mean - added) / size
         off = mean - whole
         variance = (conversations * (spread**2 + off**2) + added * (1 + whole) ** 2) / size
         third = (conversations * (3 * off * spread**2 + off**3) - added * (1 + whole) ** 3) / size
-        return _Moments(whole, np.maximum(variance, _NO_VARIANCE), third, size)
+        return Moments(whole, np.maximum(variance, _NO_VARIANCE), third, size)
 
-    hall = _hall_end(moments(_added_to_halls(alpha)), alpha)
-    return np.maximum(hall, _edgeworth_end(moments(unseen(alpha)), alpha))
+    hall = hall_end(with_added(_added_to_halls(alpha)), alpha)
+    return np.maximum(hall, _edgeworth_end(with_added(unseen(alpha)), alpha))
 
 
 def conversations_needed(effect: float, alpha: float, spread: float = WORST_SPREAD) -> int | None:
@@ -283,9 +296,7 @@ def conversations_needed(effect: float, alpha: float, spread: float = WORST_SPRE
     while low < high:
         sizes = np.unique(np.geomspace(low, high, _GRID).round().astype(int))
         first = int(np.argmax(detectable_effect(sizes, spread, alpha) <= effect))
-        low, high = (int(sizes[first - 1]) + 1 if first else low), int(sizes[first])
-        if not first:
-            return low
+        low, high = int(sizes[first - 1]) + 1 if first else low, int(sizes[first])
     return high
 
 

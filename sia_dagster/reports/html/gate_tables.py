@@ -90,8 +90,7 @@ def _looks(report: ValidationReport) -> list[tuple[str, ...]]:
     return [
         (
             f"{position}",
-            number_in_groups(look.conversations, look.conversations if look.groups is None else look.groups)
-            + _answers(report, look),
+            number_in_groups(*look.counted) + _answers(report, look),
             f"{look.alpha:.4f}",
             p_value(look.p_value),
             share(look.conditional_power),
