@@ -1,0 +1,241 @@
+"""Converts files of any form to one Parquet file with the columns of an OpenInference export."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
+from sia_dagster.adapters.local.conventions import to_openinference
+from sia_dagster.adapters.local.files import TraceFile
+from sia_dagster.adapters.local.forms import Form, FormError, Span, form_of
+from sia_dagster.adapters.local.kinds import is_call, recorded_kind
+from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
+from sia_dagster.adapters.local.moments import microseconds
+from sia_dagster.adapters.local.pages import unwrapped
+from sia_dagster.adapters.local.records import Broken, NoRecords, Record, read_records
+from sia_dagster.adapters.local.unknown import what_it_is
+from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
+from sia_dagster.core.records.value import JsonObject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS, _BYTES = 4096, 32 << 20
+"""A row group is written when either is reached."""
+_TIMES: Final = ("start_time", "end_time")
+_COUNTS: Final = (f"{LLM}token_count.prompt", f"{LLM}token_count.completion")
+_SPAN: Final = ("context.span_id", "context.trace_id", "parent_id", "name", "status_code", "latency_ms")
+_ATTRIBUTES: Final = (
+    "attributes.openinference.span.kind",
+    f"{LLM}model_name",
+    *_COUNTS,
+    "attributes.session.id",
+    "attributes.user.id",
+    "attributes.metadata.user_id",
+)
+STAGED: Final = (*_SPAN, *_TIMES, *_ATTRIBUTES, *TEXTS.values(), "evals", "annotations")
+"""The columns of the Parquet file; those that `traces.where` names follow."""
+_GATHERED: Final = tuple(column.removeprefix("attributes.") for column in TEXTS.values())
+_PREFIXES: Final = tuple(f"{name}." for name in _GATHERED)
+
+
+class Converter:
+    """Reads files one after the other and writes the window's calls of a model to `target`."""
+
+    def __init__(self, target: Path, query: SpanQuery, wanted: Collection[str], funnel: FunnelCount) -> None:
+        """`wanted` are the columns that the condition names, without case; `funnel` counts what is left out."""
+        self._target, self._query, self._funnel = target, query, funnel
+        self._start, self._end = (round(m.timestamp() * 1e6) for m in (query.window.start, query.window.end))
+        self._wanted = {name.casefold(): name for name in wanted if name not in STAGED}
+        self._rows: dict[str, list[Any]] = {name: [] for name in (*STAGED, *self._wanted.values())}
+        self._size = 0
+        self._writer: Any = None
+        self._texts: set[str] = set()
+        self._found: set[str] = set()
+        self.names: dict[str, None] = {}
+        """Columns of the records, for a person who writes a condition."""
+        self.problems: list[tuple[str, str]] = []
+        """Files without any readable span, by name, and why."""
+
+    def read(self, file: TraceFile) -> None:
+        """Convert one file. What cannot be read is counted, and never stops the others."""
+        spans, first = 0, ""
+        try:
+            for record in read_records(file.path):
+                if isinstance(record.value, Broken):
+                    problem = self._lost(file, record, record.value.reason)
+                else:
+                    found, problem = self._record(file, record, record.value)
+                    spans += found
+                first = first or problem
+        except (NoRecords, OSError) as error:
+            first = first or (str(error).splitlines() or [type(error).__name__])[0]
+            self._funnel.lost("file", first, file.name)
+        if first and not spans:
+            self.problems.append((file.name, first))
+
+    def close(self) -> dict[str, str]:
+        """Write what is left. Returns DuckDB's type of each column; {} if there was no call, and there is no file."""
+        self._flush()
+        if self._writer is None:
+            return {}
+        self._writer.close()
+        wanted = {name: "VARCHAR" if name in self._texts else "DOUBLE" for name in self._found}
+        return {name: _TYPES.get(name, "VARCHAR") for name in STAGED} | wanted
+
+    def _record(self, file: TraceFile, record: Record, value: JsonObject) -> tuple[int, str]:
+        """How many spans a record holds, and the first reason why one cannot be read."""
+        spans, first = 0, ""
+        form: Form | None = None
+        for inner in unwrapped(value):
+            form = form if form and form.recognises(inner) else form_of(inner)
+            try:
+                if form is None:
+                    raise FormError(what_it_is(inner))
+                for span in form.spans(inner):
+                    spans += 1
+                    self._span(file, record, form, span)
+            except FormError as error:
+                first = first or self._lost(file, record, str(error))
+        return spans, first
+
+    def _lost(self, file: TraceFile, record: Record, reason: str) -> str:
+        self._funnel.read(1)
+        self._funnel.lost("record", reason, f"{file.name}, {record.place}")
+        return reason
+
+    def _span(self, file: TraceFile, record: Record, form: Form, span: Span) -> None:
+        self._funnel.read(1, form.name)
+        for lacking in form.lacks:
+            self._funnel.note(f"{form.name} holds no {lacking}")
+        place = f"{file.name}, {record.place}"
+        if not span.span_id:
+            self._funnel.lost("record", "it has no span id", place)
+            return
+        start = microseconds(span.start)
+        if start is None:
+            self._funnel.lost("record", "its start time cannot be read", f"{place}: {str(span.start)[:40]!r}")
+        elif not self._start <= start < self._end:
+            self._funnel.lost("window", "it started in another window", span.span_id)
+        else:
+            attributes = to_openinference(span.attributes)
+            kind = recorded_kind(attributes.get("openinference.span.kind")) or recorded_kind(span.kind)
+            if kind == LLM_KIND or (not kind and is_call(attributes)):
+                self._add(span, start, attributes, file)
+            else:
+                reason = f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
+                self._funnel.lost("kind", reason, span.span_id)
+
+    def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
+        values: JsonObject = {
+            "context.span_id": span.span_id,
+            "context.trace_id": span.trace_id or None,
+            "parent_id": span.parent_id or None,
+            "name": span.name or None,
+            "status_code": _text(span.status),
+            "latency_ms": _number(span.columns.get("latency_ms"), float),
+            "start_time": start,
+            "end_time": microseconds(span.end),
+            "attributes.openinference.span.kind": LLM_KIND,
+            "evals": _evaluations(span.columns, "eval", self._query.recorded),
+            "annotations": _evaluations(span.columns, "annotation", self._query.annotated),
+        }
+        gathered = _gathered(attributes)
+        for column in (*_ATTRIBUTES[1:], *TEXTS.values()):
+            name = column.removeprefix("attributes.")
+            value = attributes.get(name) if attributes.get(name) is not None else gathered.get(name)
+            values[column] = _number(value, int) if column in _COUNTS else _text(value)
+        if self._wanted:
+            values |= self._of_condition(span, attributes, file)
+        for name, column_values in self._rows.items():
+            value = values.get(name)
+            column_values.append(value)
+            self._size += len(value) if isinstance(value, str) else 8
+        if self._size > _BYTES or len(self._rows["start_time"]) >= _ROWS:
+            self._flush()
+
+    def _of_condition(self, span: Span, attributes: JsonObject, file: TraceFile) -> JsonObject:
+        """The columns that the condition names: the record's own, then attributes, then those of the folders."""
+        there = {**file.partition, **{f"attributes.{n}": v for n, v in attributes.items()}, **span.columns}
+        if len(self.names) < _NAMES:
+            self.names |= dict.fromkeys(there)
+        found: JsonObject = {}
+        for name, value in there.items():
+            if (wanted := self._wanted.get(name.casefold())) and value is not None:
+                found[wanted] = _text(value)
+                self._found.add(wanted)
+                if isinstance(value, bool) or not isinstance(value, (int, float)):
+                    self._texts.add(wanted)
+        return found
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._rows["start_time"]:
+            return
+        schema = pa.schema([(name, _arrow_type(name)) for name in self._rows])
+        batch = pa.RecordBatch.from_pydict(self._rows, schema=schema)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._target, schema, compression="lz4", use_dictionary=False)
+        self._writer.write_batch(batch)
+        self._rows, self._size = {name: [] for name in self._rows}, 0
+
+
+_NAMES = 500
+"""Names of columns that are kept."""
+_TYPES = {
+    **dict.fromkeys(_TIMES, "TIMESTAMP WITH TIME ZONE"),
+    **dict.fromkeys(_COUNTS, "BIGINT"),
+    "latency_ms": "DOUBLE",
+}
+
+
+def _arrow_type(name: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC")}
+    return types.get(_TYPES.get(name, ""), pa.string())
+
+
+def _gathered(attributes: JsonObject) -> JsonObject:
+    """Flattened attributes (`llm.input_messages.0.message.role`) as one object by the name that they share."""
+    found: JsonObject = {}
+    for key, value in attributes.items():
+        if key.startswith(_PREFIXES):
+            name = next(name for name in _GATHERED if key.startswith(f"{name}."))
+            found.setdefault(name, {})[key[len(name) + 1 :]] = value
+    return found
+
+
+def _evaluations(columns: JsonObject, prefix: str, names: Collection[str] | None) -> str | None:
+    """The evaluations in `eval.<name>.<field>`, of all names or of these, as JSON."""
+    found: dict[str, JsonObject] = {}
+    for column, value in columns.items():
+        if column.startswith(prefix) and (match := EVALUATION.fullmatch(column)) and value not in (None, ""):
+            if names is None or match[2] in names:
+                found.setdefault(match[2], {})["explanation" if match[3] == "text" else match[3]] = _text(value)
+    return _text(found) if found else None
+
+
+def _text(value: Any) -> str | None:
+    """The value as text, JSON where it is an object or a list; None for an empty one."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str)
+
+
+def _number(value: Any, kind: type) -> Any:
+    try:
+        return None if value is None else kind(value)
+    except (ValueError, TypeError, OverflowError):
+        return None

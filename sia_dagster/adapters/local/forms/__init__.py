@@ -1,0 +1,15 @@
+"""How records of each tool are read: one file a form. A new form is a file here and a row of `FORMS`."""
+
+from sia_dagster.adapters.local.forms import span_rows
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.core.records.value import JsonObject
+
+FORMS: tuple[Form, ...] = (span_rows.FORM,)
+"""Asked in this order; the first that recognises a record reads it."""
+
+__all__ = ["FORMS", "Form", "FormError", "Span", "form_of"]
+
+
+def form_of(record: JsonObject) -> Form | None:
+    """The form of a record; None if it is of none that is read."""
+    return next((form for form in FORMS if form.recognises(record)), None)

@@ -1,0 +1,362 @@
+"""Reads a file of any container, compression and encoding as a stream of records, in flat memory."""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.text import storable
+
+BLOCK = 1 << 20
+LONGEST = 128 << 20
+"""Bytes of one record. A longer one is left out, since it would be in memory several times."""
+DEEPEST = 100
+"""Nesting of one record: what reads it further is recursive."""
+
+_MAGIC: Mapping[bytes, str] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_FOREIGN: Mapping[bytes, str] = {
+    b"Obj\x01": "an Avro file",
+    b"ORC": "an ORC file",
+    b"SQLite format 3": "an SQLite database",
+    b"PK\x03\x04": "a zip archive (or an Excel file)",
+    b"ARROW1": "an Arrow file",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"\x80\x04": "a Python pickle",
+    b"\x80\x05": "a Python pickle",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x04\x22\x4d\x18": "an lz4 archive",
+}
+_ENCODINGS: Mapping[bytes, str] = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_BLANK = b"\x00\x1e \t\r\n"
+_GAP = re.compile(r"[\s\x00\x1e,]*")
+_NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)|\n\s*(?=\{)")
+_TOO_LONG = f"it is longer than {LONGEST >> 20} MB"
+_TOO_DEEP = f"it is nested more than {DEEPEST} deep"
+_DELIMITERS = ",\t;|"
+_NAME = re.compile(r"[\w.\[\]:/@# -]{0,200}")
+_HINT = re.compile(r"span|trace|time|input|output|messages?$|prompt|response|created", re.IGNORECASE)
+"""Names of which a table of calls has at least one."""
+
+
+class Broken(NamedTuple):
+    """Why a record, or the rest of a file, cannot be read."""
+
+    reason: str
+
+
+class Record(NamedTuple):
+    """A record and its place in the file: `line 12`, `record 3`."""
+
+    place: str
+    value: JsonObject | Broken
+
+
+class NoRecords(ValueError):
+    """The file holds no records of any form that could be read; the text says what it is."""
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The file's records in their order.
+
+    Parquet, JSON (an array, objects, or an object a line) and CSV, each plain, gzip or zstd, in UTF-8, UTF-16 or
+    UTF-32, told by the content: the file's name does not matter. A file that ends early ends with a broken record.
+    Raises NoRecords for anything else, and OSError.
+    """
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[:4] == b"PAR1":
+        return _parquet(path)
+    if what := next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None):
+        raise NoRecords(f"it is {what}; write the spans as Parquet, JSON lines or CSV")
+    compression = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    blocks = _ending(_utf8(_blocks(path, compression)))
+    first = b""
+    for block in blocks:
+        if isinstance(block, Broken):
+            return iter([Record("the beginning", block)])
+        first = (first + block).lstrip(_BLANK) if not first.strip(_BLANK) else first + block
+        if first:
+            break
+    whole = chain([first], blocks)
+    if not first:
+        return iter(())
+    if first[:1] == b"[" or (first[:1] == b"{" and not _is_line(first)):
+        return _json_values(whole)
+    return _lines(whole) if first[:1] == b"{" else _csv(whole, first)
+
+
+def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
+    """The file's bytes, decompressed. Raises OSError where a compressed file is damaged or cut off."""
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        stream = pa.CompressedInputStream(file, compression) if compression else file
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _ending(blocks: Iterator[bytes]) -> Iterator[bytes | Broken]:
+    """The blocks; if they end early, why."""
+    try:
+        yield from blocks
+    except OSError as error:
+        yield Broken(f"the file ends early or is damaged ({str(error).splitlines()[0]})")
+
+
+def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8 without a byte-order mark; bytes that are no text become U+FFFD."""
+    first = next(blocks, b"")
+    marked = next((name for mark, name in _ENCODINGS.items() if first.startswith(mark)), None)
+    name = marked or _unmarked(first)
+    if name in (None, "utf-8-sig"):
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(name)(errors="replace")
+    for block in chain([first], blocks):
+        yield decoder.decode(block).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")
+
+
+def _unmarked(first: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of the first ones is NUL."""
+    if len(first) < 4:
+        return None
+    nul = [byte == 0 for byte in first[:4]]
+    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(tuple(nul))
+
+
+def _is_line(first: bytes) -> bool:
+    """Whether the first line is a record of its own, even a broken one, and not the beginning of a longer one."""
+    line, newline, rest = first.partition(b"\n")
+    if not newline:
+        return False
+    return isinstance(_parsed(line.strip(_BLANK)), dict) or (len(line) > 80 and rest.lstrip(_BLANK)[:1] == b"{")
+
+
+def _lines(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
+    number = 0
+    for line in _split(blocks):
+        number += 1
+        if isinstance(line, Broken):
+            yield Record(f"line {number}", line)
+        elif text := line.strip(_BLANK):
+            yield Record(f"line {number}", _object(_parsed(text)))
+
+
+def _split(blocks: Iterable[bytes | Broken]) -> Iterator[bytes | Broken]:
+    """The lines, without their ends; `Broken` in place of one that is too long, or of the rest of the file."""
+    parts, size = list[bytes](), 0
+    for block in blocks:
+        if isinstance(block, Broken):
+            yield block
+            return
+        first, *rest = block.split(b"\n")
+        parts, size = [*parts, first] if size <= LONGEST else [], size + len(first)
+        if rest:
+            yield b"".join(parts) if size <= LONGEST else Broken(_TOO_LONG)
+            yield from rest[:-1]
+            parts, size = rest[-1:], len(rest[-1])
+    if size:
+        yield b"".join(parts) if size <= LONGEST else Broken(_TOO_LONG)
+
+
+def _parsed(text: bytes) -> Any:
+    """The JSON value. What orjson refuses (half surrogates, NaN, raw control characters) is read by json."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return storable(json.loads(text.decode("utf-8", "replace"), strict=False))
+    except RecursionError:
+        return Broken(_TOO_DEEP)
+    except ValueError:
+        return Broken("it is not JSON, or cut off")
+
+
+def _object(value: Any) -> JsonObject | Broken:
+    if isinstance(value, Broken):
+        return value
+    if not isinstance(value, dict):
+        return Broken("it is not a JSON object")
+    return value if _is_flat(value, DEEPEST) else Broken(_TOO_DEEP)
+
+
+def _is_flat(value: Any, left: int) -> bool:
+    """Whether objects and lists are nested no deeper than `left`."""
+    inner = value.values() if isinstance(value, dict) else value
+    return left > 0 and all(_is_flat(item, left - 1) for item in inner if item.__class__ in (dict, list))
+
+
+def _json_values(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
+    """Objects one after the other, over any number of lines, in arrays or not; a broken one costs itself alone."""
+    decoder, text, number, is_open = json.JSONDecoder(strict=False), _Text(blocks), 0, False
+    while text.skip_gap():
+        if (bracket := text.here()) in "[]":
+            is_open = bracket == "["
+            text.at += 1
+            continue
+        number += 1
+        try:
+            value, text.at = decoder.raw_decode(text.text, text.at)
+            yield Record(f"record {number}", _object(storable(value)))
+        except RecursionError:
+            yield Record(f"record {number}", Broken(_TOO_DEEP))
+            text.skip_record(text.at + 1)
+        except json.JSONDecodeError as error:
+            if text.may_go_on(error) and text.grow():
+                number -= 1
+                continue
+            yield Record(f"record {number}", text.broken or Broken("it is not JSON, or cut off"))
+            text.skip_record(error.pos)
+    if is_open:
+        yield Record(f"record {number + 1}", text.broken or Broken("the JSON array has no end: the file is cut off"))
+
+
+class _Text:
+    """The part of a JSON text that is being read."""
+
+    def __init__(self, blocks: Iterable[bytes | Broken]) -> None:
+        self._blocks, self._decoder = iter(blocks), codecs.getincrementaldecoder("utf-8")("replace")
+        self.text, self.at = "", 0
+        self.broken: Broken | None = None
+
+    def skip_gap(self) -> bool:
+        """Go to the next value; False at the end."""
+        while True:
+            self.at = self._match(_GAP)
+            if self.at < len(self.text):
+                return True
+            if not self.grow():
+                return False
+
+    def here(self) -> str:
+        return self.text[self.at]
+
+    def may_go_on(self, error: json.JSONDecodeError) -> bool:
+        """Whether the value is not broken but not all here, by where and what the error is."""
+        at_end = error.pos >= len(self.text) - 10 or error.msg.startswith("Unterminated string")
+        return at_end and len(self.text) - self.at <= LONGEST
+
+    def grow(self) -> bool:
+        """Read as much again as is held, and drop what was read; False if nothing is left."""
+        wanted, parts = max(BLOCK, len(self.text) - self.at), [self.text[self.at :]]
+        while wanted > 0 and (block := next(self._blocks, None)) is not None:
+            if isinstance(block, Broken):
+                self.broken = block
+                break
+            parts.append(self._decoder.decode(block))
+            wanted -= len(block)
+        self.text, self.at = "".join(parts), 0
+        return len(parts) > 1
+
+    def skip_record(self, start: int) -> None:
+        """Go to what looks like the next object after `start`."""
+        self.at = start
+        while not (found := _NEXT_OBJECT.search(self.text, self.at)):
+            self.at = max(self.at, len(self.text) - 1000)
+            if not self.grow():
+                self.at = len(self.text)
+                return
+        self.at = found.end()
+
+    def _match(self, pattern: re.Pattern[str]) -> int:
+        found = pattern.match(self.text, self.at)
+        return found.end() if found else self.at
+
+
+def _csv(blocks: Iterable[bytes | Broken], first: bytes) -> Iterator[Record]:
+    """The rows of a table with a header. Raises NoRecords for other text."""
+    header = first.partition(b"\n")[0].decode("utf-8", "replace").strip()
+    delimiter = max(_DELIMITERS, key=header.count)
+    names = [name.strip("\"' ") for name in header.split(delimiter)]
+    if len(names) < 3 or not all(map(_NAME.fullmatch, names)) or not any(map(_HINT.search, names)):
+        raise NoRecords("it is no Parquet, JSON or CSV with a header")
+    csv.field_size_limit(LONGEST)
+    return _csv_rows(blocks, delimiter)
+
+
+def _csv_rows(blocks: Iterable[bytes | Broken], delimiter: str) -> Iterator[Record]:
+    ends: list[Broken] = []
+    reader = csv.reader(_text_lines(blocks, ends), delimiter=delimiter)
+    names = next(reader, [])
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield Record(f"line {reader.line_num}", Broken(f"it is no row of the table ({error})"))
+            continue
+        if row is None:
+            break
+        if len(row) > len(names):
+            yield Record(f"line {reader.line_num}", Broken("it has more fields than the header"))
+        elif row:
+            yield Record(f"line {reader.line_num}", {n: v for n, v in zip(names, row, strict=False) if n and v})
+    if ends:
+        yield Record(f"line {reader.line_num + 1}", ends[0])
+
+
+def _text_lines(blocks: Iterable[bytes | Broken], ends: list[Broken]) -> Iterator[str]:
+    """The text's lines with their ends; why it ends early goes to `ends`."""
+    for line in _split(blocks):
+        if isinstance(line, Broken):
+            ends.append(line)
+        else:
+            yield line.decode("utf-8", "replace") + "\n"
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    """The rows, nulls left out. Raises NoRecords for a damaged file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise NoRecords(f"it cannot be read as Parquet ({str(error).splitlines()[0]}); export it again") from error
+    return _parquet_rows(file)
+
+
+def _parquet_rows(file: Any) -> Iterator[Record]:
+    import pyarrow as pa
+
+    number = 0
+    batches = file.iter_batches(batch_size=512)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            left = f"the rows from here on cannot be read ({str(error).splitlines()[0]})"
+            yield Record(f"row {number + 1}", Broken(left))
+            return
+        if batch is None:
+            return
+        for row in pa.RecordBatch.from_arrays([_readable(c) for c in batch.columns], batch.schema.names).to_pylist():
+            number += 1
+            yield Record(f"row {number}", {name: value for name, value in row.items() if value is not None})
+
+
+def _readable(column: Any) -> Any:
+    """The column in a type that Python can hold: times to microseconds, bytes as text."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return pa.array([None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()], pa.string())
+    return column
