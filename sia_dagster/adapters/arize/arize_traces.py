@@ -15,6 +15,7 @@ from sia_dagster.adapters.local.columns import TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FACTS = (
     "context.span_id",
     "context.trace_id",
+    "parent_id",
     "name",
     "start_time",
     "end_time",
@@ -50,7 +52,7 @@ class ArizeTraces:
         """Nothing is contacted yet; `wait` waits between attempts."""
         self._settings, self._wait = settings, wait
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
         """Yield the window's LLM spans, oldest first, ties by span id, each span once even if it is exported twice.
 
         The store filters by whole hours and `where`; the exact window is cut out here. The whole window is on the local
@@ -63,7 +65,7 @@ class ArizeTraces:
             if file is None:
                 return
             try:
-                yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}))
+                yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}), funnel)
             except TraceFileError as error:
                 # The file is removed before anybody reads this, so its path is left out.
                 reason = str(error).removeprefix(f"{error.path}: ")
@@ -71,10 +73,6 @@ class ArizeTraces:
                     f"the spans of the Arize project {self._settings.project!r} cannot be read: {reason}; check that "
                     "the project holds OpenInference traces"
                 ) from error
-
-    def unreadable(self) -> dict[str, int]:
-        """Empty: the store exports complete spans only."""
-        return {}
 
     def probe(self, query: SpanQuery) -> None:
         """Ask once for the ids of the window's last hour, to check key, space, project and filter.

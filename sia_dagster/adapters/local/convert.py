@@ -11,8 +11,8 @@ from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
 from sia_dagster.adapters.local.files import TraceFile
 from sia_dagster.adapters.local.forms import Form, FormError, Span, form_of
-from sia_dagster.adapters.local.kinds import is_call, recorded_kind
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
+from sia_dagster.adapters.local.kinds import is_call, recorded_kind
 from sia_dagster.adapters.local.moments import microseconds
 from sia_dagster.adapters.local.pages import unwrapped
 from sia_dagster.adapters.local.records import Broken, NoRecords, Record, read_records
@@ -60,22 +60,23 @@ class Converter:
         """Columns of the records, for a person who writes a condition."""
         self.problems: list[tuple[str, str]] = []
         """Files without any readable span, by name, and why."""
+        self.spans = 0
+        """Spans that were recognised, of any window."""
 
     def read(self, file: TraceFile) -> None:
         """Convert one file. What cannot be read is counted, and never stops the others."""
-        spans, first = 0, ""
+        before, first = self.spans, ""
         try:
             for record in read_records(file.path):
                 if isinstance(record.value, Broken):
                     problem = self._lost(file, record, record.value.reason)
                 else:
-                    found, problem = self._record(file, record, record.value)
-                    spans += found
+                    problem = self._record(file, record, record.value)
                 first = first or problem
         except (NoRecords, OSError) as error:
             first = first or (str(error).splitlines() or [type(error).__name__])[0]
             self._funnel.lost("file", first, file.name)
-        if first and not spans:
+        if first and self.spans == before:
             self.problems.append((file.name, first))
 
     def close(self) -> dict[str, str]:
@@ -84,24 +85,33 @@ class Converter:
         if self._writer is None:
             return {}
         self._writer.close()
-        wanted = {name: "VARCHAR" if name in self._texts else "DOUBLE" for name in self._found}
+        wanted = {name: "DOUBLE" if name in self.numbers else "VARCHAR" for name in sorted(self._found)}
         return {name: _TYPES.get(name, "VARCHAR") for name in STAGED} | wanted
 
-    def _record(self, file: TraceFile, record: Record, value: JsonObject) -> tuple[int, str]:
-        """How many spans a record holds, and the first reason why one cannot be read."""
-        spans, first = 0, ""
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns of the condition that hold numbers alone."""
+        return tuple(sorted(self._found - self._texts))
+
+    def _record(self, file: TraceFile, record: Record, value: JsonObject) -> str:
+        """Read a record's spans; returns the first reason why one cannot be read."""
+        first = ""
         form: Form | None = None
         for inner in unwrapped(value):
             form = form if form and form.recognises(inner) else form_of(inner)
-            try:
-                if form is None:
-                    raise FormError(what_it_is(inner))
-                for span in form.spans(inner):
-                    spans += 1
-                    self._span(file, record, form, span)
-            except FormError as error:
-                first = first or self._lost(file, record, str(error))
-        return spans, first
+            reason = self._spans(file, record, form, inner) if form else what_it_is(inner)
+            if reason:
+                first = first or self._lost(file, record, reason)
+        return first
+
+    def _spans(self, file: TraceFile, record: Record, form: Form, value: JsonObject) -> str:
+        try:
+            for span in form.spans(value):
+                self.spans += 1
+                self._span(file, record, form, span)
+        except FormError as error:
+            return str(error)
+        return ""
 
     def _lost(self, file: TraceFile, record: Record, reason: str) -> str:
         self._funnel.read(1)
@@ -216,9 +226,13 @@ def _evaluations(columns: JsonObject, prefix: str, names: Collection[str] | None
     """The evaluations in `eval.<name>.<field>`, of all names or of these, as JSON."""
     found: dict[str, JsonObject] = {}
     for column, value in columns.items():
-        if column.startswith(prefix) and (match := EVALUATION.fullmatch(column)) and value not in (None, ""):
-            if names is None or match[2] in names:
-                found.setdefault(match[2], {})["explanation" if match[3] == "text" else match[3]] = _text(value)
+        match = EVALUATION.fullmatch(column) if column.startswith(prefix) and value not in (None, "") else None
+        if match and (names is None or match[2] in names):
+            fields = found.setdefault(match[2], {})
+            if match[3] == "text":
+                fields.setdefault("explanation", _text(value))
+            else:
+                fields[match[3]] = _text(value)
     return _text(found) if found else None
 
 

@@ -45,7 +45,8 @@ def _local(path: str) -> list[TraceFile]:
     else:
         # Path.glob takes no absolute pattern.
         found = [root] if root.is_file() else [Path(p) for p in glob.glob(path, recursive=True)]  # noqa: PTH207
-        names = {p: str(p) for p in found if p.is_file() and (p == root or not _is_hidden(p.parts[-1:]))}
+        kept = [p for p in found if p.is_file() and (p == root or not _is_hidden(p.parts[-1:]))]
+        names = {p: p.name if p == root else str(p) for p in kept}
     if not names:
         raise TraceFileError(f"there is no trace file; {_ADVICE}", path=path)
     return [TraceFile(p.resolve(), names[p], _partition(p.parts)) for p in sorted(names)]
@@ -67,7 +68,7 @@ def _copied(url: str, folder: Path) -> list[TraceFile]:
             copies.append(TraceFile(copy, name, _partition(Path(place).parts)))
     except ImportError as error:
         raise TraceFileError(f"its protocol needs a package that is not installed: {error}", path=url) from error
-    except Exception as error:  # noqa: BLE001 - every protocol has errors of its own
+    except Exception as error:
         raise TraceFileError(f"it cannot be read ({_reason(error)})", path=url) from error
     if not copies:
         raise TraceFileError(f"there is no trace file; {_ADVICE}", path=url)

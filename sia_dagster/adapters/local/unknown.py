@@ -6,7 +6,7 @@ from sia_dagster.core.records.value import JsonObject
 
 _KNOWN: tuple[tuple[Callable[[JsonObject], bool], str], ...] = (
     (
-        lambda r: {"commitInfo"} & r.keys() or {"protocol"} == r.keys() or {"metaData"} == r.keys(),
+        lambda r: r.keys() in ({"commitInfo"}, {"protocol"}, {"metaData"}, {"add"}, {"remove"}),
         "it belongs to the log of a Delta table",
     ),
 )

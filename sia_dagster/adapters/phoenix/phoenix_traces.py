@@ -4,11 +4,13 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from sia_dagster.adapters.local.calls import FAILED, NESTED, UNANSWERED
 from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.annotations import read_annotations
@@ -16,6 +18,7 @@ from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, Phoen
 from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.text import storable
@@ -29,7 +32,7 @@ _BATCH = 100
 _OUTPUTS = ("attributes.llm.output_messages", "attributes.output.value")
 _ATTRIBUTE = "attributes."
 FACTS = (
-    *("context.trace_id", "name", "span_kind", "start_time", "end_time", "status_code"),
+    *("context.trace_id", "parent_id", "name", "span_kind", "start_time", "end_time", "status_code"),
     *("attributes.session.id", "attributes.user.id", "attributes.llm.model_name"),
     *("attributes.llm.token_count.prompt", "attributes.llm.token_count.completion"),
 )
@@ -56,7 +59,7 @@ class PhoenixTraces:
         """`wait` waits between attempts; by default the thread sleeps."""
         self._connection, self._wait, self._page_rows = connection, wait, page_rows
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
         """As TraceSource says; `sampled` are the spans that `LocalTraces` would choose.
 
         Raises TraceError if there is no such project or Phoenix cannot read the condition; TracesUnavailable if it
@@ -67,13 +70,12 @@ class PhoenixTraces:
             folder = Path(name)
             opened = open_server(self._connection, error=TraceError, unavailable=TracesUnavailable, wait=self._wait)
             with opened as server:
-                calls = self._copy(server, query, folder)
-            if calls:
-                yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}))
-
-    def unreadable(self) -> Mapping[str, int]:
-        """Empty: Phoenix takes no span without an id and a start time."""
-        return {}
+                copied = self._copy(server, query, folder)
+            if copied.calls:
+                count = FunnelCount()
+                yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}), count)
+                if funnel:
+                    _add(funnel, count, copied)
 
     def probe(self, query: SpanQuery) -> None:
         """Ask for one call of the window, to check server, key, project and filter.
@@ -85,16 +87,20 @@ class PhoenixTraces:
             server.project_id()
             pages.probe()
 
-    def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> int:
-        """Write the window's calls, and with text those that are used; returns how many calls there are."""
+    def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> "_Copied":
+        """Write the window's calls, and with text those that are used."""
         pages = SpanPages(server, query.window, _checked(query.where))
         project_id = server.project_id()
-        calls, usable = 0, list[str]()
+        calls, silent, usable, parents = 0, 0, list[str](), dict[str, str]()
         with (folder / "calls.jsonl").open("w", encoding="utf-8") as file:
             for rows in pages.facts(self._page_rows):
                 calls += len(rows)
                 usable += [row["context.span_id"] for row in rows if not _is_error(row)]
+                parents |= {row["context.span_id"]: row["parent_id"] for row in rows if row.get("parent_id")}
                 _write(file, rows)
+        # Two instrumentors recorded one call: its text is that of the outer span.
+        inner = {parent for parent, children in Counter(parents.values()).items() if children == 1} & {*usable}
+        usable = [span_id for span_id in usable if parents.get(span_id) not in inner]
         usable.sort(key=lambda span_id: hashlib.md5(span_id.encode(), usedforsecurity=False).digest())
         with (folder / "texts.jsonl").open("w", encoding="utf-8") as file:
             missing = query.sample_limit
@@ -102,10 +108,31 @@ class PhoenixTraces:
                 rows = pages.texts(batch)
                 annotations = read_annotations(server, project_id, [row["context.span_id"] for row in rows])
                 _write(file, (row | annotations.get(row["context.span_id"], {}) for row in rows))
-                missing -= sum(map(_has_output, rows))
+                answered = sum(map(_has_output, rows))
+                missing, silent = missing - answered, silent + len(rows) - answered
                 if missing <= 0:
                     break
-        return calls
+        return _Copied(calls, silent)
+
+
+class _Copied(NamedTuple):
+    """What was written: the window's calls, and those whose text was read and holds no answer."""
+
+    calls: int
+    silent: int
+
+
+def _add(funnel: FunnelCount, count: FunnelCount, copied: _Copied) -> None:
+    """Count a copied window: calls with text were written twice, and only their answers are known."""
+    funnel.read(copied.calls, "Phoenix")
+    left = copied.calls - count.sampled - copied.silent
+    for loss in count.result().losses:
+        if loss.reason == FAILED or loss.reason.startswith(NESTED):
+            funnel.lost(loss.step, loss.reason, loss.example, loss.records)
+            left -= loss.records
+    funnel.lost("answer", UNANSWERED, "", copied.silent)
+    funnel.lost("limit", "not sampled", "", left)
+    funnel.sampled = count.sampled
 
 
 def _checked(where: str) -> str:

@@ -10,11 +10,13 @@ from sia_dagster.adapters.files.drafts import sweep
 from sia_dagster.adapters.files.span_table import SpanFile, read_sampled, stage_spans
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.ports.trace_store import span_query
+from sia_dagster.core.records.funnel import Funnel, FunnelCount
 from sia_dagster.core.text import count
 from sia_dagster.defs.claims import WINDOW_HAS_TRACES
 from sia_dagster.defs.metadata import column_schema, estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
+from sia_dagster.reports.funnel import funnel_rows
 from sia_dagster.reports.wording import trimmed
 
 MOST_MODELS: Final = 20
@@ -42,13 +44,14 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
             query = span_query(names.loop, stage.window).model_copy(update={"where": stage.traces.config().where})
             if swept := sweep(stage.storage.path(), names.name, datetime.now(UTC)):
                 context.log.info(f"{count(len(swept), 'draft')} of killed runs removed, the first: {swept[0]}")
-            source = stage.traces.connect()
-            unreadable = source.unreadable()
-            spans = stage_spans(source.spans(query))
+            funnel = FunnelCount()
+            spans = stage_spans(stage.traces.connect().spans(query, funnel))
             expected = _estimate(stage, spans)
             context.log.info(f"the window's model calls: {expected['estimate']}")
             return dg.MaterializeResult(
-                value=spans, metadata={**_metadata(spans, unreadable), **expected}, check_results=[_has_traces(spans)]
+                value=spans,
+                metadata={**_metadata(spans, funnel.result()), **expected},
+                check_results=[_has_traces(spans)],
             )
 
     return traces
@@ -90,7 +93,7 @@ def _models(calls: Mapping[str, int]) -> list[dict[str, Any]]:
     return rows + ([{"model": f"{len(rest):,} more", "calls": sum(count for _, count in rest)}] if rest else [])
 
 
-def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
+def _metadata(spans: SpanFile, funnel: Funnel) -> dict[str, Any]:
     from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA
 
     return {
@@ -99,8 +102,9 @@ def _metadata(spans: SpanFile, unreadable: Mapping[str, int]) -> dict[str, Any]:
         "calls_sampled": spans.sampled,
         "error_share": round(spans.by_status.get("ERROR", 0) / spans.rows, 6) if spans.rows else 0.0,
         "application_tokens": spans.prompt_tokens + spans.completion_tokens,
-        "records_unreadable": sum(unreadable.values()),
-        "unreadable": table({"file": file, "records": count} for file, count in unreadable.items()),
+        "records": funnel.records,
+        "records_unreadable": sum(loss.records for loss in funnel.losses if loss.step == "record"),
+        "left_out": table(funnel_rows(funnel)),
         "models": table(_models(spans.by_model)),
         **column_schema(SPAN_COLUMNS, {field.name: str(field.type) for field in SPAN_SCHEMA}),
     }

@@ -272,7 +272,7 @@ def test_every_column_that_the_reader_looks_for_is_asked_for() -> None:
     asked = _Asked({"start_time": "BIGINT", "context.span_id": "VARCHAR"})
     reader = SpanExpressions(asked)
     assert reader.facts()
-    assert reader.is_llm()
+    assert reader.kind()
     assert reader.has_output() == "false"
     # `span_kind` is the other store's word for a column that is asked for; Arize keeps its metadata in one column.
     assert asked.names - set(export_columns(naming()) or ()) <= {"span_kind", "attributes.metadata.user_id"}
@@ -350,10 +350,6 @@ def test_no_file_is_left_behind(store: ArizeFlight, tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir())
     unfinished.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_there_are_no_unreadable_records_in_a_store(store: ArizeFlight) -> None:
-    assert ArizeTraces(store.connection()).unreadable() == {}
 
 
 @pytest.mark.parametrize("rows_before", [[], [span("a", WINDOW.end - timedelta(minutes=1))]])

@@ -21,14 +21,13 @@ _ENDS = ("end_time", "endTime", "end_timestamp")
 
 
 def _recognises(record: JsonObject) -> bool:
-    return "context.span_id" in record or isinstance(record.get("context"), dict) or _names_attributes(record)
-
-
-def _names_attributes(record: JsonObject) -> bool:
-    has_id = any(name in record for name in _IDS)
-    return has_id and (
-        any(name in record for name in _ATTRIBUTES) or any(name.startswith(_PREFIX) for name in record)
-    )
+    context = record.get("context")
+    if "context.span_id" in record or (isinstance(context, dict) and "span_id" in context):
+        # A table by columns has an object under each name.
+        return not isinstance(record.get("context.span_id"), dict)
+    has_id = any(name in record and not isinstance(record[name], dict) for name in _IDS)
+    has_attributes = any(name in record for name in _ATTRIBUTES) or any(name.startswith(_PREFIX) for name in record)
+    return has_id and has_attributes
 
 
 def _spans(record: JsonObject) -> Iterable[Span]:
