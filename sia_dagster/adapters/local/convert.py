@@ -61,7 +61,7 @@ class Converter:
         self.problems: list[tuple[str, str]] = []
         """Files without any readable span, by name, and why."""
         self.spans = 0
-        """Spans that were recognised, of any window."""
+        """Spans with an id and a start, of any window."""
 
     def read(self, file: TraceFile) -> None:
         """Convert one file. What cannot be read is counted, and never stops the others."""
@@ -99,37 +99,37 @@ class Converter:
         form: Form | None = None
         for inner in unwrapped(value):
             form = form if form and form.recognises(inner) else form_of(inner)
-            reason = self._spans(file, record, form, inner) if form else what_it_is(inner)
-            if reason:
-                first = first or self._lost(file, record, reason)
+            known = self._spans(file, record, form, inner) if form else ""
+            first = first or known or ("" if form else self._lost(file, record, what_it_is(inner)))
         return first
 
     def _spans(self, file: TraceFile, record: Record, form: Form, value: JsonObject) -> str:
+        problem = ""
         try:
             for span in form.spans(value):
-                self.spans += 1
-                self._span(file, record, form, span)
+                problem = self._span(file, record, form, span) or problem
         except FormError as error:
-            return str(error)
-        return ""
+            return self._lost(file, record, str(error))
+        return problem
 
     def _lost(self, file: TraceFile, record: Record, reason: str) -> str:
         self._funnel.read(1)
         self._funnel.lost("record", reason, f"{file.name}, {record.place}")
         return reason
 
-    def _span(self, file: TraceFile, record: Record, form: Form, span: Span) -> None:
+    def _span(self, file: TraceFile, record: Record, form: Form, span: Span) -> str:
+        """Count a span, and keep it if it is a call of the window; returns why it belongs to no window."""
         self._funnel.read(1, form.name)
         for lacking in form.lacks:
             self._funnel.note(f"{form.name} holds no {lacking}")
-        place = f"{file.name}, {record.place}"
-        if not span.span_id:
-            self._funnel.lost("record", "it has no span id", place)
-            return
         start = microseconds(span.start)
-        if start is None:
-            self._funnel.lost("record", "its start time cannot be read", f"{place}: {str(span.start)[:40]!r}")
-        elif not self._start <= start < self._end:
+        if not span.span_id or start is None:
+            recorded = "" if not span.span_id or span.start is None else f": {str(span.start)[:40]!r}"
+            reason = "its start time cannot be read" if span.span_id else "it has no span id"
+            self._funnel.lost("record", reason, f"{file.name}, {record.place}{recorded}")
+            return reason
+        self.spans += 1
+        if not self._start <= start < self._end:
             self._funnel.lost("window", "it started in another window", span.span_id)
         else:
             attributes = to_openinference(span.attributes)
@@ -139,6 +139,7 @@ class Converter:
             else:
                 reason = f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
                 self._funnel.lost("kind", reason, span.span_id)
+        return ""
 
     def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
         values: JsonObject = {
