@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sia_dagster.adapters.local.columns import literal
-from sia_dagster.adapters.local.query import GroupQuery, calls_query, condition_error, parse_condition, texts_query
+from sia_dagster.adapters.local.condition import Condition, parse_condition
+from sia_dagster.adapters.local.query import GroupQuery, calls_query, texts_query
 from sia_dagster.adapters.local.trace_files import FileGroup, Seen, find_files, group_files, once_a_file
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
@@ -60,19 +61,21 @@ class LocalTraces:
 
         files = find_files(self.path)
         groups: list[FileGroup] = []
+        condition: Condition | None = None
         with _connection(memory_limit, self.threads, files) as connection:
             try:
                 groups = group_files(connection, files)
                 if not groups:
                     return
-                queries = _queries(connection, groups, query.where)
+                condition = parse_condition(connection, query.where, [group.types for group in groups])
+                queries = _queries(groups, condition)
                 yield from _stream(connection, queries, query)
             except duckdb.OutOfMemoryException as error:
                 if memory_limit != self.memory_limits[-1]:
                     raise
-                _raise(error, connection, groups, query.where)
+                _raise(error, connection, groups, condition)
             except duckdb.Error as error:
-                _raise(error, connection, groups, query.where)
+                _raise(error, connection, groups, condition)
 
     def unreadable(self) -> dict[str, int]:
         """How many records of each file have no span id or no start time: broken lines and the like.
@@ -95,7 +98,7 @@ class LocalTraces:
                             _UNREADABLE, Path(file), partial(_unreadable, connection, group, file)
                         )
             except duckdb.Error as error:
-                _raise(error, connection, groups, "")
+                _raise(error, connection, groups, None)
         return {file: count for file, count in sorted(counts.items()) if count}
 
 
@@ -130,28 +133,12 @@ def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "I
         yield connection
 
 
-def _queries(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str) -> list[GroupQuery]:
-    """One query a group; the condition is checked against the columns of all groups. Raises TraceError."""
-    import duckdb
-
-    columns = _columns(groups)
-    condition = parse_condition(connection, where, columns)
-    queries = [GroupQuery(group, columns, condition) for group in groups]
+def _queries(groups: list[FileGroup], condition: Condition) -> list[GroupQuery]:
+    """One query a group; the condition is checked against each. Raises TraceError."""
+    queries = [GroupQuery(group, list(group.types), condition.sql(group.types)) for group in groups]
     for query in queries:
-        try:
-            connection.execute(f"EXPLAIN SELECT 1 FROM {query.scan()} WHERE {condition}")
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise condition_error(where, columns, str(error)) from error
+        condition.check(query.scan(), query.group.types)
     return queries
-
-
-def _columns(groups: list[FileGroup]) -> list[str]:
-    """The columns of all groups; names that differ in case alone count once."""
-    names: dict[str, str] = {}
-    for group in groups:
-        for name in group.types:
-            names.setdefault(name.casefold(), name)
-    return list(names.values())
 
 
 def _stream(
@@ -191,22 +178,23 @@ def _without_repeats(batch: "pa.RecordBatch", last: "pa.RecordBatch | None") -> 
 
 
 def _raise(
-    error: "duckdb.Error", connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str
+    error: "duckdb.Error", connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], condition: Condition | None
 ) -> NoReturn:
     """Raise TraceError that names the file or the condition at fault."""
     import duckdb
 
-    reason = str(error).splitlines()[0]
+    reason = condition.shown(str(error)) if condition else str(error).splitlines()[0]
+    cause = condition.cause(error) if condition else error
     if isinstance(error, duckdb.OutOfMemoryException):
         raise TraceError(
             f"the traces need more memory than `memory_limit` allows ({reason}); write the files with row groups of "
             "some thousand spans, as exports have them"
-        ) from error
+        ) from cause
     if file := _file_at_fault(connection, groups):
-        raise TraceFileError(f"the file cannot be read to its end ({reason}); export it again", path=file) from error
-    if where:
-        raise condition_error(where, _columns(groups), reason) from error
-    raise TraceError(f"the trace files cannot be read: {reason}") from error
+        raise TraceFileError(f"the file cannot be read to its end ({reason}); export it again", path=file) from cause
+    if condition and condition.where.strip():
+        raise condition.error(reason) from cause
+    raise TraceError(f"the trace files cannot be read: {reason}") from cause
 
 
 def _file_at_fault(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup]) -> str | None:

@@ -1,18 +1,12 @@
 """SQL that reads groups of files as normalised spans, under the user's condition."""
 
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 from sia_dagster.adapters.local.columns import TEXTS, SpanExpressions, literal, quoted
 from sia_dagster.adapters.local.trace_files import JSON_FORMATS, FileGroup
-from sia_dagster.core.errors import TraceError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
-
-if TYPE_CHECKING:
-    import duckdb
 
 _EVALUATIONS = ("annotations", "evals")
 """Of a span in two exports the row with people's annotations is taken: it is the later one."""
@@ -100,44 +94,3 @@ def texts_query(queries: Iterable[GroupQuery], query: SpanQuery) -> str:
 
 def _micros(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000)
-
-
-def parse_condition(connection: "duckdb.DuckDBPyConnection", where: str, columns: Collection[str]) -> str:
-    """The user's condition, rewritten as SQL; "true" if it is empty.
-
-    Column names with dots need no quotes (`attributes.llm.model_name = 'x'`). Raises TraceError for anything but a
-    single condition, and for subqueries: a condition reads its own row alone.
-    """
-    if not where.strip():
-        return "true"
-    text = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT 1 WHERE (\n{where}\n)"]).fetchall()
-    parsed = json.loads(text[0][0])
-    node = {} if parsed["error"] else parsed["statements"][0]["node"]
-    if len(parsed.get("statements", ())) != 1 or node.get("type") != "SELECT_NODE" or node["modifiers"]:
-        raise condition_error(where, columns, parsed.get("error_message", "it is not a single condition"))
-    exact = {name.casefold(): name for name in columns}
-    if "SUBQUERY" in _name_columns(node["where_clause"], exact):
-        raise condition_error(where, columns, "it holds a subquery")
-    sql: str = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(parsed)]).fetchall()[0][0]
-    return sql.removeprefix("SELECT 1 WHERE ")
-
-
-def condition_error(where: str, columns: Collection[str], reason: str) -> TraceError:
-    """The error for a condition that cannot be evaluated."""
-    listed = ", ".join(f'"{name}"' for name in sorted(columns))
-    return TraceError(
-        f"traces.where cannot be used: {reason.splitlines()[0]}\n  where: {where}\n"
-        f"  Write one SQL condition over these columns: {listed}"
-    )
-
-
-def _name_columns(node: Any, exact: dict[str, str]) -> set[str]:
-    """Join dotted names that are a column's, in place; returns the classes of all expressions in `node`."""
-    if isinstance(node, list):
-        return set().union(*(_name_columns(item, exact) for item in node))
-    if not isinstance(node, dict):
-        return set()
-    names = node.get("column_names")
-    if isinstance(names, list) and (name := exact.get(".".join(names).casefold())):
-        node["column_names"] = [name]
-    return {str(node.get("class"))}.union(*(_name_columns(item, exact) for item in node.values()))

@@ -45,7 +45,9 @@ def test_a_file_a_folder_or_a_glob(tmp_path: Path, pattern: str, expected: list[
     assert found.unreadable == {}
 
 
-@pytest.mark.parametrize("path", ["/proc/**", "/proc", "/sys/kernel/*", "/dev/null", "/dev/fd/0", "../" * 40 + "proc/**"])
+@pytest.mark.parametrize(
+    "path", ["/proc/**", "/proc", "/sys/kernel/*", "/dev/null", "/dev/fd/0", "../" * 40 + "proc/**"]
+)
 def test_what_the_kernel_makes_up_is_refused(path: str) -> None:
     with pytest.raises(TraceFileError, match=r"/(proc|sys|dev) holds what the system is doing"):
         files_of(path, lambda _: True)
