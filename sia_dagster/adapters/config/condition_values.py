@@ -12,6 +12,7 @@ LONGEST_CONDITION: Final = 20_000
 _PIECE: Final = 4
 """Characters of a value that no message may hold in a row: stores quote a filter in part, cut or in capitals."""
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+_WORD = re.compile(r"[\w.]+")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 
@@ -28,6 +29,11 @@ class ConditionValues(NamedTuple):
     def text(self, text: str) -> str:
         """`text` of the condition's language, between quotes, with the values."""
         return self._words.sub(lambda mark: self.values[self.names[mark[0]]], text)
+
+    def _spaced(self, word: str) -> str:
+        """A word outside of quotes with its number; a minus may not meet another, which begins a remark in SQL."""
+        number = self.number(word)
+        return word if number is None else f" {number}" if number.startswith("-") else number
 
     @property
     def _words(self) -> re.Pattern[str]:
@@ -65,7 +71,7 @@ class ConditionValues(NamedTuple):
                 message = f"the value of {name} holds a quote, a backslash or a control character"
                 raise _refused(f"{message}, which this trace store's filter cannot hold")
         parts = re.split(f"({_QUOTED.pattern})", self.marked)
-        outside = (self._words.sub(lambda mark: self.number(mark[0]) or "", part) for part in parts[::2])
+        outside = (_WORD.sub(lambda word: self._spaced(word[0]), part) for part in parts[::2])
         inside = [*map(self.text, parts[1::2]), ""]
         return "".join(part for pair in zip(outside, inside, strict=True) for part in pair)
 

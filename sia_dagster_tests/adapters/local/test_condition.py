@@ -9,10 +9,12 @@ import duckdb
 import pytest
 
 from sia_dagster.adapters.local.condition import Condition, parse_condition, partition_values
+from sia_dagster.adapters.local.condition_rules import FUNCTIONS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster_tests.adapters.local.test_traces import WINDOW, Row, ids, read, span, write_lines, write_parquet
+from sia_dagster_tests.places import DOCS
 
 TYPES = {
     "name": "VARCHAR",
@@ -37,21 +39,27 @@ def checked(where: str) -> None:
     parse_condition(connection, where, [TYPES]).check("spans", TYPES)
 
 
+PROMPT = "attributes.llm.token_count.prompt"
+
+
 @pytest.mark.parametrize(
     "where",
     [
         "name = 'x' AND NOT (raw IS NULL OR raw <> '') OR name IS NOT DISTINCT FROM raw",
-        "name LIKE 'Chat%' AND name NOT ILIKE '%test!%' ESCAPE '!' AND name SIMILAR TO 'C.*' AND name ~ '^C' OR raw GLOB 'a*'",
-        "name IN ('a', 'b') AND attributes.llm.token_count.prompt NOT IN (-1, 2) OR attributes.llm.token_count.prompt BETWEEN 1 AND 9",
+        "name LIKE 'Chat%' AND name NOT ILIKE '%test!%' ESCAPE '!' AND name SIMILAR TO 'C.*'",
+        "name ~ '^C' OR raw GLOB 'a*' OR name IN ('a', 'b')",
+        f"{PROMPT} NOT IN (-1, 2) OR {PROMPT} BETWEEN 1 AND 9",
         "regexp_matches(lower(trim(name)), 'chat|completion', 'i') AND length(name) > 3 AND contains(name, 'x')",
-        "starts_with(name, 'C') OR ends_with(name, 'n') OR split_part(raw, '/', 2) = 'v1' OR substring(name, 1, 2) = 'Ch'",
+        "starts_with(name, 'C') OR split_part(raw, '/', 2) = 'v1' OR substring(name, 1, 2) = 'Ch'",
         "replace(raw, ' ', '') = 'x' OR replace(raw, '-', '_') = 'y'",
         "coalesce(raw, nullif(name, ''), 'x') = 'x' OR ifnull(raw, '') = '' OR CASE WHEN ok THEN 1 ELSE 2 END = 1",
         "TRY_CAST(raw AS DOUBLE) > 1 OR raw::DECIMAL(10, 2) < 2 OR CAST(raw AS DATE) = DATE '2026-11-09'",
-        "(attributes.llm.token_count.prompt + 1) * 2 - 3 / 4 // 5 % 6 > 0 OR abs(round(attributes.llm.token_count.prompt / 7, 1)) = 3",
-        "date_trunc('day', start_time) = TIMESTAMP '2026-11-09' OR extract(hour FROM start_time) = 9 OR epoch(start_time) > 0",
-        "start_time >= '2026-11-09' AND start_time < TIMESTAMP '2026-11-09' + INTERVAL 7 DAY AND strftime(start_time, '%H') = '09'",
-        "json_extract(raw, '$.a') = '1' OR json_extract_string(raw, '$.a[0].b') = 'x' OR raw->>'$.a' = 'y' OR (raw->'a') = '1'",
+        f"({PROMPT} + 1) * 2 - 3 / 4 // 5 % 6 > 0 OR abs(round({PROMPT} / 7, 1)) = 3",
+        "date_trunc('day', start_time) = TIMESTAMP '2026-11-09' OR extract(hour FROM start_time) = 9",
+        "start_time >= '2026-11-09' AND start_time < TIMESTAMP '2026-11-09' + INTERVAL 7 DAY",
+        "strftime(start_time, '%H') = '09' AND epoch(start_time) > 0",
+        "json_extract(raw, '$.a') = '1' OR json_extract_string(raw, '$.a[0].b') = 'x'",
+        "raw->>'$.a' = 'y' OR (raw->'a') = '1'",
         "list_contains(attributes.tag.tags, 'x') OR len(attributes.tag.tags) > 1 OR 'x' IN attributes.tag.tags",
         "attributes.metadata.tenant = 'acme' OR attributes.metadata['tier'] = 2 OR ATTRIBUTES.METADATA.tier > 1",
         "ok AND ok IS TRUE OR name COLLATE NOCASE = 'chat' -- a remark",
@@ -150,6 +158,12 @@ def test_a_condition_without_end_is_a_sentence(where: str, says: str) -> None:
         checked(where)
     assert says in str(refused.value)
     assert len(str(refused.value)) < 3000
+
+
+def test_the_page_names_every_function() -> None:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    rows = {subject: ", ".join(f"`{name}`" for name in sorted(names.split())) for subject, names in FUNCTIONS.items()}
+    assert [subject for subject, names in rows.items() if f"| {subject} | {names} |" not in page] == []
 
 
 def test_a_misspelt_column_is_refused_with_the_nearest_of_five_thousand() -> None:
@@ -290,16 +304,9 @@ def test_no_error_holds_a_piece_of_the_value(
         monkeypatch.setenv(name, value)
     with pytest.raises(TraceError) as refused:
         read(tenants(tmp_path), where)
-    shown = f"{refused.value!s} {refused.value.__cause__!s}"
-    assert refused.value.__cause__ is None or "Acme" not in shown
+    assert refused.value.__cause__ is None
+    shown = str(refused.value)
     assert says in shown
-    assert (
-        f"where: {where}" in shown
-        or where.count("$") == 1
-        and "name = " in where
-        or "only" in says
-        or "outside" in says
-    )
     assert not any(piece in shown for piece in ("Acme", "R&D", "sesame", "q-secret", "bytes-"))
 
 
