@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from sia_dagster.adapters.local.calls import count_kinds, load_calls
 from sia_dagster.adapters.local.columns import literal
+from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition
 from sia_dagster.adapters.local.convert import Converter
 from sia_dagster.adapters.local.files import TraceFile, trace_files
 from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_groups, once_a_file
-from sia_dagster.adapters.local.query import GroupQuery, condition_error, named_columns, parse_condition, texts_query
+from sia_dagster.adapters.local.query import GroupQuery, texts_query
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -46,8 +47,10 @@ class LocalTraces:
         can be read, TraceError for a bad `where`.
         """
         count = funnel or FunnelCount()
-        with trace_files(self.path) as files, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
-            source = _opened(self.path, files, query, Path(folder), count)
+        with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
+            for name, reason in found.unreadable.items():
+                count.lost("file", reason, name)
+            source = _opened(self.path, found.files, query, Path(folder), count)
             if source.groups:
                 yield from self._rows(source, query, count)
 
@@ -59,16 +62,17 @@ class LocalTraces:
         while groups:
             count = FunnelCount()
             with _connection(limits[0], self.threads, groups) as connection:
+                condition = parse_condition(connection, query.where, [group.types for group in groups], source.columns)
                 try:
-                    batches = _stream(connection, _queries(connection, groups, source, query), query, count)
+                    batches = _stream(connection, _queries(groups, condition), query, count)
                     first = next(batches, None)
                 except duckdb.OutOfMemoryException as error:
                     if not limits[1:]:
-                        _raise_memory(error)
+                        _raise_memory(condition, error)
                     del limits[0]
                     continue
                 except duckdb.Error as error:
-                    groups = _without_damaged(connection, groups, source, query.where, error, funnel)
+                    groups = _without_damaged(connection, groups, source, condition, error, funnel)
                     continue
                 funnel.add(count)
                 if first is not None:
@@ -131,31 +135,12 @@ def _connection(
         yield connection
 
 
-def _queries(
-    connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], source: _Source, query: SpanQuery
-) -> list[GroupQuery]:
-    """One query a group; the condition is checked against the columns of all groups. Raises TraceError."""
-    import duckdb
-
-    columns = _columns(groups)
-    listed = [*columns, *source.columns]
-    condition = parse_condition(connection, query.where, listed)
-    queries = [GroupQuery(group, columns, condition) for group in groups]
-    for each in queries:
-        try:
-            connection.execute(f"EXPLAIN SELECT 1 FROM {each.scan()} WHERE {condition}")
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise condition_error(query.where, listed, str(error)) from error
+def _queries(groups: list[FileGroup], condition: Condition) -> list[GroupQuery]:
+    """One query a group; the condition is checked against each. Raises TraceError."""
+    queries = [GroupQuery(group, condition.sql(group.types)) for group in groups]
+    for query in queries:
+        condition.check(query.scan(), query.group.types)
     return queries
-
-
-def _columns(groups: list[FileGroup]) -> dict[str, str]:
-    """The columns of all groups with their types; names that differ in case alone count once."""
-    names: dict[str, tuple[str, str]] = {}
-    for group in groups:
-        for name, kind in group.types.items():
-            names.setdefault(name.casefold(), (name, kind))
-    return dict(names.values())
 
 
 def _stream(
@@ -201,21 +186,21 @@ def _count(
 
 def _unreadable(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:
     group = query.group._replace(files=(file,))
-    return int(connection.execute(GroupQuery(group, group.types).unreadable()).fetchall()[0][0])
+    return int(connection.execute(GroupQuery(group).unreadable()).fetchall()[0][0])
 
 
-def _raise_memory(error: "duckdb.Error") -> NoReturn:
+def _raise_memory(condition: Condition, error: "duckdb.Error") -> NoReturn:
     raise TraceError(
-        f"the traces need more memory than `memory_limit` allows ({str(error).splitlines()[0]}); write the files with "
+        f"the traces need more memory than `memory_limit` allows ({condition.shown(str(error))}); write the files with "
         "row groups of some thousand spans, as exports have them"
-    ) from error
+    ) from condition.cause(error)
 
 
 def _without_damaged(
     connection: "duckdb.DuckDBPyConnection",
     groups: list[FileGroup],
     source: _Source,
-    where: str,
+    condition: Condition,
     error: "duckdb.Error",
     funnel: FunnelCount,
 ) -> list[FileGroup]:
@@ -223,17 +208,17 @@ def _without_damaged(
 
     Raises TraceFileError if no other file is left, TraceError if no file is at fault.
     """
-    reason = str(error).splitlines()[0]
+    reason, cause = condition.shown(str(error)), condition.cause(error)
     damaged = [file for group in groups for file in group.files if _is_damaged(connection, group, file)]
     if not damaged:
-        if where:
-            raise condition_error(where, [*_columns(groups), *source.columns], reason) from error
-        raise TraceError(f"the trace files cannot be read: {reason}") from error
+        if condition.where.strip():
+            raise condition.error(reason) from cause
+        raise TraceError(f"the trace files cannot be read: {reason}") from cause
     advice = f"the file cannot be read to its end ({reason}); export it again"
     kept = [g._replace(files=tuple(f for f in g.files if f not in damaged)) for g in groups]
     left = [group for group in kept if group.files]
     if not left:
-        raise TraceFileError(advice, path=source.names.get(damaged[0], damaged[0])) from error
+        raise TraceFileError(advice, path=source.names.get(damaged[0], damaged[0])) from cause
     for file in damaged:
         funnel.lost("file", advice, source.names.get(file, file))
     return left
@@ -242,7 +227,7 @@ def _without_damaged(
 def _is_damaged(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> bool:
     import duckdb
 
-    one = GroupQuery(group._replace(files=(file,)), group.types)
+    one = GroupQuery(group._replace(files=(file,)))
     try:
         connection.execute(f"SELECT max(hash(row)) FROM {one.scan()} row").fetchall()
     except duckdb.Error:

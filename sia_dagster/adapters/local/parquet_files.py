@@ -49,8 +49,9 @@ def direct_groups(
         if not types:
             others.append(file)
             continue
-        key = (*sorted(types.items()), *sorted(file.partition.items()))
-        known = groups.get(key, FileGroup((), types, partition=file.partition))
+        given = {name: value for name, value in file.partition.items() if name not in types}
+        key = (*sorted(types.items()), *sorted(given.items(), key=str))
+        known = groups.get(key, FileGroup((), types | dict.fromkeys(given, "VARCHAR"), partition=given))
         groups[key] = known._replace(files=(*known.files, str(file.path)))
     return list(groups.values()), others
 

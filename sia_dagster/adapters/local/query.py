@@ -1,18 +1,16 @@
 """SQL that reads groups of files as normalised spans, under the user's condition."""
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.local.columns import TEXTS, SpanExpressions, literal, quoted
 from sia_dagster.adapters.local.parquet_files import FileGroup
-from sia_dagster.core.errors import TraceError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 _EVALUATIONS = ("annotations", "evals")
 """Of a span in two exports the row with people's annotations is taken: it is the later one."""
@@ -22,22 +20,20 @@ _PARQUET = "binary_as_string = true, hive_partitioning = false"
 class GroupQuery:
     """The queries on one group of files."""
 
-    def __init__(self, group: FileGroup, columns: Mapping[str, str], condition: str = "true") -> None:
-        """`columns` are those of all groups with their types; those that this one lacks are NULL.
-
-        `condition` may use all of them.
-        """
-        self.group, self.columns, self.condition = group, columns, condition
+    def __init__(self, group: FileGroup, condition: str = "true") -> None:
+        """`condition` is over the group's own columns."""
+        self.group, self.condition = group, condition
         self.row = SpanExpressions(group.types)
 
     def scan(self) -> str:
-        """The files' rows, with the columns of all groups."""
-        types = self.group.types
-        lacking = [f"NULL::{kind} AS {quoted(name)}" for name, kind in self.columns.items() if name not in types]
+        """The files' rows, with the columns that the folders' names give."""
+        given = self.group.partition.items()
+        added = [f"{literal(value)} AS {quoted(name)}" for name, value in given if value is not None]
+        added += [f"NULL::VARCHAR AS {quoted(name)}" for name, value in given if value is None]
         files = f"[{', '.join(literal(file) for file in self.group.files)}]"
         numbers = ", ".join(f"TRY_CAST({quoted(c)} AS DOUBLE) AS {quoted(c)}" for c in self.group.numbers)
         star = f"* REPLACE ({numbers})" if numbers else "*"
-        return f"(SELECT {', '.join([star, *lacking])} FROM read_parquet({files}, {_PARQUET}))"
+        return f"(SELECT {', '.join([star, *added])} FROM read_parquet({files}, {_PARQUET}))"
 
     def calls(self, window: TimeWindow) -> str:
         """The window's LLM spans that meet the condition, without their text."""
@@ -99,66 +95,3 @@ def texts_query(queries: Iterable[GroupQuery], query: SpanQuery) -> str:
 
 def _micros(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000)
-
-
-def parse_condition(connection: "duckdb.DuckDBPyConnection", where: str, columns: Collection[str]) -> str:
-    """The user's condition, rewritten as SQL; "true" if it is empty.
-
-    Column names with dots need no quotes (`attributes.llm.model_name = 'x'`). Raises TraceError for anything but a
-    single condition, and for subqueries: a condition reads its own row alone.
-    """
-    if not where.strip():
-        return "true"
-    text = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT 1 WHERE (\n{where}\n)"]).fetchall()
-    parsed = json.loads(text[0][0])
-    node = {} if parsed["error"] else parsed["statements"][0]["node"]
-    if len(parsed.get("statements", ())) != 1 or node.get("type") != "SELECT_NODE" or node["modifiers"]:
-        raise condition_error(where, columns, parsed.get("error_message", "it is not a single condition"))
-    exact = {name.casefold(): name for name in columns}
-    if "SUBQUERY" in _name_columns(node["where_clause"], exact):
-        raise condition_error(where, columns, "it holds a subquery")
-    sql: str = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(parsed)]).fetchall()[0][0]
-    return sql.removeprefix("SELECT 1 WHERE ")
-
-
-def named_columns(where: str) -> set[str]:
-    """The names in a condition, as columns would be called; empty for one that cannot be read."""
-    import duckdb
-
-    if not where.strip():
-        return set()
-    with duckdb.connect() as connection:
-        sql = "SELECT json_serialize_sql(?::VARCHAR)"
-        text = connection.execute(sql, [f"SELECT 1 WHERE (\n{where}\n)"]).fetchall()[0][0]
-    return _names(json.loads(text))
-
-
-def _names(node: Any) -> set[str]:
-    if isinstance(node, list):
-        return set().union(*map(_names, node))
-    if not isinstance(node, dict):
-        return set()
-    names = node.get("column_names")
-    own = {".".join(names)} if isinstance(names, list) else set()
-    return own.union(*map(_names, node.values()))
-
-
-def condition_error(where: str, columns: Collection[str], reason: str) -> TraceError:
-    """The error for a condition that cannot be evaluated."""
-    listed = ", ".join(f'"{name}"' for name in sorted(columns))
-    return TraceError(
-        f"traces.where cannot be used: {reason.splitlines()[0]}\n  where: {where}\n"
-        f"  Write one SQL condition over these columns: {listed}"
-    )
-
-
-def _name_columns(node: Any, exact: dict[str, str]) -> set[str]:
-    """Join dotted names that are a column's, in place; returns the classes of all expressions in `node`."""
-    if isinstance(node, list):
-        return set().union(*(_name_columns(item, exact) for item in node))
-    if not isinstance(node, dict):
-        return set()
-    names = node.get("column_names")
-    if isinstance(names, list) and (name := exact.get(".".join(names).casefold())):
-        node["column_names"] = [name]
-    return {str(node.get("class"))}.union(*(_name_columns(item, exact) for item in node.values()))

@@ -15,6 +15,7 @@ from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.annotations import read_annotations
 from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
+from sia_dagster.adapters.phoenix.phoenix_condition import phoenix_condition
 from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
@@ -83,13 +84,13 @@ class PhoenixTraces:
         Raises TraceError that names the setting at fault.
         """
         with open_server(self._connection, error=TraceError, wait=self._wait) as server:
-            pages = SpanPages(server, query.window, _checked(query.where))
+            pages = SpanPages(server, query.window, query.where)
             server.project_id()
             pages.probe()
 
     def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> "_Copied":
         """Write the window's calls, and with text those that are used."""
-        pages = SpanPages(server, query.window, _checked(query.where))
+        pages = SpanPages(server, query.window, query.where)
         project_id = server.project_id()
         calls, silent, usable, parents = 0, 0, list[str](), dict[str, str]()
         with (folder / "calls.jsonl").open("w", encoding="utf-8") as file:
@@ -135,18 +136,6 @@ def _add(funnel: FunnelCount, count: FunnelCount, copied: _Copied) -> None:
     funnel.sampled = count.sampled
 
 
-def _checked(where: str) -> str:
-    """The condition, if it is a single expression that can be put in brackets. Raises TraceError."""
-    try:
-        compile(where.strip() or "True", "traces.where", "eval", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        raise TraceError(
-            f"traces.where cannot be used: {where!r} is not a Python expression over a span; write one such as "
-            "name == 'ChatCompletion'"
-        ) from error
-    return where
-
-
 def _is_error(row: JsonObject) -> bool:
     return str(row.get("status_code", "")).upper().endswith("ERROR")
 
@@ -168,10 +157,14 @@ class SpanPages:
     """The queries on one project and window, under the loop's condition."""
 
     def __init__(self, server: PhoenixServer, window: TimeWindow, where: str) -> None:
-        """`where` is a Python expression over a span, in Phoenix's filter language (`name == 'ChatCompletion'`)."""
+        """`where` is a Python expression over a span, in Phoenix's filter language (`name == 'ChatCompletion'`).
+
+        Its variables are read now. Raises TraceError where it is none.
+        """
         self._server, self._window = server, window
         llm = "span_kind == 'LLM'"
-        self._condition = f"({llm}) and ({where.strip()})" if where.strip() else llm
+        condition, server.condition = phoenix_condition(where)
+        self._condition = f"({llm}) and ({condition})" if condition else llm
 
     def facts(self, page_rows: int = PAGE_ROWS) -> Iterator[list[JsonObject]]:
         """All calls without text, newest page first; rows within a page are in the server's order.

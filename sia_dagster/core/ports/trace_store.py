@@ -19,7 +19,8 @@ class SpanQuery(Value):
 
     window: TimeWindow
     where: str = ""
-    """A condition in the store's own columns (`name = 'ChatCompletion'`)."""
+    """A condition in the store's own columns (`name = 'ChatCompletion'`). `${NAME}` is a variable of the environment,
+    which a source fills in as it asks the store: its value is in no query, error or log."""
     sample_limit: int = 200
     """The most calls that are read with text (`sampled`), chosen by a hash of the span's id."""
     recorded: tuple[str, ...] | None = None
