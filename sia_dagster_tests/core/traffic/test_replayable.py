@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.traffic.replayable import REDACTED, Reason, find_obstacle, replayability, too_little_left
+from sia_dagster.core.traffic.marks import REDACTED
+from sia_dagster.core.traffic.replayable import Reason, find_obstacle, replayability, too_little_left
 
 USER = Message(role="user", content="What is this?")
 REPLY = Message(role="assistant", content="A cat.")
+DATED = "You are the message desk of Northwind. Today is"
 TOOL = {"type": "function", "function": {"name": "look"}}
 PNG = b"\x89PNG and pixels IEND\xaeB`\x82"
 JPEG = b"\xff\xd8\xff and pixels \xff\xd9"
@@ -213,6 +215,9 @@ def test_the_reason_comes_with_its_sentence() -> None:
 def one_of_each() -> list[Sample]:
     chats: list[dict[str, Any]] = [
         {"output": REDACTED},
+        {"output": "A cat ... [truncated]"},
+        {"messages": (Message(role="operator", content="Go on."), USER)},
+        {"messages": (USER, Message(role="system", content=f"{DATED} Tuesday.")), "system_prompt": f"{DATED} Monday."},
         {"messages": (image(""),)},
         {"messages": (showing({"type": "video"}),)},
         {"tools": ({"type": "web_search"},)},
