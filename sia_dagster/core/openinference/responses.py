@@ -35,6 +35,7 @@ _TEXTS: Mapping[str, frozenset[str]] = {
     "generated_text": frozenset(("generated_text",)),
 }
 """Keys that hold the answer where one of the others stands beside them: Cohere, Vercel, Ollama, Bedrock's models."""
+_RESPONSE_KEYS = frozenset(("promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata", "llm_output"))
 _LISTS = ("results", "outputs", "completions")
 """Keys of Bedrock's models whose first item holds the answer."""
 
@@ -147,7 +148,13 @@ def _messages(response: Any) -> tuple[Message, ...] | None:
         return None
     if _error_in(response):
         raise NoAnswer("the answer is an error object", reason="answer_is_error")
-    return next((found for read in _READERS if (found := read(response)) is not None), None)
+    found = next((found for read in _READERS if (found := read(response)) is not None), None)
+    return () if found is None and _is_empty_response(response) else found
+
+
+def _is_empty_response(response: JsonObject) -> bool:
+    """Whether a value that holds no answer is surely a response: without choices, or blocked by the provider."""
+    return response.get("object") in _OBJECTS or not _RESPONSE_KEYS.isdisjoint(response)
 
 
 def _error_in(response: JsonObject) -> bool:
@@ -157,6 +164,8 @@ def _error_in(response: JsonObject) -> bool:
 
 def _of_list(items: Sequence[Any]) -> tuple[Message, ...] | None:
     """The message that chunks make; the last turn of a chat; the texts of parts."""
+    if items and all(isinstance(item, str) and item.startswith("{") for item in items):
+        items = [load_json(item) for item in items]
     if not items or not all(isinstance(item, dict) for item in items):
         return None
     if (whole := joined(items)) is not None:

@@ -16,10 +16,11 @@ _SIGNS = {
 
 
 def load_lines(text: str) -> list[JsonObject] | None:
-    """The objects of an event stream or of JSON lines, two or more; None for any other text."""
+    """The objects of an event stream, or of two JSON lines or more; None for any other text."""
     lines = [line.removeprefix("data:").strip() for line in text.splitlines() if not line.startswith(("event:", ":"))]
     lines = [line for line in lines if line and line != "[DONE]"]
-    if len(lines) < 2 or not all(line.startswith("{") for line in lines):
+    fewest = 1 if text.lstrip().startswith(("data:", "event:")) else 2
+    if len(lines) < fewest or not all(line.startswith("{") for line in lines):
         return None
     try:
         loaded = [load_json(line) for line in lines]
@@ -101,11 +102,10 @@ def _of_others(event: JsonObject) -> JsonObject:
         return {"content": fields.get("content")}
     if event.get("type") == "response.output_text.delta":
         return {"content": event.get("delta")}
-    if event.get("event_type") == "text-generation":
-        return {"content": event.get("text")}
+    text = event.get("text") if event.get("event_type") == "text-generation" else None
     if isinstance(event.get("done"), bool):
-        return {"content": _object(event, "message").get("content") or event.get("response")}
-    return {}
+        text = _object(event, "message").get("content") or event.get("response")
+    return {"content": text} if isinstance(text, str) else {}
 
 
 def _texts(delta: JsonObject) -> Iterable[str]:

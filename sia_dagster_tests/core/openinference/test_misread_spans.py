@@ -77,6 +77,10 @@ def test_the_answer_is_what_the_model_said_not_its_wrapping(name: str) -> None:
             "",
             additional_kwargs={"tool_calls": [{"function": {"name": "weather", "arguments": '{"city": "Ulm"}'}}]},
         ),
+        chunks(
+            {"tool_calls": [{"index": 0, "function": {"arguments": "lost"}}, {"function": {"name": "weather"}}]},
+            {"tool_calls": [{"function": {"arguments": '{"city": "Ulm"}'}}]},
+        ),
         {"role": "assistant", "content": [{"type": "tool-call", "toolName": "weather", "input": {"city": "Ulm"}}]},
         [
             {
@@ -122,6 +126,11 @@ OWN_TEXTS = [
     'It says:\n```\nTraceback (most recent call last):\n  File "a.py", line 1\nKeyError: 1\n```\nso a key is missing.',
     "data: the plural of datum",
     "(Sunny) with clouds",
+    "(1)",
+    '{"a": 1}\n{"b": ',
+    '{"a": 1}\n{"b": 2}',
+    '[{"task": "call Ida", "done": true}, {"task": "write", "done": false}]',
+    '[{"type": "order", "text": "late"}]',
 ]
 
 
@@ -157,6 +166,12 @@ TRACEBACK = (
         ({"error": {"message": "Rate limit", "type": "requests", "code": 429}}, "answer_is_error"),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "answer_is_error"),
         ({"error": "model not found"}, "answer_is_error"),
+        ([{"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"role": "assistant"}}]}], "no_answer"),
+        ({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {}}]}, "no_answer"),
+        ({"object": "chat.completion", "choices": []}, "no_answer"),
+        ({"candidates": [{"finishReason": "SAFETY", "index": 0}], "usageMetadata": {}}, "no_answer"),
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, "no_answer"),
+        ({"generations": [], "llm_output": None}, "no_answer"),
         ("{'error': {'code': 503, 'status': 'UNAVAILABLE'}}", "answer_is_error"),
         (TRACEBACK, "answer_is_error"),
         (f"The call failed.\n{TRACEBACK}\n", "answer_is_error"),
@@ -461,12 +476,12 @@ def test_a_printed_value_of_a_megabyte_is_left_out() -> None:
 def test_printed_settings_tools_and_variables_are_read() -> None:
     tool = {"type": "function", "function": {"name": "look", "strict": True}}
     found = read(
-        invocation_parameters="{'temperature': 0.5, 'stream': True, 'stop': None}",
+        invocation_parameters="{'temperature': 0.5, 'presence_penalty': -1, 'stream': True, 'stop': None}",
         tools=f"[{{'tool.json_schema': {json.dumps(tool)!r}}}]",
         template_variables="{'name': 'Ida', 'age': 7}",
     )
     assert (found.parameters, found.tools, found.variables) == (
-        {"temperature": 0.5},
+        {"temperature": 0.5, "presence_penalty": -1},
         (tool,),
         {"name": "Ida", "age": "7"},
     )

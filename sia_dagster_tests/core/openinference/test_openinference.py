@@ -22,7 +22,13 @@ from sia_dagster.core.openinference.recorded_template import placeholders
 from sia_dagster.core.openinference.responses import response_text
 from sia_dagster.core.openinference.samples import read_tags, sample_from_row, samples_from_rows, split_system
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA, TEXT_COLUMNS
-from sia_dagster.core.openinference.settings import call_settings, kept_elsewhere, policy_settings, read_parameters
+from sia_dagster.core.openinference.settings import (
+    call_settings,
+    kept_elsewhere,
+    policy_settings,
+    read_model,
+    read_parameters,
+)
 from sia_dagster.core.openinference.tools import lower_types, read_tools
 from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.records.evaluation import EvalMetrics
@@ -454,6 +460,9 @@ def test_parameters_keep_settings_and_drop_what_belongs_to_one_call() -> None:
     assert read_parameters(bedrock) == {"max_tokens": 5, "top_p": 0.5, "stop": ["END"]}
     assert read_parameters('{"temperature": "", "max_tokens": "", "stop": ""}') == {}
     assert read_parameters(None) == read_parameters("") == {}
+    for read in (read_parameters, read_model):
+        with pytest.raises(TypeError):
+            read("[1]")
 
 
 def test_what_a_client_was_given_beside_its_settings_is_never_replayed() -> None:
@@ -575,6 +584,8 @@ def test_tools_are_looked_for_in_settings_and_raw_request_too() -> None:
     assert sample(invocation_parameters={"functions": [function]}).tools == (WEATHER,)
     assert sample(input_value={"tools": [WEATHER]}).tools == (WEATHER,)
     assert sample(input_value={"tools": "weather"}).tools == sample(input_value={"tools": [1]}).tools == ()
+    declared = {"contents": [], "tools": [{"function_declarations": [function]}, {"google_search": {}}]}
+    assert sample(input_value=declared).tools == (WEATHER, {"google_search": {}})
     assert sample(tools=[WEATHER], input_value={"tools": [{"name": "other"}]}).tools == (WEATHER,)
 
 
