@@ -107,7 +107,10 @@ class Converter:
         problem = ""
         try:
             for span in form.spans(value):
-                problem = self._span(file, record, form, span) or problem
+                if isinstance(span, FormError):
+                    problem = self._lost(file, record, str(span))
+                else:
+                    problem = self._span(file, record, form, span) or problem
         except FormError as error:
             return self._lost(file, record, str(error))
         return problem
@@ -132,7 +135,11 @@ class Converter:
         if not self._start <= start < self._end:
             self._funnel.lost("window", "it started in another window", span.span_id)
         else:
-            attributes = to_openinference(span.attributes)
+            try:
+                attributes = to_openinference(span.attributes, span.events)
+            except FormError as error:
+                self._funnel.lost("record", str(error), f"{file.name}, {record.place}")
+                return str(error)
             kind = recorded_kind(attributes.get("openinference.span.kind")) or recorded_kind(span.kind)
             if kind == LLM_KIND or (not kind and is_call(attributes)):
                 self._add(span, start, attributes, file)
