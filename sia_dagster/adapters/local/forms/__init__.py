@@ -1,10 +1,20 @@
 """How records of each tool are read: one file a form. A new form is a file here and a row of `FORMS`."""
 
-from sia_dagster.adapters.local.forms import otlp, span_rows
+from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, otlp, span_rows
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
-FORMS: tuple[Form, ...] = (otlp.FORM, span_rows.FORM)
+FORMS: tuple[Form, ...] = (
+    otlp.FORM,
+    mlflow.FORM,
+    span_rows.FORM,
+    langfuse.OBSERVATIONS,
+    langfuse.ALONE,
+    langsmith.FORM,
+    chat_log.INVOCATIONS,
+    chat_log.PAIRS,
+    chat_log.LOG,
+)
 """Asked in this order; the first that recognises a record reads it."""
 
 __all__ = ["FORMS", "Form", "FormError", "Span", "form_of"]

@@ -1,0 +1,149 @@
+"""LangSmith and LangChain: runs as `Client.list_runs`, the bulk export and LangChain's tracers write them.
+
+`inputs`, `outputs` and `extra` are objects, or JSON text in the bulk export. The conversation is one of the metadata's
+keys that LangSmith reads threads from; a run's own `session_id` is the project. Runs within a run (`child_runs`) are
+read, too.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messages, request_attributes
+from sia_dagster.adapters.local.forms.fields import (
+    an_object,
+    evaluation,
+    first,
+    loaded,
+    metadata,
+    objects,
+    spans_of,
+    text,
+)
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.core.records.value import JsonObject
+
+_KINDS = {
+    "llm": "LLM",
+    "chat_model": "LLM",
+    "tool": "TOOL",
+    "retriever": "RETRIEVER",
+    "embedding": "EMBEDDING",
+    "prompt": "PROMPT",
+}
+_THREADS = ("session_id", "thread_id", "conversation_id")
+_ONE_TEXT = (
+    "its chat is one text, so that its messages cannot be told; export runs of LangSmith, or give your tracer "
+    "`_schema_format='original+chat'`"
+)
+
+
+def _recognises(record: JsonObject) -> bool:
+    return "run_type" in record and "id" in record and ("inputs" in record or "start_time" in record)
+
+
+def _spans(record: JsonObject) -> Iterable[Span]:
+    return spans_of(_with_children(record), _span)
+
+
+def _with_children(run: JsonObject) -> Iterable[JsonObject]:
+    left = [run]
+    while left:
+        run = left.pop()
+        yield run
+        left.extend(reversed(objects(run.get("child_runs"))))
+
+
+def _span(run: JsonObject) -> Span:
+    kind = _KINDS.get(text(run.get("run_type")), "CHAIN")
+    is_failed = bool(run.get("error")) or run.get("status") == "error"
+    return Span(
+        span_id=text(run.get("id")),
+        trace_id=text(first(run, "trace_id", "id")),
+        parent_id=text(run.get("parent_run_id")),
+        name=text(run.get("name")),
+        start=run.get("start_time"),
+        end=run.get("end_time"),
+        status="ERROR" if is_failed else "OK",
+        kind=kind,
+        attributes=_attributes(run) if kind == "LLM" else {},
+        columns=run | (_feedback(run) if kind == "LLM" else {}),
+    )
+
+
+def _attributes(run: JsonObject) -> JsonObject:
+    extra, inputs, outputs = (an_object(run.get(name)) for name in ("extra", "inputs", "outputs"))
+    # The bulk export has the metadata in a column of its own, where it was chosen.
+    more = an_object(extra.get("metadata")) or an_object(run.get("metadata"))
+    given = an_object(extra.get("invocation_params")) or an_object(extra.get("options"))
+    request = request_attributes(_request(inputs, outputs))
+    usage = an_object(more.get("usage_metadata")) or an_object(outputs.get("usage_metadata"))
+    usage = usage or an_object(outputs.get("usage")) or _usage(outputs)
+    found = {
+        **request,
+        **answer_attributes(_answer(outputs)),
+        **metadata(more),
+        "llm.model_name": text(first(given | _named(more) | _named(inputs), "model", "model_name", "ls_model_name")),
+        "llm.invocation_parameters": given or request.get("llm.invocation_parameters") or _settings(more),
+        "llm.token_count.prompt": first(run, "prompt_tokens") or first(usage, "input_tokens", "prompt_tokens"),
+        "llm.token_count.completion": first(run, "completion_tokens")
+        or first(usage, "output_tokens", "completion_tokens"),
+        "session.id": text(first(more, *_THREADS)),
+        "user.id": text(first(more, "user_id", "userId", "ls_user_id")),
+        "tag.tags": loaded(run.get("tags")),
+    }
+    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+
+
+def _named(source: JsonObject) -> JsonObject:
+    return {name: source[name] for name in ("model", "model_name", "ls_model_name") if source.get(name)}
+
+
+def _settings(more: JsonObject) -> JsonObject:
+    """The settings in LangSmith's own metadata (`ls_temperature`)."""
+    names = ("temperature", "max_tokens", "stop")
+    return {name: more[f"ls_{name}"] for name in names if more.get(f"ls_{name}") is not None}
+
+
+def _request(inputs: JsonObject, outputs: JsonObject) -> Any:
+    """The request. Raises FormError for a chat that a tracer without LangSmith's schema joined to one text."""
+    if "prompts" in inputs and "messages" not in inputs and isinstance(_first_generation(outputs).get("message"), dict):
+        raise FormError(_ONE_TEXT)
+    return inputs["input"] if inputs.keys() == {"input"} and _is_chat(inputs["input"]) else inputs
+
+
+def _is_chat(value: Any) -> bool:
+    found = loaded(value)
+    return isinstance(found, str) or (isinstance(found, list) and chat_messages(found) is not None)
+
+
+def _answer(outputs: JsonObject) -> Any:
+    """The answer: what a traced function returned is wrapped in `output`, a list of messages in `messages`."""
+    for key in ("output", "messages"):
+        if outputs.keys() - {"usage_metadata"} == {key}:
+            return outputs[key]
+    return outputs
+
+
+def _usage(outputs: JsonObject) -> JsonObject:
+    return an_object(an_object(outputs.get("llm_output")).get("token_usage"))
+
+
+def _first_generation(outputs: JsonObject) -> JsonObject:
+    found = outputs.get("generations")
+    while isinstance(found, list) and found:
+        found = found[0]
+    return found if isinstance(found, dict) else {}
+
+
+def _feedback(run: JsonObject) -> JsonObject:
+    """LangSmith's statistics of feedback: the mean of a key's scores, and its comment if there is one value."""
+    found: JsonObject = {}
+    for name, stats in an_object(run.get("feedback_stats")).items():
+        mean = stats.get("avg") if isinstance(stats, dict) else None
+        values = stats.get("values") if isinstance(stats, dict) else None
+        label = next(iter(values)) if mean is None and isinstance(values, dict) and len(values) == 1 else None
+        found |= evaluation(name, label if mean is None else mean)
+    return found
+
+
+FORM = Form("LangSmith runs", _recognises, _spans, ("prompt templates",))
