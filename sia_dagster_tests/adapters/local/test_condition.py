@@ -105,6 +105,8 @@ def test_a_condition_of_allowed_functions_is_evaluated(where: str) -> None:
         ("raw ~ '(x{999}){999}'", "come to more than 100"),
         (f"raw ~ '{'a?' * 600}'", "a pattern of `regexp_matches` has more than 1,000 characters"),
         ("raw LIKE name", "of `~~` must be a text in quotes"),
+        (f"raw LIKE '{'ab_b%' * 21}'", "has more than 20 `%` or `*`"),
+        (f"raw NOT ILIKE '{'ab_b%' * 21}' ESCAPE '!'", "has more than 20 `%` or `*`"),
         ("regexp_replace(raw, 'a', 'aaaa', 'g') = 'x'", "`regexp_replace` is not allowed"),
         ("json_extract(raw, '$..x') = '1'", "without `..` and `**`"),
         ("len(list_transform(attributes.tag.tags, lambda x: x)) > 1", "`list_transform` is not allowed"),
