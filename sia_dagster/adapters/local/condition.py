@@ -35,10 +35,22 @@ class Condition:
         self._columns = _columns(tables)
         self._kinds: Kinds = kinds_of(tables)
         self._values: ConditionValues = condition_values(where)
-        self._statement: Any = None
+        self._statement: Any = self._read() if where.strip() else None
         self._references: list[_Reference] = []
-        if where.strip():
-            self._statement = self._read()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in the condition as they are written, with dots, whether or not a column has them."""
+        return frozenset(".".join(node["column_names"]) for node in self._nodes() if node["class"] == "COLUMN_REF")
+
+    def bind(self) -> "Condition":
+        """This condition, once each name is a column's. Raises TraceError with the nearest names."""
+        nodes = self._nodes()
+        used = uses(nodes)
+        for node in nodes:
+            if node["class"] == "COLUMN_REF":
+                self._references.append(_Reference(node, self._named(node["column_names"]), used.get(id(node))))
+        return self
 
     def sql(self, types: Mapping[str, str]) -> str:
         """The condition over files whose columns have `types`; what they lack is NULL. "true" if it is empty.
@@ -84,22 +96,21 @@ class Condition:
         return None if self._values.values else error
 
     def _read(self) -> Any:
-        """The parsed statement; collects the places that name a column. Raises TraceError."""
+        """The parsed statement with its values. Raises TraceError for what may not be evaluated."""
         statement = self._parse(f"SELECT 1 WHERE (\n{self._values.marked}\n)")
         found = statement["statements"]
         node = found[0]["node"] if len(found) == 1 else {}
         if node.get("type") != "SELECT_NODE" or node["modifiers"] or node["from_table"]["type"] != "EMPTY":
             raise self.error("it is not a single condition")
-        root = node["where_clause"]
-        self._fill(root)
-        if reason := refusal(root):
+        self._fill(node["where_clause"])
+        if reason := refusal(node["where_clause"]):
             raise self.error(reason)
-        nodes = [each for each, _ in nodes_of(root)]
-        used = uses(nodes)
-        for each in nodes:
-            if each["class"] == "COLUMN_REF":
-                self._references.append(_Reference(each, self._named(each["column_names"]), used.get(id(each))))
         return statement
+
+    def _nodes(self) -> list[Node]:
+        if self._statement is None:
+            return []
+        return [node for node, _ in nodes_of(self._statement["statements"][0]["node"]["where_clause"])]
 
     def _parse(self, sql: str) -> Any:
         import duckdb
@@ -155,16 +166,22 @@ def parse_condition(
     value of an environment variable, read now. Raises TraceError, without a value: for anything but a single condition
     that reads its own row through the functions of `condition_rules`, and for a name that no table has.
     """
-    return Condition(connection, where, tables)
+    return Condition(connection, where, tables).bind()
+
+
+def named_columns(where: str) -> frozenset[str]:
+    """The names in a condition, which may be read before any file is. Raises TraceError as `parse_condition`."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        return Condition(connection, where, ()).names
 
 
 def condition_error(where: str, columns: Mapping[str, str], reason: str) -> TraceError:
     """The error for a condition that cannot be evaluated; `columns` are the names as they are stored."""
     shown = where if len(where) <= _SHOWN else f"{where[:_SHOWN]}..."
-    return TraceError(
-        f"traces.where cannot be used: {reason}\n  where: {shown}\n"
-        f"  Write one SQL condition over these columns: {listed(columns.values())}"
-    )
+    over = f"these columns: {listed(columns.values())}" if columns else "the files' columns"
+    return TraceError(f"traces.where cannot be used: {reason}\n  where: {shown}\n  Write one SQL condition over {over}")
 
 
 def _columns(tables: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from sia_dagster.adapters.local.condition import Condition, parse_condition, partition_values
+from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition, partition_values
 from sia_dagster.adapters.local.condition_rules import FUNCTIONS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError
@@ -321,6 +321,15 @@ def test_a_damaged_file_is_named_without_the_value(tmp_path: Path, monkeypatch: 
     with pytest.raises((TraceFileError, TraceError)) as refused:
         list(LocalTraces(path).spans(SpanQuery(window=WINDOW, where="tenant = '${TENANT}'")))
     assert "Acme" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_the_names_of_a_condition_are_known_before_any_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAST", "10")
+    where = "attributes.llm.x > ${LEAST} AND (dt = '2026-11-09' OR lower(\"odd name\") = 'y' OR s['k'] = 1)"
+    assert named_columns(where) == {"attributes.llm.x", "dt", "odd name", "s"}
+    assert named_columns(" ") == frozenset()
+    with pytest.raises(TraceError, match="`random` is not allowed"):
+        named_columns("random() < 1")
 
 
 def test_the_query_itself_holds_the_name_alone() -> None:
