@@ -26,6 +26,9 @@ class ConditionValues(NamedTuple):
     values: Mapping[str, str]
     """Value by variable."""
 
+    def __repr__(self) -> str:
+        return f"ConditionValues of {sorted(self.values)}"
+
     def text(self, text: str) -> str:
         """`text` of the condition's language, between quotes, with the values."""
         return self._words.sub(lambda mark: self.values[self.names[mark[0]]], text)

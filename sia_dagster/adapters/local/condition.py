@@ -40,10 +40,22 @@ class Condition:
         self._listed = {name: name for name in others} | self._columns
         self._kinds: Kinds = kinds_of(tables)
         self._values: ConditionValues = condition_values(where)
-        self._statement: Any = None
+        self._statement: Any = self._read() if where.strip() else None
         self._references: list[_Reference] = []
-        if where.strip():
-            self._statement = self._read()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in the condition as they are written, with dots, whether or not a column has them."""
+        return frozenset(".".join(node["column_names"]) for node in self._nodes() if node["class"] == "COLUMN_REF")
+
+    def bind(self) -> "Condition":
+        """This condition, once each name is a column's. Raises TraceError with the nearest names."""
+        nodes = self._nodes()
+        used = uses(nodes)
+        for node in nodes:
+            if node["class"] == "COLUMN_REF":
+                self._references.append(_Reference(node, self._named(node["column_names"]), used.get(id(node))))
+        return self
 
     def sql(self, types: Mapping[str, str]) -> str:
         """The condition over files whose columns have `types`; what they lack is NULL. "true" if it is empty.
@@ -89,22 +101,21 @@ class Condition:
         return None if self._values.values else error
 
     def _read(self) -> Any:
-        """The parsed statement; collects the places that name a column. Raises TraceError."""
+        """The parsed statement with its values. Raises TraceError for what may not be evaluated."""
         statement = self._parse(f"SELECT 1 WHERE (\n{self._values.marked}\n)")
         found = statement["statements"]
         node = found[0]["node"] if len(found) == 1 else {}
         if node.get("type") != "SELECT_NODE" or node["modifiers"] or node["from_table"]["type"] != "EMPTY":
             raise self.error("it is not a single condition")
-        root = node["where_clause"]
-        self._fill(root)
-        if reason := refusal(root):
+        self._fill(node["where_clause"])
+        if reason := refusal(node["where_clause"]):
             raise self.error(reason)
-        nodes = [each for each, _ in nodes_of(root)]
-        used = uses(nodes)
-        for each in nodes:
-            if each["class"] == "COLUMN_REF":
-                self._references.append(_Reference(each, self._named(each["column_names"]), used.get(id(each))))
         return statement
+
+    def _nodes(self) -> list[Node]:
+        if self._statement is None:
+            return []
+        return [node for node, _ in nodes_of(self._statement["statements"][0]["node"]["where_clause"])]
 
     def _parse(self, sql: str) -> Any:
         import duckdb
@@ -165,35 +176,26 @@ def parse_condition(
     value of an environment variable, read now. Raises TraceError, without a value: for anything but a single condition
     that reads its own row through the functions of `condition_rules`, and for a name that no table has.
     """
-    return Condition(connection, where, tables, others)
+    return Condition(connection, where, tables, others).bind()
 
 
 def named_columns(where: str) -> set[str]:
-    """The names in a condition, and what they begin with; empty for a condition that cannot be read."""
+    """The names in a condition, and what they begin with, which may be read before any file is.
+
+    Raises TraceError as `parse_condition`.
+    """
     import duckdb
 
-    marked = condition_values(where).marked
-    try:
-        with duckdb.connect() as connection:
-            sql = "SELECT json_serialize_sql(?::VARCHAR)"
-            text = connection.execute(sql, [f"SELECT 1 WHERE (\n{marked}\n)"]).fetchall()[0][0]
-        parsed = json.loads(text)
-    except (duckdb.Error, RecursionError):
-        return set()
-    if parsed["error"]:
-        return set()
-    root = parsed["statements"][0]["node"].get("where_clause") or {}
-    named = [node["column_names"] for node, _ in nodes_of(root) if node["class"] == "COLUMN_REF"]
-    return {".".join(names[:length]) for names in named for length in range(1, len(names) + 1)}
+    with duckdb.connect() as connection:
+        named = [name.split(".") for name in Condition(connection, where, ()).names]
+    return {".".join(parts[:length]) for parts in named for length in range(1, len(parts) + 1)}
 
 
 def condition_error(where: str, columns: Mapping[str, str], reason: str) -> TraceError:
     """The error for a condition that cannot be evaluated; `columns` are the names as they are stored."""
     shown = where if len(where) <= _SHOWN else f"{where[:_SHOWN]}..."
-    return TraceError(
-        f"traces.where cannot be used: {reason}\n  where: {shown}\n"
-        f"  Write one SQL condition over these columns: {listed(columns.values())}"
-    )
+    over = f"these columns: {listed(columns.values())}" if columns else "the files' columns"
+    return TraceError(f"traces.where cannot be used: {reason}\n  where: {shown}\n  Write one SQL condition over {over}")
 
 
 def _columns(tables: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -57,9 +57,11 @@ _TYPES: Final = words(
     "tinyint ubigint uhugeint uinteger usmallint utinyint uuid varchar"
 ) | {"timestamp with time zone"}
 
+_LIKE: Final = ("~~", "!~~", "~~*", "!~~*", "~~~", "like_escape", "ilike_escape", "not_like_escape", "not_ilike_escape")
 _PATTERNS: Mapping[str, tuple[int, ...]] = {
-    **dict.fromkeys(("~~", "!~~", "~~*", "!~~*", "~~~", "->>", "regexp_matches", "regexp_full_match"), (1,)),
-    **dict.fromkeys(("like_escape", "ilike_escape", "not_like_escape", "not_ilike_escape", "replace"), (1, 2)),
+    **dict.fromkeys(_LIKE, (1,)),
+    **dict.fromkeys(("->>", "regexp_matches", "regexp_full_match"), (1,)),
+    "replace": (1, 2),
     **dict.fromkeys(("strptime", "try_strptime", "strftime"), (1,)),
     **dict.fromkeys(("json_extract", "json_extract_string", "json_extract_path", "json_extract_path_text"), (1,)),
 }
@@ -67,6 +69,8 @@ _PATTERNS: Mapping[str, tuple[int, ...]] = {
 LONGEST_PATTERN: Final = 1000
 MOST_REPEATS: Final = 100
 """The product of all counts in a regular expression: `(a{10}){10}` is as far as it goes."""
+MOST_GAPS: Final = 20
+"""Of a LIKE or GLOB pattern: the `%` and `*`, each of which may read the rest of the text again."""
 DEEPEST: Final = 100
 _SHOWN: Final = 30
 _LONGEST_NAME: Final = 120
@@ -141,22 +145,24 @@ def _function_refusal(node: Node) -> str | None:
     if name == "list_value" and any(value["class"] != "CONSTANT" for value in values):
         return "a list in a condition holds texts and numbers alone"
     patterns = [_text(values[place]) for place in _PATTERNS.get(name, ()) if place < len(values)]
-    return _pattern_refusal(name, patterns)
+    return next(_faults_of(name, patterns), None)
 
 
-def _pattern_refusal(name: str, patterns: Sequence[str | None]) -> str | None:
+def _faults_of(name: str, patterns: Sequence[str | None]) -> Iterator[str]:
+    """What is wrong with the patterns of a function; None among them is one that is no text."""
     written = [pattern for pattern in patterns if pattern is not None]
     if len(written) < len(patterns):
-        return f"the pattern, format or path of `{name}` must be a text in quotes"
+        yield f"the pattern, format or path of `{name}` must be a text in quotes"
     if any(len(pattern) > LONGEST_PATTERN for pattern in written):
-        return f"a pattern of `{name}` has more than {LONGEST_PATTERN:,} characters"
+        yield f"a pattern of `{name}` has more than {LONGEST_PATTERN:,} characters"
     if name.startswith("regexp") and any(_repeats(pattern) > MOST_REPEATS for pattern in written):
-        return f"the counts of a regular expression, multiplied, come to more than {MOST_REPEATS}"
-    if name == "replace" and len(written[1].encode()) > len(written[0].encode()):
-        return "`replace` may not lengthen a text: its third argument is at most as long as its second"
+        yield f"the counts of a regular expression, multiplied, come to more than {MOST_REPEATS}"
+    if name in _LIKE and any(pattern.count("%") + pattern.count("*") > MOST_GAPS for pattern in written):
+        yield f"a pattern of LIKE or GLOB has more than {MOST_GAPS} `%` or `*`"
+    if name == "replace" and len(written) > 1 and len(written[1].encode()) > len(written[0].encode()):
+        yield "`replace` may not lengthen a text: its third argument is at most as long as its second"
     if name.startswith("json") and any(".." in path or "**" in path for path in written):
-        return f"a path of `{name}` names its keys one by one, without `..` and `**`"
-    return None
+        yield f"a path of `{name}` names its keys one by one, without `..` and `**`"
 
 
 def _repeats(pattern: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from sia_dagster.adapters.local.condition import Condition, parse_condition, partition_values
+from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition, partition_values
 from sia_dagster.adapters.local.condition_rules import FUNCTIONS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError
@@ -105,6 +105,8 @@ def test_a_condition_of_allowed_functions_is_evaluated(where: str) -> None:
         ("raw ~ '(x{999}){999}'", "come to more than 100"),
         (f"raw ~ '{'a?' * 600}'", "a pattern of `regexp_matches` has more than 1,000 characters"),
         ("raw LIKE name", "of `~~` must be a text in quotes"),
+        (f"raw LIKE '{'ab_b%' * 21}'", "has more than 20 `%` or `*`"),
+        (f"raw NOT ILIKE '{'ab_b%' * 21}' ESCAPE '!'", "has more than 20 `%` or `*`"),
         ("regexp_replace(raw, 'a', 'aaaa', 'g') = 'x'", "`regexp_replace` is not allowed"),
         ("json_extract(raw, '$..x') = '1'", "without `..` and `**`"),
         ("len(list_transform(attributes.tag.tags, lambda x: x)) > 1", "`list_transform` is not allowed"),
@@ -319,6 +321,15 @@ def test_a_damaged_file_is_named_without_the_value(tmp_path: Path, monkeypatch: 
     with pytest.raises((TraceFileError, TraceError)) as refused:
         list(LocalTraces(path).spans(SpanQuery(window=WINDOW, where="tenant = '${TENANT}'")))
     assert "Acme" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_the_names_of_a_condition_are_known_before_any_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAST", "10")
+    where = "attributes.llm.x > ${LEAST} AND (dt = '2026-11-09' OR lower(\"odd name\") = 'y' OR s['k'] = 1)"
+    assert named_columns(where) == {"attributes.llm.x", "dt", "odd name", "s"}
+    assert named_columns(" ") == frozenset()
+    with pytest.raises(TraceError, match="`random` is not allowed"):
+        named_columns("random() < 1")
 
 
 def test_the_query_itself_holds_the_name_alone() -> None:
