@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from sia_dagster.adapters.local.calls import FAILED, NESTED, UNANSWERED
+from sia_dagster.adapters.local.calls import FAILED, REPEATED, UNANSWERED
 from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.annotations import read_annotations
@@ -128,7 +128,7 @@ def _add(funnel: FunnelCount, count: FunnelCount, copied: _Copied) -> None:
     funnel.read(copied.calls, "Phoenix")
     left = copied.calls - count.sampled - copied.silent
     for loss in count.result().losses:
-        if loss.reason == FAILED or loss.reason.startswith(NESTED):
+        if loss.reason == FAILED or (loss.step == "double" and loss.reason != REPEATED):
             funnel.lost(loss.step, loss.reason, loss.example, loss.records)
             left -= loss.records
     funnel.lost("answer", UNANSWERED, "", copied.silent)
