@@ -29,11 +29,12 @@ _PLACEHOLDER = re.compile(
 """Names of Presidio and of others that put a kind in place of a detail."""
 _TAIL: Final = 120
 """Characters at a text's end in which a mark of cutting is looked for."""
+_CLOSING = ("]", ")", ">", "}")
 _NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]")
 _SAYS_CUT = re.compile(r"truncat|clipped|trimmed|\bcut (?:off|at|after)\b", re.IGNORECASE)
 _UNIT = r"\s*(?:more |other |[km]i?)?(?:chars?|characters?|bytes?|tokens?|b)\b"
 _SAYS_MORE = re.compile(
-    rf"(?:\+\s*|\.{{3}}\s*|\u2026\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
+    rf"(?:\+\s*|(?:\.{{3}}|\u2026)\s*[\[(<{{]?\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
 )
 _SAYS_OMITTED = re.compile(rf"\d{_UNIT}\s*(?:were )?(?:truncated|omitted|removed|left out)", re.IGNORECASE)
 _BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026)\s*truncated\W*$", re.IGNORECASE)
@@ -73,11 +74,10 @@ def holds_placeholder(text: str) -> bool:
 def is_cut(text: str) -> bool:
     """Whether the text says of itself that it was cut: at its end, or with the number of characters left out."""
     tail = text[-_TAIL:].rstrip().rstrip(".\u2026")
-    ends = [found for found in _NOTE.finditer(tail) if found.end() == len(tail)]
-    if any(
-        _SAYS_CUT.search(found[1]) or _SAYS_MORE.search(found[0].replace("[", "").replace("(", "")) for found in ends
-    ):
-        return True
-    if _BARE_CUT.search(text[-_TAIL:]):
+    if tail[-1:] in _CLOSING:
+        ends = [found for found in _NOTE.finditer(tail) if found.end() == len(tail)]
+        if any(_SAYS_CUT.search(found[1]) or _SAYS_MORE.search(found[0]) for found in ends):
+            return True
+    if "runcat" in tail.casefold() and _BARE_CUT.search(tail):
         return True
     return ("truncated" in text or "omitted" in text) and any(_SAYS_OMITTED.search(m[1]) for m in _NOTE.finditer(text))
