@@ -5,7 +5,7 @@ from typing import Final
 
 REDACTED: Final = "__REDACTED__"
 """What OpenInference writes in place of hidden text."""
-_SIGNS: Final = "[](){}<>*_#%\u2026. "
+_SIGNS: Final = "[](){}<>*_#%\u2026. -=~|"
 _BARS: Final = "*#_\u2588\u25a0\u25cf\u2022xX"
 """A text of one of these alone hides another one."""
 _HIDING = re.compile(
@@ -13,7 +13,10 @@ _HIDING = re.compile(
     r"|confidential)|(?<=_)(?:redacted|masked|pii)",
     re.IGNORECASE,
 )
-_BARE: Final = frozenset({"redacted", "masked", "scrubbed"})
+_BARE = re.compile(
+    r"masked|scrubbed|[\w.:-]{0,30}redacted[\w.:-]{0,30}|(?:sha\d{1,3}:)?[0-9a-f]{32,128}", re.IGNORECASE
+)
+"""Words that are marks without signs around them, and hashes in place of a text."""
 _MOST_WORDS: Final = 8
 _PART = re.compile(
     r"[\[<{]{1,2}\s*(?:[\w-]{1,20}[ :]){0,2}(?:[\w-]{0,20}[_-])?(?:redacted|masked|scrubbed|filtered|pii)"
@@ -30,14 +33,14 @@ _PLACEHOLDER = re.compile(
 _TAIL: Final = 120
 """Characters at a text's end in which a mark of cutting is looked for."""
 _CLOSING = ("]", ")", ">", "}")
-_NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]")
+_NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]{1,3}")
 _SAYS_CUT = re.compile(r"truncat|clipped|trimmed|\bcut (?:off|at|after)\b", re.IGNORECASE)
 _UNIT = r"\s*(?:more |other |[km]i?)?(?:chars?|characters?|bytes?|tokens?|b)\b"
 _SAYS_MORE = re.compile(
     rf"(?:\+\s*|(?:\.{{3}}|\u2026)\s*[\[(<{{]?\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
 )
 _SAYS_OMITTED = re.compile(rf"\d{_UNIT}\s*(?:were )?(?:truncated|omitted|removed|left out)", re.IGNORECASE)
-_BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026)\s*truncated\W*$", re.IGNORECASE)
+_BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026|[-*=]{2})\s*(?:\w{1,20} )?truncated\W*$", re.IGNORECASE)
 
 
 def is_hidden(text: str) -> bool:
@@ -48,7 +51,7 @@ def is_hidden(text: str) -> bool:
     inner = plain.strip(_SIGNS)
     if len(plain) > 2 and plain[0] in _BARS and len(set(plain.casefold())) == 1:
         return True
-    if _PLACEHOLDER.fullmatch(plain) or inner.casefold() in _BARE:
+    if _PLACEHOLDER.fullmatch(plain) or _BARE.fullmatch(inner):
         return True
     marked = plain[0] in _SIGNS and plain[-1] in _SIGNS
     return marked and len(inner.split()) <= _MOST_WORDS and _HIDING.search(inner) is not None
