@@ -15,7 +15,7 @@ _IMAGE_TYPES = {"image", "input_image", "image_url"}
 _WIRE_TYPES = {"input_audio", "file"}
 _NO_CONTENT = {"tool_use", "tool_result", "tool-call", "tool-result", "reasoning", "thinking", "redacted_thinking"}
 """Blocks that are tool calls or results of the message, and thoughts, which no endpoint accepts as input."""
-_KINDS = frozenset((*_TEXT_TYPES, *_IMAGE_TYPES, *_WIRE_TYPES, *_NO_CONTENT, "input_file", "document"))
+_PART_KINDS = (*_TEXT_TYPES, *_IMAGE_TYPES, *_WIRE_TYPES, *_NO_CONTENT, "input_file", "document")
 _PARTS_AS_TEXT = re.compile(r"""\s*(?:\[\s*)?\{\s*["']""")
 _MAY_BE_JSON = frozenset("[{ \n\t\r")
 _NO_WIDTH = (
@@ -116,17 +116,24 @@ def text_of_parts(text: str) -> list[Any] | None:
         loaded = load_json(text)
     except (ValueError, RecursionError):
         return None
-    items = loaded if isinstance(loaded, list) else [loaded]
-    kinds = {item.get("type") if isinstance(item, dict) else None for item in items}
-    texts = {item.get("text") is None for item in items if isinstance(item, dict) and item.get("type") == "text"}
-    return items if texts == {False} and kinds <= _KINDS else None
+    return _only_parts(loaded if isinstance(loaded, list) else [loaded])
+
+
+def _only_parts(items: list[Any]) -> list[Any] | None:
+    """The items if all are parts and one at least is text, each with its text."""
+    parts = [item for item in items if isinstance(item, dict) and item.get("type") in _PART_KINDS]
+    texts = [part.get("text") for part in parts if part["type"] == "text"]
+    whole = len(parts) == len(items) and bool(texts) and all(isinstance(text, str) for text in texts)
+    return items if whole else None
 
 
 def _content(body: JsonObject) -> tuple[str | None, tuple[JsonObject, ...]]:
     """The text, and the parts in wire form if there is more than text."""
     content = body.get("content")
-    if isinstance(content, str) and content[:1] in _MAY_BE_JSON and (parts_as_text := text_of_parts(content)):
-        content = parts_as_text
+    if isinstance(content, str) and content[:1] in _MAY_BE_JSON:
+        content = text_of_parts(content) or content
+    elif isinstance(content, dict):
+        content = _only_parts([content]) or content
     items = content if isinstance(content, list) else _list(body.get("contents") or _other_parts(body, content))
     parts = [part for part in (read_part(item) for item in items) if part]
     texts = [str(part["text"]) for part in parts if part["type"] == "text"]

@@ -18,13 +18,14 @@ _OBJECT = re.compile(rf"\s*(?:{_CLASS}|(?:np\.|numpy\.)?array)\(")
 _LOOKS = re.compile(r"\s*(?:[\[{(]\s*[\[{('\"\w\])}<-]|" + _OBJECT.pattern + ")")
 _STRING = r"'(?:[^'\\]|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z)"
 _BETWEEN = re.compile(
-    rf"(?P<string>{_STRING})|<[\w.]+: (?P<value>{_STRING}|-?\d+)>|(?P<object><[\w.]+ [^<>'\"]*>)"
+    rf"(?P<string>{_STRING})|<[\w.]+: (?P<value>{_STRING}|-?\d+)>|(?P<object><[\w.]+ (?:'[\w.]*'|[^<>'\"]*)>)"
     r"|(?P<gap>(?<=[}\])])\s+(?=[{\[\w]))",
     re.DOTALL,
 )
 """Texts, which stay; enum members and objects, which are no expressions; gaps where numpy prints no comma."""
-_PRINTED = re.compile(rf"content=({_STRING})(?= \w+=)", re.DOTALL)
-"""How LangChain's messages print themselves: `content='Hi' additional_kwargs={} ...`."""
+_FIELDS = re.compile(r"\s*(?:content|generations|id|text)=['\"\[].{0,500000} \w+=", re.DOTALL)
+_FIELD = re.compile(rf"({_STRING})|(?<![,(\s])\s(?=[a-z_]\w{{0,40}}=)", re.DOTALL)
+"""How pydantic's objects print themselves, LangChain's messages among them: `content='Hi' additional_kwargs={} ...`."""
 _OPAQUE = re.compile(r"<[\w.]+(?: [\w.]+)* (?:object|at 0x)[^<>]*>|<(?:async_)?(?:generator|coroutine)[^<>]*>", re.I)
 
 
@@ -39,8 +40,9 @@ def read_printed(text: str) -> Any:
 
     An object whose class names a role (`AIMessage`) has it as `type`. Raises ValueError for anything else.
     """
-    if found := _PRINTED.match(text.lstrip()):
-        return {"type": "ai", "content": ast.literal_eval(found[1])}
+    if len(text) <= LONGEST and _FIELDS.match(text):
+        name = "AIMessage" if text.lstrip().startswith("content=") else "Result"
+        text = f"{name}({_FIELD.sub(lambda found: found[1] or ', ', text.strip())})"
     if len(text) > LONGEST or not _LOOKS.match(text):
         raise ValueError("neither JSON nor a printed Python value")
     try:
@@ -84,10 +86,10 @@ def _value(node: ast.expr) -> Any:
 
 
 def _instance(node: ast.Call) -> Any:
-    """An array's list, or an object's fields; an object without named fields is only its class, and read as None."""
+    """An array's list, a number's or a text's value, or an object's fields; None for an object without these."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    if name == "array" and node.args:
-        return _value(node.args[0])
+    if name == "array" or (len(node.args) == 1 and not node.keywords):
+        return _value(node.args[0]) if node.args else []
     fields = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
     role = role_of_type(name)
     return ({"type": role} if role else {}) | fields if fields else None

@@ -21,7 +21,9 @@ _ERROR = re.compile(
 _TRACEBACK = re.compile(
     r"Traceback \(most recent call last\):\s+File \".*\n\s*[\w.]+(?:Error|Exception)\b[^\n]*\s*\Z", re.DOTALL
 )
-_WRAPPED = re.compile(r"\s*(?:[\[{(<]|content=|data:|event:|(?:\w{1,40}\.){0,6}[A-Z]\w{0,80}\()")
+_WRAPPED = re.compile(
+    r"\s*(?:[\[{(<]|(?:content|generations|id|text)=|data:|event:|(?:\w{1,40}\.){0,6}[A-Z]\w{0,80}\()"
+)
 _ERROR_KEYS = {"error", "type", "status", "status_code", "statusCode", "code", "message", "request_id", "requestId"}
 _OBJECTS = ("chat.completion", "chat.completion.chunk", "text_completion", "response")
 _CONTENT = frozenset(("content", "contents", "parts", "data", "tool_calls"))
@@ -35,6 +37,7 @@ _TEXTS: Mapping[str, frozenset[str]] = {
     "generated_text": frozenset(("generated_text",)),
 }
 """Keys that hold the answer where one of the others stands beside them: Cohere, Vercel, Ollama, Bedrock's models."""
+_WRAPPERS = ("response", "result", "output", "body", "data", "kwargs")
 _RESPONSE_KEYS = frozenset(("promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata", "llm_output"))
 _LISTS = ("results", "outputs", "completions")
 """Keys of Bedrock's models whose first item holds the answer."""
@@ -58,12 +61,13 @@ class Answer(NamedTuple):
     """Whether there were more choices, of which this is the first."""
 
 
-def read_answer(messages: Sequence[Message], output_value: Any, settings: JsonObject) -> Answer:
+def read_answer(messages: Sequence[Message], output_value: Any, settings: Sequence[Any]) -> Answer:
     """The first choice among the recorded messages, else the answer in the raw response.
 
     Several messages are one turn of the assistant (texts and calls that the Responses API lists one by one), unless the
-    raw response or the settings tell of several choices, or nothing is known and all are plain texts. Raises NoAnswer
-    for the text of an error or of an object, and ValueError and TypeError for a response that cannot be read.
+    raw response or one of the `settings` (parameters, request) tells of several choices, or nothing is known and all
+    are plain texts. Raises NoAnswer for the text of an error or of an object, and ValueError and TypeError for a
+    response that cannot be read.
     """
     own = _last_turn(messages)
     said = [message for message in own if message.tool_calls or not is_blank(message.content)]
@@ -109,10 +113,9 @@ def _unwrapped(text: str) -> str | None:
         loaded = load_lines(text) or load_json(text)
     except (ValueError, RecursionError):
         loaded = None
-    if loaded is not None and _is_wrapping(loaded, text):
-        found = _messages(loaded)
-        if found is not None:
-            return answer_text(found)
+    found = _messages(loaded) if _is_wrapping(loaded, text) else None
+    if found is not None:
+        return answer_text(found)
     if is_printed_object(text):
         message = "the answer is what Python prints for an object, without the answer's text; record the text"
         raise NoAnswer(message, reason="answer_is_object")
@@ -202,11 +205,11 @@ def _last_turn(messages: Sequence[Message]) -> Sequence[Message]:
     return messages[next(before, -1) + 1 : end]
 
 
-def _are_choices(said: Sequence[Message], response: Any, settings: JsonObject) -> bool:
+def _are_choices(said: Sequence[Message], response: Any, settings: Sequence[Any]) -> bool:
     if (choices := _count_of(response)) is not None:
         return choices > 1
-    wanted: list[int] = [settings[key] for key in _COUNTS if isinstance(settings.get(key), int)]
-    if wanted:
+    known = [each.get(key) for each in settings if isinstance(each, dict) for key in _COUNTS]
+    if wanted := [number for number in known if isinstance(number, int)]:
         return max(wanted) > 1
     return not any(message.tool_calls for message in said)
 
@@ -290,6 +293,12 @@ def _of_text(response: JsonObject) -> tuple[Message, ...] | None:
     return None
 
 
+def _of_inner(response: JsonObject) -> tuple[Message, ...] | None:
+    """What a hand-written span holds around a response."""
+    held = (response[key] for key in _WRAPPERS if isinstance(response.get(key), dict))
+    return next((found for inner in held if (found := _messages(inner)) is not None), None)
+
+
 def _said(text: Any) -> tuple[Message, ...]:
     return (Message(role="assistant", content=str(text)),) if text else ()
 
@@ -301,4 +310,5 @@ _READERS: tuple[Callable[[JsonObject], tuple[Message, ...] | None], ...] = (
     _of_output,
     _of_message,
     _of_text,
+    _of_inner,
 )

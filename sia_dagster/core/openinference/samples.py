@@ -112,13 +112,13 @@ def _sample(row: Mapping[str, Any], marks: set[str]) -> Sample:
     row = {name: storable(value) for name, value in row.items()}
     span_id, trace_id, user_id = (str(row.get(name) or "") for name in ("span_id", "trace_id", "user_id"))
     request, settings = load_request(row.get("input_value")), _settings(row, marks)
-    chat = _chat(row, request, marks)
-    output = _answer(row, settings, marks)
+    chat = as_chat(_chat(row, request, marks))
+    output = _answer(row, (settings, request), marks)
     if not chat or not output:
         missing = "no answer" if chat else "no messages"
         sentence = f"the span holds {missing}; see its input and output in the trace store"
         raise SpanError(sentence, span_id=span_id, reason=missing.replace(" ", "_"))
-    system, history = _divided(as_chat(chat), marks)
+    system, history = _divided(chat, marks)
     variables = _variables(row, marks)
     conversation = conversation_of(str(row.get("conversation_id") or ""), user_id, trace_id, span_id)
     return Sample(
@@ -163,7 +163,7 @@ def _variables(row: Mapping[str, Any], marks: set[str]) -> dict[str, str]:
     return {name: _as_text(value) for name, value in found.items()}
 
 
-def _answer(row: Mapping[str, Any], settings: JsonObject, marks: set[str]) -> str:
+def _answer(row: Mapping[str, Any], settings: Sequence[Any], marks: set[str]) -> str:
     messages = _read(row, "output_messages", parse_messages)
     found = _read(row, "output_value", lambda value: read_answer(messages, value, settings))
     if found.several:

@@ -61,8 +61,8 @@ def without_repeats(history: Sequence[Message], prompts: Collection[str]) -> tup
     """The messages without the system messages that only say one of the `prompts` again."""
     if not any(message.role in SYSTEM_ROLES for message in history):
         return tuple(history)
-    said = {prompt.strip() for prompt in prompts} - {""}
-    return tuple(m for m in history if not (m.role in SYSTEM_ROLES and (m.content or "").strip() in said))
+    said = {" ".join(prompt.split()) for prompt in prompts} - {""}
+    return tuple(m for m in history if not (m.role in SYSTEM_ROLES and " ".join((m.content or "").split()) in said))
 
 
 def _is_empty(message: Message) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 REDACTED: Final = "__REDACTED__"
 """What OpenInference writes in place of hidden text."""
-_SIGNS: Final = "[](){}<>*_#%\u2026. "
+_SIGNS: Final = "[](){}<>*_#%\u2026. -=~|"
 _BARS: Final = "*#_\u2588\u25a0\u25cf\u2022xX"
 """A text of one of these alone hides another one."""
 _HIDING = re.compile(
@@ -13,7 +13,10 @@ _HIDING = re.compile(
     r"|confidential)|(?<=_)(?:redacted|masked|pii)",
     re.IGNORECASE,
 )
-_BARE: Final = frozenset({"redacted", "masked", "scrubbed"})
+_BARE = re.compile(
+    r"masked|scrubbed|[\w.:-]{0,30}redacted[\w.:-]{0,30}|(?:sha\d{1,3}:)?[0-9a-f]{32,128}", re.IGNORECASE
+)
+"""Words that are marks without signs around them, and hashes in place of a text."""
 _MOST_WORDS: Final = 8
 _PART = re.compile(
     r"[\[<{]{1,2}\s*(?:[\w-]{1,20}[ :]){0,2}(?:[\w-]{0,20}[_-])?(?:redacted|masked|scrubbed|filtered|pii)"
@@ -29,14 +32,15 @@ _PLACEHOLDER = re.compile(
 """Names of Presidio and of others that put a kind in place of a detail."""
 _TAIL: Final = 120
 """Characters at a text's end in which a mark of cutting is looked for."""
-_NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]")
+_CLOSING = ("]", ")", ">", "}")
+_NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]{1,3}")
 _SAYS_CUT = re.compile(r"truncat|clipped|trimmed|\bcut (?:off|at|after)\b", re.IGNORECASE)
 _UNIT = r"\s*(?:more |other |[km]i?)?(?:chars?|characters?|bytes?|tokens?|b)\b"
 _SAYS_MORE = re.compile(
-    rf"(?:\+\s*|\.{{3}}\s*|\u2026\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
+    rf"(?:\+\s*|(?:\.{{3}}|\u2026)\s*[\[(<{{]?\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
 )
 _SAYS_OMITTED = re.compile(rf"\d{_UNIT}\s*(?:were )?(?:truncated|omitted|removed|left out)", re.IGNORECASE)
-_BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026)\s*truncated\W*$", re.IGNORECASE)
+_BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026|[-*=]{2})\s*(?:\w{1,20} )?truncated\W*$", re.IGNORECASE)
 
 
 def is_hidden(text: str) -> bool:
@@ -47,7 +51,7 @@ def is_hidden(text: str) -> bool:
     inner = plain.strip(_SIGNS)
     if len(plain) > 2 and plain[0] in _BARS and len(set(plain.casefold())) == 1:
         return True
-    if _PLACEHOLDER.fullmatch(plain) or inner.casefold() in _BARE:
+    if _PLACEHOLDER.fullmatch(plain) or _BARE.fullmatch(inner):
         return True
     marked = plain[0] in _SIGNS and plain[-1] in _SIGNS
     return marked and len(inner.split()) <= _MOST_WORDS and _HIDING.search(inner) is not None
@@ -73,11 +77,10 @@ def holds_placeholder(text: str) -> bool:
 def is_cut(text: str) -> bool:
     """Whether the text says of itself that it was cut: at its end, or with the number of characters left out."""
     tail = text[-_TAIL:].rstrip().rstrip(".\u2026")
-    ends = [found for found in _NOTE.finditer(tail) if found.end() == len(tail)]
-    if any(
-        _SAYS_CUT.search(found[1]) or _SAYS_MORE.search(found[0].replace("[", "").replace("(", "")) for found in ends
-    ):
-        return True
-    if _BARE_CUT.search(text[-_TAIL:]):
+    if tail[-1:] in _CLOSING:
+        ends = [found for found in _NOTE.finditer(tail) if found.end() == len(tail)]
+        if any(_SAYS_CUT.search(found[1]) or _SAYS_MORE.search(found[0]) for found in ends):
+            return True
+    if "runcat" in tail.casefold() and _BARE_CUT.search(tail):
         return True
     return ("truncated" in text or "omitted" in text) and any(_SAYS_OMITTED.search(m[1]) for m in _NOTE.finditer(text))

@@ -1,5 +1,6 @@
 """Says what is implausible in a window's samples as a whole, before anything is paid for."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +36,8 @@ def plausibility(samples: Sequence[Sample]) -> tuple[TraceNote, ...]:
     """What a person should know about these samples, in a fixed order; () if all is as expected.
 
     The kinds: `none_replayable`, `one_conversation`, `equal_lengths`, `prompt_empty`, `prompt_later`,
-    `prompt_in_message`, `unknown_role`, `placeholders`. The same samples in the same order give the same notes.
+    `prompt_in_message`, `unknown_role`, `placeholders`, `answer_in_json`. The same samples in the same
+    order give the same notes.
     """
     checks: dict[str, Callable[[Sequence[Sample]], _Found]] = {
         "none_replayable": _none_replayable,
@@ -46,6 +48,7 @@ def plausibility(samples: Sequence[Sample]) -> tuple[TraceNote, ...]:
         "prompt_in_message": _prompt_in_message,
         "unknown_role": _unknown_role,
         "placeholders": _placeholders,
+        "answer_in_json": _answer_in_json,
     }
     notes = ((kind, *check(samples)) for kind, check in checks.items())
     return tuple(
@@ -165,6 +168,27 @@ def _placeholders(samples: Sequence[Sample]) -> _Found:
         f"{count(len(found), 'sample')} have placeholders such as <EMAIL_ADDRESS> or [NAME] in the user's messages"
     )
     return f"{sentence}. They are replayed as they are: if the trace store put them there, nobody sent them", found
+
+
+def _answer_in_json(samples: Sequence[Sample]) -> _Found:
+    """Most answers are an object with one text: the application may have recorded what it made of the answer."""
+    held = [(key, sample) for sample in samples if (key := _only_key(sample))]
+    if 2 * len(held) <= len(samples):
+        return "", ()
+    sentence = f"{count(len(held), 'answer')} of {len(samples):,} are JSON with one text, such as {held[0][0][:40]!r}"
+    return f"{sentence}: if the model did not write that, record its text alone", [sample for _, sample in held]
+
+
+def _only_key(sample: Sample) -> str:
+    """The key of an answer that is an object with one text, where no format was asked for; else empty."""
+    if not sample.output.startswith("{") or "response_format" in sample.parameters:
+        return ""
+    try:
+        found = json.loads(sample.output)
+    except (ValueError, RecursionError):
+        return ""
+    texts = [key for key, value in found.items() if isinstance(value, str)]
+    return texts[0] if len(found) == len(texts) == 1 else ""
 
 
 def _said_by_users(sample: Sample) -> Iterable[str]:

@@ -221,6 +221,7 @@ TURN = [item("assistant", "One."), item("assistant", tool_calls=[{"function": {"
         ({"output_messages": CHOICES, "invocation_parameters": {"n": 1}}, "One.\nTwo.\nThree.", False),
         ({"output_messages": TURN}, "One.", False),
         ({"output_messages": [*TURN, *TURN], "invocation_parameters": {"candidate_count": 2}}, "One.", True),
+        ({"output_messages": [*TURN, *TURN], "input_value": {"messages": [], "n": 2}}, "One.", True),
         ({"output_messages": [item("assistant", " "), item("assistant", "Two.")]}, "Two.", False),
         ({"output_messages": [item("user", "?"), *CHOICES[:1], item("user", "Ok.")]}, "One.", False),
     ],
@@ -494,6 +495,12 @@ def test_settings_that_cannot_be_read_leave_the_sample_and_are_counted(text: str
     (note,) = found.notes
     assert (note.kind, note.count, note.span_id) == ("parameters_unreadable", 3, "s0")
     assert "3 samples have no settings" in note.sentence
+
+
+def test_a_class_among_printed_settings_costs_none_of_the_others() -> None:
+    objects = "'response_format': <class 'app.Answer'>, 'client': <app.Client object at 0x7f>"
+    text = f"{{'temperature': np.float64(0.5), {objects}}}"
+    assert read(invocation_parameters=text).parameters == {"temperature": 0.5}
 
 
 @pytest.mark.parametrize("text", ["name: Ida", '{"name": "Id'])

@@ -150,6 +150,18 @@ def test_unknown_roles_are_named_and_not_replayed() -> None:
     assert "unknown roles ('critic'), and" in kinds(said("Hi", role="critic"))["unknown_role"].sentence
 
 
+def test_answers_that_are_json_around_one_text_are_said() -> None:
+    wrapped = '{"answer": "A cat."}'
+    note = kinds([*window(3, output=wrapped), *window(2)])["answer_in_json"]
+    assert note.sentence.startswith("3 answers of 5 are JSON with one text, such as 'answer'")
+    assert "answer_in_json" not in kinds([*window(2, output=wrapped), *window(2)])
+    for own in ('{"a": 1}', '{"a": "b", "c": "d"}', '{"a', '["a"]'):
+        assert "answer_in_json" not in kinds(window(3, output=own))
+    assert "answer_in_json" not in kinds(
+        window(3, output=wrapped, parameters={"response_format": {"type": "json_object"}})
+    )
+
+
 def test_placeholders_of_an_anonymiser_are_said_and_replayed() -> None:
     found = kinds([*window(4)[2:], *said("I am <PERSON> of [LOCATION]", "Mail me at <EMAIL_ADDRESS> please")])
     assert (found["placeholders"].count, list(found)) == (2, ["placeholders"])
