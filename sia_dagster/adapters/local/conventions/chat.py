@@ -62,10 +62,12 @@ def first_answer(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
-    """The items in `<prefix>0.<key>`, `<prefix>1.<key>`, ... in their order.
+    """The items in `<prefix>0.<key>`, `<prefix>1.<key>`, ... in their order, or in the list that Phoenix makes of them.
 
     Raises FormError if one is missing: OpenTelemetry drops attributes of a span that has too many (128 by default).
     """
+    if isinstance(listed := attributes.get(prefix.removesuffix(".")), list):
+        return [item for item in listed if isinstance(item, dict)]
     flat = {key[len(prefix) :]: value for key, value in attributes.items() if key.startswith(prefix)}
     numbers = sorted({int(number) for key in flat if (number := key.split(".")[0]).isdecimal()})
     if numbers != list(range(len(numbers))):
