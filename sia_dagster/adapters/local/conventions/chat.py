@@ -78,11 +78,14 @@ def numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
 
 def read_system(value: Any, name: str) -> list[JsonObject]:
     """A system prompt as a message: text, parts, or messages. Raises FormError for JSON that is cut off."""
-    loaded = read_json(value, name) if isinstance(value, str) and value.lstrip().startswith("[{") else value
-    parts = loaded if isinstance(loaded, list) else [loaded]
+    is_parts = isinstance(value, str) and value.lstrip().startswith("[{")
+    loaded = read_json(value, name) if is_parts else text_or_json(value)
+    parts = loaded if isinstance(loaded, list) else [loaded] if loaded else []
     if any(isinstance(part, dict) and "role" in part for part in parts):
         return read_chat(parts, name, "system")
-    return _with_parts({"role": "system"}, parts) if loaded else []
+    if not all(isinstance(part, str) or _is_part(part) for part in parts):
+        parts = [plain(value)]
+    return _with_parts({"role": "system"}, parts) if parts else []
 
 
 def _messages(item: Any, name: str, role: str) -> list[JsonObject]:

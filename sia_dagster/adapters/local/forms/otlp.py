@@ -119,7 +119,7 @@ def read_pairs(pairs: Any) -> JsonObject:
                 nested = nested or isinstance(text, dict)
             if text is not None:
                 found[pair["key"]] = text
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise FormError("its attributes are no list of keys and values") from error
     return flat(found) if nested else found
 
