@@ -207,7 +207,7 @@ PLATFORMS: dict[str, JsonObject] = {
         "langfuse.observation.input": json.dumps(MESSAGES),
         "langfuse.observation.output": '{"role": "assistant", "content": "Hi."}',
         "langfuse.observation.model.name": "small",
-        "langfuse.observation.model.parameters": '{"temperature": 0.2}',
+        "langfuse.observation.model.parameters": '{"temperature": 0.2, "max_tokens": "Infinity"}',
         "langfuse.observation.usage_details": '{"input": 21, "output": 7}',
         "langfuse.session.id": "chat 7",
         "langfuse.user.id": "anna",

@@ -182,9 +182,9 @@ def test_anything_in_a_request_is_spans_or_errors(anything: Any) -> None:
     assert all(isinstance(found, Span | FormError) for found in FORM.spans(request(anything)))
 
 
-ALL_FIVE = ["openinference", "openai_v2", "openllmetry", "openllmetry_0_40"]
+ALL_FIVE = ["openinference", "openai_v2", "openllmetry", "openllmetry_0_40", "langfuse_otel"]
 AGENTS = ["pydantic_ai", "pydantic_ai_0_4", "ai_sdk_4", "ai_sdk_5", "ai_sdk_6", "ai_sdk_7"]
-UNRECORDED = {"openai_v2": {"tools"}, "strands": {"tools", "parameters"}}
+UNRECORDED = {"langfuse_otel": {"parameters"}, "openai_v2": {"tools"}, "strands": {"tools", "parameters"}}
 """What a tool does not record."""
 
 
