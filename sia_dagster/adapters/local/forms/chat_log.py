@@ -55,8 +55,9 @@ class _Call(NamedTuple):
 
 
 def _is_pair(record: JsonObject) -> bool:
-    asked = next((loaded(record[name]) for name in _REQUESTS if record.get(name)), None)
-    return isinstance(_body(asked), dict) and any(record.get(name) for name in _RESPONSES) and not is_known(record)
+    asked = first(record, *_REQUESTS)
+    is_object = isinstance(asked, dict) or (isinstance(asked, str) and asked.lstrip()[:1] == "{")
+    return is_object and any(record.get(name) for name in _RESPONSES) and not is_known(record)
 
 
 def _is_invocation(record: JsonObject) -> bool:

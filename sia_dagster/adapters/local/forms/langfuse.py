@@ -94,7 +94,7 @@ def _span(row: JsonObject, scores: Iterable[JsonObject] = ()) -> Span:
 
 def _attributes(row: JsonObject) -> JsonObject:
     usage = an_object(first(row, "usageDetails", "usage_details")) or an_object(row.get("usage"))
-    asked, offered = _without_definitions(loaded(row.get("input")))
+    asked, offered = _without_definitions(_without_media(_arguments(loaded(row.get("input")))))
     request = request_attributes(asked)
     found = {
         **request,
@@ -121,6 +121,23 @@ def _settings(value: Any) -> JsonObject:
     if given.keys() >= _DEFAULTS.keys():
         return {name: setting for name, setting in given.items() if setting != _DEFAULTS.get(name)}
     return given
+
+
+def _arguments(asked: Any) -> Any:
+    """What a function decorated with `@observe(as_type="generation")` was given: its keywords, or its one argument."""
+    if not isinstance(asked, dict) or asked.keys() != {"args", "kwargs"}:
+        return asked
+    args, named = asked["args"], asked["kwargs"]
+    return args[0] if isinstance(args, list) and len(args) == 1 and not named else named or asked
+
+
+def _without_media(value: Any) -> Any:
+    """The same without references to Langfuse's own store of images and sounds, where no other endpoint finds them."""
+    if isinstance(value, dict):
+        return {key: _without_media(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_media(item) for item in value]
+    return "" if isinstance(value, str) and value.startswith("@@@langfuseMedia:") else value
 
 
 def _without_definitions(asked: Any) -> tuple[Any, list[JsonObject]]:
