@@ -69,7 +69,7 @@ def request_settings(request: Mapping[str, Any]) -> JsonObject:
 
 def answer_attributes(value: Any) -> JsonObject:
     """The attributes of an answer: a text, a message, a list of messages, or an API's raw response. {} if none."""
-    found: Any = _generation(loaded(value))
+    found: Any = _unwrapped(loaded(value))
     if found in (None, "", [], {}):
         return {}
     if isinstance(found, str):
@@ -170,8 +170,11 @@ def _call(call: Any) -> Any:
     return {"id": call.get("id") or "", "type": "function", "function": function}
 
 
-def _generation(found: Any) -> Any:
-    """What LangChain's result holds: the message of its first generation, else its text."""
+def _unwrapped(found: Any) -> Any:
+    """Bedrock's message, the message of LangChain's first generation, else that one's text; all else as it is."""
+    output = found.get("output") if isinstance(found, dict) else None
+    if isinstance(output, dict) and isinstance(output.get("message"), dict):
+        return output["message"]
     generations = found.get("generations") if isinstance(found, dict) else None
     while isinstance(generations, list) and generations:
         generations = generations[0]

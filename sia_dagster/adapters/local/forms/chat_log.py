@@ -16,6 +16,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messag
 from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, metadata, spans_of, text
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
+from sia_dagster.core.openinference.payloads import response_text
 from sia_dagster.core.records.value import JsonObject
 
 _TIMES = (
@@ -44,6 +45,11 @@ _SHORTEST_ID = 16
 """Characters of an id that is taken to be unique beyond its file; shorter ones are numbers of rows."""
 _TUNING = {"messages", "tools", "functions", "parallel_tool_calls", "weight", "prompt", "completion"}
 """Keys of files for fine-tuning, which are no calls."""
+_SPANS = {
+    *("type", "kind", "span_id", "spanId", "parent_id", "parentId", "parent_span_id", "parentSpanId"),
+    *("parent_observation_id", "parentObservationId", "parent_run_id"),
+}
+"""Keys of a span of some tool, whose `input` and `output` need not be a model's."""
 _NO_TIME = "it has no time, so it belongs to no window: add `created` (seconds since 1970, or ISO 8601) to each record"
 
 
@@ -69,7 +75,8 @@ def _is_chat_log(record: JsonObject) -> bool:
         return False
     if _is_list(record.get("messages")) or _is_list(record.get("contents")):
         return True
-    asked = "prompt" in record or "question" in record or ("input" in record and _time(record) is not None)
+    is_plain = _SPANS.isdisjoint(record) and _time(record) is not None
+    asked = "prompt" in record or "question" in record or ("input" in record and is_plain)
     return asked and any(name in record for name in _ANSWERS)
 
 
@@ -122,7 +129,8 @@ def _chat(record: JsonObject) -> _Call:
         raise FormError("its `messages` are not all messages with a role and a content")
     request = {name: record[name] for name in ("system", "tools", "functions", "response_format") if record.get(name)}
     if answer is not None:
-        return _Call({"messages": chat} | request, answer)
+        is_repeated = chat[-1]["role"] == "assistant" and chat[-1].get("content") == response_text(answer)
+        return _Call({"messages": chat[:-1] if is_repeated else chat} | request, answer)
     if chat[-1]["role"] not in ("assistant", "model"):
         raise FormError("its last message is not the model's, and no other field holds an answer")
     return _Call({"messages": chat[:-1]} | request, chat[-1])

@@ -70,7 +70,8 @@ def _spans(record: JsonObject) -> Iterable[Span]:
     def with_trace(row: JsonObject) -> Span:
         own = [s for s in scores if s.get("observationId") == row.get("id")]
         of_the_trace = [s for s in scores if not s.get("observationId")] if len(calls) == 1 else []
-        return _span({"traceId": record.get("id")} | shared | row, [*of_the_trace, *own])
+        given = {name: value for name, value in row.items() if value is not None}
+        return _span({"traceId": record.get("id")} | shared | given, [*of_the_trace, *own])
 
     return spans_of(rows, with_trace)
 
