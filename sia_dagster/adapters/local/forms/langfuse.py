@@ -19,7 +19,7 @@ from sia_dagster.adapters.local.forms.fields import (
     spans_of,
     text,
 )
-from sia_dagster.adapters.local.forms.span import Form, Span
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 _KINDS = {
@@ -79,6 +79,8 @@ def _spans(record: JsonObject) -> Iterable[Span]:
 def _span(row: JsonObject, scores: Iterable[JsonObject] = ()) -> Span:
     kind = _KINDS.get(text(row.get("type")), "CHAIN")
     is_failed = row.get("level") == "ERROR"
+    if kind == "LLM" and not is_failed and "input" not in row and "output" not in row:
+        raise FormError("it holds neither input nor output; export the field group `io`, too")
     return Span(
         span_id=text(row.get("id")),
         trace_id=text(first(row, "traceId", "trace_id")),

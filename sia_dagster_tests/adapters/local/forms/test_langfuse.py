@@ -146,3 +146,8 @@ def test_one_broken_observation_costs_itself_alone() -> None:
     read = read_records([{"id": "trace-1", "observations": rows, "scores": None}])
     assert len(read.samples) == 1
     assert read.lost == ["1 of its 2 calls: JSON in one of its fields is nested more than 100 deep"]
+
+
+def test_an_export_without_texts_says_which_fields_to_add() -> None:
+    record = {name: value for name, value in observation().items() if name not in ("input", "output")}
+    assert read_records([record]).lost == ["it holds neither input nor output; export the field group `io`, too"]

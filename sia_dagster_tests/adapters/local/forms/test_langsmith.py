@@ -90,10 +90,19 @@ def test_a_runs_session_is_its_project_and_no_conversation() -> None:
     assert sample.conversation_id == run()["trace_id"]
 
 
-def test_runs_within_a_run_are_read() -> None:
+def test_runs_within_a_run_are_read_and_are_of_its_conversation() -> None:
     child = run(id="00000000-0000-0000-0000-000000000002", child_runs=None)
-    read = read_records([run(run_type="chain", inputs={"city": "Ulm"}, child_runs=[child])])
-    assert [sample.span_id for sample in read.samples] == [child["id"]]
+    extra = {"metadata": {"thread_id": "chat-7", "user_id": "ann"}}
+    read = read_records([run(run_type="chain", inputs={"city": "Ulm"}, child_runs=[child], extra=extra)])
+    assert [(s.span_id, s.conversation_id, s.user_id) for s in read.samples] == [(child["id"], "chat-7", "ann")]
+
+
+def test_runs_of_the_newer_query_are_read() -> None:
+    newer = {"run_type": "LLM", "status": "SUCCESS", "project_id": "f", "thread_id": "chat-7", "ls_user_id": "owner"}
+    whole = run(**newer, parent_run_ids=["root", "parent"], session_id=None)
+    read = read_records([whole, whole | {"id": "2", "status": "ERROR"}, whole | {"id": "3", "run_type": "TOOL"}])
+    assert [(s.conversation_id, s.user_id) for s in read.samples] == [("chat-7", "")]
+    assert (calls([whole]), read.failed, read.lost) == ([CHAT | COOL], 1, ["of kind TOOL"])
 
 
 def test_feedback_is_an_evaluation() -> None:
@@ -112,3 +121,8 @@ def test_a_prompt_of_a_model_without_chat_is_the_users_message() -> None:
     outputs = {"generations": [[{"text": SAID, "type": "Generation"}]]}
     (found,) = calls([run(inputs={"prompts": [ASKED]}, outputs=outputs)])
     assert found["messages"] == [{"role": "user", "content": ASKED}]
+
+
+def test_an_export_without_texts_says_which_fields_to_add() -> None:
+    record = {name: value for name, value in run().items() if name not in ("inputs", "outputs")}
+    assert read_records([record]).lost == ["it holds neither inputs nor outputs; export both fields, too"]
