@@ -103,11 +103,21 @@ _KNOWN: tuple[Known, ...] = (
         "(seconds since 1970, or ISO 8601) to each record",
     ),
     Known(
+        lambda r: {"role", "content"} <= r.keys() and "messages" not in r and "choices" not in r,
+        "it is one message of a chat; write a record for each call, with the chat so far as `messages`, and `created`",
+    ),
+    Known(
+        lambda r: isinstance(r.get("conversations"), list) and "messages" not in r,
+        "it is a conversation in the form of ShareGPT; write its turns as `messages` with `role` and `content`, and add "
+        "`created`",
+    ),
+    Known(_has("mapping", "create_time"), "it is a conversation of ChatGPT's export, no call of an application"),
+    Known(
         lambda r: r.get("object") in ("chat.completion", "response") and "messages" not in r and "input" not in r,
         "it is a response of OpenAI without its request; write both as `request` and `response`, with `created`",
     ),
     Known(
-        lambda r: r.get("object") in ("chat.completion.chunk",),
+        lambda r: r.get("object") == "chat.completion.chunk",
         "it is a part of a stream; write the whole answer with its request as `request`, `response` and `created`",
     ),
     Known(
