@@ -108,8 +108,8 @@ _KNOWN: tuple[Known, ...] = (
     ),
     Known(
         lambda r: isinstance(r.get("conversations"), list) and "messages" not in r,
-        "it is a conversation in the form of ShareGPT; write its turns as `messages` with `role` and `content`, and add "
-        "`created`",
+        "it is a conversation in the form of ShareGPT; write its turns as `messages` with `role` and `content`, and "
+        "add `created`",
     ),
     Known(_has("mapping", "create_time"), "it is a conversation of ChatGPT's export, no call of an application"),
     Known(

@@ -16,7 +16,6 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messag
 from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, metadata, spans_of, text
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
-from sia_dagster.core.openinference.payloads import response_text
 from sia_dagster.core.records.value import JsonObject
 
 _TIMES = (
@@ -129,7 +128,8 @@ def _chat(record: JsonObject) -> _Call:
         raise FormError("its `messages` are not all messages with a role and a content")
     request = {name: record[name] for name in ("system", "tools", "functions", "response_format") if record.get(name)}
     if answer is not None:
-        is_repeated = chat[-1]["role"] == "assistant" and chat[-1].get("content") == response_text(answer)
+        # Some logs append the answer to the chat, too.
+        is_repeated = chat[-1]["role"] == "assistant" and _dumped(chat[-1].get("content")) in _dumped(answer)
         return _Call({"messages": chat[:-1] if is_repeated else chat} | request, answer)
     if chat[-1]["role"] not in ("assistant", "model"):
         raise FormError("its last message is not the model's, and no other field holds an answer")
@@ -206,9 +206,12 @@ def _id(record: JsonObject, answered: Any) -> str:
     own = text(first(record, *_IDS) or (answered.get("id") if isinstance(answered, dict) else None))
     if len(own) >= _SHORTEST_ID:
         return own
-    content = json.dumps(record, sort_keys=True, default=str)
-    digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]
+    digest = hashlib.sha256(_dumped(record).encode("utf-8", "replace")).hexdigest()[:32]
     return f"{own}-{digest}" if own else digest
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 PAIRS = Form("requests and responses", _is_pair, _pairs, ("prompt templates",))
