@@ -16,6 +16,7 @@ function. With `MLFLOW_DISABLE_TELEMETRY=true` nothing looks beyond this machine
 """
 
 import base64
+import gzip
 import json
 import logging
 import re
@@ -36,7 +37,7 @@ from sia_dagster_tests.worlds.record_spans import ASKED, HOST, MODEL, SYSTEM, TO
 
 Record = dict[str, Any]
 STORE = PORT + 1
-"""The port of the server that stands in for LangSmith's."""
+"""The port of the server that stands in for LangSmith's and Opik's."""
 SESSION, USER = "chat-7", "ann"
 
 
@@ -165,7 +166,7 @@ def langchain() -> list[Record]:
 
 @contextmanager
 def _run_store() -> Iterator[dict[str, Record]]:
-    """A server that keeps what LangSmith's client posts, and gives it back."""
+    """A server that keeps what a client posts, and gives LangSmith's its runs back."""
     runs: dict[str, Record] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -174,7 +175,8 @@ def _run_store() -> Iterator[dict[str, Record]]:
             if self.path.endswith("/query"):
                 self._reply({"runs": list(runs.values()), "cursors": {}})
             else:
-                runs[body["id"]] = runs.get(body["id"], {}) | body
+                number = str(body.get("id", len(runs)))
+                runs[number] = runs.get(number, {}) | body
                 self._reply({})
 
         def do_PATCH(self) -> None:
@@ -186,7 +188,8 @@ def _run_store() -> Iterator[dict[str, Record]]:
             self._reply({})
 
         def _body(self) -> Record:
-            body: Record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            body: Record = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
             return {key: value for key, value in body.items() if value is not None and key != "attachments"}
 
         def _reply(self, value: Any) -> None:
@@ -208,6 +211,29 @@ def _run_store() -> Iterator[dict[str, Record]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def braintrust() -> list[Record]:
+    """Rows as Braintrust's SDK logs them; its API lists the same rows."""
+    sdk, log = import_module("braintrust"), import_module("braintrust.logger")
+    with log._internal_with_memory_background_logger() as kept:
+        import_module("braintrust.test_helpers").init_test_logger("calls")
+        _openai_calls(sdk.wrap_openai(_client()))
+        rows: list[Record] = kept.pop()
+    return [json.loads(json.dumps(row, default=str)) for row in rows]
+
+
+def opik() -> list[Record]:
+    """Spans as Opik's SDK posts them; its API lists the same fields."""
+    with _run_store() as posted:
+        sdk = import_module("opik")
+        client = sdk.Opik(host=f"http://127.0.0.1:{STORE}/api", _use_batching=True)
+        sdk.set_global_client(client)
+        _openai_calls(import_module("opik.integrations.openai").track_openai(_client()))
+        client.end()
+        # A span is posted when it starts and when it ends; the later one stands.
+        spans = {span["id"]: span for batch in posted.values() for span in batch.get("spans", ())}
+        return list(spans.values())
 
 
 def mlflow() -> list[Record]:
@@ -243,6 +269,8 @@ FORMS: dict[str, tuple[Callable[[], list[Record]], tuple[str, ...]]] = {
     "langfuse": (langfuse, ("langfuse", "openai", "langchain-core", "langchain-openai")),
     "langsmith": (langsmith, ("langsmith", "openai", "langchain-core", "langchain-openai")),
     "langchain": (langchain, ("langchain-core", "langchain-openai")),
+    "braintrust": (braintrust, ("braintrust", "openai")),
+    "opik": (opik, ("opik", "openai")),
     "mlflow": (mlflow, ("mlflow-skinny", "openai")),
     "mlflow_table": (mlflow_table, ("mlflow-skinny", "openai")),
 }
@@ -261,7 +289,7 @@ def record(name: str) -> None:
 
 
 _MACHINE = re.compile(
-    r"mlflow\.(source\.|user$|artifactLocation|trace\.size)|revision_id|runtime$|links$|execution_duration|dotted_order"
+    r"mlflow\.(source\.|user$|artifactLocation|trace\.size)|revision_id|runtime$|links$|execution_duration|dotted_order|caller_"
 )
 """Keys whose values are this machine's, or of one run alone."""
 
@@ -279,10 +307,10 @@ def _without_machine(value: Any) -> Any:
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _HEX = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b")
-_BASE64 = re.compile(r'(?<=_id": ")[A-Za-z0-9+/]{11}=(?=")|(?<=_id": ")[A-Za-z0-9+/]{22}==(?=")')
+_BASE64 = re.compile(r'(?<=")[A-Za-z0-9+/]{11}=(?=\\?")|(?<=")[A-Za-z0-9+/]{22}==(?=\\?")')
 _COMPACT = re.compile(r"\b20\d{6}T\d{12}Z")
 _ISO = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?")
-_EPOCH = re.compile(r"\b1[7-9]\d{17}\b|\b1[7-9]\d{11}\b")
+_EPOCH = re.compile(r"\b1[7-9]\d{17}\b|\b1[7-9]\d{11}\b|\b1[7-9]\d{8}(?=\.\d)")
 
 
 def _with_fixed_ids(text: str) -> str:

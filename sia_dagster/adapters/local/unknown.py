@@ -37,9 +37,9 @@ def _is_weave(record: JsonObject) -> bool:
     return {"op_name", "inputs"} <= record.keys() and "started_at" in record
 
 
-def _is_opik(record: JsonObject) -> bool:
-    opik = {"usage", "error_info", "total_estimated_cost", "provider", "created_by", "last_updated_at"}
-    return {"input", "output", "start_time"} <= record.keys() and len(opik & record.keys()) > 1 and "id" in record
+def _is_opik_trace(record: JsonObject) -> bool:
+    opik = {"error_info", "total_estimated_cost", "created_by", "last_updated_at", "span_count", "thread_id"}
+    return {"id", "input", "start_time"} <= record.keys() and len(opik & record.keys()) > 1 and "type" not in record
 
 
 def _is_datadog(record: JsonObject) -> bool:
@@ -73,8 +73,10 @@ _KNOWN: tuple[Known, ...] = (
     Known(_has("trace_id", "span_id", "service", "resource", "meta"), f"it is a span of Datadog; {_RE_EXPORT}"),
     Known(_is_datadog, f"it is a span of Datadog LLM Observability; {_RE_EXPORT}"),
     Known(_is_weave, f"it is a call of W&B Weave; {_RE_EXPORT}"),
-    Known(_has("root_span_id", "span_attributes", "input"), f"it is a row of Braintrust; {_RE_EXPORT}"),
-    Known(_is_opik, f"it is a span or a trace of Opik (Comet); {_RE_EXPORT}"),
+    Known(
+        _is_opik_trace,
+        "it is a trace of Opik without its spans; export the spans (`Opik.search_spans`, or `/v1/private/spans`)",
+    ),
     Known(
         _has("request_id", "prompt_input_variables"),
         "it is a request of PromptLayer; write its `request_kwargs`, `request_response` and `request_start_time` as "
@@ -101,11 +103,21 @@ _KNOWN: tuple[Known, ...] = (
         "(seconds since 1970, or ISO 8601) to each record",
     ),
     Known(
+        lambda r: {"role", "content"} <= r.keys() and "messages" not in r and "choices" not in r,
+        "it is one message of a chat; write a record for each call, with the chat so far as `messages`, and `created`",
+    ),
+    Known(
+        lambda r: isinstance(r.get("conversations"), list) and "messages" not in r,
+        "it is a conversation in the form of ShareGPT; write its turns as `messages` with `role` and `content`, and "
+        "add `created`",
+    ),
+    Known(_has("mapping", "create_time"), "it is a conversation of ChatGPT's export, no call of an application"),
+    Known(
         lambda r: r.get("object") in ("chat.completion", "response") and "messages" not in r and "input" not in r,
         "it is a response of OpenAI without its request; write both as `request` and `response`, with `created`",
     ),
     Known(
-        lambda r: r.get("object") in ("chat.completion.chunk",),
+        lambda r: r.get("object") == "chat.completion.chunk",
         "it is a part of a stream; write the whole answer with its request as `request`, `response` and `created`",
     ),
     Known(

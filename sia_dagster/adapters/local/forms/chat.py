@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sia_dagster.adapters.local.forms.fields import loaded
+from sia_dagster.adapters.local.forms.fields import first, loaded
 from sia_dagster.adapters.local.forms.span import FormError
 from sia_dagster.core.records.value import JsonObject
 
@@ -69,15 +69,13 @@ def request_settings(request: Mapping[str, Any]) -> JsonObject:
 
 def answer_attributes(value: Any) -> JsonObject:
     """The attributes of an answer: a text, a message, a list of messages, or an API's raw response. {} if none."""
-    found: Any = _generation(loaded(value))
+    found: Any = _unwrapped(loaded(value))
     if found in (None, "", [], {}):
         return {}
     if isinstance(found, str):
         return {"llm.output_messages": [{"role": "assistant", "content": found}]}
-    if isinstance(found, list) and found and all(_is_responses_item(item) for item in found):
-        return {"output.value": {"output": found}}
-    if isinstance(found, dict) and _is_responses_item(found):
-        return {"output.value": {"output": [found]}}
+    if response := _listed_response(found):
+        return {"output.value": response}
     chat = chat_messages(found if isinstance(found, list) else [found])
     if not chat:
         return {"output.value": value if isinstance(value, str) else found}
@@ -91,7 +89,8 @@ def chat_messages(items: Iterable[Any]) -> list[JsonObject] | None:
     if len(listed) == 1 and isinstance(listed[0], list):
         listed = listed[0]
     chat = [message(item) for item in listed]
-    return [item for item in chat if item is not None] if chat and None not in chat else None
+    read = [turn for item in chat if item is not None for turn in _of_parts(item)]
+    return read if chat and None not in chat else None
 
 
 def message(item: Any) -> JsonObject | None:
@@ -106,6 +105,31 @@ def message(item: Any) -> JsonObject | None:
     kind, body = _langchain(item)
     role: Any = body.get("role") if kind in ("chat", "ChatMessage") else _CLASSES.get(kind.removesuffix("Chunk"))
     return _with_calls(body, role) if role and ("content" in body or "tool_calls" in body) else None
+
+
+def _of_parts(item: JsonObject) -> list[JsonObject]:
+    """The message; one with OpenTelemetry's typed `parts` as its text and calls, after a message for each result."""
+    parts = item.get("parts")
+    if (
+        item.get("content")
+        or not isinstance(parts, list)
+        or not all(isinstance(p, dict) and "type" in p for p in parts)
+    ):
+        return [item]
+    results = [
+        {"role": "tool", "tool_call_id": part.get("id"), "content": first(part, "response", "result")}
+        for part in parts
+        if part["type"] == "tool_call_response"
+    ]
+    calls = [
+        _call({"id": part.get("id"), "name": part.get("name"), "args": part.get("arguments") or {}})
+        for part in parts
+        if part["type"] == "tool_call"
+    ]
+    rest = [part | {"text": part.get("content")} if part["type"] == "text" else part for part in parts]
+    rest = [part for part in rest if part["type"] not in ("tool_call", "tool_call_response", "reasoning")]
+    own = {key: value for key, value in item.items() if key != "parts"} | ({"content": rest} if rest else {})
+    return [*results, own | ({"tool_calls": calls} if calls else {})] if rest or calls or not results else results
 
 
 def _langchain(item: JsonObject) -> tuple[str, JsonObject]:
@@ -146,8 +170,11 @@ def _call(call: Any) -> Any:
     return {"id": call.get("id") or "", "type": "function", "function": function}
 
 
-def _generation(found: Any) -> Any:
-    """What LangChain's result holds: the message of its first generation, else its text."""
+def _unwrapped(found: Any) -> Any:
+    """Bedrock's message, the message of LangChain's first generation, else that one's text; all else as it is."""
+    output = found.get("output") if isinstance(found, dict) else None
+    if isinstance(output, dict) and isinstance(output.get("message"), dict):
+        return output["message"]
     generations = found.get("generations") if isinstance(found, dict) else None
     while isinstance(generations, list) and generations:
         generations = generations[0]
@@ -157,16 +184,32 @@ def _generation(found: Any) -> Any:
     return inner if isinstance(inner, dict) else generations.get("text", found)
 
 
+def _listed_response(found: Any) -> JsonObject:
+    """The response whose list of items or choices, or whose only item, was recorded alone; {} for all else."""
+    items = found if isinstance(found, list) else [found]
+    if all(map(_is_responses_item, items)):
+        return {"output": items}
+    return {"choices": items} if all(map(_is_choice, items)) else {}
+
+
 def _is_responses_item(item: Any) -> bool:
     """Whether OpenAI's Responses API lists such items; an answer of Anthropic is a `message` with a `stop_reason`."""
     kind = item.get("type") if isinstance(item, dict) else None
     return kind in _RESPONSES_ITEMS and "stop_reason" not in item and (kind != "message" or "content" in item)
 
 
+def _is_choice(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("message"), dict) and "finish_reason" in item
+
+
 def _has_blocks(item: JsonObject) -> bool:
     """Whether the content is a list with blocks that the mapping of raw responses splits up."""
     content = item.get("content")
-    return "parts" in item or (isinstance(content, list) and "tool_calls" not in item)
+    return "parts" in item or (isinstance(content, list) and "tool_calls" not in item and not _are_texts(content))
+
+
+def _are_texts(content: list[Any]) -> bool:
+    return all(isinstance(part, dict) and part.get("type") == "text" for part in content)
 
 
 def _last_turn(chat: list[JsonObject]) -> list[JsonObject]:

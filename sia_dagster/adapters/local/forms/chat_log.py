@@ -44,6 +44,11 @@ _SHORTEST_ID = 16
 """Characters of an id that is taken to be unique beyond its file; shorter ones are numbers of rows."""
 _TUNING = {"messages", "tools", "functions", "parallel_tool_calls", "weight", "prompt", "completion"}
 """Keys of files for fine-tuning, which are no calls."""
+_SPANS = {
+    *("type", "kind", "span_id", "spanId", "parent_id", "parentId", "parent_span_id", "parentSpanId"),
+    *("parent_observation_id", "parentObservationId", "parent_run_id"),
+}
+"""Keys of a span of some tool, whose `input` and `output` need not be a model's."""
 _NO_TIME = "it has no time, so it belongs to no window: add `created` (seconds since 1970, or ISO 8601) to each record"
 
 
@@ -55,8 +60,9 @@ class _Call(NamedTuple):
 
 
 def _is_pair(record: JsonObject) -> bool:
-    asked = next((loaded(record[name]) for name in _REQUESTS if record.get(name)), None)
-    return isinstance(_body(asked), dict) and any(record.get(name) for name in _RESPONSES) and not is_known(record)
+    asked = first(record, *_REQUESTS)
+    is_object = isinstance(asked, dict) or (isinstance(asked, str) and asked.lstrip()[:1] == "{")
+    return is_object and any(record.get(name) for name in _RESPONSES) and not is_known(record)
 
 
 def _is_invocation(record: JsonObject) -> bool:
@@ -68,7 +74,8 @@ def _is_chat_log(record: JsonObject) -> bool:
         return False
     if _is_list(record.get("messages")) or _is_list(record.get("contents")):
         return True
-    asked = "prompt" in record or "question" in record or ("input" in record and _time(record) is not None)
+    is_plain = _SPANS.isdisjoint(record) and _time(record) is not None
+    asked = "prompt" in record or "question" in record or ("input" in record and is_plain)
     return asked and any(name in record for name in _ANSWERS)
 
 
@@ -121,7 +128,9 @@ def _chat(record: JsonObject) -> _Call:
         raise FormError("its `messages` are not all messages with a role and a content")
     request = {name: record[name] for name in ("system", "tools", "functions", "response_format") if record.get(name)}
     if answer is not None:
-        return _Call({"messages": chat} | request, answer)
+        # Some logs append the answer to the chat, too.
+        is_repeated = chat[-1]["role"] == "assistant" and _dumped(chat[-1].get("content")) in _dumped(answer)
+        return _Call({"messages": chat[:-1] if is_repeated else chat} | request, answer)
     if chat[-1]["role"] not in ("assistant", "model"):
         raise FormError("its last message is not the model's, and no other field holds an answer")
     return _Call({"messages": chat[:-1]} | request, chat[-1])
@@ -197,9 +206,12 @@ def _id(record: JsonObject, answered: Any) -> str:
     own = text(first(record, *_IDS) or (answered.get("id") if isinstance(answered, dict) else None))
     if len(own) >= _SHORTEST_ID:
         return own
-    content = json.dumps(record, sort_keys=True, default=str)
-    digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]
+    digest = hashlib.sha256(_dumped(record).encode("utf-8", "replace")).hexdigest()[:32]
     return f"{own}-{digest}" if own else digest
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 PAIRS = Form("requests and responses", _is_pair, _pairs, ("prompt templates",))

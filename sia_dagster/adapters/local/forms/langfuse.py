@@ -19,7 +19,7 @@ from sia_dagster.adapters.local.forms.fields import (
     spans_of,
     text,
 )
-from sia_dagster.adapters.local.forms.span import Form, Span
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 _KINDS = {
@@ -70,7 +70,8 @@ def _spans(record: JsonObject) -> Iterable[Span]:
     def with_trace(row: JsonObject) -> Span:
         own = [s for s in scores if s.get("observationId") == row.get("id")]
         of_the_trace = [s for s in scores if not s.get("observationId")] if len(calls) == 1 else []
-        return _span({"traceId": record.get("id")} | shared | row, [*of_the_trace, *own])
+        given = {name: value for name, value in row.items() if value is not None}
+        return _span({"traceId": record.get("id")} | shared | given, [*of_the_trace, *own])
 
     return spans_of(rows, with_trace)
 
@@ -78,6 +79,8 @@ def _spans(record: JsonObject) -> Iterable[Span]:
 def _span(row: JsonObject, scores: Iterable[JsonObject] = ()) -> Span:
     kind = _KINDS.get(text(row.get("type")), "CHAIN")
     is_failed = row.get("level") == "ERROR"
+    if kind == "LLM" and not is_failed and "input" not in row and "output" not in row:
+        raise FormError("it holds neither input nor output; export the field group `io`, too")
     return Span(
         span_id=text(row.get("id")),
         trace_id=text(first(row, "traceId", "trace_id")),
@@ -94,7 +97,7 @@ def _span(row: JsonObject, scores: Iterable[JsonObject] = ()) -> Span:
 
 def _attributes(row: JsonObject) -> JsonObject:
     usage = an_object(first(row, "usageDetails", "usage_details")) or an_object(row.get("usage"))
-    asked, offered = _without_definitions(loaded(row.get("input")))
+    asked, offered = _without_definitions(_without_media(_arguments(loaded(row.get("input")))))
     request = request_attributes(asked)
     found = {
         **request,
@@ -121,6 +124,23 @@ def _settings(value: Any) -> JsonObject:
     if given.keys() >= _DEFAULTS.keys():
         return {name: setting for name, setting in given.items() if setting != _DEFAULTS.get(name)}
     return given
+
+
+def _arguments(asked: Any) -> Any:
+    """What a function decorated with `@observe(as_type="generation")` was given: its keywords, or its one argument."""
+    if not isinstance(asked, dict) or asked.keys() != {"args", "kwargs"}:
+        return asked
+    args, named = asked["args"], asked["kwargs"]
+    return args[0] if isinstance(args, list) and len(args) == 1 and not named else named or asked
+
+
+def _without_media(value: Any) -> Any:
+    """The same without references to Langfuse's own store of images and sounds, where no other endpoint finds them."""
+    if isinstance(value, dict):
+        return {key: _without_media(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_media(item) for item in value]
+    return "" if isinstance(value, str) and value.startswith("@@@langfuseMedia:") else value
 
 
 def _without_definitions(asked: Any) -> tuple[Any, list[JsonObject]]:

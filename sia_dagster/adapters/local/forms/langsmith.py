@@ -1,8 +1,8 @@
-"""LangSmith and LangChain: runs as `Client.list_runs`, the bulk export and LangChain's tracers write them.
+"""LangSmith and LangChain: runs as the client's `list_runs` and `runs.query`, the bulk export and tracers write them.
 
 `inputs`, `outputs` and `extra` are objects, or JSON text in the bulk export. The conversation is one of the metadata's
-keys that LangSmith reads threads from; a run's own `session_id` is the project. Runs within a run (`child_runs`) are
-read, too.
+keys that LangSmith reads threads from; a run's own `session_id` is the project, and its `ls_user_id` who has the key
+to LangSmith. Runs within a run (`child_runs`) are read, too, and are of its conversation.
 """
 
 from collections.abc import Iterable
@@ -31,6 +31,7 @@ _KINDS = {
     "prompt": "PROMPT",
 }
 _THREADS = ("session_id", "thread_id", "conversation_id")
+_USERS = ("user_id", "userId")
 _ONE_TEXT = (
     "its chat is one text, so that its messages cannot be told; export runs of LangSmith, or give your tracer "
     "`_schema_format='original+chat'`"
@@ -42,7 +43,8 @@ def _recognises(record: JsonObject) -> bool:
 
 
 def _spans(record: JsonObject) -> Iterable[Span]:
-    return spans_of(_with_children(record), _span)
+    about = {name: value for name, value in _metadata(record).items() if name in (*_THREADS, *_USERS)}
+    return spans_of(_with_children(record), lambda run: _span(run, about))
 
 
 def _with_children(run: JsonObject) -> Iterable[JsonObject]:
@@ -53,27 +55,34 @@ def _with_children(run: JsonObject) -> Iterable[JsonObject]:
         left.extend(reversed(objects(run.get("child_runs"))))
 
 
-def _span(run: JsonObject) -> Span:
-    kind = _KINDS.get(text(run.get("run_type")), "CHAIN")
-    is_failed = bool(run.get("error")) or run.get("status") == "error"
+def _metadata(run: JsonObject) -> JsonObject:
+    """The metadata within `extra`, which `runs.query` and the bulk export can give as a field of its own."""
+    thread = {"thread_id": run["thread_id"]} if run.get("thread_id") else {}
+    return thread | an_object(run.get("metadata")) | an_object(an_object(run.get("extra")).get("metadata"))
+
+
+def _span(run: JsonObject, about: JsonObject) -> Span:
+    kind = _KINDS.get(text(run.get("run_type")).lower(), "CHAIN")
+    is_failed = bool(run.get("error")) or text(run.get("status")).lower() == "error"
+    parents = loaded(run.get("parent_run_ids"))
+    if kind == "LLM" and not is_failed and "inputs" not in run and "outputs" not in run:
+        raise FormError("it holds neither inputs nor outputs; export both fields, too")
     return Span(
         span_id=text(run.get("id")),
         trace_id=text(first(run, "trace_id", "id")),
-        parent_id=text(run.get("parent_run_id")),
+        parent_id=text(run.get("parent_run_id") or (parents[-1] if isinstance(parents, list) and parents else "")),
         name=text(run.get("name")),
         start=run.get("start_time"),
         end=run.get("end_time"),
         status="ERROR" if is_failed else "OK",
         kind=kind,
-        attributes=_attributes(run) if kind == "LLM" else {},
+        attributes=_attributes(run, about | _metadata(run)) if kind == "LLM" else {},
         columns=run | (_feedback(run) if kind == "LLM" else {}),
     )
 
 
-def _attributes(run: JsonObject) -> JsonObject:
+def _attributes(run: JsonObject, more: JsonObject) -> JsonObject:
     extra, inputs, outputs = (an_object(run.get(name)) for name in ("extra", "inputs", "outputs"))
-    # The bulk export has the metadata in a column of its own, where it was chosen.
-    more = an_object(extra.get("metadata")) or an_object(run.get("metadata"))
     given = an_object(extra.get("invocation_params")) or an_object(extra.get("options"))
     request = request_attributes(_request(inputs, outputs))
     usage = an_object(more.get("usage_metadata")) or an_object(outputs.get("usage_metadata"))
@@ -88,7 +97,7 @@ def _attributes(run: JsonObject) -> JsonObject:
         "llm.token_count.completion": first(run, "completion_tokens")
         or first(usage, "output_tokens", "completion_tokens"),
         "session.id": text(first(more, *_THREADS)),
-        "user.id": text(first(more, "user_id", "userId", "ls_user_id")),
+        "user.id": text(first(more, *_USERS)),
         "tag.tags": loaded(run.get("tags")),
     }
     return {name: value for name, value in found.items() if value not in (None, "", [], {})}
