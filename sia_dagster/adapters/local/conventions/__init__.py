@@ -19,6 +19,7 @@ CONVENTIONS: tuple[Convention, ...] = (
 )
 """In this order; what an earlier one gives stands. The first ones know the kind of a span that others name as well."""
 FOREIGN: tuple[str, ...] = tuple(prefix for convention in CONVENTIONS for prefix in convention.prefixes)
+_SETTINGS = "llm.invocation_parameters"
 _SHORT = 1000
 _LISTS = ("llm.input_messages", "llm.output_messages", "llm.tools")
 
@@ -28,9 +29,10 @@ __all__ = ["CONVENTIONS", "FOREIGN", "Convention", "to_openinference"]
 def to_openinference(attributes: JsonObject, events: Sequence[JsonObject] = ()) -> JsonObject:
     """The attributes with OpenInference's names added.
 
-    What was recorded under those names stands, except for messages and tools: Phoenix writes them where it converts a
-    span, and keeps one result of those that tools gave at a time. `events` are the span's, each with its `name` and
-    flat `attributes`. Raises FormError for a call that would be misread, such as one whose messages are cut off.
+    What was recorded under those names stands, settings one by one, except for messages and tools: Phoenix writes these
+    where it converts a span, and keeps one result of those that tools gave at a time. `events` are the span's, each
+    with its `name` and flat `attributes`. Raises FormError for a call that would be misread, such as one whose messages
+    are cut off.
     """
     foreign = [name for name in attributes if name.startswith(FOREIGN)]
     if not foreign or recorded_kind(attributes.get(KIND)) in OTHERS:
@@ -38,10 +40,18 @@ def to_openinference(attributes: JsonObject, events: Sequence[JsonObject] = ()) 
     found: JsonObject = {}
     for convention in CONVENTIONS:
         if any(name.startswith(convention.prefixes) for name in foreign):
-            found = convention.convert(attributes, events) | found
+            given = convention.convert(attributes, events)
+            found = given | found | _settings(given, found)
             if found.get(KIND, LLM) != LLM:
                 break
-    return found | {name: value for name, value in attributes.items() if _stands(name, value, found)}
+    stands = {name: value for name, value in attributes.items() if _stands(name, value, found)}
+    return found | stands | _settings(found, stands)
+
+
+def _settings(added: JsonObject, there: JsonObject) -> JsonObject:
+    """The settings of both, as each may know some of them; {} where one has none."""
+    both = [load_object(values.get(_SETTINGS)) for values in (added, there)]
+    return {_SETTINGS: both[0] | both[1]} if all(both) else {}
 
 
 def _stands(name: str, value: Any, found: JsonObject) -> bool:

@@ -40,6 +40,13 @@ def test_what_openinference_recorded_stands_where_it_says_anything() -> None:
     assert (found["llm.model_name"], found["session.id"], found[KIND]) == ("small", "other", "LLM")
 
 
+def test_settings_that_several_conventions_know_are_joined() -> None:
+    chat = {"gen_ai.prompt.0.content": "Hello", "gen_ai.completion.0.content": "Hi.", "llm.request.type": "chat"}
+    given = {"gen_ai.request.temperature": 0.2, "gen_ai.request.max_tokens": 9, "llm.frequency_penalty": 0.5}
+    found = only(chat | given | {"llm.invocation_parameters": '{"max_tokens": 7}'})
+    assert found.parameters == {"temperature": 0.2, "frequency_penalty": 0.5, "max_tokens": 7}
+
+
 def test_a_span_of_another_kind_is_never_converted() -> None:
     recorded = {KIND: "CHAIN", "gen_ai.operation.name": "chat", "gen_ai.input.messages": "[{"}
     assert to_openinference(recorded) is recorded
@@ -115,6 +122,14 @@ def test_more_than_ten_messages_keep_their_order(prefixes: tuple[str, str]) -> N
     roles = {f"{prefixes[0]}.{n}.role": ("user", "assistant")[n % 2] for n in range(13)}
     sample = only({"llm.request.type": "chat"} | chat | roles | {f"{prefixes[1]}.0.content": "Hi."})
     assert [message.content for message in sample.messages] == [f"t{n}" for n in range(13)]
+
+
+def test_openllmetrys_completions_and_withheld_answers_are_told_apart() -> None:
+    asked = {"llm.request.type": "completion", "gen_ai.prompt.0.user": "Hello", "llm.user": "anna"}
+    sample = only(asked | {"gen_ai.completion.0.content": "FILTERED", "gen_ai.completion.0.finish_reason": "stop"})
+    assert (sample.request, sample.output, sample.user_id) == ("Hello", "FILTERED", "anna")
+    withheld = {"gen_ai.completion.0.content": "FILTERED", "gen_ai.completion.0.finish_reason": "content_filter"}
+    assert samples_of([{"span_id": "a1", "attributes": asked | withheld}]) == []
 
 
 def test_openllmetrys_messages_of_which_some_were_dropped_are_an_error() -> None:
