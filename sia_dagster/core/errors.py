@@ -63,10 +63,10 @@ class TraceFileError(TraceError):
 class SpanError(TraceError):
     """One span cannot be mapped to a sample."""
 
-    def __init__(self, message: str, *, span_id: str) -> None:
-        """Keep the span's id."""
+    def __init__(self, message: str, *, span_id: str, reason: str = "unreadable") -> None:
+        """Keep the span's id, the sentence without it, and the kind of fault, by which such spans are counted."""
         super().__init__(f"span {span_id}: {message}")
-        self.span_id = span_id
+        self.span_id, self.sentence, self.reason = span_id, message, reason
 
 
 class WriteBackError(SiaError):

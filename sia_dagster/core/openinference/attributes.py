@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from sia_dagster.core.openinference.python_text import read_printed
 from sia_dagster.core.text import storable
 
 EMPTY_TEXTS = ("", "null", "[]", "{}")
@@ -12,11 +13,29 @@ EMPTY_TEXTS = ("", "null", "[]", "{}")
 def load_json(value: Any) -> Any:
     """The value of JSON text, None for one of EMPTY_TEXTS; anything but text is returned unchanged.
 
-    Raises ValueError for text that is not JSON.
+    What Python prints for a list or an object is read as well, since exports through pandas hold it. Raises ValueError
+    for any other text, the one of JSON's reader.
     """
     if not isinstance(value, str):
         return value
-    return None if value.strip() in EMPTY_TEXTS else storable(json.loads(value))
+    if value.strip() in EMPTY_TEXTS:
+        return None
+    try:
+        loaded = json.loads(value)
+    except ValueError:
+        try:
+            return storable(read_printed(value))
+        except ValueError:
+            pass
+        raise
+    # Only an escape can bring a lone surrogate into text that is whole itself.
+    return storable(loaded) if "\\ud" in value or "\\uD" in value else loaded
+
+
+def is_cut(text: str) -> bool:
+    """Whether text that is no JSON begins as a list or an object and does not end as one: a limit cut it."""
+    plain = text.strip()
+    return plain[:1] in ("[", "{") and plain[-1:] != {"[": "]", "{": "}"}[plain[0]]
 
 
 def load_object(value: Any) -> dict[str, Any]:

@@ -1,20 +1,28 @@
 """Maps OpenInference messages and their parts to `Message` and back, in all the shapes that instrumentors write."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from sia_dagster.core.openinference.attributes import load_json, nest
+from sia_dagster.core.openinference.roles import read_role, role_of_type
 from sia_dagster.core.records.sample import Message, ToolCall
 from sia_dagster.core.records.value import JsonObject
 
-_ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
-"""LangChain's and Gemini's names for the roles of chat completions."""
 _TEXT_TYPES = {"text", "input_text", "output_text", "refusal"}
 _IMAGE_TYPES = {"image", "input_image", "image_url"}
 _WIRE_TYPES = {"input_audio", "file"}
-_NO_CONTENT = {"tool_use", "tool_result", "reasoning", "thinking", "redacted_thinking"}
+_NO_CONTENT = {"tool_use", "tool_result", "tool-call", "tool-result", "reasoning", "thinking", "redacted_thinking"}
 """Blocks that are tool calls or results of the message, and thoughts, which no endpoint accepts as input."""
+_PART_KINDS = (*_TEXT_TYPES, *_IMAGE_TYPES, *_WIRE_TYPES, *_NO_CONTENT, "input_file", "document")
+_PARTS_AS_TEXT = re.compile(r"""\s*(?:\[\s*)?\{\s*["']""")
+_MAY_BE_JSON = frozenset("[{ \n\t\r")
+_NO_WIDTH = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
+_VISIBLE = re.compile(rf"[^\s\x00-\x1f{_NO_WIDTH}]")
 
 
 def parse_messages(value: Any) -> tuple[Message, ...]:
@@ -36,10 +44,18 @@ def tool_calls_text(calls: Sequence[ToolCall]) -> str:
 
 
 def answer_text(messages: Sequence[Message]) -> str:
-    """The answer as text: the texts of its messages, one a line, else their tool calls as JSON."""
-    texts = [m.content for m in messages if m.content]
+    """The answer as text: the texts of its messages, one a line, else their tool calls as JSON.
+
+    A text of white space alone is none.
+    """
+    texts = [m.content for m in messages if m.content and not is_blank(m.content)]
     calls = [call for m in messages for call in m.tool_calls]
     return "\n".join(texts) or (tool_calls_text(calls) if calls else "")
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether there is nothing to read: no text, white space, or characters of no width."""
+    return not text or _VISIBLE.search(text) is None
 
 
 def message_attributes(message: Message) -> JsonObject:
@@ -64,13 +80,14 @@ def _message(item: Any) -> Message | None:
     body = tree.get("message", tree)
     if not isinstance(body, dict):
         raise TypeError("`message` is not an object with role and content")
+    body = _unserialised(body)
     content, parts = _content(body)
     calls = _calls(body)
-    role = str(body.get("role") or "").lower()
+    role = read_role(body.get("role")) or role_of_type(body.get("type"))
     if not (role or content or calls):
         return None
     return Message(
-        role=_ROLES.get(role, role or "user"),
+        role=role or "user",
         content=content,
         parts=parts,
         tool_calls=calls,
@@ -79,15 +96,55 @@ def _message(item: Any) -> Message | None:
     )
 
 
+def _unserialised(body: JsonObject) -> JsonObject:
+    """The fields of a message that LangChain serialised (`lc`, `kwargs` or `type`, `data`); another one as it is."""
+    if isinstance(fields := body.get("kwargs"), dict) and isinstance(names := body.get("id"), list) and names:
+        body = {"type": names[-1]} | fields
+    elif isinstance(fields := body.get("data"), dict) and role_of_type(body.get("type")):
+        body = fields | {"type": body["type"]}
+    more = body.get("additional_kwargs")
+    if isinstance(more, dict) and more and not body.get("tool_calls"):
+        return {key: more[key] for key in ("tool_calls", "function_call") if more.get(key)} | body
+    return body
+
+
+def text_of_parts(text: str) -> list[Any] | None:
+    """The parts whose JSON, or Python's print of them, was recorded as the text; None for any other text."""
+    if not (_PARTS_AS_TEXT.match(text) and "type" in text and "text" in text):
+        return None
+    try:
+        loaded = load_json(text)
+    except (ValueError, RecursionError):
+        return None
+    return _only_parts(loaded if isinstance(loaded, list) else [loaded])
+
+
+def _only_parts(items: list[Any]) -> list[Any] | None:
+    """The items if all are parts and one at least is text, each with its text."""
+    parts = [item for item in items if isinstance(item, dict) and item.get("type") in _PART_KINDS]
+    texts = [part.get("text") for part in parts if part["type"] == "text"]
+    whole = len(parts) == len(items) and bool(texts) and all(isinstance(text, str) for text in texts)
+    return items if whole else None
+
+
 def _content(body: JsonObject) -> tuple[str | None, tuple[JsonObject, ...]]:
     """The text, and the parts in wire form if there is more than text."""
     content = body.get("content")
-    items = content if isinstance(content, list) else _list(body.get("contents"))
+    if isinstance(content, str) and content[:1] in _MAY_BE_JSON:
+        content = text_of_parts(content) or content
+    elif isinstance(content, dict):
+        content = _only_parts([content]) or content
+    items = content if isinstance(content, list) else _list(body.get("contents") or _other_parts(body, content))
     parts = [part for part in (read_part(item) for item in items) if part]
     texts = [str(part["text"]) for part in parts if part["type"] == "text"]
     plain = None if isinstance(content, list) else _text(content)
     text = plain or ("\n".join(texts) if texts else plain)
     return text or _text(body.get("refusal")) or text, tuple(parts) if len(texts) < len(parts) else ()
+
+
+def _other_parts(body: JsonObject, content: Any) -> Any:
+    """The parts where they have another name: Gemini's and Vercel's `parts`, LlamaIndex's `blocks`."""
+    return None if content else body.get("parts") or body.get("blocks")
 
 
 def _calls(body: JsonObject) -> tuple[ToolCall, ...]:
@@ -106,7 +163,7 @@ def _call(item: Any) -> ToolCall:
         raise TypeError("a tool call is not an object")
     body = loaded.get("tool_call", loaded)
     function = body.get("function", body)
-    arguments = function.get("arguments", "")
+    arguments = function.get("arguments", function.get("args", ""))
     return ToolCall(
         id=str(body.get("id", "")),
         name=str(function.get("name", "")),
@@ -139,6 +196,10 @@ def read_part(item: Any) -> JsonObject | None:
     silently would ask another question than the user did. An image without an address gets the address "".
     """
     body = {"text": item} if isinstance(item, str) else item.get("message_content", item)
+    if body.get("thought") is True:
+        return None
+    if isinstance(inline := body.get("inlineData") or body.get("inline_data"), dict):
+        body = {"type": "image", "source": inline | {"type": "base64"}}
     kind = body.get("type") or ("text" if "text" in body else "image" if "image" in body else "")
     if kind in _TEXT_TYPES:
         return {"type": "text", "text": str(body.get("text") or body.get("refusal") or "")}
@@ -183,5 +244,6 @@ def _source(source: Any) -> str:
     if not isinstance(source, dict):
         return ""
     if source.get("type") == "base64":
-        return f"data:{source.get('media_type')};base64,{source.get('data')}"
+        kind = source.get("media_type") or source.get("mime_type") or source.get("mimeType")
+        return f"data:{kind};base64,{source.get('data')}"
     return str(source.get("url") or "")

@@ -1,13 +1,24 @@
-"""Reads raw requests and responses (`input.value`, `output.value`), the fallback for spans without messages."""
+"""Reads raw requests (`input.value`), the fallback for spans without messages."""
 
 import json
-from collections.abc import Sequence
+import re
 from typing import Any
 
 from sia_dagster.core.openinference.attributes import load_json
+from sia_dagster.core.openinference.blocks import with_blocks
 from sia_dagster.core.openinference.messages import answer_text, parse_messages
-from sia_dagster.core.records.sample import Message, ToolCall
+from sia_dagster.core.records.sample import Message
 from sia_dagster.core.records.value import JsonObject
+
+_SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction", "preamble")
+_CHAT = ("messages", "input", "contents", "prompt", "prompts", "inputText")
+_WRAPPED = ("kwargs", "body", "request", "json_data", "inputs")
+"""What hand-written instrumentation records around a request."""
+_BROKEN = re.compile(
+    r"""\s*(?:[\[{]\s*){1,3}["'](?:[^"']{0,40}["']\s*:.{0,2000}?["'])?"""
+    r"""(?:messages|contents?|prompts?|input|role|message|parts|choices|candidates|generations|output|lc)["']\s*:""",
+    re.DOTALL,
+)
 
 
 def load_request(value: Any) -> Any:
@@ -19,57 +30,60 @@ def load_request(value: Any) -> Any:
 
 
 def request_messages(value: Any) -> tuple[Message, ...]:
-    """The chat of a raw request: chat completions, Responses, Anthropic, Bedrock or a prompt; plain text is the user's.
+    """The chat of a raw request of any of the APIs in docs/span_shapes.md; plain text is the user's.
 
-    Raises ValueError for messages that cannot be read.
+    Raises ValueError for messages that cannot be read, and for several chats in one request.
     """
-    request = _loaded(value)
+    request = load_payload(value)
     if isinstance(request, list):
-        return parse_messages(_items(request))
+        return parse_messages(_items(_one_chat(request)))
     if not isinstance(request, dict):
         return _message("user", request)
-    system = request.get("system") or request.get("instructions")
-    for key in ("messages", "input", "prompt"):
-        if body := request.get(key):
-            chat = _message("user", body) if isinstance(body, str) else parse_messages(_items(body))
-            return _message("system", _joined(system)) + chat
-    return ()
+    for key in _CHAT:
+        if isinstance(body := request.get(key), dict) and any(body.get(name) for name in _CHAT):
+            return request_messages(body)
+        if body:
+            return _message("system", _system(request)) + _chat(_one_chat(body))
+    if isinstance(said := request.get("message"), str) and said:
+        return _message("system", _system(request)) + _cohere(request.get("chat_history")) + _message("user", said)
+    inner = next((request[key] for key in _WRAPPED if isinstance(request.get(key), dict)), None)
+    return request_messages(inner) if inner else ()
 
 
-def response_text(value: Any) -> str:
-    """The answer in a raw response, that of the first choice; text of an unknown form is the answer itself."""
-    response = _loaded(value)
-    if not isinstance(response, dict):
-        return "" if response is None else response if isinstance(response, str) else str(value)
-    messages = _response_messages(response)
-    return answer_text(messages) if messages is not None else str(value)
+def load_payload(value: Any) -> Any:
+    """The value of JSON text, or of what Python printed; other text is returned unchanged.
+
+    Raises ValueError for text that is the beginning of a request or response of a model, and is cut.
+    """
+    try:
+        return load_json(value)
+    except ValueError:
+        if _BROKEN.match(value):
+            raise
+        return value
 
 
-def _response_messages(response: JsonObject) -> tuple[Message, ...] | None:
-    """The answer's messages, () for an empty answer; None for an object of no known API."""
-    if choices := response.get("choices"):
-        first = choices[0]
-        return parse_messages([first["message"]]) if "message" in first else _message("assistant", first.get("text"))
-    if "output" in response:
-        output = response["output"]
-        return _message("assistant", output) if isinstance(output, str) else _response_items(output)
-    if isinstance(response.get("content"), list):
-        return parse_messages(with_blocks({"role": "assistant", "content": response["content"]}))
-    if generations := response.get("generations"):
-        first = generations[0][0] if isinstance(generations[0], list) else generations[0]
-        return _message("assistant", first.get("text"))
-    return None
+def _one_chat(body: Any) -> Any:
+    """The chat of a batch of one, as LangChain writes every call."""
+    if not (isinstance(body, list) and body and isinstance(body[0], list)):
+        return body
+    if len(body) > 1:
+        raise ValueError(f"the request holds {len(body)} chats, and one answer belongs to one of them")
+    return body[0]
 
 
-def _response_items(items: Sequence[Any]) -> tuple[Message, ...]:
-    """The messages and function calls among items of the Responses API; reasoning and the like are left out."""
-    calls = tuple(
-        ToolCall(id=str(i.get("call_id", "")), name=str(i.get("name", "")), arguments=str(i.get("arguments", "")))
-        for i in items
-        if i.get("type") == "function_call"
-    )
-    messages = parse_messages([i for i in items if i.get("type", "message") == "message"])
-    return (*messages, Message(role="assistant", tool_calls=calls)) if calls else messages
+def _chat(body: Any) -> tuple[Message, ...]:
+    if isinstance(body, list) and all(isinstance(item, str) for item in body):
+        if len(body) > 1:
+            raise ValueError(f"the request holds {len(body)} prompts, and one answer belongs to one of them")
+        return _message("user", body[0])
+    return _message("user", body) if isinstance(body, str) else parse_messages(_items(body))
+
+
+def _cohere(history: Any) -> tuple[Message, ...]:
+    """Cohere's `chat_history`, whose messages have their text in `message`."""
+    turns = history if isinstance(history, list) else []
+    return parse_messages([{"role": t.get("role"), "content": t.get("message") or t.get("content")} for t in turns])
 
 
 def _items(body: Any) -> list[Any]:
@@ -88,52 +102,14 @@ def _item(item: Any) -> list[Any]:
     return with_blocks(item) if isinstance(item, dict) else [item]
 
 
-def _loaded(value: Any) -> Any:
-    """The value of JSON text; other text is returned unchanged."""
-    try:
-        return load_json(value)
-    except ValueError:
-        return value
-
-
 def _message(role: str, text: Any) -> tuple[Message, ...]:
     return (Message(role=role, content=text if isinstance(text, str) else json.dumps(text)),) if text else ()
 
 
-def _joined(system: Any) -> str:
-    """Anthropic's system prompt is text or a list of text blocks."""
-    return system if isinstance(system, str) else answer_text(parse_messages([{"content": system}])) if system else ""
-
-
-def with_blocks(message: JsonObject) -> list[JsonObject]:
-    """The message with its content blocks split up: a `tool` message for each result, then the message with its calls.
-
-    Anthropic and Bedrock put calls and results of tools between the texts of a message.
-    """
-    content = message.get("content")
-    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-    calls = [call for call in map(_call, blocks) if call]
-    results = [result for result in map(_result, blocks) if result]
-    if not calls and not results:
-        return [message]
-    rest = [b for b in content or () if not (isinstance(b, dict) and (_call(b) or _result(b)))]
-    own = message | {"content": rest or None} | ({"tool_calls": calls} if calls else {})
-    return [*results, own] if calls or rest else results
-
-
-def _call(block: JsonObject) -> JsonObject | None:
-    """Anthropic's `tool_use` block or Bedrock's `toolUse`, as a tool call."""
-    use = block if block.get("type") == "tool_use" else block.get("toolUse")
-    if not isinstance(use, dict):
-        return None
-    function = {"name": use.get("name"), "arguments": use.get("input") or {}}
-    return {"id": use.get("id") or use.get("toolUseId") or "", "function": function}
-
-
-def _result(block: JsonObject) -> JsonObject | None:
-    """Anthropic's `tool_result` block or Bedrock's `toolResult`, as a tool's message."""
-    found = block if block.get("type") == "tool_result" else block.get("toolResult")
-    if not isinstance(found, dict):
-        return None
-    call_id: Any = found.get("tool_use_id") or found.get("toolUseId")
-    return {"role": "tool", "content": found.get("content"), "tool_call_id": call_id}
+def _system(request: JsonObject) -> str:
+    """The system prompt that stands beside the chat: text, a list of text blocks, or Gemini's object with parts."""
+    config = request.get("config") if isinstance(request.get("config"), dict) else {}
+    system: Any = next((found for key in _SYSTEM if (found := request.get(key) or (config or {}).get(key))), "")
+    if isinstance(system, str):
+        return system
+    return answer_text(parse_messages([system if isinstance(system, dict) else {"content": system}]))

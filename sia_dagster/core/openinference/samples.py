@@ -5,13 +5,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from typing import Any, Final
 
 from sia_dagster.core.errors import SpanError
-from sia_dagster.core.openinference.attributes import load_json, load_object, nest
-from sia_dagster.core.openinference.messages import answer_text, parse_messages
-from sia_dagster.core.openinference.payloads import load_request, request_messages, response_text
+from sia_dagster.core.openinference.attributes import EMPTY_TEXTS, is_cut, load_json, load_object, nest
+from sia_dagster.core.openinference.mending import mending_notes
+from sia_dagster.core.openinference.messages import parse_messages
+from sia_dagster.core.openinference.payloads import load_request, request_messages
 from sia_dagster.core.openinference.recorded_template import trusted_text
+from sia_dagster.core.openinference.responses import NoAnswer, read_answer
 from sia_dagster.core.openinference.settings import (
     read_model,
     read_parameters,
@@ -19,13 +22,21 @@ from sia_dagster.core.openinference.settings import (
     read_request_settings,
 )
 from sia_dagster.core.openinference.tools import offered_tools, read_tools
-from sia_dagster.core.openinference.turns import as_chat, completed
+from sia_dagster.core.openinference.turns import SYSTEM_ROLES, as_chat, completed, filled, is_lost, without_repeats
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.sample import Message, Sample, is_shared_by_all, people_of, person, split_of
+from sia_dagster.core.records.sample import (
+    Message,
+    Sample,
+    conversation_of,
+    is_shared_by_all,
+    people_of,
+    person,
+    split_of,
+)
+from sia_dagster.core.records.trace_notes import SkippedSpan, TraceNote
 from sia_dagster.core.records.value import JsonObject, Value
 from sia_dagster.core.text import storable
 
-_SYSTEM = {"system", "developer"}
 _BAD_SHAPES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 """What reading a trace of unknown shape may raise: instrumentors differ, and traces are untrusted."""
 LONGEST_TAG: Final = 80
@@ -37,8 +48,15 @@ class MappedSpans(Value):
 
     samples: tuple[Sample, ...] = ()
     """In the order of the rows."""
-    skipped: tuple[str, ...] = ()
-    """Why spans could not be used, one sentence a span, which it names."""
+    left_out: tuple[SkippedSpan, ...] = ()
+    """Spans that could not be used, each with its reason."""
+    notes: tuple[TraceNote, ...] = ()
+    """What was mended or dropped in samples that are used, one note a kind."""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Why spans could not be used, one sentence a span, which it names."""
+        return tuple(map(str, self.left_out))
 
 
 def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
@@ -49,13 +67,18 @@ def samples_from_rows(rows: Iterable[Mapping[str, Any]]) -> MappedSpans:
     are no sessions either, each trace is a conversation.
     """
     samples: list[Sample] = []
-    skipped: list[str] = []
+    left_out: list[SkippedSpan] = []
+    mended: list[tuple[str, str]] = []
     for row in rows:
+        marks: set[str] = set()
         try:
-            samples.append(sample_from_row(row))
+            sample = _sample(row, marks)
         except SpanError as error:
-            skipped.append(str(error))
-    return MappedSpans(samples=_split_by_user(samples), skipped=tuple(skipped))
+            left_out.append(SkippedSpan(span_id=error.span_id, reason=error.reason, sentence=error.sentence))
+        else:
+            samples.append(sample)
+            mended += [(mark, sample.span_id) for mark in sorted(marks)]
+    return MappedSpans(samples=_split_by_user(samples), left_out=tuple(left_out), notes=mending_notes(mended))
 
 
 def _split_by_user(samples: Sequence[Sample]) -> tuple[Sample, ...]:
@@ -72,7 +95,7 @@ def _in_split(sample: Sample, people: Mapping[str, str]) -> Sample:
         return sample.model_copy(update={"split": split_of(who)})
     if not sample.user_id or sample.conversation_id != sample.user_id:
         return sample
-    conversation = sample.trace_id or sample.span_id
+    conversation = conversation_of("", "", sample.trace_id, sample.span_id)
     return sample.model_copy(update={"conversation_id": conversation, "split": split_of(conversation)})
 
 
@@ -81,22 +104,28 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
 
     The sample can be stored and hashed: lone surrogates are replaced, in the row here and in its JSON on loading.
     """
+    return _sample(row, set())
+
+
+def _sample(row: Mapping[str, Any], marks: set[str]) -> Sample:
+    """The row's sample; kinds of mending (`MENDED`) are added to `marks`."""
     row = {name: storable(value) for name, value in row.items()}
-    span_id = str(row["span_id"])
-    chat = _chat(row)
-    output = answer_text(_read(row, "output_messages", parse_messages)) or _read(row, "output_value", response_text)
+    span_id, trace_id, user_id = (str(row.get(name) or "") for name in ("span_id", "trace_id", "user_id"))
+    request, settings = load_request(row.get("input_value")), _settings(row, marks)
+    chat = as_chat(_chat(row, request, marks))
+    output = _answer(row, (settings, request), marks)
     if not chat or not output:
         missing = "no answer" if chat else "no messages"
-        raise SpanError(f"the span holds {missing}; see its input and output in the trace store", span_id=span_id)
-    system, history = split_system(as_chat(chat))
-    request = load_request(row.get("input_value"))
-    variables = {name: _as_text(value) for name, value in load_object(row.get("template_variables")).items()}
-    conversation = str(row.get("conversation_id") or row.get("trace_id") or span_id)
+        sentence = f"the span holds {missing}; see its input and output in the trace store"
+        raise SpanError(sentence, span_id=span_id, reason=missing.replace(" ", "_"))
+    system, history = _divided(chat, marks)
+    variables = _variables(row, marks)
+    conversation = conversation_of(str(row.get("conversation_id") or ""), user_id, trace_id, span_id)
     return Sample(
         span_id=span_id,
-        trace_id=str(row.get("trace_id") or ""),
+        trace_id=trace_id,
         conversation_id=conversation,
-        user_id=str(row.get("user_id") or ""),
+        user_id=user_id,
         start_time=_utc(row["start_time"]),
         split=split_of(conversation),
         system_prompt=system,
@@ -105,61 +134,116 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample:
         variables=variables,
         template=trusted_text(row.get("template"), variables, system),
         name=str(row.get("name") or ""),
-        **_models(row, request),
-        parameters=read_request_settings(request) | _read(row, "invocation_parameters", read_parameters),
-        tools=_tools(row, request),
+        **_models(row, settings, request),
+        parameters=read_request_settings(request) | read_parameters(settings),
+        tools=_tools(row, settings, request),
         tags=_read(row, "tags", read_tags),
         evals=_read(row, "evals", _evals),
         annotations=_read(row, "annotations", _evals),
     )
 
 
-def _chat(row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The recorded messages, with parts that only the raw request holds; else the raw request's messages."""
+def _settings(row: Mapping[str, Any], marks: set[str]) -> JsonObject:
+    """The invocation parameters; {} where they cannot be read, since the call is known without them."""
+    try:
+        found = load_json(row.get("invocation_parameters"))
+        if found is None or isinstance(found, dict):
+            return found or {}
+    except _BAD_SHAPES:
+        pass
+    marks.add("parameters_unreadable")
+    return {}
+
+
+def _variables(row: Mapping[str, Any], marks: set[str]) -> dict[str, str]:
+    recorded = row.get("template_variables")
+    found = load_object(recorded)
+    if not found and isinstance(recorded, str) and recorded.strip() not in EMPTY_TEXTS:
+        marks.add("variables_unreadable")
+    return {name: _as_text(value) for name, value in found.items()}
+
+
+def _answer(row: Mapping[str, Any], settings: Sequence[Any], marks: set[str]) -> str:
+    messages = _read(row, "output_messages", parse_messages)
+    found = _read(row, "output_value", lambda value: read_answer(messages, value, settings))
+    if found.several:
+        marks.add("several_choices")
+    return str(found.text)
+
+
+def _chat(row: Mapping[str, Any], request: Any, marks: set[str]) -> tuple[Message, ...]:
+    """The recorded messages, with texts and parts that only the raw request holds; else the raw request's messages.
+
+    Raises SpanError for a message of the user or of a tool without anything in it.
+    """
     recorded: tuple[Message, ...] = _read(row, "input_messages", parse_messages)
     if not recorded:
-        sent: tuple[Message, ...] = _read(row, "input_value", request_messages)
-        return sent
-    try:
-        return completed(recorded, request_messages(row.get("input_value")))
-    except _BAD_SHAPES:
-        return recorded
+        chat: tuple[Message, ...] = _read(row, "input_value", request_messages)
+    else:
+        try:
+            sent = request_messages(request) if isinstance(request, dict | list) else ()
+        except _BAD_SHAPES:
+            sent = ()
+        chat = completed(filled(recorded, sent), sent)
+        if [m.content for m in chat] != [m.content for m in recorded]:
+            marks.add("text_from_request")
+    if empty := next((m.role for m in chat if is_lost(m)), None):
+        sentence = f"a {empty} message is empty: its text was not recorded, so what was asked is not known"
+        raise SpanError(sentence, span_id=str(row["span_id"]), reason="empty_message")
+    return chat
 
 
-def _models(row: Mapping[str, Any], request: Any) -> dict[str, str]:
+def _models(row: Mapping[str, Any], settings: JsonObject, request: Any) -> dict[str, str]:
     """The requested model, and the one that answered where its name is another (a dated snapshot).
 
     A replay asks for the requested one: an endpoint may know the snapshot by no name.
     """
     answered = str(row.get("model") or "")
-    asked = _read(row, "invocation_parameters", read_model) or read_request_model(request) or answered
+    asked = read_model(settings) or read_request_model(request) or answered
     return {"model": asked, "answered_by": answered if answered != asked else ""}
 
 
-def _tools(row: Mapping[str, Any], request: Any) -> tuple[JsonObject, ...]:
+def _tools(row: Mapping[str, Any], settings: JsonObject, request: Any) -> tuple[JsonObject, ...]:
     """The recorded tools, else those in the settings, else those in the raw request."""
     recorded: tuple[JsonObject, ...] = _read(row, "tools", read_tools)
     if recorded:
         return recorded
     try:
-        return offered_tools(load_object(row.get("invocation_parameters"))) or offered_tools(request)
+        return offered_tools(settings) or offered_tools(request)
     except _BAD_SHAPES:
         return ()
 
 
 def split_system(chat: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
-    """The leading system and developer messages, joined by a blank line, and the rest of the chat."""
-    lead = next((i for i, message in enumerate(chat) if message.role not in _SYSTEM), len(chat))
-    return "\n\n".join(m.content for m in chat[:lead] if m.content), chat[lead:]
+    """The leading system and developer messages, joined by a blank line, and the rest of the chat.
+
+    Later messages that say the same again are left out: a replay sends the prompt of its policy once, in front.
+    """
+    lead = next((i for i, message in enumerate(chat) if message.role not in SYSTEM_ROLES), len(chat))
+    texts = [m.content for m in chat[:lead] if m.content]
+    prompt = "\n\n".join(texts)
+    return prompt, without_repeats(chat[lead:], (prompt, *texts))
+
+
+def _divided(chat: tuple[Message, ...], marks: set[str]) -> tuple[str, tuple[Message, ...]]:
+    prompt, history = split_system(chat)
+    if prompt and len(history) < len(chat) and chat[len(chat) - len(history) :] != history:
+        marks.add("prompt_repeated")
+    return prompt, history
 
 
 def _read(row: Mapping[str, Any], column: str, reader: Any) -> Any:
-    """Apply `reader` to a column. Raises SpanError that names the column."""
+    """Apply `reader` to a column. Raises SpanError that names the column and the fault."""
     try:
         return reader(row.get(column))
+    except NoAnswer as error:
+        raise SpanError(str(error), span_id=str(row["span_id"]), reason=error.reason) from error
     except _BAD_SHAPES as error:
-        message = f"{column} cannot be read ({type(error).__name__}: {str(error)[:120]}); the span is left out"
-        raise SpanError(message, span_id=str(row["span_id"])) from error
+        value = str(row.get(column) or "")
+        cut = isinstance(error, JSONDecodeError) and is_cut(value)
+        why = f"it is cut after {len(value):,} characters" if cut else f"{type(error).__name__}: {str(error)[:120]}"
+        message = f"{column} cannot be read ({why}); the span is left out"
+        raise SpanError(message, span_id=str(row["span_id"]), reason="cut" if cut else "unreadable") from error
 
 
 def _evals(value: Any) -> tuple[EvalMetrics, ...]:

@@ -28,7 +28,16 @@ def offered_tools(request: Any) -> tuple[JsonObject, ...]:
     if not isinstance(request, dict):
         return ()
     offered = request.get("tools") or request.get("functions")
-    return read_tools(offered) if isinstance(offered, list) else ()
+    if not isinstance(offered, list):
+        return ()
+    return read_tools([declared for item in offered for declared in _declared(item)])
+
+
+def _declared(item: Any) -> list[Any]:
+    """The functions that one of Gemini's tools declares; any other tool as it is."""
+    names = ("functionDeclarations", "function_declarations")
+    declared = next((item[name] for name in names if item.get(name)), None) if isinstance(item, dict) else None
+    return declared if isinstance(declared, list) else [item]
 
 
 def lower_types(schema: Any) -> Any:

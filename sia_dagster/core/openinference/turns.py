@@ -1,9 +1,13 @@
 """Turns recorded messages into a chat that an endpoint accepts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
+from typing import Final
 
+from sia_dagster.core.openinference.messages import is_blank
 from sia_dagster.core.records.sample import Message, ToolCall
+
+SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
 def as_chat(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -27,6 +31,47 @@ def completed(recorded: Sequence[Message], sent: Sequence[Message]) -> tuple[Mes
     return tuple(
         message.model_copy(update={"parts": raw.parts}) if _holds(raw, message) else message
         for message, raw in zip(recorded, sent, strict=True)
+    )
+
+
+def filled(recorded: Sequence[Message], sent: Sequence[Message]) -> tuple[Message, ...]:
+    """The recorded messages; one that lost its text is taken from the raw request.
+
+    Only if both are the same chat by length, roles and all other texts. System messages may be missing in one of them,
+    since some APIs have the system prompt beside the chat.
+    """
+    if not any(_is_empty(message) for message in recorded):
+        return tuple(recorded)
+    whole = [message.role for message in recorded] == [message.role for message in sent]
+    talk = iter(sent if whole else [message for message in sent if message.role not in SYSTEM_ROLES])
+    pairs = [(m, next(talk, None) if whole or m.role not in SYSTEM_ROLES else m) for m in recorded]
+    if next(talk, None) is not None or not all(raw and _may_be(message, raw) for message, raw in pairs):
+        return tuple(recorded)
+    return tuple(raw if raw and _is_empty(message) else message for message, raw in pairs)
+
+
+def is_lost(message: Message) -> bool:
+    """Whether a message of the user, or of a tool, has nothing in it: a tool may answer with empty text."""
+    if message.role == "user":
+        return _is_empty(message)
+    return message.role == "tool" and message.content is None and not message.parts
+
+
+def without_repeats(history: Sequence[Message], prompts: Collection[str]) -> tuple[Message, ...]:
+    """The messages without the system messages that only say one of the `prompts` again."""
+    if not any(message.role in SYSTEM_ROLES for message in history):
+        return tuple(history)
+    said = {" ".join(prompt.split()) for prompt in prompts} - {""}
+    return tuple(m for m in history if not (m.role in SYSTEM_ROLES and " ".join((m.content or "").split()) in said))
+
+
+def _is_empty(message: Message) -> bool:
+    return is_blank(message.content) and not message.parts and not message.tool_calls
+
+
+def _may_be(message: Message, raw: Message) -> bool:
+    return message.role == raw.role and (
+        _is_empty(message) or (message.content or "").strip() == (raw.content or "").strip()
     )
 
 

@@ -66,7 +66,7 @@ class Sample(Value):
     span_id: str
     trace_id: str
     conversation_id: str
-    """Session, else user, else trace."""
+    """Session, else user, else trace, else span: the first id that stands for somebody."""
     user_id: str = Field(default="", exclude_if=not_)
     """Who wrote it, where the trace records that (`user.id`): what one account writes in many conversations is one
     source, of one split, and counts once. Stored only where it is recorded, so that other samples keep the bytes that
@@ -120,16 +120,42 @@ NEARLY_ALL: Final = 0.9
 FEWEST_TO_TELL: Final = 10
 """Among fewer conversations, that one name has nearly all of them says nothing."""
 NOBODY: Final = frozenset(
-    ("anonymous", "anon", "guest", "unknown", "none", "null", "nil", "nan", "undefined", "default", "na", "notset", "")
+    (
+        *(
+            "anonymous",
+            "anon",
+            "guest",
+            "unknown",
+            "none",
+            "null",
+            "nil",
+            "nan",
+            "undefined",
+            "default",
+            "na",
+            "notset",
+        ),
+        *("unset", "empty", "missing", "noid", "false", "objectobject", ""),
+    )
 )
-"""Ids of users that stand for no user, in any case, without signs, and with or without "user"; so does one of zeros."""
+"""Ids of users and sessions that stand for nobody, in any case, without signs, and with or without "user", "session"
+or "id" before or after them; so does one of zeros."""
+_AFFIX = re.compile(r"^(?:user|session)(?:id)?|(?:user|session)(?:id)?$")
 
 
 def person(user_id: str) -> str:
     """Who is behind a user's id: the id without case, blanks around it and forms of composition; empty for nobody."""
     name = unicodedata.normalize("NFKC", user_id).strip().casefold()
     plain = re.sub(r"[\W_]+", "", name)
-    return "" if plain.removesuffix("user") in NOBODY or not plain.strip("0") else name
+    return "" if plain in NOBODY or _AFFIX.sub("", plain) in NOBODY or not plain.strip("0") else name
+
+
+def conversation_of(session_id: str, user_id: str, trace_id: str, span_id: str) -> str:
+    """The id of a call's conversation: the first of the four that stands for somebody, as it was recorded.
+
+    A session "undefined", a user "anonymous" or a trace of zeros would make one conversation of all calls.
+    """
+    return next((name for name in (session_id, user_id, trace_id) if person(name)), span_id)
 
 
 def is_shared_by_all(held: int, conversations: int) -> bool:

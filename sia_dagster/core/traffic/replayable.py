@@ -3,21 +3,35 @@
 import binascii
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from sia_dagster.core.openinference import kept_elsewhere
+from sia_dagster.core.openinference import ROLES, SYSTEM_ROLES, kept_elsewhere
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.value import JsonObject, Value
+from sia_dagster.core.traffic.marks import REDACTED, hides_a_part, is_cut, is_hidden, speaks_of_hiding
 
 Reason = Literal[
-    "redacted", "media", "part", "provider_tool", "server_state", "tool_calls", "assistant_last", "no_request"
+    "redacted",
+    "cut",
+    "role",
+    "prompt_again",
+    "media",
+    "part",
+    "provider_tool",
+    "server_state",
+    "tool_calls",
+    "assistant_last",
+    "no_request",
 ]
 """Why a call cannot be replayed:
 
-- `redacted`: OpenInference's `hide_*` settings removed text.
+- `redacted`: text was removed, by OpenInference's `hide_*` settings or by another mask.
+- `cut`: a text says that it was truncated.
+- `role`: a message has a role that chat completions do not know.
+- `prompt_again`: the system prompt stands in the history again in other words, where a candidate would not replace it.
 - `media`: an image or a sound that is cut, removed or only referred to.
 - `part`: content that a chat endpoint cannot take, such as a file at the provider or a document.
 - `provider_tool`: tools that run at the provider, such as web search or computer use.
@@ -26,8 +40,8 @@ Reason = Literal[
 - `assistant_last`: the chat ends with the assistant, so no answer is due.
 - `no_request`: the call holds nothing but the policy's own prompt.
 """
-REDACTED = "__REDACTED__"
-"""What OpenInference writes in place of hidden text."""
+_FEWEST_ALIKE = 20
+"""Characters that two prompts have in common at least; fewer are a turn of phrase."""
 _DATA = "data:"
 _ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
 """How PNG and JPEG files begin, and what is near the end of a complete one."""
@@ -87,6 +101,9 @@ def find_obstacle(sample: Sample) -> Obstacle | None:
     """The first reason why the sample cannot be replayed, in the order of `Reason`; None if it can be."""
     found = (
         _redacted(sample),
+        _cut(sample),
+        _unknown_role(sample),
+        _prompt_again(sample),
         _unusable_parts(sample),
         _provider_tool(sample),
         _server_state(sample),
@@ -97,11 +114,45 @@ def find_obstacle(sample: Sample) -> Obstacle | None:
 
 
 def _redacted(sample: Sample) -> Obstacle | None:
-    called = (call.arguments for message in sample.messages for call in message.tool_calls)
-    texts = (sample.system_prompt, sample.output, *(m.content or "" for m in sample.messages), *called)
-    if any(REDACTED in text for text in texts):
-        return Obstacle("redacted", f"text is hidden in the trace ({REDACTED}); turn the hide_* settings off")
+    asked = any(is_hidden(text) or hides_a_part(text) for text in _history(sample))
+    written = any(is_hidden(text) for text in (sample.system_prompt, sample.output))
+    own = hides_a_part(sample.system_prompt) or hides_a_part(sample.output)
+    # A prompt that speaks of such marks asks the model to write them.
+    if asked or written or (own and not speaks_of_hiding(sample.system_prompt)):
+        return Obstacle("redacted", "text is hidden in the trace; turn the hide_* settings, or the masking, off")
     return None
+
+
+def _cut(sample: Sample) -> Obstacle | None:
+    if any(is_cut(text) for text in (sample.system_prompt, sample.output, *_history(sample))):
+        return Obstacle("cut", "a text says that it was cut in the trace; record texts completely")
+    return None
+
+
+def _history(sample: Sample) -> Iterator[str]:
+    for message in sample.messages:
+        if message.content:
+            yield message.content
+        yield from (call.arguments for call in message.tool_calls)
+
+
+def _unknown_role(sample: Sample) -> Obstacle | None:
+    unknown = next((message.role for message in sample.messages if message.role not in ROLES), None)
+    return Obstacle("role", f"the role {unknown[:40]!r} is none that a chat endpoint knows") if unknown else None
+
+
+def _prompt_again(sample: Sample) -> Obstacle | None:
+    later = (message.content or "" for message in sample.messages if message.role in SYSTEM_ROLES)
+    if any(is_alike(sample.system_prompt, text) for text in later):
+        return Obstacle("prompt_again", "the system prompt stands in the history again, in other words")
+    return None
+
+
+def is_alike(prompt: str, text: str) -> bool:
+    """Whether two texts have half of the longer one in common, at their beginnings or at their ends."""
+    needed = max(_FEWEST_ALIKE, max(len(prompt), len(text)) // 2)
+    ends = (prompt[:needed], text[:needed]), (prompt[-needed:], text[-needed:])
+    return min(len(prompt), len(text)) >= needed and any(one == other for one, other in ends)
 
 
 def _unusable_parts(sample: Sample) -> Obstacle | None:

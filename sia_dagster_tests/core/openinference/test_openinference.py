@@ -10,12 +10,25 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.errors import SpanError
 from sia_dagster.core.openinference.attributes import load_object, nest
-from sia_dagster.core.openinference.messages import answer_text, message_attributes, parse_messages, tool_calls_text
-from sia_dagster.core.openinference.payloads import request_messages, response_text
+from sia_dagster.core.openinference.messages import (
+    answer_text,
+    is_blank,
+    message_attributes,
+    parse_messages,
+    tool_calls_text,
+)
+from sia_dagster.core.openinference.payloads import request_messages
 from sia_dagster.core.openinference.recorded_template import placeholders
+from sia_dagster.core.openinference.responses import response_text
 from sia_dagster.core.openinference.samples import read_tags, sample_from_row, samples_from_rows, split_system
 from sia_dagster.core.openinference.schema import SPAN_COLUMNS, SPAN_SCHEMA, TEXT_COLUMNS
-from sia_dagster.core.openinference.settings import call_settings, kept_elsewhere, policy_settings, read_parameters
+from sia_dagster.core.openinference.settings import (
+    call_settings,
+    kept_elsewhere,
+    policy_settings,
+    read_model,
+    read_parameters,
+)
 from sia_dagster.core.openinference.tools import lower_types, read_tools
 from sia_dagster.core.openinference.turns import as_chat
 from sia_dagster.core.records.evaluation import EvalMetrics
@@ -420,9 +433,6 @@ def test_a_stream_without_messages_is_read_from_its_raw_response() -> None:
         ({"output_messages": '[{"message.tool_calls": [1]}]'}, "output_messages"),
         ({"output_messages": None, "output_value": '{"choices": 1}'}, "output_value"),
         ({"input_messages": "[" * 100_000}, "input_messages"),
-        ({"invocation_parameters": "{"}, "invocation_parameters"),
-        ({"invocation_parameters": "[1]"}, "invocation_parameters"),
-        ({"invocation_parameters": "[1]", "model": None}, "invocation_parameters"),
         ({"tools": "[1]"}, "tools"),
         ({"evals": '{"csat": 1}'}, "evals"),
         ({"annotations": '{"csat": {"score": "high"}}'}, "annotations"),
@@ -450,6 +460,9 @@ def test_parameters_keep_settings_and_drop_what_belongs_to_one_call() -> None:
     assert read_parameters(bedrock) == {"max_tokens": 5, "top_p": 0.5, "stop": ["END"]}
     assert read_parameters('{"temperature": "", "max_tokens": "", "stop": ""}') == {}
     assert read_parameters(None) == read_parameters("") == {}
+    for read in (read_parameters, read_model):
+        with pytest.raises(TypeError):
+            read("[1]")
 
 
 def test_what_a_client_was_given_beside_its_settings_is_never_replayed() -> None:
@@ -571,6 +584,8 @@ def test_tools_are_looked_for_in_settings_and_raw_request_too() -> None:
     assert sample(invocation_parameters={"functions": [function]}).tools == (WEATHER,)
     assert sample(input_value={"tools": [WEATHER]}).tools == (WEATHER,)
     assert sample(input_value={"tools": "weather"}).tools == sample(input_value={"tools": [1]}).tools == ()
+    declared = {"contents": [], "tools": [{"function_declarations": [function]}, {"google_search": {}}]}
+    assert sample(input_value=declared).tools == (WEATHER, {"google_search": {}})
     assert sample(tools=[WEATHER], input_value={"tools": [{"name": "other"}]}).tools == (WEATHER,)
 
 
@@ -730,7 +745,8 @@ def test_the_conversation_falls_back_to_the_trace(ids: dict[str, Any], expected:
     assert sample(**ids).conversation_id == expected
 
 
-TEXT = st.text(min_size=1, max_size=20)
+IDS = st.integers(1, 999).map(lambda number: f"id {number}")
+TEXT = st.text(min_size=1, max_size=20).filter(lambda text: not is_blank(text))
 JSON = st.dictionaries(st.sampled_from(["temperature", "top_p", "stop"]), st.floats(0, 1), max_size=3)
 IMAGES = TEXT.map(lambda url: {"type": "image_url", "image_url": {"url": url}})
 PLAIN = st.builds(Message, role=st.sampled_from(["user", "assistant"]), content=TEXT)
@@ -764,13 +780,13 @@ SAID = st.lists(EVALS, max_size=2, unique_by=lambda e: e.name).map(lambda e: tup
 
 @st.composite
 def samples(draw: st.DrawFn) -> Sample:
-    conversation = draw(TEXT)
+    conversation = draw(IDS)
     name, system = draw(st.sampled_from(["name", "customer.id"])), draw(st.text(alphabet="abc ", max_size=10))
     filled = draw(st.booleans())
     value = draw(st.text(max_size=5))
     return Sample(
         span_id=draw(TEXT),
-        trace_id=draw(TEXT),
+        trace_id=draw(IDS),
         conversation_id=conversation,
         start_time=draw(st.datetimes(timezones=st.just(UTC))),
         split=split_of(conversation),

@@ -10,10 +10,13 @@ from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.records.trace_notes import SkippedSpan
 from sia_dagster.core.search.search_policy import nothing_to_learn
 from sia_dagster.core.traffic.baseline import build_baseline, policy_from_traces, policy_share
 from sia_dagster_tests.corpora import spoken
 from sia_dagster_tests.corpora.spoken import CONSTANT, START, WINDOW
+
+BROKEN = SkippedSpan(span_id="x", reason="unreadable", sentence="broken")
 
 
 def spoke(number: int, prompt: str = "Be kind.", **fields: Any) -> Sample:
@@ -31,7 +34,7 @@ def promoted(actions: Actions) -> PolicyVersion:
 
 def baseline(samples: Sequence[Sample], in_force: PolicyVersion | None = None, **evals: EvalMetrics) -> StateActions:
     scores = {span_id.replace("_", "-"): (metrics,) for span_id, metrics in evals.items()}
-    spans = MappedSpans(samples=tuple(samples), skipped=("span x: broken",))
+    spans = MappedSpans(samples=tuple(samples), left_out=(BROKEN,))
     return build_baseline("desk", WINDOW, spans, scores, [CONSTANT], [in_force] if in_force else [])
 
 

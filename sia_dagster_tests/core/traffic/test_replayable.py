@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.traffic.replayable import REDACTED, Reason, find_obstacle, replayability, too_little_left
+from sia_dagster.core.traffic.marks import REDACTED
+from sia_dagster.core.traffic.replayable import Reason, find_obstacle, replayability, too_little_left
 
 USER = Message(role="user", content="What is this?")
 REPLY = Message(role="assistant", content="A cat.")
+DATED = "You are the message desk of Northwind. Today is"
 TOOL = {"type": "function", "function": {"name": "look"}}
 PNG = b"\x89PNG and pixels IEND\xaeB`\x82"
 JPEG = b"\xff\xd8\xff and pixels \xff\xd9"
@@ -213,6 +215,9 @@ def test_the_reason_comes_with_its_sentence() -> None:
 def one_of_each() -> list[Sample]:
     chats: list[dict[str, Any]] = [
         {"output": REDACTED},
+        {"output": "A cat ... [truncated]"},
+        {"messages": (Message(role="operator", content="Go on."), USER)},
+        {"messages": (USER, Message(role="system", content=f"{DATED} Tuesday.")), "system_prompt": f"{DATED} Monday."},
         {"messages": (image(""),)},
         {"messages": (showing({"type": "video"}),)},
         {"tools": ({"type": "web_search"},)},
@@ -259,3 +264,47 @@ def test_fewer_than_half_is_too_little(replayable: int, total: int) -> None:
     assert told is not None
     assert f"{replayable} of {total}" in told
     assert "traces.where" in told
+
+
+@pytest.mark.parametrize("mark", ["[REDACTED]", "<redacted>", "***", "<PII>", "[FILTERED]", "xxxxx"])
+def test_text_under_any_mask_is_no_call(mark: str) -> None:
+    for masked in (sample(system_prompt=mark), sample(output=mark), sample(Message(role="user", content=mark))):
+        assert reason_of(masked) == "redacted"
+
+
+def test_marks_within_a_text_hide_it_unless_the_prompt_asks_for_them() -> None:
+    masked = "Write to [REDACTED] today."
+    assert reason_of(sample(Message(role="user", content=masked))) == "redacted"
+    assert reason_of(sample(output=masked)) == reason_of(sample(system_prompt=masked)) == "redacted"
+    asked = "Redact every name as [REDACTED]."
+    assert reason_of(sample(system_prompt=asked, output=masked)) is None
+    assert reason_of(sample(Message(role="user", content=masked), system_prompt=asked)) == "redacted"
+
+
+@pytest.mark.parametrize("mark", ["... [truncated]", "\u2026[+1234 chars]", "<truncated>"])
+def test_text_that_says_it_was_cut_is_no_call(mark: str) -> None:
+    for short in (
+        sample(system_prompt=f"Be {mark}"),
+        sample(output=f"A {mark}"),
+        sample(Message(role="user", content=mark)),
+    ):
+        assert reason_of(short) == "cut"
+
+
+def test_a_role_that_no_endpoint_knows_is_named() -> None:
+    obstacle = find_obstacle(sample(Message(role="operator", content="Go on."), USER))
+    assert obstacle == ("role", "the role 'operator' is none that a chat endpoint knows")
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        (f"{DATED} Tuesday.", "prompt_again"),
+        (f"Hello. {DATED} Monday.", "prompt_again"),
+        ("In French.", None),
+        ("You are", None),
+    ],
+)
+def test_the_prompt_again_in_other_words_is_no_call(later: str, reason: str | None) -> None:
+    chat = (USER, Message(role="system", content=later), USER)
+    assert reason_of(sample(*chat, system_prompt=f"{DATED} Monday.")) == reason
