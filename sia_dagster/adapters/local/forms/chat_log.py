@@ -16,6 +16,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messag
 from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, metadata, spans_of, text
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
+from sia_dagster.core.openinference.messages import parse_messages
 from sia_dagster.core.records.value import JsonObject
 
 _TIMES = (
@@ -124,14 +125,15 @@ def _chat(record: JsonObject) -> _Call:
         asked = asked if asked is not None else {k: record[k] for k in _GEMINI if record.get(k)}
         return _Call(asked, answer)
     chat = chat_messages(listed)
-    if chat is None:
+    if not chat or not all(isinstance(item, dict) for item in chat):
         raise FormError("its `messages` are not all messages with a role and a content")
+    is_answered = {message.role for message in parse_messages(chat[-1:])} == {"assistant"}
     request = {name: record[name] for name in ("system", "tools", "functions", "response_format") if record.get(name)}
     if answer is not None:
         # Some logs append the answer to the chat, too.
-        is_repeated = chat[-1]["role"] == "assistant" and _dumped(chat[-1].get("content")) in _dumped(answer)
+        is_repeated = is_answered and _dumped(chat[-1].get("content")) in _dumped(answer)
         return _Call({"messages": chat[:-1] if is_repeated else chat} | request, answer)
-    if chat[-1]["role"] not in ("assistant", "model"):
+    if not is_answered:
         raise FormError("its last message is not the model's, and no other field holds an answer")
     return _Call({"messages": chat[:-1]} | request, chat[-1])
 

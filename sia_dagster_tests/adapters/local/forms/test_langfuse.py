@@ -36,6 +36,11 @@ def observation(**fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def as_parts(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as OpenTelemetry's conventions write it, which Langfuse keeps."""
+    return {"role": message["role"], "parts": [{"type": "text", "content": message["content"]}]}
+
+
 BLOB = {
     "id": "observation-1",
     "trace_id": "trace-1",
@@ -65,6 +70,7 @@ BLOB = {
         observation(input={"args": [], "kwargs": {"messages": ASKED}}, output=[SAID]),
         observation(output=[*ASKED, SAID]),
         observation(output=[{"type": "message", "content": [{"type": "output_text", "text": "It is sunny in Ulm."}]}]),
+        observation(input=[as_parts(item) for item in ASKED], output=[as_parts(SAID)]),
         BLOB,
     ],
 )
