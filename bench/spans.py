@@ -87,18 +87,19 @@ def _rows(first: int, last: int) -> str:
 
 
 def run_source() -> int:
-    """What the `traces` asset does: the unreadable records counted, the window's batches staged in one Parquet file."""
+    """What the `traces` asset does: every record counted, the window's batches staged in one Parquet file."""
     from sia_dagster.adapters.files.span_table import stage_spans
     from sia_dagster.adapters.local.local_traces import LocalTraces
     from sia_dagster.core.ports.trace_store import SpanQuery
+    from sia_dagster.core.records.funnel import FunnelCount
     from sia_dagster.core.records.sample import TimeWindow
 
     start, end = datetime(2026, 11, 9, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC)
     query = SpanQuery(window=TimeWindow(key="2026-11-09", start=start, end=end), sample_limit=200)
-    source = LocalTraces(FOLDER)
-    if source.unreadable():
+    funnel = FunnelCount()
+    staged = stage_spans(LocalTraces(FOLDER).spans(query, funnel))
+    if funnel.lost_at("record"):
         raise SystemExit(f"{FOLDER} is damaged: remove it, it is made again")
-    staged = stage_spans(source.spans(query))
     shutil.rmtree(staged.path.parent)
     return staged.rows
 

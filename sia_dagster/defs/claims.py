@@ -50,6 +50,11 @@ def specs(names: LoopNames, stage: str, claims: Sequence[Claim]) -> list[dg.Asse
 
 
 WINDOW_HAS_TRACES = Claim("window_has_traces", "The window holds calls of the application that can be evaluated.")
+CALLS_CAN_BE_REPLAYED = Claim(
+    "calls_can_be_replayed",
+    "At least one of the sampled calls can be replayed; without one, judging them would be paid for nothing.",
+    blocking=True,
+)
 SPANS_ARE_READABLE = Claim("spans_are_readable", "At most one in ten of the chosen spans was unreadable.")
 UNSCORED_SHARE_IS_LOW = Claim(
     "unscored_share_is_low",

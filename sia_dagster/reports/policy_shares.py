@@ -12,7 +12,7 @@ from sia_dagster.reports.wording import share, trimmed, visible
 PROMPT = 60
 """Characters of a prompt in a row."""
 _ORIGINS = {"recorded": "recorded template", "recovered": "recovered template", "as_sent": "text as sent"}
-_LEFT_OUT = {
+REASONS = {
     "another_call": "another call of the application",
     "variables_unknown": "lack a variable of the policy in force",
     "variables_ambiguous": "variables can be read in several ways",
@@ -95,7 +95,7 @@ def policy_share_sentence(state: StateActions, limit: int = 3) -> str:
 
 def left_out_rows(state: StateActions) -> list[tuple[str, int]]:
     """The reasons why samples were left out, with their numbers."""
-    return [(_LEFT_OUT.get(why, why.replace("_", " ")), amount) for why, amount in state.left_out.items()]
+    return [(REASONS.get(why, why.replace("_", " ")), amount) for why, amount in state.left_out.items()]
 
 
 def left_out_sentence(state: StateActions) -> str:

@@ -73,6 +73,12 @@ def test_where_goes_on_from_the_condition_that_is_set() -> None:
     assert look(several, phoenix).where == "(latency_ms > 3) and (name == 'Chat' or name == 'ChatCompletion')"
 
 
+def test_a_suggestion_holds_variables_by_name_and_none_that_a_trace_names() -> None:
+    several = [*filled(range(30), name="${HOME}"), *(spoke(n, TITLES, name="Title") for n in range(30, 35))]
+    tenant = LOCAL.model_copy(update={"where": "tenant = '${TENANT}'"})
+    assert look(several, tenant).where == "(tenant = '${TENANT}') AND name = '$${HOME}'"
+
+
 @pytest.mark.parametrize("name", ["it's", "back\\slash", "two\nlines", ""])
 def test_a_name_that_cannot_stand_in_quotes_is_not_suggested(name: str) -> None:
     samples = [*filled(range(30), name=name), *(spoke(n, TITLES, name="Title") for n in range(30, 35))]

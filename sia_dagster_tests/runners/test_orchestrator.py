@@ -1,7 +1,7 @@
 """The loop from Python: the seed's names and arguments, over real files and the simulated provider."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,6 +14,7 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import ConfigError, EndpointRefused, EvaluatorError, SiaError
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.report import ValidationReport
@@ -288,12 +289,9 @@ def test_a_source_of_ones_own_is_asked(desk: Desk) -> None:
         def __init__(self) -> None:
             self.asked: list[SpanQuery] = []
 
-        def spans(self, query: SpanQuery) -> Iterator[pa.RecordBatch]:
+        def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> Iterator[pa.RecordBatch]:
             self.asked.append(query)
-            return LocalTraces(desk.folder / "traces").spans(query)
-
-        def unreadable(self) -> Mapping[str, int]:
-            return {}
+            return LocalTraces(desk.folder / "traces").spans(query, funnel)
 
     source = Own()
     state = WorkflowOrchestrator(source, evaluators=(BRIEF,), llm=LLMConfig()).validate_baseline(

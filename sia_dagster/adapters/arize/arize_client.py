@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, SecretStr
 
+from sia_dagster.adapters.config.condition_values import ConditionValues
 from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.records.value import Value
 
@@ -59,16 +60,25 @@ class _Debug(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.secrets: set[str] = set()
+        self.conditions: list[ConditionValues] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if _LOG.isEnabledFor(logging.DEBUG):
             message = record.getMessage()
+            for values in self.conditions:
+                message = values.shown(message)
             for secret in self.secrets:
                 message = message.replace(secret, "***")
             _LOG.debug("%s: %s", record.name, message)
 
 
 _DEBUG = _Debug()
+
+
+def keep_from_log(values: ConditionValues) -> None:
+    """Keep a condition's values out of the package's messages, which repeat what the server quotes of the filter."""
+    if values.values and values not in _DEBUG.conditions:
+        _DEBUG.conditions.append(values)
 
 
 def _quieten(key: str) -> None:

@@ -8,13 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sia_dagster.adapters.arize.arize_client import ArizeConnection, open_client
+from sia_dagster.adapters.arize.arize_client import ArizeConnection, keep_from_log, open_client
 from sia_dagster.adapters.arize.arize_faults import Fault, explain
 from sia_dagster.adapters.arize.flight_retries import Wait, wait_for_real, with_retries
+from sia_dagster.adapters.config.condition_values import condition_values
 from sia_dagster.adapters.local.columns import TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TraceFileError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FACTS = (
     "context.span_id",
     "context.trace_id",
+    "parent_id",
     "name",
     "start_time",
     "end_time",
@@ -50,7 +53,7 @@ class ArizeTraces:
         """Nothing is contacted yet; `wait` waits between attempts."""
         self._settings, self._wait = settings, wait
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
         """Yield the window's LLM spans, oldest first, ties by span id, each span once even if it is exported twice.
 
         The store filters by whole hours and `where`; the exact window is cut out here. The whole window is on the local
@@ -63,7 +66,7 @@ class ArizeTraces:
             if file is None:
                 return
             try:
-                yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}))
+                yield from LocalTraces(file).spans(query.model_copy(update={"where": ""}), funnel)
             except TraceFileError as error:
                 # The file is removed before anybody reads this, so its path is left out.
                 reason = str(error).removeprefix(f"{error.path}: ")
@@ -71,10 +74,6 @@ class ArizeTraces:
                     f"the spans of the Arize project {self._settings.project!r} cannot be read: {reason}; check that "
                     "the project holds OpenInference traces"
                 ) from error
-
-    def unreadable(self) -> dict[str, int]:
-        """Empty: the store exports complete spans only."""
-        return {}
 
     def probe(self, query: SpanQuery) -> None:
         """Ask once for the ids of the window's last hour, to check key, space, project and filter.
@@ -85,8 +84,8 @@ class ArizeTraces:
         seconds = min(PROBE_SECONDS, self._settings.timeout_seconds)
         settings = self._settings.model_copy(update={"timeout_seconds": seconds, "max_attempts": 1})
         with tempfile.TemporaryDirectory(prefix="sia-arize-", ignore_cleanup_errors=True) as folder:
-            request = {"start_time": end - _HOUR, "end_time": end, "where": query.where}
-            export = _Export(settings, Path(folder), request, self._wait)
+            request = {"start_time": end - _HOUR, "end_time": end}
+            export = _Export(settings, Path(folder), request, query.where, self._wait)
             answer = export.run(["context.span_id", "start_time"])
         if isinstance(answer, Fault):
             raise TraceError(explain(answer, settings, query.where))
@@ -94,8 +93,8 @@ class ArizeTraces:
     def _exported(self, query: SpanQuery, folder: Path) -> Path | None:
         """A file that holds at least the window's spans; None if there are none."""
         start, end = _hour_before(query.window.start), _hour_from(query.window.end)
-        request = {"start_time": start, "end_time": end, "where": query.where}
-        export = _Export(self._settings, folder, request, self._wait)
+        request = {"start_time": start, "end_time": end}
+        export = _Export(self._settings, folder, request, query.where, self._wait)
         columns = export_columns(query)
         answer = export.run(columns)
         if columns and isinstance(answer, Fault) and answer.kind == "request":
@@ -111,10 +110,16 @@ class ArizeTraces:
 class _Export:
     """One export from the store, with a new file in a folder for each attempt."""
 
-    def __init__(self, settings: ArizeConnection, folder: Path, request: dict[str, Any], wait: Wait) -> None:
+    def __init__(
+        self, settings: ArizeConnection, folder: Path, request: dict[str, Any], where: str, wait: Wait
+    ) -> None:
+        """The variables of `where` are read now. Raises TraceError where one cannot be used."""
         self._client = open_client(settings)
         self._settings, self._folder, self._wait = settings, folder, wait
+        self._values = condition_values(where)
         self._request = {"space_id": settings.space_id, "project_name": settings.project, **request}
+        self._request["where"] = self._values.plain()
+        keep_from_log(self._values)
         self._numbers = count()
         self._file = folder
 
@@ -127,7 +132,16 @@ class _Export:
             self._client.spans.export_to_parquet(path=str(file), columns=columns, **self._request)
             return file
 
-        return with_retries(call, self._settings, wait=self._wait, progress=self._size)
+        try:
+            answer = with_retries(call, self._settings, wait=self._wait, progress=self._size)
+        except Exception as error:
+            if self._values.shown(str(error)) == str(error):
+                raise
+            # Without the cause, whose text holds a value.
+            raise TraceError(f"the export failed ({type(error).__name__}): {self._values.shown(str(error))}") from None
+        if isinstance(answer, Fault):
+            return answer.model_copy(update={"reason": self._values.shown(answer.reason)})
+        return answer
 
     def _size(self) -> int:
         return self._file.stat().st_size if self._file.is_file() else 0

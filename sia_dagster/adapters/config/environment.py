@@ -1,11 +1,16 @@
 """The process environment: the one place that reads it."""
 
 import os
+import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 
 from sia_dagster.core.errors import ConfigError
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
+"""`${NAME}` in a text; `$${`, which has no group, writes `${`."""
 
 
 def read(name: str) -> str | None:

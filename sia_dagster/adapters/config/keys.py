@@ -27,6 +27,11 @@ def is_secret(key: Key) -> bool:
     return key in (("llm", "api_key"), _DATABASE) or of_a_stage or of_a_loop
 
 
+def is_condition(key: Key) -> bool:
+    """Whether the value at `key` is a trace store's condition, whose variables are filled in as the query is sent."""
+    return key[:1] == ("loops",) and key[2:] == ("traces", "where")
+
+
 def is_public(key: Key, value: object) -> bool:
     """Whether `value` may be written at the key of a secret: a database's address without a password."""
     address = key == _DATABASE and isinstance(value, str) and "://" in value and "${" not in value

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sia_dagster.adapters.config.keys import Key, dotted, is_public, is_secret
+from sia_dagster.adapters.config.environment import NAME, REFERENCE
+from sia_dagster.adapters.config.keys import Key, dotted, is_condition, is_public, is_secret
 from sia_dagster.core.errors import ConfigError
 
 Variable = Callable[[str], str | None]
@@ -19,8 +20,6 @@ MOST_WRITTEN_OUT = 100_000
 """The same with each alias as what it refers to."""
 LONGEST_MESSAGE = 1000
 LONGEST_KEY = 200
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 
 
 class Problem(NamedTuple):
@@ -205,7 +204,9 @@ class _Reader:
             return self._secret(node, key, value)
         if not isinstance(value, str) or "${" not in value:
             return value
-        filled = _REFERENCE.sub(lambda match: self._reference(match, node, key), value)
+        filled = REFERENCE.sub(lambda match: self._reference(match, node, key), value)
+        if is_condition(key):
+            return value
         if filled != value:
             self._document.filled.setdefault(filled, value)
         return filled
@@ -233,7 +234,7 @@ class _Reader:
         if is_public(key, value):
             return str(value)
         match = re.fullmatch(r"\$\{([^}]*)\}", str(value).strip())
-        if match is None or not _NAME.fullmatch(match[1]):
+        if match is None or not NAME.fullmatch(match[1]):
             name = _EXAMPLES[str(key[-1])]
             self._problem(
                 node,
@@ -250,7 +251,7 @@ class _Reader:
         """The value of one `${NAME}`."""
         if match[1] is None:
             return "${"
-        if not match[2] or not _NAME.fullmatch(match[1]):
+        if not match[2] or not NAME.fullmatch(match[1]):
             self._problem(node, key, "`${` begins the name of an environment variable, as in ${NAME}; `$${` writes it")
             return match[0]
         value = self._variable(match[1])

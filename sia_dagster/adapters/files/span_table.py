@@ -14,6 +14,7 @@ from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import ReadStoredWindow
 from sia_dagster.core.records.document import TABLE_FORMAT
+from sia_dagster.core.records.funnel import Funnel, FunnelCount
 from sia_dagster.core.records.value import Value
 
 if TYPE_CHECKING:
@@ -42,10 +43,19 @@ class SampledSpans(Value):
     rows: tuple[dict[str, Any], ...] = ()
     calls: int = 0
     """All calls of the window, sampled or not."""
+    funnel: Funnel = Funnel()
+    """What became of the window's records before these calls."""
 
 
-def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
-    """Write all batches to a temporary file in flat memory and count them; `place` removes the file."""
+_FUNNEL = b"sia.funnel"
+"""The key of the file's metadata that holds the funnel as JSON."""
+
+
+def stage_spans(batches: "Iterator[pa.RecordBatch]", funnel: FunnelCount | None = None) -> SpanFile:
+    """Write all batches to a temporary file in flat memory and count them; `place` removes the file.
+
+    `funnel` is what counts while the batches are read; its result is stored with them.
+    """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -64,6 +74,8 @@ def stage_spans(batches: "Iterator[pa.RecordBatch]") -> SpanFile:
             for column, counter in (("status", status), ("model", models)):
                 for entry in pc.value_counts(batch.column(column)).to_pylist():
                     counter[str(entry["values"] or "unknown")] += entry["counts"]
+        if funnel:
+            writer.add_key_value_metadata({_FUNNEL: funnel.result().model_dump_json().encode()})
     return SpanFile(path=path, **counts, by_status=dict(sorted(status.items())), by_model=dict(sorted(models.items())))
 
 
@@ -97,12 +109,14 @@ def place(file: SpanFile, target: StoragePath) -> None:
 
 
 def read_sampled(file: "IO[bytes] | Path") -> SampledSpans:
-    """The sampled calls of a span file, and how many calls it holds, by the file's metadata."""
+    """The sampled calls of a span file, how many calls it holds, and its funnel, by the file's metadata."""
     import pyarrow.parquet as pq
 
-    calls = pq.read_metadata(file).num_rows
+    stored = pq.read_metadata(file)
     rows = pq.read_table(file, filters=[("sampled", "==", True)]).to_pylist()
-    return SampledSpans(rows=tuple(rows), calls=calls)
+    counted = (stored.metadata or {}).get(_FUNNEL)
+    funnel = Funnel.model_validate_json(counted) if counted else Funnel()
+    return SampledSpans(rows=tuple(rows), calls=stored.num_rows, funnel=funnel)
 
 
 def stored_in(folder: StoragePath) -> ReadStoredWindow:

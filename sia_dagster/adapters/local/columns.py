@@ -1,7 +1,10 @@
-"""The columns of an export as SQL expressions, for all types and shapes that files write them in."""
+"""The columns of an OpenInference export as SQL expressions, for all types that Parquet files have them in."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sia_dagster.adapters.local.kinds import MODEL_ATTRIBUTES, OTHERS
+from sia_dagster.core.records.sample import NOBODY
 
 LLM = "attributes.llm."
 
@@ -18,7 +21,7 @@ TEXTS = {
 }
 """The export's column by normalised text column."""
 
-_EVALUATION = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
+EVALUATION = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
 EMPTY_TEXTS = ("", "[]", "{}", "null")
 """Texts that mean "no value" in a column."""
 
@@ -26,7 +29,7 @@ EMPTY_TEXTS = ("", "[]", "{}", "null")
 class SpanExpressions:
     """SQL expressions over the rows of files whose columns have `types` (name to DuckDB type)."""
 
-    def __init__(self, types: dict[str, str]) -> None:
+    def __init__(self, types: Mapping[str, str]) -> None:
         self.types = types
 
     @property
@@ -37,10 +40,12 @@ class SpanExpressions:
     def facts(self) -> dict[str, str]:
         """The normalised columns other than text."""
         trace = self.text("context.trace_id")
-        conversation = [self.text("attributes.session.id"), self.text("attributes.user.id"), trace, self.span_id]
+        ids = [self.text("attributes.session.id"), self.text("attributes.user.id"), trace]
+        conversation = [*map(_somebody, ids), self.span_id]
         return {
             "span_id": self.span_id,
             "trace_id": trace,
+            "parent_id": self._first_text("parent_id", "context.parent_id", "parent_span_id"),
             "conversation_id": f"coalesce({', '.join(conversation)})",
             "user_id": f"coalesce({self.text('attributes.user.id')}, {self.text('attributes.metadata.user_id')})",
             "name": self.text("name"),
@@ -84,16 +89,27 @@ class SpanExpressions:
         return f"coalesce({number}, epoch_us(TRY_CAST({column}::VARCHAR AS TIMESTAMPTZ)))"
 
     def status(self) -> str:
-        """`OK`, `ERROR` or `UNSET`; `STATUS_CODE_OK` is `OK`."""
+        """`OK`, `ERROR` or `UNSET`; `STATUS_CODE_OK` is `OK`, and OTLP's numbers 2 and 1 are `ERROR` and `OK`."""
         status = f"upper(coalesce({self.text('status_code')}, ''))"
-        return f"CASE WHEN {status} LIKE '%ERROR' THEN 'ERROR' WHEN {status} LIKE '%OK' THEN 'OK' ELSE 'UNSET' END"
+        return (
+            f"CASE WHEN {status} LIKE '%ERROR' OR {status} IN ('2', '2.0') THEN 'ERROR' "
+            f"WHEN {status} LIKE '%OK' OR {status} IN ('1', '1.0') THEN 'OK' ELSE 'UNSET' END"
+        )
 
-    def is_llm(self) -> str:
-        """Whether the span is an LLM call: by its recorded kind, or by columns that only LLM calls have."""
-        kinds = [c for c in ("attributes.openinference.span.kind", "span_kind") if c in self.types]
-        if kinds:
-            return f"upper(coalesce({', '.join(self.text(c) for c in kinds)})) = 'LLM'"
-        return self._any_filled(c for c in self.types if c.startswith((f"{LLM}model_name", f"{LLM}input_messages")))
+    def kind(self) -> str:
+        """OpenInference's kind, LLM for a span that only the columns of a model's call tell; else NULL."""
+        columns = [c for c in ("attributes.openinference.span.kind", "span_kind") if c in self.types]
+        recorded = _first([f"upper({self.text(c)})" for c in columns]) if columns else "NULL::VARCHAR"
+        names = "|".join(("LLM", *OTHERS))
+        word = f"nullif(regexp_extract({recorded}, '(?:^|[^A-Z])({names})(?:[^A-Z]|$)', 1), '')"
+        call = self._any_filled(
+            c for c in self.types if c.startswith(tuple(f"attributes.{name}" for name in MODEL_ATTRIBUTES))
+        )
+        listed = ", ".join(literal(name) for name in ("LLM", *OTHERS))
+        return (
+            f"CASE WHEN {recorded} IN ({listed}) THEN {recorded} WHEN {word} IS NOT NULL THEN {word} "
+            f"WHEN {call} THEN 'LLM' END"
+        )
 
     def has_output(self) -> str:
         """Whether there is an answer: messages or the raw value."""
@@ -102,16 +118,18 @@ class SpanExpressions:
 
     def evals(self, names: Collection[str] | None = None) -> str:
         """JSON object of the platform's evaluations (`eval.<name>.*`), of all names or of these."""
-        return self._evaluations("eval", names)
+        return quoted("evals") if "evals" in self.types else self._evaluations("eval", names)
 
     def annotations(self, names: Collection[str] | None = None) -> str:
         """JSON object of people's annotations (`annotation.<name>.*`); their `text` is an explanation."""
+        if "annotations" in self.types:
+            return quoted("annotations")
         return self._evaluations("annotation", names)
 
     def _evaluations(self, prefix: str, names: Collection[str] | None) -> str:
         found: dict[str, dict[str, list[str]]] = {}
         for column in sorted(self.types):
-            match = _EVALUATION.fullmatch(column)
+            match = EVALUATION.fullmatch(column)
             if match and match[1] == prefix and (names is None or match[2] in names):
                 field = "explanation" if match[3] == "text" else match[3]
                 found.setdefault(match[2], {}).setdefault(field, []).append(self.text(column))
@@ -142,6 +160,9 @@ class SpanExpressions:
         if kind is None:
             return "NULL::VARCHAR"
         return f"nullif({quoted(column) if kind == 'VARCHAR' else f'{quoted(column)}::VARCHAR'}, '')"
+
+    def _first_text(self, *columns: str) -> str:
+        return _first([self.text(column) for column in columns])
 
     def _latency(self) -> str:
         recorded = self._number("latency_ms", "DOUBLE")
@@ -185,6 +206,16 @@ def _first(texts: Sequence[str]) -> str:
 
 def _object(fields: dict[str, list[str]]) -> str:
     return "{" + ", ".join(f"{literal(key)}: {_first(texts)}" for key, texts in sorted(fields.items())) + "}"
+
+
+def _somebody(text: str) -> str:
+    """The id; NULL for one that stands for nobody (`undefined`, zeros), by the rule of `core.records.sample.person`."""
+    plain = f"regexp_replace(regexp_replace(lower({text}), '[^a-z0-9]', '', 'g'), 'user$', '')"
+    nobody = ", ".join(literal(name) for name in sorted(NOBODY))
+    return (
+        f"CASE WHEN trim({text}, '0-x') = '' THEN NULL WHEN length({text}) > 20 THEN {text} "
+        f"WHEN {plain} IN ({nobody}) THEN NULL ELSE {text} END"
+    )
 
 
 def _is_nested(kind: str) -> bool:

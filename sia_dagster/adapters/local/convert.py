@@ -11,8 +11,8 @@ from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
 from sia_dagster.adapters.local.files import TraceFile
 from sia_dagster.adapters.local.forms import Form, FormError, Span, form_of
-from sia_dagster.adapters.local.kinds import is_call, recorded_kind
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
+from sia_dagster.adapters.local.kinds import is_call, recorded_kind
 from sia_dagster.adapters.local.moments import microseconds
 from sia_dagster.adapters.local.pages import unwrapped
 from sia_dagster.adapters.local.records import Broken, NoRecords, Record, read_records
@@ -60,22 +60,23 @@ class Converter:
         """Columns of the records, for a person who writes a condition."""
         self.problems: list[tuple[str, str]] = []
         """Files without any readable span, by name, and why."""
+        self.spans = 0
+        """Spans with an id and a start, of any window."""
 
     def read(self, file: TraceFile) -> None:
         """Convert one file. What cannot be read is counted, and never stops the others."""
-        spans, first = 0, ""
+        before, first = self.spans, ""
         try:
             for record in read_records(file.path):
                 if isinstance(record.value, Broken):
                     problem = self._lost(file, record, record.value.reason)
                 else:
-                    found, problem = self._record(file, record, record.value)
-                    spans += found
+                    problem = self._record(file, record, record.value)
                 first = first or problem
         except (NoRecords, OSError) as error:
             first = first or (str(error).splitlines() or [type(error).__name__])[0]
             self._funnel.lost("file", first, file.name)
-        if first and not spans:
+        if first and self.spans == before:
             self.problems.append((file.name, first))
 
     def close(self) -> dict[str, str]:
@@ -84,51 +85,68 @@ class Converter:
         if self._writer is None:
             return {}
         self._writer.close()
-        wanted = {name: "VARCHAR" if name in self._texts else "DOUBLE" for name in self._found}
+        wanted = {name: "DOUBLE" if name in self.numbers else "VARCHAR" for name in sorted(self._found)}
         return {name: _TYPES.get(name, "VARCHAR") for name in STAGED} | wanted
 
-    def _record(self, file: TraceFile, record: Record, value: JsonObject) -> tuple[int, str]:
-        """How many spans a record holds, and the first reason why one cannot be read."""
-        spans, first = 0, ""
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns of the condition that hold numbers alone."""
+        return tuple(sorted(self._found - self._texts))
+
+    def _record(self, file: TraceFile, record: Record, value: JsonObject) -> str:
+        """Read a record's spans; returns the first reason why one cannot be read."""
+        first = ""
         form: Form | None = None
         for inner in unwrapped(value):
             form = form if form and form.recognises(inner) else form_of(inner)
-            try:
-                if form is None:
-                    raise FormError(what_it_is(inner))
-                for span in form.spans(inner):
-                    spans += 1
-                    self._span(file, record, form, span)
-            except FormError as error:
-                first = first or self._lost(file, record, str(error))
-        return spans, first
+            known = self._spans(file, record, form, inner) if form else ""
+            first = first or known or ("" if form else self._lost(file, record, what_it_is(inner)))
+        return first
+
+    def _spans(self, file: TraceFile, record: Record, form: Form, value: JsonObject) -> str:
+        problem = ""
+        try:
+            for span in form.spans(value):
+                if isinstance(span, FormError):
+                    problem = self._lost(file, record, str(span))
+                else:
+                    problem = self._span(file, record, form, span) or problem
+        except FormError as error:
+            return self._lost(file, record, str(error))
+        return problem
 
     def _lost(self, file: TraceFile, record: Record, reason: str) -> str:
         self._funnel.read(1)
         self._funnel.lost("record", reason, f"{file.name}, {record.place}")
         return reason
 
-    def _span(self, file: TraceFile, record: Record, form: Form, span: Span) -> None:
+    def _span(self, file: TraceFile, record: Record, form: Form, span: Span) -> str:
+        """Count a span, and keep it if it is a call of the window; returns why it belongs to no window."""
         self._funnel.read(1, form.name)
         for lacking in form.lacks:
             self._funnel.note(f"{form.name} holds no {lacking}")
-        place = f"{file.name}, {record.place}"
-        if not span.span_id:
-            self._funnel.lost("record", "it has no span id", place)
-            return
         start = microseconds(span.start)
-        if start is None:
-            self._funnel.lost("record", "its start time cannot be read", f"{place}: {str(span.start)[:40]!r}")
-        elif not self._start <= start < self._end:
+        if not span.span_id or start is None:
+            recorded = "" if not span.span_id or span.start is None else f": {str(span.start)[:40]!r}"
+            reason = "its start time cannot be read" if span.span_id else "it has no span id"
+            self._funnel.lost("record", reason, f"{file.name}, {record.place}{recorded}")
+            return reason
+        self.spans += 1
+        if not self._start <= start < self._end:
             self._funnel.lost("window", "it started in another window", span.span_id)
         else:
-            attributes = to_openinference(span.attributes)
+            try:
+                attributes = to_openinference(span.attributes, span.events)
+            except FormError as error:
+                self._funnel.lost("record", str(error), f"{file.name}, {record.place}")
+                return str(error)
             kind = recorded_kind(attributes.get("openinference.span.kind")) or recorded_kind(span.kind)
             if kind == LLM_KIND or (not kind and is_call(attributes)):
                 self._add(span, start, attributes, file)
             else:
                 reason = f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
                 self._funnel.lost("kind", reason, span.span_id)
+        return ""
 
     def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
         values: JsonObject = {
@@ -216,9 +234,13 @@ def _evaluations(columns: JsonObject, prefix: str, names: Collection[str] | None
     """The evaluations in `eval.<name>.<field>`, of all names or of these, as JSON."""
     found: dict[str, JsonObject] = {}
     for column, value in columns.items():
-        if column.startswith(prefix) and (match := EVALUATION.fullmatch(column)) and value not in (None, ""):
-            if names is None or match[2] in names:
-                found.setdefault(match[2], {})["explanation" if match[3] == "text" else match[3]] = _text(value)
+        match = EVALUATION.fullmatch(column) if column.startswith(prefix) and value not in (None, "") else None
+        if match and (names is None or match[2] in names):
+            fields = found.setdefault(match[2], {})
+            if match[3] == "text":
+                fields.setdefault("explanation", _text(value))
+            else:
+                fields[match[3]] = _text(value)
     return _text(found) if found else None
 
 

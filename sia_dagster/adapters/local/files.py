@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
-from urllib.parse import unquote
+from typing import NamedTuple
 
+from sia_dagster.adapters.local.condition import partition_values
+from sia_dagster.adapters.local.paths import files_of, fixed_part
 from sia_dagster.core.errors import TraceFileError
 
 _ADVICE = "write the export there, or set `traces.path` to a file, a folder or a glob of Parquet, JSON or CSV files"
@@ -19,13 +20,20 @@ class TraceFile(NamedTuple):
     path: Path
     name: str
     """As people know it: below the folder that was named, or its URL."""
-    partition: Mapping[str, str]
+    partition: Mapping[str, str | None]
     """Values in the names of its folders (`dt=2026-11-09/`), which `traces.where` may use as columns."""
 
 
+class TraceFiles(NamedTuple):
+    """The files of a path, by name, and why some could not be opened."""
+
+    files: list[TraceFile]
+    unreadable: dict[str, str]
+
+
 @contextmanager
-def trace_files(path: str) -> Iterator[list[TraceFile]]:
-    """The files of a path, sorted by name. Files at a URL are copied to a temporary folder for as long as it is open.
+def trace_files(path: str) -> Iterator[TraceFiles]:
+    """The files of a path. Files at a URL are copied to a temporary folder for as long as it is open.
 
     Hidden files, and those whose names or folders start with `_` (`_delta_log`, `_temporary`, `_SUCCESS`), are left
     out. Raises TraceFileError if there is none.
@@ -37,21 +45,25 @@ def trace_files(path: str) -> Iterator[list[TraceFile]]:
         yield _local(path.removeprefix("file://"))
 
 
-def _local(path: str) -> list[TraceFile]:
-    root = Path(path)
-    if root.is_dir():
-        found = [p for p in root.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(root).parts)]
-        names = {p: str(p.relative_to(root)) for p in found}
-    else:
-        # Path.glob takes no absolute pattern.
-        found = [root] if root.is_file() else [Path(p) for p in glob.glob(path, recursive=True)]  # noqa: PTH207
-        names = {p: str(p) for p in found if p.is_file() and (p == root or not _is_hidden(p.parts[-1:]))}
-    if not names:
+def _local(path: str) -> TraceFiles:
+    root = fixed_part(path)
+    found = files_of(path, lambda file: not _is_hidden(file.relative_to(root).parts))
+    if not found.files and not found.unreadable:
         raise TraceFileError(f"there is no trace file; {_ADVICE}", path=path)
-    return [TraceFile(p.resolve(), names[p], _partition(p.parts)) for p in sorted(names)]
+    if not found.files:
+        name, reason = next(iter(found.unreadable.items()))
+        raise TraceFileError(reason, path=name)
+    whole = len(found.files) == 1 and found.files[0] == root
+    files = [
+        TraceFile(
+            file.resolve(), file.name if whole else str(file.relative_to(root)), partition_values(str(file), str(root))
+        )
+        for file in found.files
+    ]
+    return TraceFiles(files, found.unreadable)
 
 
-def _copied(url: str, folder: Path) -> list[TraceFile]:
+def _copied(url: str, folder: Path) -> TraceFiles:
     """Copies of the files at a URL. Raises TraceFileError."""
     import fsspec
 
@@ -64,14 +76,14 @@ def _copied(url: str, folder: Path) -> list[TraceFile]:
         for number, (place, name) in enumerate(kept):
             copy = folder / f"{number:06}"
             system.get_file(place, str(copy))
-            copies.append(TraceFile(copy, name, _partition(Path(place).parts)))
+            copies.append(TraceFile(copy, name, partition_values(place, root)))
     except ImportError as error:
         raise TraceFileError(f"its protocol needs a package that is not installed: {error}", path=url) from error
-    except Exception as error:  # noqa: BLE001 - every protocol has errors of its own
+    except Exception as error:
         raise TraceFileError(f"it cannot be read ({_reason(error)})", path=url) from error
     if not copies:
         raise TraceFileError(f"there is no trace file; {_ADVICE}", path=url)
-    return copies
+    return TraceFiles(copies, {})
 
 
 def _reason(error: BaseException) -> str:
@@ -80,8 +92,3 @@ def _reason(error: BaseException) -> str:
 
 def _is_hidden(parts: tuple[str, ...]) -> bool:
     return any(part.startswith((".", "_")) for part in parts)
-
-
-def _partition(parts: tuple[str, ...]) -> dict[str, Any]:
-    pairs = (part.partition("=") for part in parts[:-1])
-    return {name: unquote(value) for name, equals, value in pairs if equals and name and not name.startswith(".")}

@@ -1,17 +1,22 @@
-"""Traces in files: Parquet, JSONL or JSON with the columns of Arize's export, read by DuckDB in flat memory."""
+"""Traces in files of any form that `forms` knows, read in flat memory."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from sia_dagster.adapters.local.calls import count_kinds, load_calls
 from sia_dagster.adapters.local.columns import literal
-from sia_dagster.adapters.local.query import GroupQuery, calls_query, condition_error, parse_condition, texts_query
-from sia_dagster.adapters.local.trace_files import FileGroup, Seen, find_files, group_files, once_a_file
+from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition
+from sia_dagster.adapters.local.convert import Converter
+from sia_dagster.adapters.local.files import TraceFile, trace_files
+from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_groups, once_a_file
+from sia_dagster.adapters.local.query import GroupQuery, texts_query
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,10 +25,11 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 16_384
 MEMORY_LIMITS = ("256MB", "4GB")
 """The first suffices for row groups as exports write them; a file with one row group may need the second."""
+_UNREADABLE: Seen[int] = {}
 
 
 class LocalTraces:
-    """The trace source `local`: a file, a folder (with those below it) or a glob."""
+    """The trace source `local`: a file, a folder (with those below it), a glob, or a URL of one."""
 
     def __init__(
         self, path: str | Path, *, memory_limits: Sequence[str] = MEMORY_LIMITS, threads: int | None = None
@@ -31,87 +37,86 @@ class LocalTraces:
         """`memory_limits` are DuckDB's, tried in order; sorting spills to disk. `threads`: all cores by default."""
         self.path, self.memory_limits, self.threads = str(path), tuple(memory_limits), threads
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
-        """Yield the window's LLM spans, oldest first, ties by span id, each span once even if it is in two exports.
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
+        """Yield the window's LLM spans, oldest first, ties by span id, each call once however often it is recorded.
 
         Batches have `SPAN_SCHEMA`; without spans there is no batch. `sampled` are the `sample_limit` spans with an
-        answer and no error whose ids have the smallest MD5. Two scans: one for the text of the sampled spans, one for
-        the facts of all, which are sorted without the text. Raises TraceFileError (a bad file) or TraceError (a bad
-        `where`).
+        answer and no error whose ids have the smallest MD5. Parquet with the columns of an OpenInference export is
+        scanned twice, once for the facts of all calls and once for the text of the sampled ones; other files are
+        converted first. A record or a file that cannot be read costs itself alone. Raises TraceFileError where no file
+        can be read, TraceError for a bad `where`.
         """
+        count = funnel or FunnelCount()
+        with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
+            for name, reason in found.unreadable.items():
+                count.lost("file", reason, name)
+            source = _opened(self.path, found.files, query, Path(folder), count)
+            if source.groups:
+                yield from self._rows(source, query, count)
+
+    def _rows(self, source: "_Source", query: SpanQuery, funnel: FunnelCount) -> "Iterator[pa.RecordBatch]":
+        """The rows under the first memory limit that suffices; damaged files are left out."""
         import duckdb
 
-        *modest, last = self.memory_limits
-        for limit in modest:
-            batches = self._spans(query, limit)
-            try:
-                first = next(batches, None)
-            except duckdb.OutOfMemoryException:
-                continue
-            if first is not None:
-                yield first
-                yield from batches
-            return
-        yield from self._spans(query, last)
-
-    def _spans(self, query: SpanQuery, memory_limit: str) -> "Iterator[pa.RecordBatch]":
-        """The spans under one memory limit. Running out of memory is raised as is, but explained for the last limit."""
-        import duckdb
-
-        files = find_files(self.path)
-        groups: list[FileGroup] = []
-        with _connection(memory_limit, self.threads, files) as connection:
-            try:
-                groups = group_files(connection, files)
-                if not groups:
-                    return
-                queries = _queries(connection, groups, query.where)
-                yield from _stream(connection, queries, query)
-            except duckdb.OutOfMemoryException as error:
-                if memory_limit != self.memory_limits[-1]:
-                    raise
-                _raise(error, connection, groups, query.where)
-            except duckdb.Error as error:
-                _raise(error, connection, groups, query.where)
-
-    def unreadable(self) -> dict[str, int]:
-        """How many records of each file have no span id or no start time: broken lines and the like.
-
-        They belong to no window, so `spans` leaves them out; files without any are left out here. The files of all
-        windows are read: of Parquet the statistics if they suffice; a JSON file is read through, once a process until
-        it changes. Raises TraceFileError.
-        """
-        import duckdb
-
-        files = find_files(self.path)
-        counts: dict[str, int] = {}
-        groups: list[FileGroup] = []
-        with _connection(self.memory_limits[-1], self.threads, files) as connection:
-            try:
-                groups = group_files(connection, files)
-                for group in groups:
-                    for file in group.files:
-                        counts[file] = once_a_file(
-                            _UNREADABLE, Path(file), partial(_unreadable, connection, group, file)
-                        )
-            except duckdb.Error as error:
-                _raise(error, connection, groups, "")
-        return {file: count for file, count in sorted(counts.items()) if count}
+        limits, groups = list(self.memory_limits), source.groups
+        while groups:
+            count = FunnelCount()
+            with _connection(limits[0], self.threads, groups) as connection:
+                condition = parse_condition(connection, query.where, [group.types for group in groups], source.columns)
+                try:
+                    batches = _stream(connection, _queries(groups, condition), query, count)
+                    first = next(batches, None)
+                except duckdb.OutOfMemoryException as error:
+                    if not limits[1:]:
+                        _raise_memory(condition, error)
+                    del limits[0]
+                    continue
+                except duckdb.Error as error:
+                    groups = _without_damaged(connection, groups, source, condition, error, funnel)
+                    continue
+                funnel.add(count)
+                if first is not None:
+                    yield first
+                    yield from batches
+                return
 
 
-_UNREADABLE: Seen[int] = {}
+class _Source(NamedTuple):
+    """What is read: files as they are, and the converted ones in one file."""
+
+    groups: list[FileGroup]
+    names: dict[str, str]
+    """The files by path, as people know them."""
+    columns: tuple[str, ...]
+    """Columns of the converted records, for a person who writes a condition."""
 
 
-def _unreadable(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> int:
-    one = GroupQuery(group._replace(files=(file,)), list(group.types))
-    return int(connection.execute(one.unreadable()).fetchall()[0][0])
+def _opened(path: str, files: list[TraceFile], query: SpanQuery, folder: Path, funnel: FunnelCount) -> _Source:
+    """Group what DuckDB reads as it is and convert the rest. Raises TraceFileError where nothing can be read."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        groups, others = direct_groups(connection, files)
+    target = folder / "spans.parquet"
+    converter = Converter(target, query, named_columns(query.where), funnel)
+    for file in others:
+        converter.read(file)
+    if types := converter.close():
+        groups.append(FileGroup((str(target),), types, converter.numbers, converted=True))
+    elif converter.problems and not groups and not converter.spans:
+        name, reason = converter.problems[0]
+        raise TraceFileError(reason, path=name if len(files) == 1 else f"{path}: {name}")
+    return _Source(groups, {str(file.path): file.name for file in files}, tuple(converter.names))
 
 
 @contextmanager
-def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "Iterator[duckdb.DuckDBPyConnection]":
+def _connection(
+    memory_limit: str, threads: int | None, groups: list[FileGroup]
+) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A database in memory that can read these files and nothing else, which also restricts the user's condition."""
     import duckdb
 
+    paths = [literal(file) for group in groups for file in group.files]
     with tempfile.TemporaryDirectory(prefix="sia-spans-") as folder, duckdb.connect() as connection:
         settings = {
             "memory_limit": literal(memory_limit),
@@ -119,7 +124,7 @@ def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "I
             "timezone": "'UTC'",
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
-            "allowed_paths": f"[{', '.join(literal(str(file)) for file in files)}]",
+            "allowed_paths": f"[{', '.join(paths)}]",
             "enable_external_access": "false",
         }
         if threads is not None:
@@ -130,32 +135,16 @@ def _connection(memory_limit: str, threads: int | None, files: list[Path]) -> "I
         yield connection
 
 
-def _queries(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str) -> list[GroupQuery]:
-    """One query a group; the condition is checked against the columns of all groups. Raises TraceError."""
-    import duckdb
-
-    columns = _columns(groups)
-    condition = parse_condition(connection, where, columns)
-    queries = [GroupQuery(group, columns, condition) for group in groups]
+def _queries(groups: list[FileGroup], condition: Condition) -> list[GroupQuery]:
+    """One query a group; the condition is checked against each. Raises TraceError."""
+    queries = [GroupQuery(group, condition.sql(group.types)) for group in groups]
     for query in queries:
-        try:
-            connection.execute(f"EXPLAIN SELECT 1 FROM {query.scan()} WHERE {condition}")
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise condition_error(where, columns, str(error)) from error
+        condition.check(query.scan(), query.group.types)
     return queries
 
 
-def _columns(groups: list[FileGroup]) -> list[str]:
-    """The columns of all groups; names that differ in case alone count once."""
-    names: dict[str, str] = {}
-    for group in groups:
-        for name in group.types:
-            names.setdefault(name.casefold(), name)
-    return list(names.values())
-
-
 def _stream(
-    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery
+    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
 ) -> "Iterator[pa.RecordBatch]":
     """The sorted facts of all calls, with text for the sampled ones."""
     import pyarrow as pa
@@ -163,61 +152,84 @@ def _stream(
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
 
+    _count(connection, queries, query, funnel)
+    load_calls(connection, queries, query, funnel)
     texts = connection.sql(texts_query(queries, query)).to_arrow_table().combine_chunks()
     sampled = pa.RecordBatch.from_arrays(
         [texts[name].combine_chunks() for name in texts.column_names], texts.column_names
     )
-    last: pa.RecordBatch | None = None
-    for batch in connection.sql(calls_query(queries, query.window)).to_arrow_reader(_BATCH_ROWS):
-        calls, last = _without_repeats(batch, last), batch.slice(batch.num_rows - 1)
+    for calls in connection.sql("FROM calls ORDER BY start_time, span_id").to_arrow_reader(_BATCH_ROWS):
         rows = pc.index_in(calls["span_id"], sampled["span_id"])
         added = {"sampled": rows.is_valid()} | {name: sampled[name].take(rows) for name in TEXT_COLUMNS}
         columns = [added[name] if name in added else calls[name] for name in SPAN_SCHEMA.names]
         yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
 
 
-def _without_repeats(batch: "pa.RecordBatch", last: "pa.RecordBatch | None") -> "pa.RecordBatch":
-    """The rows without those that repeat the span before them; `last` is the row before the batch."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _count(
+    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
+) -> None:
+    """Count the records that are read as they are, and what of all records is not of the window, kind and condition."""
+    for each in queries:
+        found = count_kinds(connection, each, query, funnel)
+        if each.group.converted:
+            continue
+        files = ", ".join(literal(file) for file in each.group.files)
+        sql = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata([{files}])"
+        records = int(connection.execute(sql).fetchall()[0][0] or 0)
+        funnel.read(records, "OpenInference spans")
+        for file in each.group.files:
+            broken = once_a_file(_UNREADABLE, Path(file), partial(_unreadable, connection, each, file))
+            funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
+            records -= broken
+        funnel.lost("window", "it started in another window", "", records - found)
 
-    def repeats(key: str) -> pa.Array:
-        values = batch[key]
-        first = pc.equal(values[:1], last[key]) if last is not None else pa.array([False])
-        return pa.concat_arrays([first, pc.equal(values[1:], values[:-1])])
 
-    same = pc.and_(repeats("start_time"), repeats("span_id"))
-    return batch.filter(pc.invert(same)) if same.true_count else batch
+def _unreadable(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:
+    group = query.group._replace(files=(file,))
+    return int(connection.execute(GroupQuery(group).unreadable()).fetchall()[0][0])
 
 
-def _raise(
-    error: "duckdb.Error", connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], where: str
-) -> NoReturn:
-    """Raise TraceError that names the file or the condition at fault."""
+def _raise_memory(condition: Condition, error: "duckdb.Error") -> NoReturn:
+    raise TraceError(
+        f"the traces need more memory than `memory_limit` allows ({condition.shown(str(error))}); write the files with "
+        "row groups of some thousand spans, as exports have them"
+    ) from condition.cause(error)
+
+
+def _without_damaged(
+    connection: "duckdb.DuckDBPyConnection",
+    groups: list[FileGroup],
+    source: _Source,
+    condition: Condition,
+    error: "duckdb.Error",
+    funnel: FunnelCount,
+) -> list[FileGroup]:
+    """The groups without the files that cannot be read to their end, which are counted.
+
+    Raises TraceFileError if no other file is left, TraceError if no file is at fault.
+    """
+    reason, cause = condition.shown(str(error)), condition.cause(error)
+    damaged = [file for group in groups for file in group.files if _is_damaged(connection, group, file)]
+    if not damaged:
+        if condition.where.strip():
+            raise condition.error(reason) from cause
+        raise TraceError(f"the trace files cannot be read: {reason}") from cause
+    advice = f"the file cannot be read to its end ({reason}); export it again"
+    kept = [g._replace(files=tuple(f for f in g.files if f not in damaged)) for g in groups]
+    left = [group for group in kept if group.files]
+    if not left:
+        raise TraceFileError(advice, path=source.names.get(damaged[0], damaged[0])) from cause
+    for file in damaged:
+        funnel.lost("file", advice, source.names.get(file, file))
+    return left
+
+
+def _is_damaged(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> bool:
     import duckdb
 
-    reason = str(error).splitlines()[0]
-    if isinstance(error, duckdb.OutOfMemoryException):
-        raise TraceError(
-            f"the traces need more memory than `memory_limit` allows ({reason}); write the files with row groups of "
-            "some thousand spans, as exports have them"
-        ) from error
-    if file := _file_at_fault(connection, groups):
-        raise TraceFileError(f"the file cannot be read to its end ({reason}); export it again", path=file) from error
-    if where:
-        raise condition_error(where, _columns(groups), reason) from error
-    raise TraceError(f"the trace files cannot be read: {reason}") from error
-
-
-def _file_at_fault(connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup]) -> str | None:
-    """The first file that cannot be read to its end."""
-    import duckdb
-
-    for group in groups:
-        for file in group.files:
-            one = GroupQuery(group._replace(files=(file,)), list(group.types))
-            try:
-                connection.execute(f"SELECT max(hash(row)) FROM {one.scan()} row").fetchall()
-            except duckdb.Error:
-                return file
-    return None
+    one = GroupQuery(group._replace(files=(file,)))
+    try:
+        connection.execute(f"SELECT max(hash(row)) FROM {one.scan()} row").fetchall()
+    except duckdb.Error:
+        return True
+    return False

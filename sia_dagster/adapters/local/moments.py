@@ -1,5 +1,7 @@
 """Reads a recorded time, in whatever way tools write times."""
 
+import calendar
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,8 +14,11 @@ _GO = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) ([+-]\d{4}) \S+( m
 """`2026-11-09 08:00:00.123456789 +0000 UTC m=+0.01`, as Go prints a time."""
 _FRACTION = re.compile(r"([.,]\d{1,6})\d*")
 _YEAR = re.compile(r"(?<!\d)(19|20)\d\d(?!\d)")
-_MONTHS = set("jan feb mar apr may jun jul aug sep oct nov dec".split())
-_OTHER_WORDS = set("mon tue wed thu fri sat sun am pm utc gmt z t st nd rd th".split())
+_MONTHS = {calendar.month_abbr[month].lower() for month in range(1, 13)}
+_OTHER_WORDS = {
+    *(day.lower() for day in calendar.day_abbr),
+    *("am", "pm", "utc", "gmt", "z", "t", "st", "nd", "rd", "th"),
+}
 """What may stand beside a month's name: a zone by any other name would be ignored by the parser."""
 _SECONDS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3))
 """From this number on it is nano-, micro- and milliseconds; below, seconds."""
@@ -44,7 +49,7 @@ def _of_datetime(moment: datetime) -> int:
 
 
 def _of_number(number: float) -> int | None:
-    if number != number or abs(number) in (0, float("inf")) or abs(number) >= 1e20:
+    if not math.isfinite(number) or not 0 < abs(number) < 1e20:
         return None
     for least, factor in _SECONDS:
         if abs(number) >= least:
@@ -85,7 +90,8 @@ def _any_form(text: str) -> datetime:
     words = {word[:3].lower() for word in re.findall(r"[A-Za-z]+", plain)}
     if len(text) > 90 or not _YEAR.search(plain) or not words & _MONTHS or words - _MONTHS - _OTHER_WORDS:
         raise ValueError(text)
-    return parser.parse(plain)
+    moment: datetime = parser.parse(plain)
+    return moment
 
 
 def _of_object(value: dict[str, Any]) -> int | None:

@@ -1,13 +1,14 @@
 """Takes records out of what they are wrapped in: pages of an API, and tables that pandas writes as one object."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from sia_dagster.adapters.local.forms import form_of
 from sia_dagster.core.records.value import JsonObject
 
 _PAGES = ("data", "spans", "items", "results", "observations", "runs", "traces", "records", "rows", "hits", "_source")
 """Keys under which APIs list records."""
+_TIMES = {"start_time", "startTime", "start_time_unix_nano", "Timestamp", "timestamp", "created", "created_at"}
+"""Columns of which every table of calls has one: a table is by column where they are its keys."""
 
 
 def unwrapped(record: JsonObject) -> Iterator[JsonObject]:
@@ -33,29 +34,32 @@ def _listed(record: JsonObject) -> list[JsonObject]:
 
 
 def _table(record: JsonObject) -> list[JsonObject]:
-    """The rows of a DataFrame written with `to_json` and any `orient` that keeps the columns' names."""
-    columns, data = record.get("columns"), record.get("data")
+    """The rows of a DataFrame written with `to_json` and any `orient` that keeps the columns' names.
+
+    An index that is no number is the span's id, as in Phoenix's DataFrame.
+    """
+    columns, data, index = (record.get(name) for name in ("columns", "data", "index"))
     if isinstance(columns, list) and isinstance(data, list):
-        return [dict(zip(map(str, columns), row, strict=False)) for row in data if isinstance(row, list)]
-    inner = list(record.values())
-    if not inner or not all(isinstance(item, dict) for item in inner):
+        rows = [dict(zip(map(str, columns), row, strict=False)) for row in data if isinstance(row, list)]
+        keys = index if isinstance(index, list) and len(index) == len(rows) else range(len(rows))
+        return [_named(key, row) for key, row in zip(keys, rows, strict=True)]
+    if not record or not all(isinstance(item, dict) for item in record.values()):
         return []
-    if form_of(inner[0]):
-        return [row | _index(key, row) for key, row in record.items()]
-    return _by_column(record)
+    by_row = _by_row(record) if _TIMES & record.keys() else record
+    found = [_named(key, row) for key, row in by_row.items()]
+    return found if found and form_of(found[0]) else []
 
 
-def _by_column(record: JsonObject) -> list[JsonObject]:
+def _by_row(record: JsonObject) -> dict[str, JsonObject]:
     """Rows from an object of columns, each an object by row."""
-    rows: dict[Any, JsonObject] = {}
+    rows: dict[str, JsonObject] = {}
     for name, column in record.items():
         for key, value in column.items():
             if value is not None:
                 rows.setdefault(key, {})[name] = value
-    found = [row | _index(key, row) for key, row in rows.items()]
-    return found if found and form_of(found[0]) else []
+    return rows
 
 
-def _index(key: Any, row: JsonObject) -> JsonObject:
-    """The table's index, which holds the span's id in Phoenix's DataFrame, where the row has none."""
-    return {} if "context.span_id" in row or str(key).isdecimal() else {"context.span_id": str(key)}
+def _named(key: object, row: JsonObject) -> JsonObject:
+    """The row with the table's index as its id, where it has none of its own."""
+    return row if "context.span_id" in row or str(key).isdecimal() else row | {"context.span_id": str(key)}

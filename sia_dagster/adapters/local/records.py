@@ -46,6 +46,8 @@ _GAP = re.compile(r"[\s\x00\x1e,]*")
 _NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)|\n\s*(?=\{)")
 _TOO_LONG = f"it is longer than {LONGEST >> 20} MB"
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"
+_TRIED = 20
+"""Lines of a file that are tried."""
 _DELIMITERS = ",\t;|"
 _NAME = re.compile(r"[\w.\[\]:/@# -]{0,200}")
 _HINT = re.compile(r"span|trace|time|input|output|messages?$|prompt|response|created", re.IGNORECASE)
@@ -137,21 +139,19 @@ def _unmarked(first: bytes) -> str | None:
     if len(first) < 4:
         return None
     nul = [byte == 0 for byte in first[:4]]
-    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(tuple(nul))
+    if nul == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if nul == [True, False, True, False] else None
 
 
 def _is_line(first: bytes) -> bool:
-    """Whether the first line is a record of its own, even a broken one, and not the beginning of a longer one."""
-    line, newline, rest = first.partition(b"\n")
-    if not newline:
-        return False
-    return isinstance(_parsed(line.strip(_BLANK)), dict) or (len(line) > 80 and rest.lstrip(_BLANK)[:1] == b"{")
+    """Whether one of the first lines, which need not be sound, is a record of its own."""
+    lines = first.split(b"\n", _TRIED)[:_TRIED]
+    return b"\n" in first and any(line[:1] == b"{" and isinstance(_parsed(line.strip(_BLANK)), dict) for line in lines)
 
 
 def _lines(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
-    number = 0
-    for line in _split(blocks):
-        number += 1
+    for number, line in enumerate(_split(blocks), 1):
         if isinstance(line, Broken):
             yield Record(f"line {number}", line)
         elif text := line.strip(_BLANK):

@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 
+from sia_dagster.adapters.config.condition_values import ConditionValues
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.adapters.engine.wire.retries import is_transient, retrying
-from sia_dagster.adapters.phoenix.phoenix_faults import failure_of, sentence, unanswered
+from sia_dagster.adapters.phoenix.phoenix_faults import INVALID_QUERY, failure_of, sentence, unanswered
 from sia_dagster.core.errors import ConfigError, SiaError
 from sia_dagster.core.records.value import JsonObject, Value
 
@@ -50,6 +51,8 @@ class PhoenixServer:
         self.wait: Wait = threading.Event().wait
         self.secrets: tuple[str, ...] = ()
         """Values that no message may contain."""
+        self.condition: ConditionValues | None = None
+        """The values in the filter, which the server quotes in its refusals."""
 
     @property
     def timeout(self) -> int:
@@ -84,7 +87,8 @@ class PhoenixServer:
 
         outcome = retrying(self._connection.base_url, self._connection.max_attempts, self.wait, again)(once)
         if isinstance(outcome, Failure):
-            raise self._refused(outcome, len(errors)) from errors[-1]
+            hidden = self.condition is not None and self.condition.values
+            raise self._refused(outcome, len(errors)) from (None if hidden else errors[-1])
         return outcome
 
     def page(self, path: str, **params: Any) -> tuple[list[JsonObject], str | None]:
@@ -104,6 +108,9 @@ class PhoenixServer:
     def _refused(self, failure: Failure, attempts: int) -> SiaError:
         """The error, without our headers, which a server may repeat."""
         has_key = self._connection.api_key is not None
+        if self.condition is not None and (kept := self.condition.shown(failure.message)) != failure.message:
+            kept = f"{INVALID_QUERY}; {kept}" if failure.message.startswith(INVALID_QUERY) else kept
+            failure = failure.model_copy(update={"message": kept})
         message = sentence(failure, shown(self._connection.base_url), attempts=attempts, has_key=has_key)
         for secret in self.secrets:
             message = message.replace(secret, "***")

@@ -8,6 +8,8 @@ from sia_dagster.adapters.engine.wire.failures import Failure, action_after, ret
 if TYPE_CHECKING:
     import httpx
 
+INVALID_QUERY = "Invalid query"
+"""How Phoenix begins what it says of a filter that it cannot read."""
 _LONGEST = 300
 """Characters of a server's text that a message quotes."""
 
@@ -54,7 +56,7 @@ def sentence(failure: Failure, address: str, *, attempts: int, has_key: bool) ->
             f"Phoenix at {address} {given} (status {failure.status}): create one in its settings, put it into "
             "PHOENIX_API_KEY and write `api_key: ${PHOENIX_API_KEY}` under traces"
         )
-    if failure.status == 422 and failure.message.startswith("Invalid query"):
+    if failure.status == 422 and failure.message.startswith(INVALID_QUERY):
         return (
             f"traces.where cannot be used ({failure.message}): Phoenix at {address} reads it as a Python expression "
             "over a span, such as name == 'ChatCompletion'"

@@ -4,18 +4,22 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from sia_dagster.adapters.local.calls import FAILED, NESTED, UNANSWERED
 from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.annotations import read_annotations
 from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
+from sia_dagster.adapters.phoenix.phoenix_condition import phoenix_condition
 from sia_dagster.adapters.phoenix.phoenix_faults import BrokenReply
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.text import storable
@@ -29,7 +33,7 @@ _BATCH = 100
 _OUTPUTS = ("attributes.llm.output_messages", "attributes.output.value")
 _ATTRIBUTE = "attributes."
 FACTS = (
-    *("context.trace_id", "name", "span_kind", "start_time", "end_time", "status_code"),
+    *("context.trace_id", "parent_id", "name", "span_kind", "start_time", "end_time", "status_code"),
     *("attributes.session.id", "attributes.user.id", "attributes.llm.model_name"),
     *("attributes.llm.token_count.prompt", "attributes.llm.token_count.completion"),
 )
@@ -56,7 +60,7 @@ class PhoenixTraces:
         """`wait` waits between attempts; by default the thread sleeps."""
         self._connection, self._wait, self._page_rows = connection, wait, page_rows
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
         """As TraceSource says; `sampled` are the spans that `LocalTraces` would choose.
 
         Raises TraceError if there is no such project or Phoenix cannot read the condition; TracesUnavailable if it
@@ -67,13 +71,12 @@ class PhoenixTraces:
             folder = Path(name)
             opened = open_server(self._connection, error=TraceError, unavailable=TracesUnavailable, wait=self._wait)
             with opened as server:
-                calls = self._copy(server, query, folder)
-            if calls:
-                yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}))
-
-    def unreadable(self) -> Mapping[str, int]:
-        """Empty: Phoenix takes no span without an id and a start time."""
-        return {}
+                copied = self._copy(server, query, folder)
+            if copied.calls:
+                count = FunnelCount()
+                yield from LocalTraces(folder).spans(query.model_copy(update={"where": ""}), count)
+                if funnel:
+                    _add(funnel, count, copied)
 
     def probe(self, query: SpanQuery) -> None:
         """Ask for one call of the window, to check server, key, project and filter.
@@ -81,20 +84,24 @@ class PhoenixTraces:
         Raises TraceError that names the setting at fault.
         """
         with open_server(self._connection, error=TraceError, wait=self._wait) as server:
-            pages = SpanPages(server, query.window, _checked(query.where))
+            pages = SpanPages(server, query.window, query.where)
             server.project_id()
             pages.probe()
 
-    def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> int:
-        """Write the window's calls, and with text those that are used; returns how many calls there are."""
-        pages = SpanPages(server, query.window, _checked(query.where))
+    def _copy(self, server: PhoenixServer, query: SpanQuery, folder: Path) -> "_Copied":
+        """Write the window's calls, and with text those that are used."""
+        pages = SpanPages(server, query.window, query.where)
         project_id = server.project_id()
-        calls, usable = 0, list[str]()
+        calls, silent, usable, parents = 0, 0, list[str](), dict[str, str]()
         with (folder / "calls.jsonl").open("w", encoding="utf-8") as file:
             for rows in pages.facts(self._page_rows):
                 calls += len(rows)
                 usable += [row["context.span_id"] for row in rows if not _is_error(row)]
+                parents |= {row["context.span_id"]: row["parent_id"] for row in rows if row.get("parent_id")}
                 _write(file, rows)
+        # Two instrumentors recorded one call: its text is that of the outer span.
+        inner = {parent for parent, children in Counter(parents.values()).items() if children == 1} & {*usable}
+        usable = [span_id for span_id in usable if parents.get(span_id) not in inner]
         usable.sort(key=lambda span_id: hashlib.md5(span_id.encode(), usedforsecurity=False).digest())
         with (folder / "texts.jsonl").open("w", encoding="utf-8") as file:
             missing = query.sample_limit
@@ -102,22 +109,31 @@ class PhoenixTraces:
                 rows = pages.texts(batch)
                 annotations = read_annotations(server, project_id, [row["context.span_id"] for row in rows])
                 _write(file, (row | annotations.get(row["context.span_id"], {}) for row in rows))
-                missing -= sum(map(_has_output, rows))
+                answered = sum(map(_has_output, rows))
+                missing, silent = missing - answered, silent + len(rows) - answered
                 if missing <= 0:
                     break
-        return calls
+        return _Copied(calls, silent)
 
 
-def _checked(where: str) -> str:
-    """The condition, if it is a single expression that can be put in brackets. Raises TraceError."""
-    try:
-        compile(where.strip() or "True", "traces.where", "eval", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        raise TraceError(
-            f"traces.where cannot be used: {where!r} is not a Python expression over a span; write one such as "
-            "name == 'ChatCompletion'"
-        ) from error
-    return where
+class _Copied(NamedTuple):
+    """What was written: the window's calls, and those whose text was read and holds no answer."""
+
+    calls: int
+    silent: int
+
+
+def _add(funnel: FunnelCount, count: FunnelCount, copied: _Copied) -> None:
+    """Count a copied window: calls with text were written twice, and only their answers are known."""
+    funnel.read(copied.calls, "Phoenix")
+    left = copied.calls - count.sampled - copied.silent
+    for loss in count.result().losses:
+        if loss.reason == FAILED or loss.reason.startswith(NESTED):
+            funnel.lost(loss.step, loss.reason, loss.example, loss.records)
+            left -= loss.records
+    funnel.lost("answer", UNANSWERED, "", copied.silent)
+    funnel.lost("limit", "not sampled", "", left)
+    funnel.sampled = count.sampled
 
 
 def _is_error(row: JsonObject) -> bool:
@@ -141,10 +157,14 @@ class SpanPages:
     """The queries on one project and window, under the loop's condition."""
 
     def __init__(self, server: PhoenixServer, window: TimeWindow, where: str) -> None:
-        """`where` is a Python expression over a span, in Phoenix's filter language (`name == 'ChatCompletion'`)."""
+        """`where` is a Python expression over a span, in Phoenix's filter language (`name == 'ChatCompletion'`).
+
+        Its variables are read now. Raises TraceError where it is none.
+        """
         self._server, self._window = server, window
         llm = "span_kind == 'LLM'"
-        self._condition = f"({llm}) and ({where.strip()})" if where.strip() else llm
+        condition, server.condition = phoenix_condition(where)
+        self._condition = f"({llm}) and ({condition})" if condition else llm
 
     def facts(self, page_rows: int = PAGE_ROWS) -> Iterator[list[JsonObject]]:
         """All calls without text, newest page first; rows within a page are in the server's order.

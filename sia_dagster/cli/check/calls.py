@@ -161,7 +161,9 @@ def _where(traces: TracesConfig, samples: Sequence[Sample], ours: Sequence[bool]
         here = {read(s) for s, our in zip(samples, ours, strict=True) if our}
         there = {read(s) for s, our in zip(samples, ours, strict=True) if not our}
         if here and not here & there and all(map(_plain, here)):
-            condition = f" {syntax.either} ".join(f"{column} {syntax.equals} '{value}'" for value in sorted(here))
+            # `${` of a trace is no reference to a variable.
+            values = (value.replace("${", "$${") for value in sorted(here))
+            condition = f" {syntax.either} ".join(f"{column} {syntax.equals} '{value}'" for value in values)
             if not traces.where.strip():
                 return condition
             return f"({traces.where.strip()}) {syntax.both} {f'({condition})' if len(here) > 1 else condition}"

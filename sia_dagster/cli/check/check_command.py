@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sia_dagster.cli.check.calls import calls_table
 from sia_dagster.cli.check.check_results import CheckResult, project_findings
+from sia_dagster.cli.check.records import funnel_table
 from sia_dagster.cli.check.window import WindowCheck, check_window
 from sia_dagster.cli.open_project import open_projects
 from sia_dagster.cli.options import json_option
@@ -68,6 +69,8 @@ def _document(findings: Sequence[CheckResult], windows: Sequence[WindowCheck]) -
                 "calls": each.spans.calls,
                 "samples": len(each.spans.samples),
                 "skipped": len(each.spans.skipped),
+                "funnel": each.spans.funnel.model_dump(mode="json"),
+                "notes": [note.model_dump(mode="json") for note in each.spans.notes],
                 "calls_found": [row.model_dump(mode="json") for row in each.calls.rows],
                 "suggested_where": each.calls.where,
                 "templates_refused": list(each.calls.refused),
@@ -84,6 +87,8 @@ def _print(findings: Sequence[CheckResult], windows: Sequence[WindowCheck]) -> N
     console = Console()
     console.print(_findings_table(findings))
     for each in windows:
+        if each.spans and each.spans.funnel.records:
+            console.print(funnel_table(each.spans.funnel, f"{each.spans.loop} {each.spans.window.key}: records"))
         if each.spans and each.calls.rows:
             title = f"{each.spans.loop} {each.spans.window.key}: calls and policies"
             console.print(calls_table(each.calls, title))

@@ -9,15 +9,19 @@ from pydantic import Field
 from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.cli.check.calls import Calls, calls_finding, calls_in
 from sia_dagster.cli.check.check_results import CheckResult, Result, finding
+from sia_dagster.cli.check.records import losses_findings, windows_with_calls
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.core.cost import Estimate, estimate_sentence
 from sia_dagster.core.errors import ConfigError, SiaError, TraceError
 from sia_dagster.core.openinference import samples_from_rows
 from sia_dagster.core.ports.trace_store import span_query
+from sia_dagster.core.records.funnel import Funnel, FunnelCount
 from sia_dagster.core.records.sample import Sample, TimeWindow
+from sia_dagster.core.records.trace_notes import TraceNote
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import count
-from sia_dagster.core.traffic import group_conversations
+from sia_dagster.core.traffic import group_conversations, plausibility, with_samples
+from sia_dagster.reports.funnel import worst
 from sia_dagster.wiring.platforms import probe_store, trace_source
 from sia_dagster.wiring.prices import estimate_window
 
@@ -36,6 +40,10 @@ class WindowSpans(Value):
     """The calls that would be evaluated and replayed."""
     samples: tuple[Sample, ...] = ()
     skipped: tuple[str, ...] = ()
+    funnel: Funnel = Funnel()
+    """What became of the records, from the trace store to the calls that can be replayed."""
+    notes: tuple[TraceNote, ...] = ()
+    """What is implausible in the samples."""
     counts: dict[tuple[str, str], int] = Field(default_factory=dict)
     """The calls by span name and model."""
 
@@ -65,10 +73,13 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     except SiaError as error:
         failed = CheckResult(check=f"{name}: {step}", result="fail", found=str(error))
         return WindowCheck(findings=(*found, failed))
-    found.append(finding(f"{name}: spans", lambda: _spans(spans)))
+    found.append(finding(f"{name}: spans", lambda: _spans(project, spans)))
+    found += losses_findings(name, spans.funnel)
     if not spans.sampled:
         return WindowCheck(findings=tuple(found), spans=spans)
     found.append(finding(f"{name}: samples", lambda: _samples(spans)))
+    # That none can be replayed is the finding before.
+    found += [_note(name, note) for note in spans.notes if note.kind != "none_replayable"]
     if not spans.samples:
         return WindowCheck(findings=tuple(found), spans=spans)
     step, calls, expected = "calls", Calls(), Estimate()
@@ -87,8 +98,8 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
 def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
     """The window's spans as the assets would read them. Raises TraceError."""
     loop = project.loop
-    calls, rows, facts = 0, list[dict[str, Any]](), Counter[tuple[str, str]]()
-    for batch in trace_source(loop.traces, project.file.folder).spans(span_query(loop, window)):
+    calls, rows, facts, funnel = 0, list[dict[str, Any]](), Counter[tuple[str, str]](), FunnelCount()
+    for batch in trace_source(loop.traces, project.file.folder).spans(span_query(loop, window), funnel):
         calls += batch.num_rows
         rows += batch.filter(batch["sampled"]).to_pylist()
         facts.update((row["name"] or "", row["model"] or "") for row in batch.select(["name", "model"]).to_pylist())
@@ -100,6 +111,8 @@ def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
         sampled=len(rows),
         samples=mapped.samples,
         skipped=mapped.skipped,
+        funnel=with_samples(funnel.result(), mapped),
+        notes=plausibility(mapped.samples),
         counts=dict(sorted(facts.items())),
     )
 
@@ -118,25 +131,40 @@ def _estimated(project: CommandProject, spans: WindowSpans, samples: Sequence[Sa
     return estimate_window(project.loop, samples, llm=llm, folder=folder, policy=policy)
 
 
-def _spans(spans: WindowSpans) -> str:
+def _spans(project: CommandProject, spans: WindowSpans) -> str:
     where = f"window {spans.window.key} of {spans.loop}"
+    lost = f"; {worst(spans.funnel)}" if spans.funnel.losses else ""
     if not spans.calls:
+        held = windows_with_calls(project)
+        there = f"; windows that hold calls: {', '.join(held)}" if held else ""
         raise TraceError(
-            f"{where} holds no call of the application: was there traffic, do the files reach this far, and does "
-            "`traces.where` fit it?"
+            f"{where} holds no call of the application{lost}{there}; was there traffic, do the files reach this far, "
+            "and does `traces.where` fit it?"
         )
     if not spans.sampled:
-        raise TraceError(f"{where} holds {spans.calls} calls, and none of them has an output without an error")
+        raise TraceError(f"{where} holds {spans.calls} calls, and none of them has an output without an error{lost}")
     return f"window {spans.window.key}: {spans.calls} calls, {spans.sampled} of them would be evaluated"
 
 
 def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
-    if not spans.skipped:
-        return f"all {spans.sampled} can be read"
-    sentence = f"{len(spans.skipped)} of {spans.sampled} cannot be read; the first: {spans.skipped[0]}"
+    skipped = (
+        f"{len(spans.skipped)} of {spans.sampled} cannot be used; the first: {spans.skipped[0]}"
+        if spans.skipped
+        else ""
+    )
     if not spans.samples:
-        raise TraceError(sentence)
-    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", sentence
+        raise TraceError(skipped)
+    if not spans.funnel.replayable:
+        why = next(note.sentence for note in spans.notes if note.kind == "none_replayable")
+        raise TraceError(f"{why}: judging them would be paid for nothing{f'; {skipped}' if skipped else ''}")
+    replayable = f"{spans.funnel.replayable} of {len(spans.samples)} can be replayed"
+    if not skipped:
+        return f"all {spans.sampled} can be used; {replayable}"
+    return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", f"{skipped}; {replayable}"
+
+
+def _note(name: str, note: TraceNote) -> CheckResult:
+    return CheckResult(check=f"{name}: traces", result="warn", found=f"{note.sentence} (such as span {note.span_id})")
 
 
 def _held_out(samples: Sequence[Sample]) -> str | tuple[Result, str]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.span_evaluations import SpanEvaluation, WriteReport
 from sia_dagster.core.records.value import Value
@@ -18,7 +19,8 @@ class SpanQuery(Value):
 
     window: TimeWindow
     where: str = ""
-    """A condition in the store's own columns (`name = 'ChatCompletion'`)."""
+    """A condition in the store's own columns (`name = 'ChatCompletion'`). `${NAME}` is a variable of the environment,
+    which a source fills in as it asks the store: its value is in no query, error or log."""
     sample_limit: int = 200
     """The most calls that are read with text (`sampled`), chosen by a hash of the span's id."""
     recorded: tuple[str, ...] | None = None
@@ -31,16 +33,11 @@ class SpanQuery(Value):
 class TraceSource(Protocol):
     """The application's spans."""
 
-    def spans(self, query: SpanQuery) -> "Iterator[pa.RecordBatch]":
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> "Iterator[pa.RecordBatch]":
         """Yield the LLM spans that started in `[window.start, window.end)`, oldest first.
 
-        Batches have the schema `core.openinference.schema.SPAN_SCHEMA`. Raises TraceError.
-        """
-
-    def unreadable(self) -> Mapping[str, int]:
-        """How many records belong to no window, since they lack a span id or a start time.
-
-        By file, or by what else names their place. Raises TraceError.
+        Batches have the schema `core.openinference.schema.SPAN_SCHEMA`. `funnel` counts what is left out; it is
+        complete after the last batch. Raises TraceError.
         """
 
 

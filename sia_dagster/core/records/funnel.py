@@ -1,13 +1,14 @@
 """What became of a window's records on the way from the trace store to the sampled calls."""
 
 from collections import Counter
-from typing import Literal
+from typing import Literal, get_args
 
 from sia_dagster.core.records.value import Value
 
-Step = Literal["file", "record", "window", "kind", "condition", "double", "answer", "limit"]
+Step = Literal["file", "record", "window", "kind", "condition", "double", "answer", "limit", "sample", "replay"]
 """Where a record was left out: with its whole file, alone, since it started in another window, since it is no LLM
-call, by `traces.where`, as a second record of one call, without an answer, or by `sample_limit`."""
+call, by `traces.where`, as a second record of one call, without an answer, by `sample_limit`, as a sampled call that
+cannot be read, or as one that cannot be replayed."""
 
 
 class Loss(Value):
@@ -22,20 +23,27 @@ class Loss(Value):
 
 
 class Funnel(Value):
-    """From records to sampled calls. `records` less all losses (those of files aside) is `sampled`."""
+    """From records to calls that can be replayed.
+
+    `records` less the losses of the steps up to `limit` (those of files aside) is `sampled`; less those of `sample` is
+    `readable`, less those of `replay` is `replayable`.
+    """
 
     records: int = 0
     """All records of the files, or of the reply of a trace store."""
     losses: tuple[Loss, ...] = ()
     """In the order of the steps."""
     sampled: int = 0
+    readable: int | None = None
+    """Sampled calls that could be read; None where they were not read yet."""
+    replayable: int | None = None
     forms: tuple[str, ...] = ()
-    """The forms of the records, by name, with the number of records, and what the form lacks."""
+    """The forms of the records, by name, with the number of records."""
     notes: tuple[str, ...] = ()
     """What was mended, and what else a person should know."""
 
 
-STEPS: tuple[Step, ...] = ("file", "record", "window", "kind", "condition", "double", "answer", "limit")
+STEPS: tuple[Step, ...] = get_args(Step)
 _LOSSES = 50
 """Different reasons of one step that are kept by name; the rest are counted together."""
 

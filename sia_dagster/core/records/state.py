@@ -4,6 +4,7 @@ from pydantic import Field
 
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.funnel import Funnel
 from sia_dagster.core.records.policy import Actions, PolicyShare
 from sia_dagster.core.records.sample import Sample, Split, TimeWindow
 
@@ -23,6 +24,8 @@ class StateActions(Document):
     """All prompts that spoke, the one in force first, then by share."""
     calls: int = 0
     """All LLM calls of the window, of which the samples are some."""
+    funnel: Funnel = Funnel()
+    """What became of the window's records before its calls were sampled; empty where that was not counted."""
     samples: tuple[Sample, ...] = ()
     eval_constants: tuple[EvalConstant, ...] = ()
     set_aside: int = 0

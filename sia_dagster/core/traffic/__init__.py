@@ -5,6 +5,7 @@ from sia_dagster.core.traffic.dimensions import dimensions_of
 from sia_dagster.core.traffic.groups import Grouped, group_conversations
 from sia_dagster.core.traffic.near_duplicates import relatives_of, set_near_duplicates_aside
 from sia_dagster.core.traffic.plausibility import plausibility
+from sia_dagster.core.traffic.sample_losses import with_samples
 
 __all__ = [
     "Grouped",
@@ -16,4 +17,5 @@ __all__ = [
     "relatives_of",
     "samples_of_the_call",
     "set_near_duplicates_aside",
+    "with_samples",
 ]

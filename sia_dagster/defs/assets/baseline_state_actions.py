@@ -57,7 +57,7 @@ def _state(stage: StageContext, traces: SampledSpans, eval_rows: list[dict[str, 
         constants,
         stage.storage.policies(loop.name).timeline(),
     )
-    return state.model_copy(update={"calls": traces.calls})
+    return state.model_copy(update={"calls": traces.calls, "funnel": traces.funnel})
 
 
 def _splits(state: StateActions) -> dict[str, int]:

@@ -17,6 +17,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count, number_in_groups, short_in_groups
 from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, summary, wording
 from sia_dagster.reports.figures import scores as figures
+from sia_dagster.reports.funnel import funnel_rows
 from sia_dagster.reports.html.gate_tables import gate_tables
 from sia_dagster.reports.human_agreement import human_agreements
 
@@ -146,6 +147,7 @@ def _facts(state: StateActions) -> dict[str, Any]:
         splits.append({"name": split, "use": use, "samples": len(samples), "conversations": conversations})
     return {
         "splits": splits,
+        "funnel": funnel_rows(state.funnel),
         "failed": {c.name: _failed(state, c) for c in state.eval_constants},
         "policies": policy_shares.policy_rows(state.policies, state.actions),
         "left_out": policy_shares.left_out_sentence(state) if state.left_out else "",

@@ -285,3 +285,30 @@ print(*(name for name in ("arize", "pandas", "pyarrow", "duckdb") if name in sys
 def test_neither_the_connection_nor_the_client_shows_the_key() -> None:
     assert KEY not in repr(SETTINGS)
     assert KEY not in repr(open_client(SETTINGS))
+
+
+def test_a_variables_value_is_in_the_request_and_in_nothing_else(
+    store: ArizeFlight,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TENANT", "acme-7081")
+    with caplog.at_level(logging.DEBUG, logger="sia_dagster"):
+        said = refusal(store.connection(), where="name LIKES '${TENANT}'")
+    assert store.seen.queries[-1]["filterExpression"] == "name LIKES 'acme-7081'"
+    assert "refuses the request (the reason is not shown, since it quotes the value of ${TENANT})" in said
+    assert said.endswith("name LIKES '${TENANT}'")
+    logged = [f"{record.getMessage()} {record.exc_text}" for record in caplog.records if "arize" in record.name]
+    assert any("the reason is not shown" in message for message in logged)
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("sia_dagster")]
+    assert not any("acme" in message for message in ours)
+    assert "acme" not in "".join(capfd.readouterr())
+
+
+def test_a_value_that_could_end_its_text_is_refused_before_anything_is_asked(
+    store: ArizeFlight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANT", "x' OR name <> '")
+    assert "the value of TENANT holds a quote" in refusal(store.connection(), where="name = '${TENANT}'")
+    assert store.seen.queries == []

@@ -250,3 +250,55 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "phoenix.client", None)
     with pytest.raises(ConfigError, match=r"pip install 'sia-dagster\[phoenix\]'"):
         PhoenixTraces(PhoenixConnection()).probe(QUERY)
+
+
+@pytest.mark.parametrize("where", ["unknown('${TENANT}')", "llm.token_count.prompt > '${TENANT}'"])
+def test_a_variables_value_is_in_no_error(
+    two_calls: PhoenixProject, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("TENANT", "acme-7081")
+    source, query = PhoenixTraces(two_calls.connection()), SpanQuery(window=WEEK, where=where)
+    for ask in (lambda: list(source.spans(query)), lambda: source.probe(query)):
+        with pytest.raises(TraceError, match=r"traces\.where cannot be used \(Invalid query") as refused:
+            ask()
+        assert "acme" not in str(refused.value)
+        assert refused.value.__cause__ is None
+        assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("name != '${TENANT}'", 2),
+        ("name == '${TENANT}' or name == \"a ${TENANT}\"", 0),
+        ("name != '$${TENANT}' and name != '''${QUOTE}'''", 2),
+        ("latency_ms > ${LEAST}", 2),
+    ],
+)
+def test_a_variable_is_filled_in_whatever_it_holds(
+    two_calls: PhoenixProject, monkeypatch: pytest.MonkeyPatch, where: str, found: int
+) -> None:
+    monkeypatch.setenv("TENANT", 'acme\'s "7081" \\')
+    monkeypatch.setenv("QUOTE", "'''")
+    monkeypatch.setenv("LEAST", "-1")
+    batches = list(PhoenixTraces(two_calls.connection()).spans(SpanQuery(window=WEEK, where=where)))
+    assert sum(batch.num_rows for batch in batches) == found
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "name == ${TENANT}",
+        "name.${TENANT} == 'x'",
+        "f(${TENANT}=1)",
+        "name == '${TENANT}",
+        "${TENANT}",
+        "not " * 4900 + "name",
+    ],
+)
+def test_a_variable_elsewhere_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("TENANT", "acme-7081")
+    source = PhoenixTraces(PhoenixConnection(base_url="http://127.0.0.1:9", max_attempts=1))
+    with pytest.raises(TraceError, match=r"traces\.where cannot be used") as refused:
+        list(source.spans(SpanQuery(window=WEEK, where=where)))
+    assert "acme" not in full_text(refused.value)

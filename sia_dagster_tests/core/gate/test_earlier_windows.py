@@ -1,7 +1,7 @@
 """Earlier windows fill the holdout: their held-out calls under the policy in force now, wherever they are read from."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sia_dagster.core.openinference.samples import MappedSpans, samples_from_row
 from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports.trace_store import SpanQuery, TraceSource, span_query
 from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion
@@ -151,16 +152,13 @@ class Watched:
         self.source, self.keeps_from, self.silent_on = source, keeps_from, silent_on
         self.asked: list[SpanQuery] = []
 
-    def spans(self, query: SpanQuery) -> Iterator[pa.RecordBatch]:
+    def spans(self, query: SpanQuery, funnel: FunnelCount | None = None) -> Iterator[pa.RecordBatch]:
         self.asked.append(query)
         if query.window.key == self.silent_on:
             raise TracesUnavailable("no route to host")
         if query.window.start < self.keeps_from:
             raise TraceError("spans are kept for 14 days")
-        yield from self.source.spans(query)
-
-    def unreadable(self) -> Mapping[str, int]:
-        return {}
+        yield from self.source.spans(query, funnel)
 
 
 def test_the_holdout_is_filled_from_the_windows_before_the_newest_first(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """How records of each tool are read: one file a form. A new form is a file here and a row of `FORMS`."""
 
-from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, platforms, span_rows
+from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, otlp, platforms, span_rows
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 FORMS: tuple[Form, ...] = (
+    otlp.FORM,
     mlflow.FORM,
     platforms.BRAINTRUST,
     span_rows.FORM,

@@ -1,21 +1,20 @@
 """A span's attributes, which arrive flat, nested, as JSON text or as a list of pairs, as flat dotted keys."""
 
-from collections.abc import Mapping
-from typing import Any
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from sia_dagster.adapters.local.forms.span import FormError
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
 
-_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue", "arrayValue", "kvlistValue")
+_LONGEST_REPR: Final = 10 << 20
+"""Characters of a Python repr that is read: its syntax tree takes a hundred times as much."""
 
 
 def read_attributes(value: Any) -> JsonObject:
     """The attributes under flat dotted keys. Raises FormError for anything else."""
-    try:
-        loaded = load_json(value)
-    except (ValueError, RecursionError) as error:
-        raise FormError("its attributes are text, and no JSON") from error
+    loaded = _loaded(value) if isinstance(value, str) else value
     if isinstance(loaded, list):
         loaded = dict(map(_pair, loaded))
     if loaded is None:
@@ -23,6 +22,17 @@ def read_attributes(value: Any) -> JsonObject:
     if not isinstance(loaded, dict):
         raise FormError("its attributes are no object")
     return flat(loaded)
+
+
+def _loaded(text: str) -> Any:
+    """The value of JSON text, or of Python's repr, which pandas writes to CSV."""
+    try:
+        return load_json(text)
+    except (ValueError, RecursionError) as error:
+        try:
+            return ast.literal_eval(text) if text[:2] == "{'" and len(text) < _LONGEST_REPR else load_json(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            raise FormError("its attributes are text, and no JSON") from error
 
 
 def flat(attributes: Mapping[str, Any]) -> JsonObject:
@@ -33,7 +43,7 @@ def flat(attributes: Mapping[str, Any]) -> JsonObject:
             for inner, item in flat(value).items():
                 found[f"{key}.{inner}"] = item
         elif value is not None:
-            found[key] = value
+            found[str(key)] = value
     return found
 
 
@@ -47,17 +57,33 @@ def _pair(item: Any) -> tuple[str, Any]:
 
 
 def any_value(value: Any) -> Any:
-    """OTLP's `AnyValue` as the value that it holds; other values as they are."""
+    """OTLP's `AnyValue` as the value that it holds; other values as they are. Raises FormError for broken ones."""
     if not isinstance(value, dict):
         return value
-    name = next((name for name in _VALUES if name in value), None)
-    if name is None:
-        return value or None
-    held = value[name]
-    if name == "intValue":
-        return int(held)
-    if name == "arrayValue":
-        return [any_value(item) for item in held.get("values", ())]
-    if name == "kvlistValue":
-        return dict(_pair(item) for item in held.get("values", ()))
+    for name, held in value.items():
+        if read := _READ.get(name):
+            try:
+                return read(held)
+            except (TypeError, ValueError, AttributeError) as error:
+                raise FormError("an attribute's value is not of its type") from error
+    return value or None
+
+
+def _same(held: Any) -> Any:
     return held
+
+
+def _array(held: Any) -> list[Any]:
+    return [any_value(item) for item in held.get("values") or ()]
+
+
+def _object(held: Any) -> JsonObject:
+    return dict(_pair(item) for item in held.get("values") or ())
+
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "stringValue": _same, "intValue": int, "doubleValue": _same, "boolValue": _same, "bytesValue": _same,
+    "arrayValue": _array, "kvlistValue": _object,
+    "string_value": _same, "int_value": int, "double_value": _same, "bool_value": _same, "bytes_value": _same,
+    "array_value": _array, "kvlist_value": _object,
+}  # fmt: skip

@@ -24,6 +24,8 @@ class Span:
     """OpenInference's kind (LLM, CHAIN, ...); anything else counts as not recorded."""
     attributes: JsonObject = field(default_factory=dict)
     """OpenInference attributes: dotted keys, with nested values or JSON text."""
+    events: list[JsonObject] = field(default_factory=list)
+    """The span's events, each with `name` and flat `attributes`: some conventions put messages there."""
     columns: JsonObject = field(default_factory=dict)
     """The record's columns as `traces.where` names them, and evaluations (`eval.<name>.label`)."""
 
@@ -39,7 +41,7 @@ class Form(NamedTuple):
     """As people call it, such as `OTLP JSON`."""
     recognises: Callable[[JsonObject], bool]
     """Whether a record is of this form, by its keys; it must be quick, and false for all other forms."""
-    spans: Callable[[JsonObject], Iterable[Span]]
-    """The spans in a record. Raises FormError."""
+    spans: Callable[[JsonObject], Iterable[Span | FormError]]
+    """A record's spans, with an error in place of each one that cannot be read. Raises FormError for the record."""
     lacks: tuple[str, ...] = ()
     """What its records never hold, such as `sessions`: said once."""

@@ -1,4 +1,4 @@
-"""Spans with a record each: exports of Arize and Phoenix, Phoenix's REST answers, and the OpenTelemetry SDK's JSON.
+"""Spans with a record each: exports of Arize, Phoenix and ClickHouse, Phoenix's REST answers, and the SDKs' own JSON.
 
 The same span is written with columns (`context.span_id`, `attributes.llm.model_name`), with objects (`context`,
 `attributes`), or with the attributes in one column of JSON text, a struct or a map.
@@ -8,53 +8,117 @@ from collections.abc import Iterable
 from typing import Any
 
 from sia_dagster.adapters.local.forms.attributes import flat, read_attributes
-from sia_dagster.adapters.local.forms.span import Form, Span
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
 
 _PREFIX = "attributes."
-_IDS = ("context.span_id", "span_id", "spanId", "SpanId")
-_TRACES = ("context.trace_id", "trace_id", "traceId", "TraceId")
-_PARENTS = ("parent_id", "parent_span_id", "parentSpanId", "ParentSpanId")
+_CONTEXTS = ("context", "spanContext", "_spanContext")
+_IDS = ("context.span_id", "span_id", "spanId", "SpanId", "context.spanId")
+_TRACES = ("context.trace_id", "trace_id", "traceId", "TraceId", "context.traceId")
+_PARENTS = ("parent_id", "parent_span_id", "parentSpanId", "ParentSpanId", "parentId", "parentSpanContext.spanId")
 _ATTRIBUTES = ("attributes", "span_attributes", "SpanAttributes")
-_STARTS = ("start_time", "startTime", "start_timestamp", "Timestamp")
+_STARTS = ("start_time", "startTime", "start_timestamp", "Timestamp", "timestamp")
 _ENDS = ("end_time", "endTime", "end_timestamp")
+_STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "status")
+_KINDS = ("span_kind", "kind", "SpanKind")
+_GENAI = "gen_ai."
 
 
 def _recognises(record: JsonObject) -> bool:
-    return "context.span_id" in record or isinstance(record.get("context"), dict) or _names_attributes(record)
+    if "context.span_id" in record:
+        # A table by columns has an object under each name.
+        return not isinstance(record["context.span_id"], dict)
+    return _names_attributes(record)
 
 
 def _names_attributes(record: JsonObject) -> bool:
-    has_id = any(name in record for name in _IDS)
-    return has_id and (
+    """Whether it has an id and attributes; JavaScript's SDK prints the span's id as `id`."""
+    has_id = any(name in record for name in _IDS) or any(isinstance(record.get(name), dict) for name in _CONTEXTS)
+    return (has_id or {"id", "traceId"} <= record.keys()) and (
         any(name in record for name in _ATTRIBUTES) or any(name.startswith(_PREFIX) for name in record)
     )
 
 
 def _spans(record: JsonObject) -> Iterable[Span]:
-    context = record.get("context")
-    columns = record | {f"context.{k}": v for k, v in context.items()} if isinstance(context, dict) else record
+    columns = _columns(record)
     attributes: JsonObject = {}
     for name in _ATTRIBUTES:
         if record.get(name) not in (None, ""):
             attributes |= read_attributes(record[name])
-    attributes |= {key[len(_PREFIX) :]: v for key, v in record.items() if v is not None and key.startswith(_PREFIX)}
+    attributes |= flat({key[len(_PREFIX) :]: value for key, value in record.items() if key.startswith(_PREFIX)})
     status = record.get("status")
+    own_id = record.get("id") if "traceId" in record else None
     yield Span(
-        span_id=_id(_first(columns, _IDS)),
+        span_id=_id(_first(columns, _IDS) or own_id),
         trace_id=_id(_first(columns, _TRACES)),
         parent_id=_id(_first(columns, _PARENTS)),
         name=str(_first(columns, ("name", "span_name", "SpanName")) or ""),
-        start=_first(columns, _STARTS),
-        end=_first(columns, _ENDS),
+        start=_moment(_first(columns, _STARTS)),
+        end=_moment(_first(columns, _ENDS)),
         status=_first(flat({"status": status}) if isinstance(status, dict) else columns, _STATUSES),
-        kind=_first(columns, ("span_kind", "kind", "SpanKind")),
+        kind=_first(columns, _KINDS),
         attributes=attributes,
+        events=_events(record),
         columns=columns,
     )
 
 
-_STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "status")
+def _columns(record: JsonObject) -> JsonObject:
+    """The record with what its objects hold under dotted names, and the latency where it is recorded otherwise."""
+    found = dict(record)
+    for name in _CONTEXTS:
+        if isinstance(context := record.get(name), dict):
+            found |= {f"context.{key}": value for key, value in context.items()}
+    if isinstance(parent := record.get("parentSpanContext"), dict):
+        found["parentSpanContext.spanId"] = parent.get("spanId")
+    if "Duration" in record and "TraceId" in record:
+        found["latency_ms"] = _milliseconds(record["Duration"], 1e6)
+    elif "duration" in record and "traceId" in record:
+        found["latency_ms"] = _milliseconds(record["duration"], 1e3)
+    return found
+
+
+def _milliseconds(duration: Any, unit: float) -> float | None:
+    """From ClickHouse's nanoseconds or the console's microseconds."""
+    try:
+        return float(duration) / unit
+    except (TypeError, ValueError):
+        return None
+
+
+def _moment(value: Any) -> Any:
+    """JavaScript's `[seconds, nanoseconds]` as an object with these names."""
+    return {"seconds": value[0], "nanos": value[1]} if isinstance(value, list) and len(value) == 2 else value
+
+
+def _events(record: JsonObject) -> list[JsonObject]:
+    """The events that conventions put messages into."""
+    if isinstance(names := record.get("Events.Name"), list):
+        pairs = zip(names, record.get("Events.Attributes") or (), strict=False)
+        items: Any = [{"name": name, "attributes": attributes} for name, attributes in pairs]
+    else:
+        items = record.get("events") or record.get("Events")
+    try:
+        items = load_json(items) if isinstance(items, str) and _GENAI in items else items
+        loaded = [load_json(item) if isinstance(item, str) and _GENAI in item else item for item in _list(items)]
+        return [_event(event) for event in loaded if isinstance(event, dict) and _is_message(event)]
+    except (ValueError, RecursionError) as error:
+        raise FormError("its events are not JSON, or cut off") from error
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_message(event: JsonObject) -> bool:
+    return str(event.get("name") or event.get("event.name") or "").startswith(_GENAI)
+
+
+def _event(event: JsonObject) -> JsonObject:
+    named = {key[len(_PREFIX) :]: value for key, value in event.items() if key.startswith(_PREFIX)}
+    attributes = read_attributes(event.get("attributes")) | named
+    return {"name": event.get("name") or event.get("event.name"), "attributes": attributes, "body": event.get("body")}
 
 
 def _first(columns: JsonObject, names: Iterable[str]) -> Any:

@@ -1,0 +1,94 @@
+"""Parquet files with the columns of an OpenInference export, which DuckDB reads as they are."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from sia_dagster.adapters.local.conventions import FOREIGN
+from sia_dagster.adapters.local.files import TraceFile
+
+if TYPE_CHECKING:
+    import duckdb
+
+Found = TypeVar("Found")
+REQUIRED: Final = ("context.span_id", "start_time")
+_TIMES = ("BIGINT", "UBIGINT", "TIMESTAMP", "DATE")
+_CALLS = ("attributes.llm.", "attributes.input.", "attributes.output.", "attributes.openinference.")
+_MOST_COLUMNS = 1000
+"""DuckDB prepares every column of a file; with more than this, rows are read one by one for the few that count."""
+
+
+class FileGroup(NamedTuple):
+    """Parquet files with the same columns; one scan reads them."""
+
+    files: tuple[str, ...]
+    types: Mapping[str, str]
+    """DuckDB type by column name."""
+    numbers: tuple[str, ...] = ()
+    """Columns of text that hold numbers alone."""
+    converted: bool = False
+    """Whether `convert.py` wrote them: their records are counted."""
+    partition: Mapping[str, str | None] = {}
+    """Columns that the folders' names give."""
+
+
+Seen = dict[tuple[str, int, int], Found]
+"""Results by path, size and time of change: each window reads the same history as the one before."""
+_TYPES: Seen[dict[str, str]] = {}
+
+
+def direct_groups(
+    connection: "duckdb.DuckDBPyConnection", files: list[TraceFile]
+) -> tuple[list[FileGroup], list[TraceFile]]:
+    """Files that are read as they are, grouped by their columns, and all others."""
+    groups: dict[tuple[object, ...], FileGroup] = {}
+    others = []
+    for file in files:
+        types = once_a_file(_TYPES, file.path, partial(_direct_types, connection, file.path))
+        if not types:
+            others.append(file)
+            continue
+        given = {name: value for name, value in file.partition.items() if name not in types}
+        key = (*sorted(types.items()), *sorted(given.items(), key=str))
+        known = groups.get(key, FileGroup((), types | dict.fromkeys(given, "VARCHAR"), partition=given))
+        groups[key] = known._replace(files=(*known.files, str(file.path)))
+    return list(groups.values()), others
+
+
+def once_a_file(seen: Seen[Found], path: Path, read: Callable[[], Found]) -> Found:
+    """The result of `read`, kept in memory until the file's size or time changes."""
+    at = path.stat()
+    key = (str(path), at.st_size, at.st_mtime_ns)
+    if key not in seen:
+        seen[key] = read()
+    return seen[key]
+
+
+def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
+    """The columns' types; {} for a file that is no Parquet, is damaged, or has other columns."""
+    import duckdb
+
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            return {}
+    try:
+        sql = "DESCRIBE SELECT * FROM read_parquet(?, binary_as_string = true, hive_partitioning = false)"
+        types = {row[0]: row[1] for row in connection.execute(sql, [str(path)]).fetchall()}
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        return {}
+    return types if _is_export(types) else {}
+
+
+def _is_export(types: Mapping[str, str]) -> bool:
+    foreign = tuple(f"attributes.{prefix}" for prefix in FOREIGN)
+    return (
+        all(name in types for name in REQUIRED)
+        and types["start_time"].startswith(_TIMES)
+        and any(name.startswith(_CALLS) for name in types)
+        and "attributes" not in types
+        and not (foreign and any(name.startswith(foreign) for name in types))
+        and len(types) <= _MOST_COLUMNS
+    )

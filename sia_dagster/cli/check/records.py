@@ -1,0 +1,68 @@
+"""What `sia check` says of a window's records, from the trace store to the calls that can be replayed."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Final
+
+import pyarrow.compute as pc
+from rich.table import Table
+from rich.text import Text
+
+from sia_dagster.cli.check.check_results import CheckResult
+from sia_dagster.cli.open_project import CommandProject
+from sia_dagster.cli.text_tables import new_table
+from sia_dagster.core.config.trace_source import LocalTracesConfig
+from sia_dagster.core.ports.trace_store import SpanQuery
+from sia_dagster.core.records.funnel import Funnel, Step
+from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.reports.funnel import LEFT_OUT, funnel_rows
+from sia_dagster.wiring.platforms import trace_source
+
+_WARNED: Final[tuple[Step, ...]] = ("file", "record", "double")
+"""Losses that nobody asked for. The others are how a window is chosen, and stand in the table alone."""
+_ALL_TIME = TimeWindow(key="all", start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(2200, 1, 1, tzinfo=UTC))
+_SHOWN = 8
+_REPEATED = "a second record of a span"
+
+
+def losses_findings(name: str, funnel: Funnel) -> list[CheckResult]:
+    """One warning for each step at which records were lost that should have been read."""
+    found = []
+    for step in _WARNED:
+        losses = [loss for loss in funnel.losses if loss.step == step and loss.reason != _REPEATED]
+        if losses:
+            named = "; ".join(f"{loss.records:,} {loss.reason} ({loss.example})" for loss in losses[:3])
+            more = f"; and {len(losses) - 3} more reasons" if len(losses) > 3 else ""
+            total = sum(loss.records for loss in losses)
+            text = f"{total:,} {LEFT_OUT[step]}: {named}{more}"
+            found.append(CheckResult(check=f"{name}: records", result="warn", found=text))
+    return found
+
+
+def windows_with_calls(project: CommandProject) -> list[str]:
+    """The latest windows for which the files hold calls; none for a platform, which is not asked."""
+    traces = project.loop.traces
+    if not isinstance(traces, LocalTracesConfig):
+        return []
+    days: Counter[datetime] = Counter()
+    query = SpanQuery(window=_ALL_TIME, where=traces.where, sample_limit=1, recorded=(), annotated=())
+    for batch in trace_source(traces, project.file.folder).spans(query):
+        for entry in pc.value_counts(pc.floor_temporal(batch["start_time"], unit="hour")).to_pylist():
+            days[entry["values"]] += entry["counts"]
+    held: Counter[str] = Counter()
+    for hour, calls in days.items():
+        held[project.names.partitions.get_partition_key_for_timestamp(hour.timestamp())] += calls
+    return [f"{key} ({calls:,} calls)" for key, calls in sorted(held.items())[-_SHOWN:]]
+
+
+def funnel_table(funnel: Funnel, title: str) -> Table:
+    """The funnel as a table for the terminal."""
+    table = new_table("", "records", "why", "the first", title=title, whole=(0, 1))
+    for row in funnel_rows(funnel):
+        # Text, not markup: reasons and examples quote files and traces.
+        style = "" if row.is_loss else "bold"
+        step = Text(f"- {row.step}" if row.is_loss else row.step, style=style)
+        table.add_row(step, Text(f"{row.records:,}", style=style, justify="right"), Text(row.why), Text(row.first))
+    for note in funnel.notes:
+        table.add_row("", "", Text(note), "")
+    return table
