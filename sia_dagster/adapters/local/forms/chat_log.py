@@ -87,12 +87,12 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _pairs(record: JsonObject) -> Iterable[Span]:
+def _pairs(record: JsonObject) -> Iterable[Span | FormError]:
     asked = _body(loaded(first(record, *_REQUESTS)))
     return spans_of([record], lambda row: _span(row, _Call(asked, _body(loaded(first(row, *_RESPONSES))))))
 
 
-def _invocations(record: JsonObject) -> Iterable[Span]:
+def _invocations(record: JsonObject) -> Iterable[Span | FormError]:
     """Bedrock's log of invocations, where bodies that are too long are files of their own."""
     asked, answered = an_object(record.get("input")), an_object(record.get("output"))
     body = an_object(asked.get("inputBodyJson"))
@@ -104,7 +104,7 @@ def _invocations(record: JsonObject) -> Iterable[Span]:
     return spans_of([record | counts], lambda row: _span(row, _Call(body, answered.get("outputBodyJson"))))
 
 
-def _logs(record: JsonObject) -> Iterable[Span]:
+def _logs(record: JsonObject) -> Iterable[Span | FormError]:
     return spans_of([record], lambda row: _span(row, _chat(row)))
 
 

@@ -42,7 +42,7 @@ def _recognises(record: JsonObject) -> bool:
     return "run_type" in record and "id" in record and ("inputs" in record or "start_time" in record)
 
 
-def _spans(record: JsonObject) -> Iterable[Span]:
+def _spans(record: JsonObject) -> Iterable[Span | FormError]:
     about = {name: value for name, value in _metadata(record).items() if name in (*_THREADS, *_USERS)}
     return spans_of(_with_children(record), lambda run: _span(run, about))
 

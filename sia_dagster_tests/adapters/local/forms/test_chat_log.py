@@ -70,6 +70,7 @@ def span_of(record: dict[str, Any]) -> Span:
     form = form_of(record)
     assert form is not None
     (span,) = form.spans(record)
+    assert isinstance(span, Span)
     return span
 
 
