@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from sia_dagster.adapters.local.columns import TEXTS
-from sia_dagster.adapters.local.convert import Converter
-from sia_dagster.adapters.local.files import TraceFile
+from sia_dagster.adapters.local.local_traces import LocalTraces
+from sia_dagster.core.errors import TraceFileError
 from sia_dagster.core.openinference.samples import samples_from_rows
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import Funnel, FunnelCount
@@ -29,15 +27,15 @@ class Read(NamedTuple):
     """What became of the records of a file."""
 
     samples: tuple[Sample, ...]
-    """The calls that were answered, in the order of the records."""
+    """The calls that were answered, oldest first, then by id."""
     failed: int
     """Calls with the status of an error."""
     funnel: Funnel
 
     @property
     def lost(self) -> list[str]:
-        """The reasons why records were left out."""
-        return [loss.reason for loss in self.funnel.losses]
+        """The reasons why records were left out, but for calls that failed."""
+        return [loss.reason for loss in self.funnel.losses if loss.step != "answer"]
 
 
 def recorded(name: str) -> list[Record]:
@@ -55,30 +53,13 @@ def read_records(records: Iterable[Mapping[str, Any]]) -> Read:
 
 
 def read_file(path: Path) -> Read:
-    """The calls in a file of any kind."""
-    funnel, target = FunnelCount(), path.with_name("staged.parquet")
-    converter = Converter(target, SpanQuery(window=_WINDOW, sample_limit=1000), (), funnel)
-    converter.read(TraceFile(path, path.name, {}))
-    rows = pq.read_table(target).to_pylist() if converter.close() else []
-    failed = [row for row in rows if str(row["status_code"]).endswith("ERROR")]
-    mapped = samples_from_rows(_normalised(row) for row in rows if row not in failed)
-    return Read(mapped.samples, len(failed), funnel.result())
-
-
-def _normalised(row: Record) -> Record:
-    """A staged row with the columns that the mapping to samples reads."""
-    ids = ("attributes.session.id", "attributes.user.id", "context.trace_id", "context.span_id")
-    return {short: row[column] for short, column in TEXTS.items()} | {
-        "span_id": row["context.span_id"],
-        "trace_id": row["context.trace_id"],
-        "conversation_id": next(row[name] for name in ids if row[name]),
-        "user_id": row["attributes.user.id"],
-        "name": row["name"],
-        "start_time": row["start_time"],
-        "model": row["attributes.llm.model_name"],
-        "evals": row["evals"],
-        "annotations": row["annotations"],
-    }
+    """The calls in a file of any kind; none if none of its records can be read."""
+    funnel, rows = FunnelCount(), list[Record]()
+    with suppress(TraceFileError):
+        for batch in LocalTraces(path).spans(SpanQuery(window=_WINDOW, sample_limit=1000), funnel):
+            rows += batch.to_pylist()
+    mapped = samples_from_rows(row for row in rows if row["sampled"])
+    return Read(mapped.samples, sum(row["status"] == "ERROR" for row in rows), funnel.result())
 
 
 def call(sample: Sample) -> Record:

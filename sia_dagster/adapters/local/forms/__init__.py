@@ -5,8 +5,8 @@ from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 FORMS: tuple[Form, ...] = (
-    otlp.FORM,
     mlflow.FORM,
+    otlp.FORM,
     platforms.BRAINTRUST,
     span_rows.FORM,
     langfuse.OBSERVATIONS,

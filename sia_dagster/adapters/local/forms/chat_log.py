@@ -16,6 +16,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messag
 from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, metadata, spans_of, text
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
+from sia_dagster.core.openinference.messages import parse_messages
 from sia_dagster.core.records.value import JsonObject
 
 _TIMES = (
@@ -86,12 +87,12 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _pairs(record: JsonObject) -> Iterable[Span]:
+def _pairs(record: JsonObject) -> Iterable[Span | FormError]:
     asked = _body(loaded(first(record, *_REQUESTS)))
     return spans_of([record], lambda row: _span(row, _Call(asked, _body(loaded(first(row, *_RESPONSES))))))
 
 
-def _invocations(record: JsonObject) -> Iterable[Span]:
+def _invocations(record: JsonObject) -> Iterable[Span | FormError]:
     """Bedrock's log of invocations, where bodies that are too long are files of their own."""
     asked, answered = an_object(record.get("input")), an_object(record.get("output"))
     body = an_object(asked.get("inputBodyJson"))
@@ -103,7 +104,7 @@ def _invocations(record: JsonObject) -> Iterable[Span]:
     return spans_of([record | counts], lambda row: _span(row, _Call(body, answered.get("outputBodyJson"))))
 
 
-def _logs(record: JsonObject) -> Iterable[Span]:
+def _logs(record: JsonObject) -> Iterable[Span | FormError]:
     return spans_of([record], lambda row: _span(row, _chat(row)))
 
 
@@ -124,14 +125,15 @@ def _chat(record: JsonObject) -> _Call:
         asked = asked if asked is not None else {k: record[k] for k in _GEMINI if record.get(k)}
         return _Call(asked, answer)
     chat = chat_messages(listed)
-    if chat is None:
+    if not chat or not all(isinstance(item, dict) for item in chat):
         raise FormError("its `messages` are not all messages with a role and a content")
+    is_answered = {message.role for message in parse_messages(chat[-1:])} == {"assistant"}
     request = {name: record[name] for name in ("system", "tools", "functions", "response_format") if record.get(name)}
     if answer is not None:
         # Some logs append the answer to the chat, too.
-        is_repeated = chat[-1]["role"] == "assistant" and _dumped(chat[-1].get("content")) in _dumped(answer)
+        is_repeated = is_answered and _dumped(chat[-1].get("content")) in _dumped(answer)
         return _Call({"messages": chat[:-1] if is_repeated else chat} | request, answer)
-    if chat[-1]["role"] not in ("assistant", "model"):
+    if not is_answered:
         raise FormError("its last message is not the model's, and no other field holds an answer")
     return _Call({"messages": chat[:-1]} | request, chat[-1])
 

@@ -83,16 +83,12 @@ def evaluation(name: Any, value: Any, *, explanation: Any = None, by_person: boo
     return found if text(name) and len(found) > isinstance(explanation, str) else {}
 
 
-def spans_of(items: Iterable[Any], read: Callable[[Any], Span]) -> Iterable[Span]:
-    """The spans of a record's items; one that cannot be read costs itself alone, and is reported after the others."""
-    number, broken = 0, list[str]()
+def spans_of(items: Iterable[Any], read: Callable[[Any], Span]) -> Iterable[Span | FormError]:
+    """The spans of a record's items, with an error in place of each one that cannot be read."""
     for item in items:
-        number += 1
         try:
             yield read(item)
         except FormError as error:
-            broken.append(str(error))
+            yield error
         except _BAD_SHAPES as error:
-            broken.append(f"one of its fields is of another type than the form has ({type(error).__name__})")
-    if broken:
-        raise FormError(broken[0] if number == 1 else f"{len(broken)} of its {number} calls: {broken[0]}")
+            yield FormError(f"one of its fields is of another type than the form has ({type(error).__name__})")

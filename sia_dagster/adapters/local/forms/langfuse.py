@@ -59,7 +59,7 @@ def _has_context(record: JsonObject) -> bool:
     return any(name in record for name in _OF_THE_TRACE)
 
 
-def _spans(record: JsonObject) -> Iterable[Span]:
+def _spans(record: JsonObject) -> Iterable[Span | FormError]:
     if not _is_trace(record):
         return spans_of([record], _span)
     shared = {name: record[name] for name in ("userId", "sessionId", "tags") if record.get(name)}

@@ -8,7 +8,7 @@ to LangSmith. Runs within a run (`child_runs`) are read, too, and are of its con
 from collections.abc import Iterable
 from typing import Any
 
-from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messages, request_attributes
+from sia_dagster.adapters.local.forms.chat import answer_attributes, request_attributes
 from sia_dagster.adapters.local.forms.fields import (
     an_object,
     evaluation,
@@ -42,7 +42,7 @@ def _recognises(record: JsonObject) -> bool:
     return "run_type" in record and "id" in record and ("inputs" in record or "start_time" in record)
 
 
-def _spans(record: JsonObject) -> Iterable[Span]:
+def _spans(record: JsonObject) -> Iterable[Span | FormError]:
     about = {name: value for name, value in _metadata(record).items() if name in (*_THREADS, *_USERS)}
     return spans_of(_with_children(record), lambda run: _span(run, about))
 
@@ -89,7 +89,7 @@ def _attributes(run: JsonObject, more: JsonObject) -> JsonObject:
     usage = usage or an_object(outputs.get("usage")) or _usage(outputs)
     found = {
         **request,
-        **answer_attributes(_answer(outputs)),
+        **answer_attributes(outputs),
         **metadata(more),
         "llm.model_name": text(first(given | _named(more) | _named(inputs), "model", "model_name", "ls_model_name")),
         "llm.invocation_parameters": given or request.get("llm.invocation_parameters") or _settings(more),
@@ -117,20 +117,7 @@ def _request(inputs: JsonObject, outputs: JsonObject) -> Any:
     """The request. Raises FormError for a chat that a tracer without LangSmith's schema joined to one text."""
     if "prompts" in inputs and "messages" not in inputs and isinstance(_first_generation(outputs).get("message"), dict):
         raise FormError(_ONE_TEXT)
-    return inputs["input"] if inputs.keys() == {"input"} and _is_chat(inputs["input"]) else inputs
-
-
-def _is_chat(value: Any) -> bool:
-    found = loaded(value)
-    return isinstance(found, str) or (isinstance(found, list) and chat_messages(found) is not None)
-
-
-def _answer(outputs: JsonObject) -> Any:
-    """The answer: what a traced function returned is wrapped in `output`, a list of messages in `messages`."""
-    for key in ("output", "messages"):
-        if outputs.keys() - {"usage_metadata"} == {key}:
-            return outputs[key]
-    return outputs
+    return inputs
 
 
 def _usage(outputs: JsonObject) -> JsonObject:

@@ -51,7 +51,7 @@ def _is_span(record: JsonObject) -> bool:
     return isinstance(attributes, dict) and any(mark in attributes for mark in _MARKS)
 
 
-def _spans(record: JsonObject) -> Iterable[Span]:
+def _spans(record: JsonObject) -> Iterable[Span | FormError]:
     if _is_span(record):
         return spans_of([record], lambda span: _span(span, {}, ()))
     whole = an_object(record.get("trace"))

@@ -17,7 +17,7 @@ from sia_dagster.adapters.local.forms.fields import (
     spans_of,
     text,
 )
-from sia_dagster.adapters.local.forms.span import Form, Span
+from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 _OPIK_KINDS = {"llm": "LLM", "tool": "TOOL", "general": "CHAIN", "guardrail": "GUARDRAIL"}
@@ -36,11 +36,11 @@ def _is_braintrust(record: JsonObject) -> bool:
     return "span_id" in record and "root_span_id" in record and "span_attributes" in record
 
 
-def _opik_spans(record: JsonObject) -> Iterable[Span]:
+def _opik_spans(record: JsonObject) -> Iterable[Span | FormError]:
     return spans_of([record], _opik)
 
 
-def _braintrust_spans(record: JsonObject) -> Iterable[Span]:
+def _braintrust_spans(record: JsonObject) -> Iterable[Span | FormError]:
     return spans_of([record], _braintrust)
 
 

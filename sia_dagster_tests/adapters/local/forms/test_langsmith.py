@@ -63,7 +63,6 @@ def test_an_answer_is_read_in_every_form(outputs: Any) -> None:
     "fields",
     [
         {"tool_calls": [{"name": "weather", "args": {"city": "Ulm"}, "id": "call_1", "type": "tool_call"}]},
-        {"invalid_tool_calls": [{"name": "weather", "args": '{"city": "Ulm"}', "id": "call_1", "error": None}]},
         {"additional_kwargs": {"function_call": {"name": "weather", "arguments": '{"city": "Ulm"}'}}},
         {
             "additional_kwargs": {
