@@ -234,7 +234,7 @@ def test_spans_that_cannot_be_read_are_counted_and_named(
 ) -> None:
     configure(folder, provider.base_url)
     write_week(folder, 30)
-    rewrite(folder, "attributes.llm.invocation_parameters", "{broken", count)
+    rewrite(folder, "attributes.llm.input_messages", "[{broken", count)
     result, found = checked(sia)["desk: samples"]
     assert result == expected
     assert "cannot be read; the first: span " in found

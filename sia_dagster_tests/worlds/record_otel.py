@@ -76,7 +76,16 @@ def _strands(provider: Any) -> None:
     strands.Agent(model=model, tools=[tool], system_prompt=calls.SYSTEM["content"])(calls.ASKED["content"])
 
 
+def _langfuse(provider: Any) -> None:
+    keys = {"public_key": "none", "secret_key": "none", "host": "http://127.0.0.1:9"}
+    import_module("langfuse").Langfuse(tracer_provider=provider, **keys)
+    given = {"base_url": f"{calls.HOST}/v1", "api_key": "none", "max_retries": 0}
+    calls._openai = lambda: import_module("langfuse.openai").OpenAI(**given)
+    _openai_calls()
+
+
 TOOLS = {
+    "langfuse_otel": Tool(_langfuse, "langfuse 5.0.4"),
     "openinference": Tool(
         _instrumented("openinference.instrumentation.openai"), "openinference-instrumentation-openai 0.1.66"
     ),

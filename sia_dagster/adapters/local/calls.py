@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sia_dagster.adapters.local.query import GroupQuery
+from sia_dagster.adapters.local.query import GroupQuery, texts_queries
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 FAILED = "the call failed"
 UNANSWERED = "no output is recorded"
-NESTED = "a second span of one call"
+REPEATED = "a second record of a span"
 _REPEATS = """
-    SELECT row FROM (
-        SELECT rowid AS row, row_number() OVER (
+    SELECT record FROM (
+        SELECT rowid AS record, row_number() OVER (
             PARTITION BY span_id ORDER BY answered DESC, latency_ms NULLS LAST, start_time) AS place
         FROM calls WHERE span_id IN (SELECT span_id FROM calls GROUP BY span_id HAVING count(*) > 1)
     ) WHERE place > 1
     """
 """Further records of a span: of a span that was stored at its start and at its end, the whole one stays."""
 _INNER = """
-    SELECT CASE WHEN outer_.answered OR NOT inner_.answered THEN inner_.rowid ELSE outer_.rowid END AS row,
+    SELECT CASE WHEN outer_.answered OR NOT inner_.answered THEN inner_.rowid ELSE outer_.rowid END AS record,
         outer_.name AS outer_name, inner_.name AS inner_name, outer_.answered OR NOT inner_.answered AS keeps_outer
     FROM calls inner_ JOIN calls outer_ ON inner_.parent_id = outer_.span_id
     WHERE coalesce(inner_.model = outer_.model, true)
@@ -35,17 +35,57 @@ _INNER = """
 def load_calls(
     connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, funnel: FunnelCount
 ) -> None:
-    """Fill the tables `calls` (each call of the window once) and `chosen` (the ids of the sample, with their hash)."""
-    union = " UNION ALL ".join(group.calls(query.window) for group in queries)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE calls AS {union}")
+    """Fill the tables `calls` (each call of the window once) and `repeats` (further records of these)."""
+    _fill(connection, queries, query, exact=False)
+    if _is_nested(connection) and not all(group.group.converted for group in queries):
+        _fill(connection, queries, query, exact=True)
     _drop_repeats(connection, funnel)
     _drop_nested(connection, funnel)
-    usable = "status <> 'ERROR' AND answered"
+
+
+def choose(
+    connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, funnel: FunnelCount
+) -> None:
+    """Fill the tables `texts` and `chosen`: the sample's ids with their hash. Both are there without any call, too.
+
+    Whether a call has an answer is only known where its text was read, so some more than the sample are read at once.
+    """
+    looked, more = 0, query.sample_limit + query.sample_limit // 4 + 20
+    connection.execute(f"CREATE TEMP TABLE texts AS {queries[0].texts(query, ())}")
+    while True:
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE looked_at AS SELECT span_id FROM calls WHERE status <> 'ERROR' AND answered "
+            f"IS DISTINCT FROM false ORDER BY md5(span_id), span_id LIMIT {more} OFFSET {looked}"
+        )
+        rows = _rows_looked_at(connection)
+        for sql in texts_queries(queries, query, rows):
+            connection.execute(f"INSERT INTO texts {sql}")
+        found = connection.execute("SELECT count(DISTINCT span_id) FROM texts WHERE answered").fetchall()[0][0]
+        looked, more = looked + more, 4 * more
+        if not rows or found >= query.sample_limit:
+            break
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT span_id, md5(span_id) AS hash FROM calls WHERE {usable} "
+        "CREATE TEMP TABLE chosen AS SELECT DISTINCT span_id, md5(span_id) AS hash FROM texts WHERE answered "
         f"ORDER BY hash, span_id LIMIT {query.sample_limit}"
     )
     _count_answers(connection, query, funnel)
+
+
+def _fill(
+    connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, *, exact: bool
+) -> None:
+    union = " UNION ALL ".join(group.calls(query.window, exact=exact) for group in queries)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE calls AS {union}")
+    connection.execute("CREATE OR REPLACE TEMP TABLE repeats AS FROM calls LIMIT 0")
+
+
+def _rows_looked_at(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[int]]:
+    """The rows by file, with those of their repeated records."""
+    sql = (
+        "SELECT file, list(row ORDER BY row) FROM (FROM calls UNION ALL FROM repeats) "
+        "WHERE span_id IN (FROM looked_at) GROUP BY file ORDER BY file"
+    )
+    return dict(connection.execute(sql).fetchall())
 
 
 def count_kinds(
@@ -69,35 +109,47 @@ def _drop_repeats(connection: "duckdb.DuckDBPyConnection", funnel: FunnelCount) 
     if rows == spans:
         return
     example = connection.execute(f"SELECT span_id FROM calls WHERE rowid IN ({_REPEATS}) ORDER BY 1 LIMIT 1")
-    funnel.lost("double", "a second record of a span", example.fetchall()[0][0], rows - spans)
+    funnel.lost("double", REPEATED, example.fetchall()[0][0], rows - spans)
+    connection.execute(f"INSERT INTO repeats FROM calls WHERE rowid IN ({_REPEATS})")
     connection.execute(f"DELETE FROM calls WHERE rowid IN ({_REPEATS})")
 
 
-def _drop_nested(connection: "duckdb.DuckDBPyConnection", funnel: FunnelCount) -> None:
+def _is_nested(connection: "duckdb.DuckDBPyConnection") -> bool:
     if not connection.execute("SELECT count(parent_id) FROM calls").fetchall()[0][0]:
+        return False
+    return bool(connection.execute(f"SELECT count(*) FROM ({_INNER})").fetchall()[0][0])
+
+
+def _drop_nested(connection: "duckdb.DuckDBPyConnection", funnel: FunnelCount) -> None:
+    if not _is_nested(connection):
         return
     connection.execute(f"CREATE OR REPLACE TEMP TABLE nested AS {_INNER}")
     counted = (
         "SELECT outer_name, inner_name, keeps_outer, count(*), min(span_id) FROM nested JOIN calls "
-        "ON calls.rowid = nested.row GROUP BY ALL ORDER BY ALL"
+        "ON calls.rowid = nested.record GROUP BY ALL ORDER BY ALL"
     )
     for outer, inner, keeps_outer, calls, example in connection.execute(counted).fetchall():
         kept = outer if keeps_outer else inner
         reason = (
-            f"{NESTED}: {inner or 'a span'} within {outer or 'a span'}, and {kept or 'the other'} "
-            f"was kept; to choose, set traces.where: name = '{kept}'"
+            f"{inner or 'a span'} within {outer or 'a span'} is the same call, and {kept or 'the other'} was kept; "
+            f"to choose, set traces.where: name = '{kept}'"
         )
         funnel.lost("double", reason, example, calls)
-    connection.execute("DELETE FROM calls WHERE rowid IN (SELECT row FROM nested)")
+    connection.execute("DELETE FROM calls WHERE rowid IN (SELECT record FROM nested)")
 
 
 def _count_answers(connection: "duckdb.DuckDBPyConnection", query: SpanQuery, funnel: FunnelCount) -> None:
-    counted = "SELECT status = 'ERROR' AS failed, answered, count(*), min(span_id) FROM calls GROUP BY ALL ORDER BY ALL"
+    """Count what cannot be sampled: failed calls, and those that are known to have no answer."""
+    silent = "answered = false OR span_id IN (SELECT span_id FROM texts GROUP BY span_id HAVING NOT bool_or(answered))"
+    counted = f"""
+        SELECT status = 'ERROR' AS failed, coalesce({silent}, false) AS silent, count(*), min(span_id)
+        FROM calls GROUP BY ALL ORDER BY ALL
+        """
     usable = 0
-    for failed, answered, calls, example in connection.execute(counted).fetchall():
+    for failed, is_silent, calls, example in connection.execute(counted).fetchall():
         if failed:
             funnel.lost("answer", FAILED, example, calls)
-        elif not answered:
+        elif is_silent:
             funnel.lost("answer", UNANSWERED, example, calls)
         else:
             usable += calls

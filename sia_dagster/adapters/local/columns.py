@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sia_dagster.adapters.local.kinds import MODEL_ATTRIBUTES, OTHERS
-from sia_dagster.core.records.sample import NOBODY
 
 LLM = "attributes.llm."
 
@@ -22,6 +21,7 @@ TEXTS = {
 """The export's column by normalised text column."""
 
 EVALUATION = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|explanation|text)")
+_KINDS = ", ".join(f"'{name}'" for name in ("LLM", *OTHERS))
 EMPTY_TEXTS = ("", "[]", "{}", "null")
 """Texts that mean "no value" in a column."""
 
@@ -41,7 +41,7 @@ class SpanExpressions:
         """The normalised columns other than text."""
         trace = self.text("context.trace_id")
         ids = [self.text("attributes.session.id"), self.text("attributes.user.id"), trace]
-        conversation = [*map(_somebody, ids), self.span_id]
+        conversation = [*ids, self.span_id]
         return {
             "span_id": self.span_id,
             "trace_id": trace,
@@ -96,20 +96,30 @@ class SpanExpressions:
             f"WHEN {status} LIKE '%OK' OR {status} IN ('1', '1.0') THEN 'OK' ELSE 'UNSET' END"
         )
 
-    def kind(self) -> str:
-        """OpenInference's kind, LLM for a span that only the columns of a model's call tell; else NULL."""
+    def has_all_kinds(self) -> str:
+        """Whether the span's kind is recorded in one of OpenInference's words."""
+        return f"coalesce({self._recorded_kind()} IN ({_KINDS}), false)"
+
+    def _recorded_kind(self) -> str:
         columns = [c for c in ("attributes.openinference.span.kind", "span_kind") if c in self.types]
-        recorded = _first([f"upper({self.text(c)})" for c in columns]) if columns else "NULL::VARCHAR"
+        return _first([f"upper({self.text(c)})" for c in columns]) if columns else "NULL::VARCHAR"
+
+    def kind(self, *, all_recorded: bool = False) -> str:
+        """OpenInference's kind, LLM for a span that only the columns of a model's call tell; else NULL.
+
+        Where `all_recorded` says that `has_all_kinds` is true of all spans, those columns are not read.
+        """
+        recorded = self._recorded_kind()
+        if all_recorded:
+            return recorded
         names = "|".join(("LLM", *OTHERS))
         word = f"nullif(regexp_extract({recorded}, '(?:^|[^A-Z])({names})(?:[^A-Z]|$)', 1), '')"
         call = self._any_filled(
             c for c in self.types if c.startswith(tuple(f"attributes.{name}" for name in MODEL_ATTRIBUTES))
         )
-        listed = ", ".join(literal(name) for name in ("LLM", *OTHERS))
-        return (
-            f"CASE WHEN {recorded} IN ({listed}) THEN {recorded} WHEN {word} IS NOT NULL THEN {word} "
-            f"WHEN {call} THEN 'LLM' END"
-        )
+        # Written once each: DuckDB computes what stands twice for all rows, before the cases.
+        told = f"coalesce({word}, CASE WHEN {call} THEN 'LLM' END)"
+        return f"CASE WHEN {recorded} IN ({_KINDS}) THEN {recorded} ELSE {told} END"
 
     def has_output(self) -> str:
         """Whether there is an answer: messages or the raw value."""
@@ -206,16 +216,6 @@ def _first(texts: Sequence[str]) -> str:
 
 def _object(fields: dict[str, list[str]]) -> str:
     return "{" + ", ".join(f"{literal(key)}: {_first(texts)}" for key, texts in sorted(fields.items())) + "}"
-
-
-def _somebody(text: str) -> str:
-    """The id; NULL for one that stands for nobody (`undefined`, zeros), by the rule of `core.records.sample.person`."""
-    plain = f"regexp_replace(regexp_replace(lower({text}), '[^a-z0-9]', '', 'g'), 'user$', '')"
-    nobody = ", ".join(literal(name) for name in sorted(NOBODY))
-    return (
-        f"CASE WHEN trim({text}, '0-x') = '' THEN NULL WHEN length({text}) > 20 THEN {text} "
-        f"WHEN {plain} IN ({nobody}) THEN NULL ELSE {text} END"
-    )
 
 
 def _is_nested(kind: str) -> bool:

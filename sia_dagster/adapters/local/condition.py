@@ -54,7 +54,8 @@ class Condition:
         used = uses(nodes)
         for node in nodes:
             if node["class"] == "COLUMN_REF":
-                self._references.append(_Reference(node, self._named(node["column_names"]), used.get(id(node))))
+                self._named(node["column_names"])
+                self._references.append(_Reference(node, tuple(node["column_names"]), used.get(id(node))))
         return self
 
     def sql(self, types: Mapping[str, str]) -> str:
@@ -65,7 +66,8 @@ class Condition:
         if self._statement is None:
             return "true"
         stored = {name.casefold(): kind for name, kind in types.items()}
-        for node, names, use in self._references:
+        for node, written, use in self._references:
+            names = _column_of(written, {name.casefold(): name for name in types}) or self._named(written)
             key = names[0].casefold()
             sql = as_used(names, use, stored.get(key), self._kinds[key])
             replaced = {**_COLUMN, "column_names": list(names)} if sql is None else self._expression(sql)
@@ -145,10 +147,9 @@ class Condition:
                 self._values.refuse_marks(json.dumps(plain))
 
     def _named(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The column that a dotted name begins with, the longest there is, and the fields below it."""
-        for length in range(len(names), 0, -1):
-            if column := self._columns.get(".".join(names[:length]).casefold()):
-                return (column, *names[length:])
+        """The column that a dotted name begins with in any group, and the fields below it. Raises TraceError."""
+        if found := _column_of(names, self._columns):
+            return found
         raise self.error(column_refusal(names, self._listed.values()))
 
     def _expression(self, sql: str) -> Node:
@@ -179,16 +180,20 @@ def parse_condition(
     return Condition(connection, where, tables, others).bind()
 
 
-def named_columns(where: str) -> set[str]:
-    """The names in a condition, and what they begin with, which may be read before any file is.
+def _column_of(names: Sequence[str], columns: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The longest column that a dotted name begins with, and the fields below it; `columns` are by lower case."""
+    for length in range(len(names), 0, -1):
+        if column := columns.get(".".join(names[:length]).casefold()):
+            return (column, *names[length:])
+    return None
 
-    Raises TraceError as `parse_condition`.
-    """
+
+def named_columns(where: str) -> frozenset[str]:
+    """The names in a condition, which may be read before any file is. Raises TraceError as `parse_condition`."""
     import duckdb
 
     with duckdb.connect() as connection:
-        named = [name.split(".") for name in Condition(connection, where, ()).names]
-    return {".".join(parts[:length]) for parts in named for length in range(1, len(parts) + 1)}
+        return Condition(connection, where, ()).names
 
 
 def condition_error(where: str, columns: Mapping[str, str], reason: str) -> TraceError:

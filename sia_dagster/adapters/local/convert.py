@@ -17,6 +17,7 @@ from sia_dagster.adapters.local.moments import microseconds
 from sia_dagster.adapters.local.pages import unwrapped
 from sia_dagster.adapters.local.records import Broken, NoRecords, Record, read_records
 from sia_dagster.adapters.local.unknown import what_it_is
+from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.value import JsonObject
@@ -177,13 +178,14 @@ class Converter:
             self._flush()
 
     def _of_condition(self, span: Span, attributes: JsonObject, file: TraceFile) -> JsonObject:
-        """The columns that the condition names: the record's own, then attributes, then those of the folders."""
+        """What the condition names: the record's own columns, then attributes, then what its folders say."""
         there = {**file.partition, **{f"attributes.{n}": v for n, v in attributes.items()}, **span.columns}
         if len(self.names) < _NAMES:
             self.names |= dict.fromkeys(there)
+        known = {name.casefold(): value for name, value in there.items() if value is not None}
         found: JsonObject = {}
-        for name, value in there.items():
-            if (wanted := self._wanted.get(name.casefold())) and value is not None:
+        for folded, wanted in self._wanted.items():
+            if (value := _held(known, folded)) is not None:
                 found[wanted] = _text(value)
                 self._found.add(wanted)
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -218,6 +220,21 @@ def _arrow_type(name: str) -> "pa.DataType":
 
     types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC")}
     return types.get(_TYPES.get(name, ""), pa.string())
+
+
+def _held(columns: JsonObject, name: str) -> Any:
+    """The value of a dotted name in lower case: a column, or a field of one that is an object or its JSON text."""
+    if name in columns:
+        return columns[name]
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        value: Any = columns.get(".".join(parts[:length]))
+        for part in parts[length:]:
+            fields = {key.casefold(): field for key, field in load_object(value).items()}
+            value = fields.get(part)
+        if value is not None:
+            return value
+    return None
 
 
 def _gathered(attributes: JsonObject) -> JsonObject:

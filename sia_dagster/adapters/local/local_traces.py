@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from sia_dagster.adapters.local.calls import count_kinds, load_calls
+from sia_dagster.adapters.local.calls import choose, count_kinds, load_calls
 from sia_dagster.adapters.local.columns import literal
 from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition
 from sia_dagster.adapters.local.convert import Converter
 from sia_dagster.adapters.local.files import TraceFile, trace_files
 from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_groups, once_a_file
-from sia_dagster.adapters.local.query import GroupQuery, texts_query
+from sia_dagster.adapters.local.query import FULLEST, GroupQuery
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -26,6 +26,7 @@ _BATCH_ROWS = 16_384
 MEMORY_LIMITS = ("256MB", "4GB")
 """The first suffices for row groups as exports write them; a file with one row group may need the second."""
 _UNREADABLE: Seen[int] = {}
+_OTHER_KINDS: Seen[int] = {}
 
 
 class LocalTraces:
@@ -154,15 +155,30 @@ def _stream(
 
     _count(connection, queries, query, funnel)
     load_calls(connection, queries, query, funnel)
-    texts = connection.sql(texts_query(queries, query)).to_arrow_table().combine_chunks()
-    sampled = pa.RecordBatch.from_arrays(
-        [texts[name].combine_chunks() for name in texts.column_names], texts.column_names
-    )
-    for calls in connection.sql("FROM calls ORDER BY start_time, span_id").to_arrow_reader(_BATCH_ROWS):
-        rows = pc.index_in(calls["span_id"], sampled["span_id"])
-        added = {"sampled": rows.is_valid()} | {name: sampled[name].take(rows) for name in TEXT_COLUMNS}
+    choose(connection, queries, query, funnel)
+    sampled = _texts(connection)
+    facts = ", ".join(name for name in SPAN_SCHEMA.names if name not in (*TEXT_COLUMNS, "sampled"))
+    ordered = connection.sql(f"SELECT {facts} FROM calls ORDER BY start_time, span_id")
+    for calls in ordered.to_arrow_reader(_BATCH_ROWS):
+        if sampled is None:
+            added = {"sampled": pa.array([False] * len(calls))} | dict.fromkeys(
+                TEXT_COLUMNS, pa.nulls(len(calls), pa.string())
+            )
+        else:
+            at = pc.index_in(calls["span_id"], sampled["span_id"])
+            added = {"sampled": at.is_valid()} | {name: sampled[name].take(at) for name in TEXT_COLUMNS}
         columns = [added[name] if name in added else calls[name] for name in SPAN_SCHEMA.names]
         yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
+
+
+def _texts(connection: "duckdb.DuckDBPyConnection") -> "pa.RecordBatch | None":
+    """The text of the chosen calls, one row a call; None if there is none."""
+    import pyarrow as pa
+
+    whole = connection.sql(FULLEST).to_arrow_table().combine_chunks()
+    if not whole.num_rows:
+        return None
+    return pa.RecordBatch.from_arrays([whole[name].combine_chunks() for name in whole.column_names], whole.column_names)
 
 
 def _count(
@@ -170,6 +186,12 @@ def _count(
 ) -> None:
     """Count the records that are read as they are, and what of all records is not of the window, kind and condition."""
     for each in queries:
+        if not each.group.converted:
+            other = (
+                once_a_file(_OTHER_KINDS, Path(file), partial(_other_kinds, connection, each, file))
+                for file in each.group.files
+            )
+            each.all_kinds = not any(other)
         found = count_kinds(connection, each, query, funnel)
         if each.group.converted:
             continue
@@ -182,6 +204,11 @@ def _count(
             funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
             records -= broken
         funnel.lost("window", "it started in another window", "", records - found)
+
+
+def _other_kinds(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:
+    one = GroupQuery(query.group._replace(files=(file,)))
+    return int(connection.execute(one.other_kinds()).fetchall()[0][0])
 
 
 def _unreadable(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:

@@ -1,8 +1,8 @@
 """SQL that reads groups of files as normalised spans, under the user's condition."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sia_dagster.adapters.local.columns import TEXTS, SpanExpressions, literal, quoted
 from sia_dagster.adapters.local.parquet_files import FileGroup
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _EVALUATIONS = ("annotations", "evals")
 """Of a span in two exports the row with people's annotations is taken: it is the later one."""
+FILE = "sia_file"
+_PLACES = f", filename = '{FILE}', file_row_number = true"
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
 
 
@@ -24,42 +26,50 @@ class GroupQuery:
         """`condition` is over the group's own columns."""
         self.group, self.condition = group, condition
         self.row = SpanExpressions(group.types)
+        self.all_kinds = group.converted
+        """Whether the kind of every span is recorded in one of OpenInference's words."""
 
-    def scan(self) -> str:
-        """The files' rows, with the columns that the folders' names give."""
+    def scan(self, *, places: bool = False) -> str:
+        """The files' rows, with the columns that the folders' names give, and on request with file and row."""
         given = self.group.partition.items()
         added = [f"{literal(value)} AS {quoted(name)}" for name, value in given if value is not None]
         added += [f"NULL::VARCHAR AS {quoted(name)}" for name, value in given if value is None]
         files = f"[{', '.join(literal(file) for file in self.group.files)}]"
         numbers = ", ".join(f"TRY_CAST({quoted(c)} AS DOUBLE) AS {quoted(c)}" for c in self.group.numbers)
         star = f"* REPLACE ({numbers})" if numbers else "*"
-        return f"(SELECT {', '.join([star, *added])} FROM read_parquet({files}, {_PARQUET}))"
+        return f"(SELECT {', '.join([star, *added])} FROM read_parquet({files}, {_PARQUET}{_PLACES if places else ''}))"
 
-    def calls(self, window: TimeWindow) -> str:
-        """The window's LLM spans that meet the condition, without their text."""
+    def calls(self, window: TimeWindow, *, exact: bool) -> str:
+        """The window's LLM spans that meet the condition, without their text.
+
+        `answered` is NULL (not known) unless it is asked for exactly: it costs as much as reading the text.
+        """
+        answered = f"({self.row.has_output()})" if exact or self.group.converted else "NULL::BOOLEAN"
         columns = ", ".join(f"{expression} AS {name}" for name, expression in self.row.facts().items())
         return (
-            f"SELECT {columns}, ({self.row.has_output()}) AS answered FROM {self.scan()} "
-            f"WHERE {self._of_window(window)} AND {self.row.kind()} = 'LLM' AND ({self.condition})"
+            f"SELECT {columns}, {answered} AS answered, {FILE} AS file, file_row_number AS row "
+            f"FROM {self.scan(places=True)} "
+            f"WHERE {self._of_window(window)} AND {self._kind()} = 'LLM' AND ({self.condition})"
         )
 
-    def texts(self, query: SpanQuery) -> str:
-        """The text of the chosen calls; only theirs is converted to JSON."""
+    def texts(self, query: SpanQuery, rows: Sequence[int]) -> str:
+        """The text of these rows of a group of one file, and whether there is an answer; without rows no row."""
+        numbers = ", ".join(map(str, rows))
         stored = ", ".join(f"{self.row.stored(column)} AS {name}" for name, column in TEXTS.items())
         shown = ", ".join(f"{self.row.stored_as_text(column, name)} AS {name}" for name, column in TEXTS.items())
         return (
-            f"SELECT span_id, {shown}, evals, annotations FROM (SELECT {self.row.span_id} AS span_id, "
-            f"{stored}, {self.row.evals(query.recorded)} AS evals, "
-            f"{self.row.annotations(query.annotated)} AS annotations FROM {self.scan()} "
-            f"WHERE {self.row.span_id} IN (SELECT span_id FROM chosen) AND {self._of_window(query.window)} "
-            f"AND ({self.row.has_output()}) AND {self.row.status()} <> 'ERROR' AND ({self.condition}))"
+            f"SELECT span_id, answered, {shown}, evals, annotations FROM (SELECT {self.row.span_id} AS span_id, "
+            f"{self.row.has_output()} AS answered, {stored}, {self.row.evals(query.recorded)} AS evals, "
+            f"{self.row.annotations(query.annotated)} AS annotations FROM {self.scan(places=True)} "
+            f"WHERE {f'file_row_number IN ({numbers})' if numbers else 'false'})"
         )
 
     def kinds(self, window: TimeWindow) -> str:
         """The window's spans by kind, and whether they meet the condition: how many, and one of them."""
         return (
-            f"SELECT {self.row.kind()} AS kind, coalesce(({self.condition}), false) AS meets, count(*) AS spans, "
-            f"min({self.row.span_id}) AS example FROM {self.scan()} WHERE {self._of_window(window)} GROUP BY ALL"
+            "SELECT kind, meets, count(*) AS spans, min(span_id) FILTER (kind IS DISTINCT FROM 'LLM' OR NOT meets) AS "
+            f"example FROM (SELECT {self._kind()} AS kind, coalesce(({self.condition}), false) AS meets, "
+            f"{self.row.span_id} AS span_id FROM {self.scan()} WHERE {self._of_window(window)}) GROUP BY ALL"
         )
 
     def unreadable(self) -> str:
@@ -69,6 +79,13 @@ class GroupQuery:
         """
         counts = (f"(SELECT count(*) FROM {self.scan()} WHERE {reason})" for reason in self.row.unreadable())
         return f"SELECT {' + '.join(counts)}"
+
+    def other_kinds(self) -> str:
+        """Counts the spans of other kinds than OpenInference's."""
+        return f"SELECT count(*) FROM {self.scan()} WHERE NOT {self.row.has_all_kinds()}"
+
+    def _kind(self) -> str:
+        return self.row.kind(all_recorded=self.all_kinds)
 
     def _of_window(self, window: TimeWindow) -> str:
         start, end = _micros(window.start), _micros(window.end)
@@ -81,16 +98,24 @@ class GroupQuery:
         return " AND ".join(f"({part})" for part in parts)
 
 
-def texts_query(queries: Iterable[GroupQuery], query: SpanQuery) -> str:
-    """The text of the calls in the table `chosen`, one row a span, in the order of their hashes."""
-    union = " UNION ALL ".join(f"({group.texts(query)})" for group in queries)
-    fullest = ", ".join(f"{name} DESC NULLS LAST" for name in (*_EVALUATIONS, *TEXTS))
-    once = f"QUALIFY row_number() OVER (PARTITION BY span_id ORDER BY {fullest}) = 1"
+def texts_queries(queries: Iterable[GroupQuery], query: SpanQuery, rows: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """The text of these rows by file, one query a file: all at once would hold a row group of each in memory."""
+    for group in queries:
+        for file in group.group.files:
+            if file in rows:
+                yield GroupQuery(group.group._replace(files=(file,))).texts(query, rows[file])
+
+
+def _fullest() -> str:
+    order = ", ".join(f"{name} DESC NULLS LAST" for name in (*_EVALUATIONS, *TEXTS))
     columns = ", ".join([*TEXTS, *_EVALUATIONS])
-    return (
-        f"SELECT span_id, {columns} FROM (SELECT * FROM ({union}) {once}) JOIN chosen USING (span_id) "
-        "ORDER BY hash, span_id"
-    )
+    first = f"row_number() OVER (PARTITION BY span_id ORDER BY {order}) = 1"
+    texts = f"(FROM texts WHERE answered QUALIFY {first})"
+    return f"SELECT span_id, {columns} FROM {texts} JOIN chosen USING (span_id) ORDER BY hash, span_id"
+
+
+FULLEST: Final = _fullest()
+"""Of the table `texts` one row a span, in the order of the table `chosen`."""
 
 
 def _micros(moment: datetime) -> int:

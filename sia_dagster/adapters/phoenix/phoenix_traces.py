@@ -10,8 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from sia_dagster.adapters.local.calls import FAILED, NESTED, UNANSWERED
+from sia_dagster.adapters.local.calls import FAILED, REPEATED, UNANSWERED
 from sia_dagster.adapters.local.columns import EMPTY_TEXTS
+from sia_dagster.adapters.local.conventions import to_openinference
+from sia_dagster.adapters.local.forms import FormError
+from sia_dagster.adapters.local.forms.attributes import flat
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.adapters.phoenix.annotations import read_annotations
 from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
@@ -44,6 +47,13 @@ TEXTS = (
     *("attributes.llm.prompt_template.template", "attributes.llm.prompt_template.variables", "attributes.tag.tags"),
 )
 """Columns that are read of the calls that are used."""
+FOREIGN = ("attributes.gen_ai", "attributes.ai", "attributes.llm.request", "attributes.traceloop")
+"""Attributes of other conventions, each with all that is below it; read with the text.
+
+Phoenix gives such spans the kind LLM by their model, and converts those messages alone that have parts.
+"""
+_SESSIONS = ("attributes.ai.telemetry.metadata.sessionId", "attributes.traceloop.association.properties.session_id")
+_USERS = ("attributes.ai.telemetry.metadata.userId", "attributes.traceloop.association.properties.user_id")
 
 PAGE_ROWS = 20_000
 _SMALLEST = timedelta(microseconds=1)
@@ -128,7 +138,7 @@ def _add(funnel: FunnelCount, count: FunnelCount, copied: _Copied) -> None:
     funnel.read(copied.calls, "Phoenix")
     left = copied.calls - count.sampled - copied.silent
     for loss in count.result().losses:
-        if loss.reason == FAILED or loss.reason.startswith(NESTED):
+        if loss.reason == FAILED or (loss.step == "double" and loss.reason != REPEATED):
             funnel.lost(loss.step, loss.reason, loss.example, loss.records)
             left -= loss.records
     funnel.lost("answer", UNANSWERED, "", copied.silent)
@@ -176,9 +186,9 @@ class SpanPages:
         while spans:
             start, end, limit = spans.pop()
             part = TimeWindow(key=self._window.key, start=start, end=end)
-            rows = self._rows(part, self._condition, FACTS, limit + 1)
+            rows = self._rows(part, self._condition, (*FACTS, *_SESSIONS, *_USERS), limit + 1)
             if len(rows) <= limit:
-                yield rows
+                yield [_with_ids(row) for row in rows]
             elif end - start > _SMALLEST:
                 middle = start + (end - start) / 2
                 spans += [(start, middle, limit), (middle, end, limit)]
@@ -188,7 +198,8 @@ class SpanPages:
     def texts(self, span_ids: Sequence[str]) -> list[JsonObject]:
         """These calls with text, in the order of the ids; ids that no longer exist are left out."""
         condition = f"span_kind == 'LLM' and span_id in {list(span_ids)!r}"
-        rows = self._rows(self._window, condition, (*FACTS, *TEXTS), len(span_ids) + 1)
+        rows = self._rows(self._window, condition, (*FACTS, *_SESSIONS, *_USERS, *TEXTS, *FOREIGN), len(span_ids) + 1)
+        rows = [_as_texts(_converted(row)) for row in rows]
         order = {span_id: place for place, span_id in enumerate(span_ids)}
         return sorted(rows, key=lambda row: order[row["context.span_id"]])
 
@@ -225,10 +236,41 @@ def _record(row: Any, names: dict[str, str]) -> JsonObject:
     return {name: _plain(value) for name, value in values.items() if not _is_missing(value)}
 
 
+def _with_ids(row: JsonObject) -> JsonObject:
+    """The row with the session and user that other conventions name, where OpenInference's are missing."""
+    for name, others in (("attributes.session.id", _SESSIONS), ("attributes.user.id", _USERS)):
+        there = [row.pop(other) for other in others if other in row]
+        if there and not row.get(name):
+            row[name] = there[0]
+    return row
+
+
+def _converted(row: JsonObject) -> JsonObject:
+    """The row with the messages, tools and settings of other conventions; as Phoenix has it where they are broken."""
+    foreign = {name: row.pop(name) for name in FOREIGN if name in row}
+    row = _with_ids(row)
+    if not foreign:
+        return row
+    names = {name.removeprefix(_ATTRIBUTE): name for name in (*FACTS, *TEXTS) if name.startswith(_ATTRIBUTE)}
+    recorded = {short: row.pop(name) for short, name in names.items() if name in row}
+    try:
+        found = to_openinference(flat({name.removeprefix(_ATTRIBUTE): v for name, v in foreign.items()}) | recorded)
+    except FormError:
+        found = recorded
+    return row | {names[short]: value for short, value in found.items() if short in names}
+
+
+def _as_texts(row: JsonObject) -> JsonObject:
+    """The row with JSON text for nested values: those of converted spans are nested otherwise than Phoenix's."""
+    nested = {name: json.dumps(row[name]) for name in TEXTS if isinstance(row.get(name), (dict, list))}
+    return row | nested
+
+
 def _plain(value: Any) -> Any:
     """The value as JSON holds it; times become text."""
     return storable(json.loads(json.dumps(value, default=str)))
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
+    """Whether the span lacks the value. Phoenix's client makes the text `None` of it where another span has a text."""
+    return value is None or value == "None" or (isinstance(value, float) and not math.isfinite(value))

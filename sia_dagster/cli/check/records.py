@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from sia_dagster.adapters.local.calls import REPEATED
 from sia_dagster.cli.check.check_results import CheckResult
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.cli.text_tables import new_table
@@ -22,14 +23,13 @@ _WARNED: Final[tuple[Step, ...]] = ("file", "record", "double")
 """Losses that nobody asked for. The others are how a window is chosen, and stand in the table alone."""
 _ALL_TIME = TimeWindow(key="all", start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(2200, 1, 1, tzinfo=UTC))
 _SHOWN = 8
-_REPEATED = "a second record of a span"
 
 
 def losses_findings(name: str, funnel: Funnel) -> list[CheckResult]:
     """One warning for each step at which records were lost that should have been read."""
     found = []
     for step in _WARNED:
-        losses = [loss for loss in funnel.losses if loss.step == step and loss.reason != _REPEATED]
+        losses = [loss for loss in funnel.losses if loss.step == step and loss.reason != REPEATED]
         if losses:
             named = "; ".join(f"{loss.records:,} {loss.reason} ({loss.example})" for loss in losses[:3])
             more = f"; and {len(losses) - 3} more reasons" if len(losses) > 3 else ""

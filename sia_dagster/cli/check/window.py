@@ -80,7 +80,7 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
     found.append(finding(f"{name}: samples", lambda: _samples(spans)))
     # That none can be replayed is the finding before.
     found += [_note(name, note) for note in spans.notes if note.kind != "none_replayable"]
-    if not spans.samples:
+    if not spans.funnel.replayable:
         return WindowCheck(findings=tuple(found), spans=spans)
     step, calls, expected = "calls", Calls(), Estimate()
     try:

@@ -113,10 +113,9 @@ def _unwrapped(text: str) -> str | None:
         loaded = load_lines(text) or load_json(text)
     except (ValueError, RecursionError):
         loaded = None
-    if loaded is not None and _is_wrapping(loaded, text):
-        found = _messages(loaded)
-        if found is not None:
-            return answer_text(found)
+    found = _messages(loaded) if _is_wrapping(loaded, text) else None
+    if found is not None:
+        return answer_text(found)
     if is_printed_object(text):
         message = "the answer is what Python prints for an object, without the answer's text; record the text"
         raise NoAnswer(message, reason="answer_is_object")

@@ -191,7 +191,8 @@ def test_a_number_that_some_files_lack_or_hold_as_text_is_compared(tmp_path: Pat
     as_number = ["0001", "0003"] if lacking.get(TOKENS) == "12" else ["0001"]
     assert ids(read(tmp_path, f"{TOKENS} > 10")) == as_number
     assert ids(read(tmp_path, f"10 < {TOKENS} + 1 AND {TOKENS} NOT IN (5, 6)")) == as_number
-    unknown = ["0003"] if lacking.get(TOKENS) is None else []
+    # A count that is no number is not recorded, where the records are converted.
+    unknown = ["0003"] if lacking.get(TOKENS) is None or (kind == "jsonl" and lacking[TOKENS] != "12") else []
     assert ids(read(tmp_path, f"{TOKENS} > 10 OR {TOKENS} IS NULL")) == sorted({*as_number, *unknown})
 
 

@@ -393,12 +393,12 @@ def test_where_is_a_condition_over_the_files_own_columns(
         "count(*) > 1",
     ],
 )
-def test_a_bad_condition_is_quoted_with_the_columns_there_are(tmp_path: Path, where: str) -> None:
+def test_a_bad_condition_is_quoted_and_a_wrong_name_with_the_columns_there_are(tmp_path: Path, where: str) -> None:
     path = write_parquet(tmp_path / "a.parquet", [span(1)])
     with pytest.raises(TraceError) as raised:
         read(path, where)
     assert f"where: {where}" in str(raised.value)
-    assert '"attributes.llm.model_name", ' in str(raised.value)
+    assert ('"attributes.llm.model_name", ' in str(raised.value)) == (where in ("nme = 'x'", "name = 7"))
     assert not isinstance(raised.value, TraceFileError)
 
 

@@ -18,6 +18,7 @@ from sia_dagster.core.openinference.schema import SPAN_SCHEMA
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster_tests.fakes.phoenix_server import Phoenix, PhoenixProject, hex_id, llm_span
+from sia_dagster_tests.worlds.recorded_forms import otlp_lines, recorded_samples, told
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 END = START + timedelta(days=7)
@@ -264,3 +265,38 @@ def test_what_was_said_comes_out_as_it_went_in(phoenix: Phoenix, texts: list[str
     project.send([llm_span(f"{project.name[4:]}.{n}", at=START, output=text) for n, text in enumerate(texts)])
     outputs = sorted(json.loads(row["output_messages"])[0]["message"]["content"] for row in read(project))
     assert outputs == sorted(texts)
+
+
+RECORDED = TimeWindow(key="2026-11-09", start=datetime(2026, 11, 9, tzinfo=UTC), end=datetime(2026, 11, 16, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "recording", ["openai_v2", "openllmetry", "openllmetry_0_40", "pydantic_ai", "ai_sdk_5", "ai_sdk_7"]
+)
+def test_spans_of_other_conventions_are_the_same_calls_as_from_files(phoenix: Phoenix, recording: str) -> None:
+    project = phoenix.project(recording)
+    for line in otlp_lines(recording):
+        project.export(line)
+    rows = read(project, window=RECORDED)
+    from_files = recorded_samples(recording)
+    found = samples_from_rows(row for row in rows if row["sampled"]).samples
+    assert [told(sample) for sample in found] == [told(sample) for sample in from_files]
+    assert len(found) >= 3
+
+
+def test_a_call_without_a_session_or_settings_beside_one_that_has_them_lacks_them(phoenix: Phoenix) -> None:
+    project = phoenix.project("beside")
+    given = {"session__id": "chat 7", "user__id": "anna", "llm__invocation_parameters": '{"temperature": 0.2}'}
+    project.send([llm_span("with", at=START, **given), llm_span("lacks", at=START + timedelta(hours=1))])
+    rows = read(project)
+    assert [row["conversation_id"] for row in rows] == ["chat 7", hex_id("lacks") * 2]
+    assert [row["user_id"] for row in rows] == ["anna", None]
+    assert [sample.parameters for sample in samples_from_rows(rows).samples] == [{"temperature": 0.2}, {}]
+
+
+def test_the_id_and_model_that_phoenix_writes_as_output_are_no_answer(phoenix: Phoenix) -> None:
+    project = phoenix.project("no answer")
+    unanswered = {"gen_ai.request.model": "small", "gen_ai.response.id": "chatcmpl-1"}
+    project.send([llm_span("mute", at=START, output=None, **unanswered, output__value='{"id": "chatcmpl-1"}')])
+    (row,) = read(project)
+    assert (row["span_id"], row["sampled"]) == (hex_id("mute"), False)

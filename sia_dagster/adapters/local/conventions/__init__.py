@@ -6,6 +6,7 @@ from typing import Any
 from sia_dagster.adapters.local.conventions import genai, openllmetry, platforms, vercel_ai
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention
 from sia_dagster.adapters.local.kinds import LLM, OTHERS, recorded_kind
+from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject
 
 CONVENTIONS: tuple[Convention, ...] = (
@@ -18,16 +19,20 @@ CONVENTIONS: tuple[Convention, ...] = (
 )
 """In this order; what an earlier one gives stands. The first ones know the kind of a span that others name as well."""
 FOREIGN: tuple[str, ...] = tuple(prefix for convention in CONVENTIONS for prefix in convention.prefixes)
+_SETTINGS = "llm.invocation_parameters"
+_SHORT = 1000
 _LISTS = ("llm.input_messages", "llm.output_messages", "llm.tools")
 
 __all__ = ["CONVENTIONS", "FOREIGN", "Convention", "to_openinference"]
 
 
 def to_openinference(attributes: JsonObject, events: Sequence[JsonObject] = ()) -> JsonObject:
-    """The attributes with OpenInference's names added; what was recorded under those names stands.
+    """The attributes with OpenInference's names added.
 
-    `events` are the span's, each with its `name` and flat `attributes`. Raises FormError for a call that would be
-    misread, such as one whose messages are cut off.
+    What was recorded under those names stands, settings one by one, except for messages and tools: Phoenix writes these
+    where it converts a span, and keeps one result of those that tools gave at a time. `events` are the span's, each
+    with its `name` and flat `attributes`. Raises FormError for a call that would be misread, such as one whose messages
+    are cut off.
     """
     foreign = [name for name in attributes if name.startswith(FOREIGN)]
     if not foreign or recorded_kind(attributes.get(KIND)) in OTHERS:
@@ -35,15 +40,30 @@ def to_openinference(attributes: JsonObject, events: Sequence[JsonObject] = ()) 
     found: JsonObject = {}
     for convention in CONVENTIONS:
         if any(name.startswith(convention.prefixes) for name in foreign):
-            found = convention.convert(attributes, events) | found
+            given = convention.convert(attributes, events)
+            found = given | found | _settings(given, found)
             if found.get(KIND, LLM) != LLM:
                 break
-    for name in _LISTS:
-        if name in found and any(recorded.startswith(f"{name}.") for recorded in attributes):
-            del found[name]
-    return found | {name: value for name, value in attributes.items() if not (name in found and _is_empty(name, value))}
+    stands = {name: value for name, value in attributes.items() if _stands(name, value, found)}
+    return found | stands | _settings(found, stands)
 
 
-def _is_empty(name: str, value: Any) -> bool:
-    """Whether nothing was recorded; a kind that is none of OpenInference says nothing."""
-    return value in ("", "[]", "{}", [], {}) or (name == KIND and not recorded_kind(value))
+def _settings(added: JsonObject, there: JsonObject) -> JsonObject:
+    """The settings of both, as each may know some of them; {} where one has none."""
+    both = [load_object(values.get(_SETTINGS)) for values in (added, there)]
+    return {_SETTINGS: both[0] | both[1]} if all(both) else {}
+
+
+def _stands(name: str, value: Any, found: JsonObject) -> bool:
+    """Whether a recorded attribute stands: it says something, and nothing better was found."""
+    if name == "output.value" and _is_phoenixs(value):
+        return False
+    return name not in found or not (
+        name in _LISTS or value in ("", "[]", "{}", [], {}) or (name == KIND and not recorded_kind(value))
+    )
+
+
+def _is_phoenixs(value: Any) -> bool:
+    """Whether it is the id and the model of an answer, which Phoenix writes as the output of a converted span."""
+    answer = load_object(value) if isinstance(value, str) and len(value) < _SHORT else {}
+    return bool(answer) and answer.keys() <= {"id", "model"}

@@ -62,10 +62,12 @@ def first_answer(messages: list[JsonObject]) -> list[JsonObject]:
 
 
 def numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
-    """The items in `<prefix>0.<key>`, `<prefix>1.<key>`, ... in their order.
+    """The items in `<prefix>0.<key>`, `<prefix>1.<key>`, ... in their order, or in the list that Phoenix makes of them.
 
     Raises FormError if one is missing: OpenTelemetry drops attributes of a span that has too many (128 by default).
     """
+    if isinstance(listed := attributes.get(prefix.removesuffix(".")), list):
+        return [item for item in listed if isinstance(item, dict)]
     flat = {key[len(prefix) :]: value for key, value in attributes.items() if key.startswith(prefix)}
     numbers = sorted({int(number) for key in flat if (number := key.split(".")[0]).isdecimal()})
     if numbers != list(range(len(numbers))):
@@ -76,11 +78,14 @@ def numbered(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
 
 def read_system(value: Any, name: str) -> list[JsonObject]:
     """A system prompt as a message: text, parts, or messages. Raises FormError for JSON that is cut off."""
-    loaded = read_json(value, name) if isinstance(value, str) and value.lstrip().startswith("[{") else value
-    parts = loaded if isinstance(loaded, list) else [loaded]
+    is_parts = isinstance(value, str) and value.lstrip().startswith("[{")
+    loaded = read_json(value, name) if is_parts else text_or_json(value)
+    parts = loaded if isinstance(loaded, list) else [loaded] if loaded else []
     if any(isinstance(part, dict) and "role" in part for part in parts):
         return read_chat(parts, name, "system")
-    return _with_parts({"role": "system"}, parts) if loaded else []
+    if not all(isinstance(part, str) or _is_part(part) for part in parts):
+        parts = [plain(value)]
+    return _with_parts({"role": "system"}, parts) if parts else []
 
 
 def _messages(item: Any, name: str, role: str) -> list[JsonObject]:

@@ -29,8 +29,8 @@ def filled(values: Mapping[str, Any]) -> JsonObject:
 
 
 def usage(attributes: Mapping[str, Any], prefix: str = "") -> JsonObject:
-    """The token counts, under any of the names that are in use."""
+    """The token counts, under any of the names that are in use; some tools write 0 where they do not know."""
     return {
-        count: next((attributes[prefix + name] for name in names if attributes.get(prefix + name) is not None), None)
+        count: next((attributes[prefix + name] for name in names if attributes.get(prefix + name)), None)
         for count, names in _COUNTS.items()
     }

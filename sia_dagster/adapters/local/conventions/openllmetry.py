@@ -14,10 +14,10 @@ from sia_dagster.core.records.value import JsonObject
 _PREFIXES = ("gen_ai.prompt.", "gen_ai.completion.", "llm.request.", "llm.prompts.", "llm.completions.", "traceloop.")
 _TYPES = {"chat": "LLM", "completion": "LLM", "embedding": "EMBEDDING", "rerank": "RERANKER"}
 _KINDS = {"workflow": "CHAIN", "task": "CHAIN", "agent": "AGENT", "tool": "TOOL"}
-_SETTINGS = ("top_k", "top_p", "frequency_penalty", "presence_penalty", "temperature")
+_SETTINGS = ("top_k", "top_p", "frequency_penalty", "presence_penalty", "temperature", "request.repetition_penalty")
 _OWN = "traceloop.association.properties."
 _SESSIONS = ("session_id", "session.id", "conversation_id", "thread_id", "chat_id")
-_USERS = ("user_id", "user.id")
+_USERS = (f"{_OWN}user_id", f"{_OWN}user.id", "llm.user")
 
 
 def convert(attributes: JsonObject, _: Sequence[JsonObject]) -> JsonObject:
@@ -25,7 +25,7 @@ def convert(attributes: JsonObject, _: Sequence[JsonObject]) -> JsonObject:
     kind = _kind(attributes)
     ids = {
         "session.id": next((attributes[_OWN + name] for name in _SESSIONS if attributes.get(_OWN + name)), None),
-        "user.id": next((attributes[_OWN + name] for name in _USERS if attributes.get(_OWN + name)), None),
+        "user.id": next((attributes[place] for place in _USERS if attributes.get(place)), None),
     }
     if kind not in ("", "LLM"):
         return {KIND: kind}
@@ -58,13 +58,22 @@ def _chat(attributes: Mapping[str, Any], what: str, role: str) -> list[JsonObjec
     """The messages under the names of OpenTelemetry, else under OpenLLMetry's older ones."""
     for prefix in (f"gen_ai.{what}.", f"llm.{what}s."):
         if items := numbered(attributes, prefix):
-            return read_chat(items, f"{prefix}N", role)
+            return read_chat([_message(item) for item in items], f"{prefix}N", role)
     return []
+
+
+def _message(item: Any) -> Any:
+    """A legacy completion's prompt stands under `user`; `FILTERED` stands for an answer that the provider withheld."""
+    if not isinstance(item, dict):
+        return item
+    if item.get("finish_reason") == "content_filter" and item.get("content") == "FILTERED":
+        return item | {"content": None}
+    return item if "content" in item or "user" not in item else item | {"content": item["user"]}
 
 
 def _parameters(attributes: Mapping[str, Any]) -> JsonObject:
     """The settings that OpenTelemetry's conventions had no name for."""
-    found = {name: attributes.get(f"llm.{name}") for name in _SETTINGS}
+    found = {name.removeprefix("request."): attributes.get(f"llm.{name}") for name in _SETTINGS}
     schema = load_object(attributes.get("llm.request.structured_output_schema"))
     if schema:
         form = {"name": schema.get("title") or "answer", "schema": schema}

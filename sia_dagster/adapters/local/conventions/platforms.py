@@ -24,7 +24,9 @@ def _langfuse(attributes: JsonObject, _: Sequence[JsonObject]) -> JsonObject:
     at = "langfuse.observation."
     if (kind := _kind(attributes.get(f"{at}type"))) not in ("", "LLM"):
         return {KIND: kind}
-    parameters = load_object(attributes.get(f"{at}model.parameters"))
+    # Langfuse's wrapper of OpenAI writes the text `Infinity` for a limit that the application did not set.
+    given = load_object(attributes.get(f"{at}model.parameters"))
+    parameters = {name: value for name, value in given.items() if value != "Infinity"}
     return filled(
         {
             KIND: kind,

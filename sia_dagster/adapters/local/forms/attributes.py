@@ -57,16 +57,19 @@ def _pair(item: Any) -> tuple[str, Any]:
 
 
 def any_value(value: Any) -> Any:
-    """OTLP's `AnyValue` as the value that it holds; other values as they are. Raises FormError for broken ones."""
+    """OTLP's `AnyValue` as the value that it holds; other values as they are. Raises FormError for broken ones.
+
+    Phoenix lists all fields of it, with null in those that are not used.
+    """
     if not isinstance(value, dict):
         return value
     for name, held in value.items():
-        if read := _READ.get(name):
+        if held is not None and (read := _READ.get(name)):
             try:
                 return read(held)
             except (TypeError, ValueError, AttributeError) as error:
                 raise FormError("an attribute's value is not of its type") from error
-    return value or None
+    return None if value.keys() <= _READ.keys() else value
 
 
 def _same(held: Any) -> Any:

@@ -23,21 +23,24 @@ _ENDS = ("end_time", "endTime", "end_timestamp")
 _STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "status")
 _KINDS = ("span_kind", "kind", "SpanKind")
 _GENAI = "gen_ai."
+_NOTHING = "None"
+"""What Phoenix's client makes of a missing text in a column that other spans fill."""
 
 
 def _recognises(record: JsonObject) -> bool:
-    if "context.span_id" in record:
-        # A table by columns has an object under each name.
-        return not isinstance(record["context.span_id"], dict)
-    return _names_attributes(record)
-
-
-def _names_attributes(record: JsonObject) -> bool:
-    """Whether it has an id and attributes; JavaScript's SDK prints the span's id as `id`."""
-    has_id = any(name in record for name in _IDS) or any(isinstance(record.get(name), dict) for name in _CONTEXTS)
-    return (has_id or {"id", "traceId"} <= record.keys()) and (
-        any(name in record for name in _ATTRIBUTES) or any(name.startswith(_PREFIX) for name in record)
+    """Whether it has an id, and attributes; a table by columns has an object under each name."""
+    if not any(isinstance(record.get(name), dict) for name in _CONTEXTS):
+        ids = [record[name] for name in _IDS if name in record] or ([record["id"]] if _is_javascripts(record) else [])
+        if not ids or isinstance(ids[0], (dict, list)):
+            return False
+    return any(name in record for name in ("context.span_id", *_ATTRIBUTES)) or any(
+        name.startswith(_PREFIX) for name in record
     )
+
+
+def _is_javascripts(record: JsonObject) -> bool:
+    """Whether it is what the console exporter of JavaScript prints, with the span's id as `id`."""
+    return "traceId" in record and "id" in record
 
 
 def _spans(record: JsonObject) -> Iterable[Span]:
@@ -46,9 +49,9 @@ def _spans(record: JsonObject) -> Iterable[Span]:
     for name in _ATTRIBUTES:
         if record.get(name) not in (None, ""):
             attributes |= read_attributes(record[name])
-    attributes |= flat({key[len(_PREFIX) :]: value for key, value in record.items() if key.startswith(_PREFIX)})
+    attributes |= _named(record)
     status = record.get("status")
-    own_id = record.get("id") if "traceId" in record else None
+    own_id = record["id"] if _is_javascripts(record) else None
     yield Span(
         span_id=_id(_first(columns, _IDS) or own_id),
         trace_id=_id(_first(columns, _TRACES)),
@@ -62,6 +65,21 @@ def _spans(record: JsonObject) -> Iterable[Span]:
         events=_events(record),
         columns=columns,
     )
+
+
+def _named(record: JsonObject) -> JsonObject:
+    """The attributes that have a column each, or share one by the first part of their names (`attributes.gen_ai`)."""
+    named = {key[len(_PREFIX) :]: value for key, value in record.items() if key.startswith(_PREFIX)}
+    return flat({name: _opened(name, value) for name, value in named.items() if value != _NOTHING})
+
+
+def _opened(name: str, value: Any) -> Any:
+    if "." in name or not isinstance(value, str) or not value.startswith("{"):
+        return value
+    try:
+        return read_attributes(value)
+    except FormError:
+        return value
 
 
 def _columns(record: JsonObject) -> JsonObject:
@@ -127,7 +145,7 @@ def _first(columns: JsonObject, names: Iterable[str]) -> Any:
 
 def _id(value: Any) -> str:
     """An id as text, without the `0x` of the SDK's JSON; one of zeros is none."""
-    text = "" if value is None else str(value).removeprefix("0x")
+    text = "" if value in (None, _NOTHING) else str(value).removeprefix("0x")
     return text if text.strip("0") else ""
 
 
