@@ -9,13 +9,11 @@ import orjson
 
 from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
-from sia_dagster.adapters.local.files import TraceFile
 from sia_dagster.adapters.local.forms import Form, FormError, Span, form_of
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
 from sia_dagster.adapters.local.kinds import is_call, recorded_kind
-from sia_dagster.adapters.local.moments import microseconds
-from sia_dagster.adapters.local.pages import unwrapped
-from sia_dagster.adapters.local.records import Broken, NoRecords, Record, read_records
+from sia_dagster.adapters.local.reading import Broken, NoRecords, Record, microseconds, read_records, unwrapped
+from sia_dagster.adapters.local.source_files import TraceFile
 from sia_dagster.adapters.local.unknown import what_it_is
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.ports.trace_store import SpanQuery

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from sia_dagster.adapters.local.calls import choose, count_kinds, load_calls
 from sia_dagster.adapters.local.columns import literal
-from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition
 from sia_dagster.adapters.local.convert import Converter
-from sia_dagster.adapters.local.files import TraceFile, trace_files
 from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_groups, once_a_file
 from sia_dagster.adapters.local.query import FULLEST, GroupQuery
+from sia_dagster.adapters.local.source_files import TraceFile, trace_files
+from sia_dagster.adapters.local.where import Condition, named_columns, parse_condition
+from sia_dagster.adapters.local.window_calls import choose, count_kinds, load_calls
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount

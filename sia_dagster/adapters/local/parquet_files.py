@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sia_dagster.adapters.local.conventions import FOREIGN
-from sia_dagster.adapters.local.files import TraceFile
+from sia_dagster.adapters.local.source_files import TraceFile
 
 if TYPE_CHECKING:
     import duckdb

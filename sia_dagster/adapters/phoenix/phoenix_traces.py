@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from sia_dagster.adapters.local.calls import FAILED, REPEATED, UNANSWERED
 from sia_dagster.adapters.local.columns import EMPTY_TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
 from sia_dagster.adapters.local.forms import FormError
-from sia_dagster.adapters.local.forms.attributes import flat
+from sia_dagster.adapters.local.forms.span_attributes import flat
 from sia_dagster.adapters.local.local_traces import LocalTraces
+from sia_dagster.adapters.local.window_calls import FAILED, REPEATED, UNANSWERED
 from sia_dagster.adapters.phoenix.annotations import read_annotations
 from sia_dagster.adapters.phoenix.phoenix_client import PhoenixConnection, PhoenixServer, Wait, open_server
 from sia_dagster.adapters.phoenix.phoenix_condition import phoenix_condition

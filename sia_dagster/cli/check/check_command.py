@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sia_dagster.cli.check.calls import calls_table
 from sia_dagster.cli.check.check_results import CheckResult, project_findings
-from sia_dagster.cli.check.records import funnel_table
+from sia_dagster.cli.check.funnel_findings import funnel_table
 from sia_dagster.cli.check.window import WindowCheck, check_window
 from sia_dagster.cli.open_project import open_projects
 from sia_dagster.cli.options import json_option

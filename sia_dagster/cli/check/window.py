@@ -9,7 +9,7 @@ from pydantic import Field
 from sia_dagster.adapters.engine.money.list_prices import prices_source
 from sia_dagster.cli.check.calls import Calls, calls_finding, calls_in
 from sia_dagster.cli.check.check_results import CheckResult, Result, finding
-from sia_dagster.cli.check.records import losses_findings, windows_with_calls
+from sia_dagster.cli.check.funnel_findings import losses_findings, windows_with_calls
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.core.cost import Estimate, estimate_sentence
 from sia_dagster.core.errors import ConfigError, SiaError, TraceError
@@ -21,7 +21,7 @@ from sia_dagster.core.records.trace_notes import TraceNote
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.text import count
 from sia_dagster.core.traffic import group_conversations, plausibility, with_samples
-from sia_dagster.reports.funnel import worst
+from sia_dagster.reports.funnel_table import worst
 from sia_dagster.wiring.platforms import probe_store, trace_source
 from sia_dagster.wiring.prices import estimate_window
 

@@ -16,7 +16,7 @@ from sia_dagster.defs.claims import CALLS_CAN_BE_REPLAYED, WINDOW_HAS_TRACES
 from sia_dagster.defs.metadata import column_schema, estimate_metadata, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.reports.funnel import funnel_rows
+from sia_dagster.reports.funnel_table import funnel_rows
 from sia_dagster.reports.wording import escape, trimmed
 
 if TYPE_CHECKING:

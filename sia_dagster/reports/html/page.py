@@ -17,7 +17,7 @@ from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count, number_in_groups, short_in_groups
 from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, summary, wording
 from sia_dagster.reports.figures import scores as figures
-from sia_dagster.reports.funnel import funnel_rows
+from sia_dagster.reports.funnel_table import funnel_rows
 from sia_dagster.reports.html.gate_tables import gate_tables
 from sia_dagster.reports.human_agreement import human_agreements
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sia_dagster.adapters.local.conventions import genai, openllmetry, platforms, vercel_ai
+from sia_dagster.adapters.local.conventions import genai, openllmetry, platform_attributes, vercel_ai
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention
 from sia_dagster.adapters.local.kinds import LLM, OTHERS, recorded_kind
 from sia_dagster.core.openinference.attributes import load_object
@@ -11,9 +11,9 @@ from sia_dagster.core.records.value import JsonObject
 
 CONVENTIONS: tuple[Convention, ...] = (
     vercel_ai.CONVENTION,
-    platforms.LANGFUSE,
-    platforms.LANGSMITH,
-    platforms.MLFLOW,
+    platform_attributes.LANGFUSE,
+    platform_attributes.LANGSMITH,
+    platform_attributes.MLFLOW,
     openllmetry.CONVENTION,
     genai.CONVENTION,
 )

@@ -8,7 +8,7 @@ Messages stand in attributes (`gen_ai.input.messages`), in events of the span (`
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sia_dagster.adapters.local.conventions.chat import (
+from sia_dagster.adapters.local.conventions.chat_attributes import (
     first_answer,
     plain,
     read_answer,

@@ -6,7 +6,7 @@ Its later versions write OpenTelemetry's own conventions (`genai.py`); then only
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sia_dagster.adapters.local.conventions.chat import first_answer, numbered, read_chat, read_json
+from sia_dagster.adapters.local.conventions.chat_attributes import first_answer, numbered, read_chat, read_json
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject

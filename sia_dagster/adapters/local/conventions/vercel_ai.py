@@ -7,7 +7,7 @@ application called (`ai.generateText`), which holds the same texts again.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sia_dagster.adapters.local.conventions.chat import read_chat, read_json
+from sia_dagster.adapters.local.conventions.chat_attributes import read_chat, read_json
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject

@@ -1,18 +1,18 @@
 """How records of each tool are read: one file a form. A new form is a file here and a row of `FORMS`."""
 
-from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, otlp, platforms, span_rows
+from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, other_platforms, otlp, span_rows
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 FORMS: tuple[Form, ...] = (
     mlflow.FORM,
     otlp.FORM,
-    platforms.BRAINTRUST,
+    other_platforms.BRAINTRUST,
     span_rows.FORM,
     langfuse.OBSERVATIONS,
     langfuse.ALONE,
     langsmith.FORM,
-    platforms.OPIK,
+    other_platforms.OPIK,
     chat_log.INVOCATIONS,
     chat_log.PAIRS,
     chat_log.LOG,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sia_dagster.adapters.local.forms.attributes import flat
 from sia_dagster.adapters.local.forms.span import FormError, Span
+from sia_dagster.adapters.local.forms.span_attributes import flat
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
 

@@ -9,8 +9,8 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sia_dagster.adapters.local.forms.attributes import any_value, flat, read_attributes
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.adapters.local.forms.span_attributes import any_value, flat, read_attributes
 from sia_dagster.core.records.value import JsonObject
 
 _RESOURCES = ("resourceSpans", "resource_spans", "batches")

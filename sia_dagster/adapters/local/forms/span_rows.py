@@ -7,8 +7,8 @@ The same span is written with columns (`context.span_id`, `attributes.llm.model_
 from collections.abc import Iterable
 from typing import Any
 
-from sia_dagster.adapters.local.forms.attributes import flat, read_attributes
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.adapters.local.forms.span_attributes import flat, read_attributes
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
 

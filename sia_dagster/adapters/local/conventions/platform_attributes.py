@@ -6,7 +6,13 @@ They hold a call's request and response as they are, in an attribute of JSON tex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sia_dagster.adapters.local.conventions.chat import plain, read_answer, read_chat, read_json, text_or_json
+from sia_dagster.adapters.local.conventions.chat_attributes import (
+    plain,
+    read_answer,
+    read_chat,
+    read_json,
+    text_or_json,
+)
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject

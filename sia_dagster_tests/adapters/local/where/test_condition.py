@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from sia_dagster.adapters.local.condition import Condition, named_columns, parse_condition, partition_values
-from sia_dagster.adapters.local.condition_rules import FUNCTIONS
 from sia_dagster.adapters.local.local_traces import LocalTraces
+from sia_dagster.adapters.local.where.condition import Condition, named_columns, parse_condition, partition_values
+from sia_dagster.adapters.local.where.condition_rules import FUNCTIONS
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster_tests.adapters.local.test_traces import WINDOW, Row, ids, read, span, write_lines, write_parquet

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from sia_dagster.adapters.local.condition import partition_values
 from sia_dagster.adapters.local.paths import files_of, fixed_part
+from sia_dagster.adapters.local.where import partition_values
 from sia_dagster.core.errors import TraceFileError
 
 _ADVICE = "write the export there, or set `traces.path` to a file, a folder or a glob of Parquet, JSON or CSV files"

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from sia_dagster.adapters.local.calls import REPEATED
+from sia_dagster.adapters.local.window_calls import REPEATED
 from sia_dagster.cli.check.check_results import CheckResult
 from sia_dagster.cli.open_project import CommandProject
 from sia_dagster.cli.text_tables import new_table
@@ -16,7 +16,7 @@ from sia_dagster.core.config.trace_source import LocalTracesConfig
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import Funnel, Step
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster.reports.funnel import LEFT_OUT, funnel_rows
+from sia_dagster.reports.funnel_table import LEFT_OUT, funnel_rows
 from sia_dagster.wiring.platforms import trace_source
 
 _WARNED: Final[tuple[Step, ...]] = ("file", "record", "double")

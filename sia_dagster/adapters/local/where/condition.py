@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from sia_dagster.adapters.config.condition_values import ConditionValues, condition_values
-from sia_dagster.adapters.local.column_kinds import Kinds, as_used, kinds_of, uses
-from sia_dagster.adapters.local.condition_rules import Node, column_refusal, listed, nodes_of, refusal
+from sia_dagster.adapters.local.where.column_kinds import Kinds, as_used, kinds_of, uses
+from sia_dagster.adapters.local.where.condition_rules import Node, column_refusal, listed, nodes_of, refusal
 from sia_dagster.core.errors import TraceError
 
 if TYPE_CHECKING:

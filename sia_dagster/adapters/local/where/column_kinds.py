@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sia_dagster.adapters.local.columns import literal, quoted
-from sia_dagster.adapters.local.condition_rules import FUNCTIONS, Node, words
+from sia_dagster.adapters.local.where.condition_rules import FUNCTIONS, Node, words
 
 Kinds = Mapping[str, frozenset[str]]
 """The types in which the files store each column, by its name in lower case."""
