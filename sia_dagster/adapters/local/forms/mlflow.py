@@ -121,8 +121,8 @@ def _attributes(row: JsonObject, info: JsonObject) -> JsonObject:
         "llm.tools": None if has_tools else given.get("mlflow.chat.tools"),
         "llm.token_count.prompt": first(usage, "input_tokens", "prompt_tokens"),
         "llm.token_count.completion": first(usage, "output_tokens", "completion_tokens"),
-        "session.id": text(first(about, "mlflow.trace.session") or given.get("session.id")),
-        "user.id": text(first(about, "mlflow.trace.user") or given.get("user.id")),
+        "session.id": text(first(about | given, "mlflow.trace.session", "session.id")),
+        "user.id": text(first(about | given, "mlflow.trace.user", "user.id")),
     }
     return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
