@@ -199,11 +199,14 @@ class Converter:
         schema = pa.schema([(name, _arrow_type(name)) for name in self._rows])
         batch = pa.RecordBatch.from_pydict(self._rows, schema=schema)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._target, schema, compression="lz4", use_dictionary=False)
+            self._writer = pq.ParquetWriter(
+                self._target, schema, compression="lz4", use_dictionary=False, write_statistics=False
+            )
         self._writer.write_batch(batch)
         self._rows, self._size = {name: [] for name in self._rows}, 0
 
 
+_LARGEST = 1 << 62
 _NAMES = 500
 """Names of columns that are kept."""
 _TYPES = {
@@ -272,7 +275,9 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any, kind: type) -> Any:
+    """The value as a number that Arrow can hold; None for anything else."""
     try:
-        return None if value is None else kind(value)
+        number = None if value is None else kind(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    return number if number is None or abs(number) < _LARGEST else None

@@ -24,7 +24,8 @@ class GroupQuery:
 
     def __init__(self, group: FileGroup, condition: str = "true") -> None:
         """`condition` is over the group's own columns."""
-        self.group, self.condition = group, condition
+        # Without "IS TRUE" DuckDB 2.0 answers `IS NULL` by statistics, which is wrong for a column of equal values.
+        self.group, self.condition = group, f"(({condition}) IS TRUE)"
         self.row = SpanExpressions(group.types)
         self.all_kinds = group.converted
         """Whether the kind of every span is recorded in one of OpenInference's words."""
@@ -73,11 +74,8 @@ class GroupQuery:
         )
 
     def unreadable(self) -> str:
-        """Counts records without a readable span id or start time, one count a reason.
-
-        Row groups whose statistics rule a reason out are not read.
-        """
-        counts = (f"(SELECT count(*) FROM {self.scan()} WHERE {reason})" for reason in self.row.unreadable())
+        """Counts records without a readable span id or start time, one count a reason."""
+        counts = (f"(SELECT count(*) FROM {self.scan()} WHERE ({reason}) IS TRUE)" for reason in self.row.unreadable())
         return f"SELECT {' + '.join(counts)}"
 
     def other_kinds(self) -> str:

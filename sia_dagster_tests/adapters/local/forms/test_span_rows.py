@@ -73,9 +73,7 @@ def test_attributes_with_a_column_each_may_be_objects() -> None:
     assert only(ID | columns).attributes["model_name"] == "small"
 
 
-@pytest.mark.parametrize(
-    "attributes", ["{'a': 1", "text", 7, ["a"], [["a"]], "[" * 10_000, "{'a': " * 500]
-)
+@pytest.mark.parametrize("attributes", ["{'a': 1", "text", 7, ["a"], [["a"]], "[" * 10_000, "{'a': " * 500])
 def test_attributes_that_cannot_be_read_are_an_error(attributes: Any) -> None:
     with pytest.raises(FormError, match="its attributes are"):
         list(FORM.spans(ID | {"attributes": attributes}))

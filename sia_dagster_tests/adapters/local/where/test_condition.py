@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sia_dagster.adapters.local.local_traces import LocalTraces
@@ -13,7 +15,7 @@ from sia_dagster.adapters.local.where.condition import Condition, named_columns,
 from sia_dagster.adapters.local.where.condition_rules import FUNCTIONS
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
-from sia_dagster_tests.adapters.local.test_traces import WINDOW, Row, ids, read, span, write_lines, write_parquet
+from sia_dagster_tests.adapters.local.test_traces import WINDOW, Row, ids, lost, read, span, write_lines, write_parquet
 from sia_dagster_tests.places import DOCS
 
 TYPES = {
@@ -336,3 +338,13 @@ def test_the_names_of_a_condition_are_known_before_any_file_is_read(monkeypatch:
 def test_the_query_itself_holds_the_name_alone() -> None:
     query: Any = SpanQuery(window=WINDOW, where="tenant = '${TENANT}'")
     assert json.loads(query.model_dump_json())["where"] == "tenant = '${TENANT}'"
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_null_is_found_beside_equal_values(tmp_path: Path, dictionary: bool) -> None:
+    rows = [span(n, tier="gold" if n % 2 else None) for n in range(4)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet", use_dictionary=dictionary)
+    assert ids(read(tmp_path, "tier IS NULL")) == ["0000", "0002"]
+    nobody = [span(1), span(2, context__span_id=None)]
+    pq.write_table(pa.Table.from_pylist(nobody), tmp_path / "b.parquet", use_dictionary=dictionary)
+    assert sum(lost(tmp_path / "b.parquet", "record").values()) == 1
