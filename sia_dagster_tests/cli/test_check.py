@@ -51,7 +51,7 @@ def test_all_checks_pass_on_a_loop_that_can_run(sia: Sia, folder: Path, provider
     assert (seen.code, seen.err) == (0, "")
     assert all(name in seen.out for name in CHECKS)
     assert re.search(rf"window {FIRST.key}: 1\d\d calls, 120 of them would be evaluated", seen.out)
-    assert "all 120 can be read" in seen.out
+    assert "all 120 can be used; 120 of 120 can be replayed" in " ".join(seen.out.split())
     assert f"desk {FIRST.key}: estimated cost" in seen.out
     assert "judge correctness (simulated-judge)" in seen.out
     assert sum(provider.calls.values()) == 0
@@ -121,7 +121,7 @@ def test_an_endpoint_that_is_not_there_fails_and_the_rest_is_still_looked_at(sia
     seen = sia("check", "--window", FIRST.key)
     assert seen.code == 1
     assert "gives no usable answer" in seen.out
-    assert "can be read" in seen.out
+    assert "can be used" in seen.out
     assert seen.err == "Error: 1 of 10 checks failed: endpoint\n"
 
 
@@ -237,7 +237,7 @@ def test_spans_that_cannot_be_read_are_counted_and_named(
     rewrite(folder, "attributes.llm.input_messages", "[{broken", count)
     result, found = checked(sia)["desk: samples"]
     assert result == expected
-    assert "cannot be read; the first: span " in found
+    assert "cannot be used; the first: span " in found
 
 
 def test_every_loop_is_checked_unless_one_is_named(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:

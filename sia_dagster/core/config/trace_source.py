@@ -20,7 +20,7 @@ class LocalTracesConfig(Section):
     source: Literal["local"]
     """`local`: traces in files."""
     path: str
-    """A file, a folder or a glob of Parquet, JSONL or JSON with the columns of Arize's export."""
+    """A file, a folder, a glob, or a URL of one: exports of Arize, Phoenix, OpenTelemetry, Langfuse and other tools."""
     where: str = ""
     """A SQL condition over the files' columns: which call of the application this loop improves."""
 
