@@ -17,6 +17,7 @@ from simulation.servers import Body, Reply, completion, refusal
 
 CLAIMS = {
     "window_has_traces": "traces",
+    "calls_can_be_replayed": "traces",
     "spans_are_readable": "eval_results",
     "unscored_share_is_low": "eval_results",
     "judges_are_steady": "judge_watch",
@@ -37,7 +38,13 @@ CLAIMS = {
     "approved_policy_is_in_force": "promoted_policy",
     "published_where_asked": "promoted_policy",
 }
-BLOCKING = {"unscored_share_is_low", "policy_keeps_its_variables", "selection_is_scored", "replays_are_scored"}
+BLOCKING = {
+    "calls_can_be_replayed",
+    "unscored_share_is_low",
+    "policy_keeps_its_variables",
+    "selection_is_scored",
+    "replays_are_scored",
+}
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def _document(findings: Sequence[CheckResult], windows: Sequence[WindowCheck]) -
                 "samples": len(each.spans.samples),
                 "skipped": len(each.spans.skipped),
                 "funnel": each.spans.funnel.model_dump(mode="json"),
-                "notes": [note.model_dump(mode="json") for note in each.spans.notes],
+                "notes": [note.model_dump(mode="json") for note in (*each.spans.notes, *each.spans.mended)],
                 "calls_found": [row.model_dump(mode="json") for row in each.calls.rows],
                 "suggested_where": each.calls.where,
                 "templates_refused": list(each.calls.refused),

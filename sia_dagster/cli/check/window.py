@@ -44,6 +44,8 @@ class WindowSpans(Value):
     """What became of the records, from the trace store to the calls that can be replayed."""
     notes: tuple[TraceNote, ...] = ()
     """What is implausible in the samples."""
+    mended: tuple[TraceNote, ...] = ()
+    """What was mended in them."""
     counts: dict[tuple[str, str], int] = Field(default_factory=dict)
     """The calls by span name and model."""
 
@@ -79,7 +81,8 @@ def check_window(project: CommandProject, key: str | None) -> WindowCheck:
         return WindowCheck(findings=tuple(found), spans=spans)
     found.append(finding(f"{name}: samples", lambda: _samples(spans)))
     # That none can be replayed is the finding before.
-    found += [_note(name, note) for note in spans.notes if note.kind != "none_replayable"]
+    found += [_note(name, note, "warn") for note in spans.notes if note.kind != "none_replayable"]
+    found += [_note(name, note, "warn" if note.kind in _WARNED else "pass") for note in spans.mended]
     if not spans.funnel.replayable:
         return WindowCheck(findings=tuple(found), spans=spans)
     step, calls, expected = "calls", Calls(), Estimate()
@@ -113,6 +116,7 @@ def read_window(project: CommandProject, window: TimeWindow) -> WindowSpans:
         skipped=mapped.skipped,
         funnel=with_samples(funnel.result(), mapped),
         notes=plausibility(mapped.samples),
+        mended=mapped.notes,
         counts=dict(sorted(facts.items())),
     )
 
@@ -163,8 +167,12 @@ def _samples(spans: WindowSpans) -> str | tuple[Result, str]:
     return "warn" if len(spans.skipped) > ALLOWED_SKIPPED * spans.sampled else "pass", f"{skipped}; {replayable}"
 
 
-def _note(name: str, note: TraceNote) -> CheckResult:
-    return CheckResult(check=f"{name}: traces", result="warn", found=f"{note.sentence} (such as span {note.span_id})")
+_WARNED = ("nobody", "parameters_unreadable", "variables_unreadable")
+"""What was mended in a way that loses something."""
+
+
+def _note(name: str, note: TraceNote, result: Result) -> CheckResult:
+    return CheckResult(check=f"{name}: traces", result=result, found=f"{note.sentence} (such as span {note.span_id})")
 
 
 def _held_out(samples: Sequence[Sample]) -> str | tuple[Result, str]:

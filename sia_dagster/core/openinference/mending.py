@@ -9,6 +9,8 @@ from sia_dagster.core.text import count
 
 MENDED: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "nobody": "a session or user of {samples} stands for nobody (such as 'anonymous'), so the next id counts: "
+        "session, else user, else trace. Record session.id, one a conversation",
         "parameters_unreadable": "llm.invocation_parameters cannot be read, so {samples} have no settings",
         "prompt_repeated": "the system prompt stands again later in the chat of {samples}; a replay sends it once",
         "several_choices": "{samples} have several choices, of which the first is the answer",

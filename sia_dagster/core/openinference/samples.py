@@ -120,7 +120,10 @@ def _sample(row: Mapping[str, Any], marks: set[str]) -> Sample:
         raise SpanError(sentence, span_id=span_id, reason=missing.replace(" ", "_"))
     system, history = _divided(chat, marks)
     variables = _variables(row, marks)
-    conversation = conversation_of(str(row.get("conversation_id") or ""), user_id, trace_id, span_id)
+    recorded = str(row.get("conversation_id") or "")
+    conversation = conversation_of(recorded, user_id, trace_id, span_id)
+    if recorded not in ("", conversation):
+        marks.add("nobody")
     return Sample(
         span_id=span_id,
         trace_id=trace_id,
