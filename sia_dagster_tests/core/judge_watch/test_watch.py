@@ -27,8 +27,8 @@ from sia_dagster_tests.worlds.judge_world import (
     number_of,
     output_of,
     outputs,
-    week,
 )
+from sia_dagster_tests.worlds.weeks import week
 from simulation.loops import CORRECTNESS, IS_BRIEF
 from simulation.servers import ScriptedServer, refusal
 
