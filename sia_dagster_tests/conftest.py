@@ -18,8 +18,9 @@ from sia_dagster_tests.worker_scopes import OneWorkerAFile, start_rank
 from sia_dagster_tests.worlds.cli_world import folder, provider, sia
 from sia_dagster_tests.worlds.demo_run import demo_run
 from sia_dagster_tests.worlds.either_store import connect, store
+from sia_dagster_tests.worlds.next_window_world import second_week
 
-__all__ = ["connect", "demo_run", "folder", "phoenix", "provider", "sia", "store"]
+__all__ = ["connect", "demo_run", "folder", "phoenix", "provider", "second_week", "sia", "store"]
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
