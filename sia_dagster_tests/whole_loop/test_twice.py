@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import dagster as dg
 import pytest
 
+from sia_dagster.core.records.next_window import NextWindowResults
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
@@ -101,15 +103,26 @@ def test_a_later_promotion_does_not_change_an_earlier_window(tmp_path: Path) -> 
     assert state.actions.system_prompt == better
 
 
+def missing(found: Desk) -> set[str | None]:
+    """The windows whose check of the window before the automation asks for."""
+    evaluated = dg.evaluate_automation_conditions(found.definitions, found.instance)
+    return set(evaluated.get_requested_partitions(dg.AssetKey([NAME, "next_window_results"])))
+
+
 def test_a_backfill_in_any_order_gives_the_same_documents(tmp_path: Path) -> None:
-    found_in: list[dict[str, object]] = []
-    for folder, order in ((tmp_path / "forth", (FIRST, SECOND, THIRD)), (tmp_path / "back", (THIRD, SECOND, FIRST))):
-        with desk(folder, promotion="manual", clock="now") as (found, _):
-            for number in range(3):
-                found.write(number, conversations=8)
+    """Once the automation has filled in what windows could not check before the window before them had run."""
+    weeks, found_in = (FIRST, SECOND, THIRD), list[dict[str, object]]()
+    for order, gaps in ((weeks, set[str]()), (weeks[::-1], {SECOND, THIRD})):
+        with desk(tmp_path / "-".join(order), promotion="manual", clock="now") as (found, _):
+            for number, conversations in enumerate((44, 8, 8)):
+                found.write(number, conversations=conversations)
             assert all(found.run(window).success for window in order)
-            assert all(found.run(window, "next_window_results").success for window in order)
-            found_in.append({window: found.contents(window) for window in sorted(order)})
+            assert missing(found) == gaps
+            assert all(found.run(window, "next_window_results").success for window in gaps)
+            assert missing(found) == set()
+            found_in.append({window: found.contents(window) for window in weeks})
+            assert found.document("validation_results", ValidationReport).verdict == "accept"
+            assert found.document("next_window_results", NextWindowResults, SECOND).found_in == WEEKS[0]
     assert found_in[0] == found_in[1]
 
 
