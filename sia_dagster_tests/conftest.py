@@ -1,6 +1,7 @@
 """Settings of all tests: properties draw the same examples everywhere, and none is timed; what tests share."""
 
 import gc
+import os
 import ssl
 from collections.abc import Iterator
 from functools import cache
@@ -31,6 +32,14 @@ def shared_tls_context() -> Iterator[None]:
     """Loading the certificates takes 50 ms; the clients, thousands in a run and all on loopback, share one context."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """No test cuts the power; a killed process loses nothing that it wrote. A descriptor still has to be one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
         yield
 
 
