@@ -14,7 +14,10 @@ ONE_WORKER: Final[dict[str, tuple[str, ...]]] = {
 """What takes seconds to start, and parts of the paths of the files that read it: started once a run."""
 
 
-START_FIRST: Final = ("whole_loop/", "demo/", "template_recovery/", "defs/", "bench/", "cli/", "project/", "runners/")
+START_FIRST: Final = (
+    "whole_loop/", "demo/", "template_recovery/", "defs/", "bench/", "cli/", "project/", "runners/", "wiring/",
+    "judge_watch/", "core/gate/", "adapters/local/",
+)  # fmt: skip
 """Folders with long files, after those of `ONE_WORKER`."""
 
 

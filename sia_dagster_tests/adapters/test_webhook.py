@@ -55,7 +55,7 @@ class _Answer(BaseHTTPRequestHandler):
 @contextmanager
 def hook(status: int = 200) -> Iterator[Hook]:
     with Hook(status) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
             yield server

@@ -99,6 +99,6 @@ def test_what_fails_a_week_later_is_to_be_rolled_back() -> None:
 
 
 def test_windows_in_any_order_and_twice_store_the_same_bytes() -> None:
-    found = any_order(2, conversations=24)
+    found = any_order(2, conversations=6)
     assert (found["reverse"], found["twice"]) == ([], [])
     assert "validation_results" in found["stages"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pytest
@@ -13,6 +13,7 @@ from sia_dagster.adapters.engine.store.sqlite import SqliteStore
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.defs.batches import BATCHES, RESUMED, WAITS, waiting
+from sia_dagster.defs.progress_log import listen
 from sia_dagster_tests.worlds.chats import Waits
 from simulation.batch_server import BatchServer
 from simulation.loops import FIRST, NAME, SECOND, Desk, failure, loop_config, materialized, metadata, simulated
@@ -59,20 +60,51 @@ def test_the_documents_are_those_of_direct_calls_byte_for_byte(tmp_path: Path) -
     assert server.batches == []
 
 
-def test_a_window_costs_half(tmp_path: Path) -> None:
-    with batched(tmp_path / "batch") as (found, server):
-        result = run_to_the_end(found)
-        direct = Desk(tmp_path / "direct", server.base_url, found.loop, {}, found.instance)
+class Half(NamedTuple):
+    """A window in batch mode, what it told of its progress, and the same window by direct calls."""
+
+    batch: Desk
+    server: BatchServer
+    result: dg.ExecuteInProcessResult
+    progress: list[tuple[int, str]]
+    direct: Desk
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Half]:
+    folder, progress = tmp_path_factory.mktemp("half"), list[tuple[int, str]]()
+    with batched(folder / "batch") as (found, server):
+        with listen(lambda advance: progress.append((advance.of, advance.what))):
+            result = run_to_the_end(found)
+        assert result.success
+        direct = Desk(folder / "direct", server.base_url, found.loop, {}, found.instance)
         direct.write()
         assert direct.run().success
-    half, full = ledger(found), ledger(direct)
-    assert half.keys() == full.keys()
-    for name, spend in half.items():
+        yield Half(found, server, result, progress, direct)
+
+
+def test_a_window_costs_half(half: Half) -> None:
+    batched, full = ledger(half.batch), ledger(half.direct)
+    assert batched.keys() == full.keys()
+    for name, spend in batched.items():
         assert spend.cost_usd == pytest.approx((full[name].cost_usd or 0.0) / 2)
         assert spend.calls == full[name].calls
-    assert server.paid.total() == sum(spend.calls for spend in half.values())
-    shown = metadata(result, "eval_results")
+    assert half.server.paid.total() == sum(spend.calls for spend in batched.values())
+    shown = metadata(half.result, "eval_results")
     assert shown["model_calls_paid_in_this_run"] == shown["model_calls"]
+
+
+def test_waiting_is_told_as_progress(half: Half) -> None:
+    assert list(dict.fromkeys(what for _, what in half.progress))[:2] == ["evaluations", "answers in batches"]
+    judged = len(half.batch.rows("eval_results")) // 2
+    assert (judged, "answers in batches") in half.progress
+
+
+def test_the_documents_hold_what_the_rows_cost_by_batch(half: Half) -> None:
+    judged = [row for row in half.batch.rows("eval_results") if row["cost_usd"] is not None]
+    spent = json.loads(half.batch.file("validation_results").read_bytes())["spend"]
+    assert sum(row["cost_usd"] for row in judged) > 0
+    assert spent["cost_usd"] == pytest.approx((spent["prompt_tokens"] + spent["completion_tokens"]) / 2e6)
 
 
 def test_one_stage_may_be_batched_alone(tmp_path: Path) -> None:
@@ -186,17 +218,6 @@ def test_a_loop_whose_calls_are_direct_has_no_such_sensor(tmp_path: Path) -> Non
     assert SENSOR not in {sensor.name for sensor in found.definitions.sensors or ()}
 
 
-def test_waiting_is_told_as_progress(tmp_path: Path) -> None:
-    from sia_dagster.defs.progress_log import listen
-
-    progress: list[tuple[int, str]] = []
-    with batched(tmp_path) as (found, _), listen(lambda advance: progress.append((advance.of, advance.what))):
-        assert run_to_the_end(found).success
-    assert list(dict.fromkeys(what for _, what in progress))[:2] == ["evaluations", "answers in batches"]
-    judged = len(found.rows("eval_results")) // 2
-    assert (judged, "answers in batches") in progress
-
-
 def test_a_cap_that_stops_a_batch_says_what_is_missing(tmp_path: Path) -> None:
     with batched(tmp_path, budget_tokens=3000) as (found, server):
         stage, text = failure(run_to_the_end(found))
@@ -205,12 +226,3 @@ def test_a_cap_that_stops_a_batch_says_what_is_missing(tmp_path: Path) -> None:
     assert "Missing: " in text
     assert sum(spend.prompt_tokens + spend.completion_tokens for spend in ledger(found).values()) <= 3000
     assert len(server.requests) > 1
-
-
-def test_the_documents_hold_what_the_rows_cost_by_batch(tmp_path: Path) -> None:
-    with batched(tmp_path) as (found, _):
-        assert run_to_the_end(found).success
-    judged = [row for row in found.rows("eval_results") if row["cost_usd"] is not None]
-    spent = json.loads(found.file("validation_results").read_bytes())["spend"]
-    assert sum(row["cost_usd"] for row in judged) > 0
-    assert spent["cost_usd"] == pytest.approx((spent["prompt_tokens"] + spent["completion_tokens"]) / 2e6)

@@ -1,8 +1,11 @@
 """`judge_watch` through the real assets: what it stores, shows and claims, and what a drift does to the checks."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
@@ -37,17 +40,31 @@ class Bench:
         return completion(classified("correct"))
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+class First(NamedTuple):
+    """Three weeks of traffic, of which the first has run."""
+
+    desk: Desk
+    server: ScriptedServer
+    bench: Bench
+    result: dg.ExecuteInProcessResult
 
 
-@pytest.fixture
-def watched(tmp_path: Path, bench: Bench) -> Iterator[tuple[Desk, ScriptedServer]]:
-    with desk(tmp_path, bench, watch={}) as (found, server):
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
+    bench = Bench()
+    with desk(tmp_path_factory.mktemp("first"), bench, watch={}) as (found, server):
         for number in range(3):
             found.write(number)
-        yield found, server
+        yield First(found, server, bench, run(found, FIRST))
+
+
+@pytest.fixture
+def watched(tmp_path: Path, first: First) -> Iterator[Desk]:
+    """A copy of it, before a just judge."""
+    shutil.copytree(first.desk.folder, tmp_path, dirs_exist_ok=True)
+    first.bench.mood = "just"
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield replace(first.desk, folder=tmp_path, instance=instance)
 
 
 def run(found: Desk, window: str) -> dg.ExecuteInProcessResult:
@@ -60,10 +77,9 @@ def document(found: Desk, window: str) -> JudgeReport:
     return found.document("judge_watch", JudgeReport, window)
 
 
-def test_a_drift_is_stored_shown_and_claimed_in_its_window(watched: tuple[Desk, ScriptedServer], bench: Bench) -> None:
-    found, _ = watched
-    first, second = run(found, FIRST), run(found, SECOND)
-    bench.mood = "lets everything pass"
+def test_a_drift_is_stored_shown_and_claimed_in_its_window(watched: Desk, first: First) -> None:
+    found, second = watched, run(watched, SECOND)
+    first.bench.mood = "lets everything pass"
     third = run(found, THIRD)
     (judged,) = document(found, THIRD).judges
     assert judged.drifted
@@ -71,7 +87,7 @@ def test_a_drift_is_stored_shown_and_claimed_in_its_window(watched: tuple[Desk, 
     assert judged.anchored_in == FIRST
     assert document(found, FIRST).judges[0].reason == NOTHING_FROZEN
     assert document(found, SECOND).judges[0].since == ()
-    steady = [checks(result)["judges_are_steady"].passed for result in (first, second, third)]
+    steady = [checks(result)["judges_are_steady"].passed for result in (first.result, second, third)]
     assert steady == [True, True, False]
     assert checks(third)["judges_are_steady"].severity == dg.AssetCheckSeverity.WARN
     assert "correctness drifted" in (checks(third)["judges_are_steady"].description or "")
@@ -83,9 +99,8 @@ def test_a_drift_is_stored_shown_and_claimed_in_its_window(watched: tuple[Desk, 
     assert shown["anchors_judged_otherwise"].count("| incorrect") > 3
 
 
-def test_the_first_window_freezes_anchors_and_shows_its_probes(watched: tuple[Desk, ScriptedServer]) -> None:
-    found, _ = watched
-    result = run(found, FIRST)
+def test_the_first_window_freezes_anchors_and_shows_its_probes(first: First) -> None:
+    found, result = first.desk, first.result
     shown = metadata(result, "judge_watch")
     assert shown["anchors_frozen"] == 30
     assert shown["rows"] == 2 * 30 + 2 * 20
@@ -101,10 +116,9 @@ def test_the_first_window_freezes_anchors_and_shows_its_probes(watched: tuple[De
     assert frozen.at == frozen.window.end
 
 
-def test_a_window_that_is_run_again_gives_the_same_bytes(watched: tuple[Desk, ScriptedServer]) -> None:
-    found, server = watched
-    for window in (FIRST, SECOND):
-        run(found, window)
+def test_a_window_that_is_run_again_gives_the_same_bytes(watched: Desk, first: First) -> None:
+    found, server = watched, first.server
+    run(found, SECOND)
     once, asked = [found.file("judge_watch", w).read_bytes() for w in (FIRST, SECOND)], len(server.requests)
     for window in (SECOND, FIRST):
         run(found, window)
@@ -112,13 +126,10 @@ def test_a_window_that_is_run_again_gives_the_same_bytes(watched: tuple[Desk, Sc
     assert len(server.requests) == asked
 
 
-def test_a_judge_that_fails_on_the_anchors_is_not_called_steady(
-    watched: tuple[Desk, ScriptedServer], bench: Bench
-) -> None:
-    found, _ = watched
-    run(found, FIRST)
+def test_a_judge_that_fails_on_the_anchors_is_not_called_steady(watched: Desk, first: First) -> None:
+    found = watched
     assert found.run(SECOND, "traces", "eval_results").success
-    bench.mood = "fails"
+    first.bench.mood = "fails"
     result = found.run(SECOND, "judge_watch")
     assert result.success
     assert not checks(result)["judges_are_steady"].passed
@@ -140,14 +151,13 @@ def test_a_judge_that_goes_by_the_labels_order_is_called_unfair(tmp_path: Path) 
     assert "correctness: the labels in reverse order moved" in (checks(result)["judges_are_fair"].description or "")
 
 
-def test_evaluations_of_a_judge_that_was_changed_since_are_refused(watched: tuple[Desk, ScriptedServer]) -> None:
-    found, _ = watched
-    assert found.run(FIRST, "traces", "eval_results").success
+def test_evaluations_of_a_judge_that_was_changed_since_are_refused(watched: Desk) -> None:
+    assert watched.run(SECOND, "traces", "eval_results").success
     changed = [{**entry.model_dump(mode="json"), "model": "another"} if entry.kind == "llm_classify" else entry
-               for entry in found.loop.evaluators]  # fmt: skip
-    result = found.with_loop(evaluators=changed).run(FIRST, "judge_watch")
+               for entry in watched.loop.evaluators]  # fmt: skip
+    result = watched.with_loop(evaluators=changed).run(SECOND, "judge_watch")
     assert not result.success
-    assert not found.file("judge_watch").exists()
+    assert not watched.file("judge_watch", SECOND).exists()
 
 
 def test_history_leaves_records_that_no_window_of_history_sees(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
-"""Exams through the loop's own job and `sia run`: what looked good, whatever the order of the windows."""
+"""Exams through the loop's own job and `sia run`: what looked good a week ago, and whether it still does."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
+import pytest
 
 from sia_dagster.core.records.next_window import NextWindowResults
 from sia_dagster.core.records.report import ValidationReport
@@ -12,28 +15,32 @@ from sia_dagster_tests.worlds.cli_world import FIRST as FIRST_WEEK
 from sia_dagster_tests.worlds.cli_world import SECOND as SECOND_WEEK
 from sia_dagster_tests.worlds.cli_world import Sia, configure, write_week
 from sia_dagster_tests.worlds.next_window_world import STAGE, results_of, spoilt
-from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, simulated
-from simulation.servers import Body, Reply
+from simulation.loops import FIRST, SECOND, Desk, checks, desk, simulated
+from simulation.servers import ScriptedServer
 
-KEY = dg.AssetKey([NAME, STAGE])
 CONVERSATIONS = 90
 
 
-def test_a_policy_that_looks_good_and_fails_a_week_later_is_found_out(tmp_path: Path) -> None:
-    changed = False
-
-    def answer(body: Body, n: int) -> Body | Reply:
-        return spoilt(body, n) if changed else simulated(body, n)
-
-    with desk(tmp_path, answer) as (found, _):
+@pytest.fixture(scope="module")
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, ScriptedServer]]:
+    """A first week whose candidate looked good and was promoted, and a second week under it."""
+    with desk(tmp_path_factory.mktemp("promoted")) as (found, server):
         found.write(0, conversations=CONVERSATIONS)
         assert found.run(FIRST).success
         assert found.document("validation_results", ValidationReport).verdict == "accept"
-        (version,) = found.versions
-        changed = True
-        found.write(1, version.actions, conversations=CONVERSATIONS)
-        result = found.run(SECOND)
-        assert result.success
+        found.write(1, found.versions[0].actions, conversations=CONVERSATIONS)
+        yield found, server
+
+
+def test_a_policy_that_looks_good_and_fails_a_week_later_is_found_out(
+    promoted: tuple[Desk, ScriptedServer], tmp_path: Path
+) -> None:
+    first, server = promoted
+    found = replace(first, folder=Path(shutil.copytree(first.folder, tmp_path, dirs_exist_ok=True)))
+    server.answer = spoilt
+    result = found.run(SECOND)
+    server.answer = simulated
+    assert result.success
     seen = results_of(found)
     assert (seen.promoted_version, seen.falls_short, seen.rollback_to) == (1, True, 0)
     assert not checks(result)["promise_is_kept"].passed
@@ -43,40 +50,17 @@ def test_a_policy_that_looks_good_and_fails_a_week_later_is_found_out(tmp_path: 
     assert seen.cumulative_high < 0
 
 
-def test_a_policy_that_stays_good_is_left_in_force(tmp_path: Path) -> None:
-    with desk(tmp_path) as (found, server):
-        found.write(0, conversations=CONVERSATIONS)
-        assert found.run(FIRST).success
-        found.write(1, found.versions[0].actions, conversations=CONVERSATIONS)
-        result = found.run(SECOND)
-        assert result.success
-        paid = len(server.requests)
-        before = found.file(STAGE, SECOND).read_bytes()
-        assert found.run(SECOND).success
+def test_a_policy_that_stays_good_is_left_in_force(promoted: tuple[Desk, ScriptedServer]) -> None:
+    found, server = promoted
+    result = found.run(SECOND)
+    assert result.success
+    paid = len(server.requests)
+    before = found.file(STAGE, SECOND).read_bytes()
+    assert found.run(SECOND).success
     assert (results_of(found).promoted_version, results_of(found).falls_short) == (1, False)
     assert checks(result)["promise_is_kept"].passed
     assert len(server.requests) == paid
     assert found.file(STAGE, SECOND).read_bytes() == before
-
-
-def test_from_the_newest_to_the_oldest_gives_the_bytes_of_the_usual_order(tmp_path: Path) -> None:
-    def requested(found: Desk) -> set[str | None]:
-        return set(dg.evaluate_automation_conditions(found.definitions, found.instance).get_requested_partitions(KEY))
-
-    weeks, stored = (FIRST, SECOND), []
-    for order in (weeks, weeks[::-1]):
-        folder = tmp_path / "-".join(order)
-        with desk(folder, clock="now", promotion="manual") as (found, _):
-            for number in range(len(weeks)):
-                found.write(number)
-            assert all(found.run(window).success for window in order)
-            missing = requested(found)
-            assert missing == (set() if order == weeks else {SECOND})
-            assert all(found.run(str(window), STAGE).success for window in missing)
-            assert requested(found) == set()
-            stored.append([found.file(STAGE, window).read_bytes() for window in weeks])
-    assert stored[0] == stored[1]
-    assert [NextWindowResults.model_validate_json(each).window for each in stored[0]] == list(WEEKS[:2])
 
 
 def test_the_command_checks_the_candidate_in_the_window_after_it(folder: Path, sia: Sia) -> None:
@@ -94,24 +78,16 @@ def test_the_command_checks_the_candidate_in_the_window_after_it(folder: Path, s
         again = sia("run", "--window", FIRST_WEEK.key)
         (results / f"{SECOND_WEEK.key}.json").unlink()
         anew = sia("run", "--window", FIRST_WEEK.key)
+        checked = (results / f"{SECOND_WEEK.key}.json").read_bytes()
+        state = folder / ".sia" / "assets" / "desk" / "baseline_state_actions" / f"{SECOND_WEEK.key}.json"
+        (results / f"{SECOND_WEEK.key}.json").unlink()
+        state.write_text("{", encoding="utf-8")
+        failed = sia("run", "--window", FIRST_WEEK.key)
     assert first["examined_in"] == SECOND_WEEK.key
     assert NextWindowResults.model_validate_json(held).found_in == FIRST_WEEK
     assert "candidate checked on" not in again.out
     assert f"  candidate checked on the next window's traffic: {SECOND_WEEK.key}\n" in anew.out
-    assert (results / f"{SECOND_WEEK.key}.json").read_bytes() == held
-
-
-def test_a_check_that_fails_does_not_hide_the_verdict(folder: Path, sia: Sia) -> None:
-    with SimulatedProvider() as provider:
-        configure(folder, provider.base_url)
-        write_week(folder, 30)
-        write_week(folder, 30, SECOND_WEEK)
-        assert sia("run", "--window", SECOND_WEEK.key).code == 0
-        assert sia("run", "--window", FIRST_WEEK.key).code == 0
-        state = folder / ".sia" / "assets" / "desk" / "baseline_state_actions" / f"{SECOND_WEEK.key}.json"
-        (folder / ".sia" / "assets" / "desk" / STAGE / f"{SECOND_WEEK.key}.json").unlink()
-        state.write_text("{", encoding="utf-8")
-        failed = sia("run", "--window", FIRST_WEEK.key)
-    assert failed.code == 1
+    assert checked == held
+    assert failed.code == 1, "a check that fails does not hide the verdict"
     assert failed.out.startswith(f"desk {FIRST_WEEK.key}: ")
     assert "this window has run, but next_window_results of the window after it failed: " in failed.err

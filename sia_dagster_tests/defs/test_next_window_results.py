@@ -17,10 +17,11 @@ from sia_dagster_tests.worlds.next_window_world import (
     BETTER,
     PREPARED,
     STAGE,
+    SecondWeeks,
     check_next_window,
     promote,
     results_of,
-    second_week,
+    spoilt,
     verdict,
 )
 from simulation.loops import (
@@ -43,7 +44,7 @@ from simulation.servers import Body, Reply, refusal
 KEY = dg.AssetKey([NAME, STAGE])
 
 
-def test_a_kept_promise_is_numbers_that_plot_and_a_passed_check(tmp_path: Path) -> None:
+def test_a_kept_promise_is_numbers_that_plot_and_a_passed_check(second_week: SecondWeeks, tmp_path: Path) -> None:
     with second_week(tmp_path) as (found, _):
         verdict(found)
         result = check_next_window(found)
@@ -60,11 +61,13 @@ def test_a_kept_promise_is_numbers_that_plot_and_a_passed_check(tmp_path: Path) 
     assert Path(shown["gain_by_window"]).read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_a_policy_that_fails_a_week_later_is_proposed_to_be_rolled_back(tmp_path: Path) -> None:
-    with second_week(tmp_path, fails=True) as (found, _):
+def test_a_policy_that_fails_a_week_later_is_proposed_to_be_rolled_back(
+    second_week: SecondWeeks, tmp_path: Path
+) -> None:
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found)
         promote(found)
-        result = check_next_window(found)
+        result = found.run(SECOND, *PREPARED, STAGE)  # The baseline depends on what is in force, too.
     seen, claim = results_of(found), checks(result)["promise_is_kept"]
     assert seen.falls_short
     assert (seen.promoted_version, seen.rollback_to) == (1, 0)
@@ -78,17 +81,19 @@ def test_a_policy_that_fails_a_week_later_is_proposed_to_be_rolled_back(tmp_path
 
 
 @pytest.mark.parametrize(("word", "passes"), [("accept", False), ("inconclusive", True)])
-def test_who_promised_nothing_breaks_no_promise(tmp_path: Path, word: str, passes: bool) -> None:
-    with second_week(tmp_path, fails=True) as (found, _):
+def test_who_promised_nothing_breaks_no_promise(
+    second_week: SecondWeeks, tmp_path: Path, word: str, passes: bool
+) -> None:
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found, word)
         result = check_next_window(found)
     assert results_of(found).falls_short
     assert checks(result)["promise_is_kept"].passed == passes
 
 
-def test_the_check_ignores_promotions_from_after_its_window(tmp_path: Path) -> None:
+def test_the_check_ignores_promotions_from_after_its_window(second_week: SecondWeeks, tmp_path: Path) -> None:
     """A backfill promotes today: what came into force after the window's end is not proposed to be rolled back."""
-    with second_week(tmp_path, fails=True) as (found, _):
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found)
         promote(found, at=WEEKS[1].end)
         check_next_window(found)
@@ -108,11 +113,10 @@ def test_the_first_window_checks_nothing_and_says_so(tmp_path: Path) -> None:
     assert len(server.requests) == paid
 
 
-def test_a_judge_that_drifted_checks_no_candidate(tmp_path: Path) -> None:
-    with second_week(tmp_path, fails=True) as (found, server):
+def test_a_judge_that_drifted_checks_no_candidate(second_week: SecondWeeks, tmp_path: Path) -> None:
+    with second_week(tmp_path, spoilt) as (found, server):
         verdict(found)
         promote(found)
-        assert found.run(SECOND, *PREPARED).success
         paid = len(server.requests)
         drifted = JudgeWatch(evaluator="correctness", fingerprint="f", anchors=30, drifted=True)
         report = JudgeReport(loop=NAME, window=WEEKS[1], judges=(drifted,))
@@ -123,9 +127,12 @@ def test_a_judge_that_drifted_checks_no_candidate(tmp_path: Path) -> None:
     assert len(server.requests) == paid
 
 
-def test_a_window_whose_predecessor_has_not_run_stores_nothing_and_succeeds(tmp_path: Path) -> None:
+def test_a_window_whose_predecessor_has_not_run_stores_nothing_and_succeeds(
+    second_week: SecondWeeks, tmp_path: Path
+) -> None:
     with second_week(tmp_path) as (found, _):
-        result = check_next_window(found)
+        result = found.run(SECOND, *PREPARED, STAGE)
+    assert result.success
     assert materialized(result) == set(PREPARED)
     assert not found.file(STAGE, SECOND).exists()
     claim = checks(result)["promise_is_kept"]
@@ -133,7 +140,7 @@ def test_a_window_whose_predecessor_has_not_run_stores_nothing_and_succeeds(tmp_
     assert claim.description == (f"Nothing is stored: window {FIRST}, whose candidate would be replayed, has not run.")
 
 
-def test_a_gap_is_filled_with_the_bytes_of_the_usual_order(tmp_path: Path) -> None:
+def test_a_gap_is_filled_with_the_bytes_of_the_usual_order(second_week: SecondWeeks, tmp_path: Path) -> None:
     with second_week(tmp_path / "usual") as (usual, _):
         verdict(usual)
         check_next_window(usual)
@@ -146,7 +153,7 @@ def test_a_gap_is_filled_with_the_bytes_of_the_usual_order(tmp_path: Path) -> No
     assert reverse.file(STAGE, SECOND).read_bytes() == again == usual.file(STAGE, SECOND).read_bytes()
 
 
-def test_the_automation_asks_for_a_gap_once_the_window_before_has_run(tmp_path: Path) -> None:
+def test_the_automation_asks_for_a_gap_once_the_window_before_has_run(second_week: SecondWeeks, tmp_path: Path) -> None:
     def requested() -> set[str | None]:
         return set(dg.evaluate_automation_conditions(found.definitions, found.instance).get_requested_partitions(KEY))
 
@@ -157,7 +164,7 @@ def test_the_automation_asks_for_a_gap_once_the_window_before_has_run(tmp_path: 
 
     with second_week(tmp_path) as (found, _):
         assert requested() == set()
-        check_next_window(found)
+        assert found.run(SECOND, *PREPARED, STAGE).success
         assert requested() == set()
         run_verdict(WEEKS[0])
         assert requested() == {SECOND}
@@ -167,13 +174,11 @@ def test_the_automation_asks_for_a_gap_once_the_window_before_has_run(tmp_path: 
         assert requested() == set(), "the third window itself has not run"
 
 
-def test_a_gap_that_could_not_be_filled_waits_for_a_person(tmp_path: Path) -> None:
-    def answer(body: Body, _: int) -> Body | Reply:
-        return refusal(401, "no such key") if broken and body["model"] == BASE_POLICY.model else simulated(body)
+def test_a_gap_that_could_not_be_filled_waits_for_a_person(second_week: SecondWeeks, tmp_path: Path) -> None:
+    def broken(body: Body, _: int) -> Body | Reply:
+        return refusal(401, "no such key") if body["model"] == BASE_POLICY.model else simulated(body)
 
-    broken = True
-    with desk(tmp_path, answer) as (found, _):
-        found.write(1)
+    with second_week(tmp_path, broken) as (found, _):
         assert found.run(SECOND, *PREPARED).success
         verdict(found)
         found.instance.report_runless_asset_event(
@@ -222,7 +227,7 @@ def test_the_picture_shows_every_result_that_can_be_read(tmp_path: Path) -> None
     assert Path(str(picture)).read_text(encoding="utf-8").count('class="short"') == 1
 
 
-def test_the_check_pays_once_for_what_the_window_itself_asks(tmp_path: Path) -> None:
+def test_the_check_pays_once_for_what_the_window_itself_asks(second_week: SecondWeeks, tmp_path: Path) -> None:
     """A third window: the policy in force was replayed by the check; a second run pays for nothing."""
     with second_week(tmp_path) as (found, server):
         verdict(found)
@@ -249,14 +254,13 @@ def test_an_hourly_loop_s_windows_have_neighbours_too(tmp_path: Path) -> None:
         assert names.following_window(last) is None
 
 
-def test_a_promise_that_could_not_be_checked_does_not_count_as_kept(tmp_path: Path) -> None:
+def test_a_promise_that_could_not_be_checked_does_not_count_as_kept(second_week: SecondWeeks, tmp_path: Path) -> None:
     down = True
 
     def answer(body: Body, n: int) -> Body | Reply:
         return refusal(500, "down") if down and body["model"] == BASE_POLICY.model else simulated(body, n)
 
-    with desk(tmp_path, answer) as (found, server):
-        found.write(1)
+    with second_week(tmp_path, answer) as (found, server):
         verdict(found)
         failed = check_next_window(found.with_llm(max_attempts=1))
         seen, claim = results_of(found), checks(failed)["promise_is_kept"]

@@ -10,10 +10,11 @@ from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster_tests.adapters.test_webhook import hook
 from sia_dagster_tests.worlds.next_window_world import (
     STAGE,
+    SecondWeeks,
     check_next_window,
     promote,
     results_of,
-    second_week,
+    spoilt,
     verdict,
 )
 from simulation.loops import NAME, SECOND, WEEKS, Desk
@@ -35,9 +36,9 @@ def tick(found: Desk, cursor: str | None = None) -> tuple[str, str | None]:
 
 
 def test_a_proposal_is_told_once_with_its_reason_and_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    second_week: SecondWeeks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with hook() as server, second_week(tmp_path, fails=True, notify={"webhook": "DESK_HOOK"}) as (found, _):
+    with hook() as server, second_week(tmp_path, spoilt, notify={"webhook": "DESK_HOOK"}) as (found, _):
         monkeypatch.setenv("DESK_HOOK", server.url)
         verdict(found)
         promote(found)
@@ -52,8 +53,10 @@ def test_a_proposal_is_told_once_with_its_reason_and_the_command(
     assert facts["roll_back"] == f"`sia policy rollback --loop {NAME} --to 0`"
 
 
-def test_without_a_webhook_it_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with second_week(tmp_path, fails=True) as (found, _):
+def test_without_a_webhook_it_goes_to_the_log(
+    second_week: SecondWeeks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found)
         promote(found)
         check_next_window(found)
@@ -62,9 +65,9 @@ def test_without_a_webhook_it_goes_to_the_log(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_webhook_that_is_down_is_tried_again_at_the_next_tick(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    second_week: SecondWeeks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with second_week(tmp_path, fails=True, notify={"webhook": "DESK_HOOK"}) as (found, _):
+    with second_week(tmp_path, spoilt, notify={"webhook": "DESK_HOOK"}) as (found, _):
         verdict(found)
         promote(found)
         check_next_window(found)
@@ -77,8 +80,8 @@ def test_a_webhook_that_is_down_is_tried_again_at_the_next_tick(
             assert tick(found)[0] == f"notified of {SECOND}"
 
 
-def test_what_was_rolled_back_meanwhile_is_not_told(tmp_path: Path) -> None:
-    with second_week(tmp_path, fails=True) as (found, _):
+def test_what_was_rolled_back_meanwhile_is_not_told(second_week: SecondWeeks, tmp_path: Path) -> None:
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found)
         first = promote(found)
         check_next_window(found)
@@ -87,15 +90,15 @@ def test_what_was_rolled_back_meanwhile_is_not_told(tmp_path: Path) -> None:
         assert tick(found)[0] == NOTHING
 
 
-def test_a_kept_promise_and_a_candidate_that_waits_propose_nothing(tmp_path: Path) -> None:
-    with second_week(tmp_path, fails=True) as (found, _):
+def test_a_kept_promise_and_a_candidate_that_waits_propose_nothing(second_week: SecondWeeks, tmp_path: Path) -> None:
+    with second_week(tmp_path, spoilt) as (found, _):
         verdict(found)
         check_next_window(found)
         assert results_of(found).falls_short
         assert tick(found)[0] == NOTHING
 
 
-def test_a_result_that_a_person_reported_by_hand_is_passed_over(tmp_path: Path) -> None:
+def test_a_result_that_a_person_reported_by_hand_is_passed_over(second_week: SecondWeeks, tmp_path: Path) -> None:
     with second_week(tmp_path) as (found, _):
         promote(found)
         found.instance.report_runless_asset_event(dg.AssetMaterialization([NAME, STAGE], partition=SECOND))

@@ -9,8 +9,10 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.customers import INJECTED_LINE
 from sia_dagster.demo.run import DemoError, run_demo
+from sia_dagster.demo.simulation_rules import ELEMENTS, level_of
 from sia_dagster.demo.traffic import WEEKS, week_windows
 from sia_dagster.policy_in_force import load_policy
 from sia_dagster_tests.worlds.demo_run import DemoRun
@@ -44,6 +46,18 @@ def test_every_week_is_told_before_it_runs_and_has_an_outcome(demo: Demo) -> Non
     assert demo.started == [f"{window.key}: {plan.what}" for window, plan in zip(week_windows(), WEEKS, strict=True)]
     assert all(Path(week.report).is_file() for week in demo.weeks)
     assert all(week.decided and week.verdict for week in demo.weeks)
+
+
+def test_the_first_week_finds_a_better_policy(demo: Demo) -> None:
+    window = demo.weeks[0].window
+    state, update, report = demo.state(window), demo.update(window), demo.report(window)
+    assert (state.actions, state.policy_share) == (BASE_POLICY, 1.0)
+    assert len(state.of("holdout")) >= 45
+    assert report.verdict == "accept", report.reasons
+    assert update.candidate
+    assert any(level_of(update.candidate.system_prompt, element) == "asked" for element in ELEMENTS)
+    assert 300 <= update.spend.calls + report.spend.calls <= 600
+    assert report.spend.cost_usd
 
 
 def test_an_accepted_week_makes_the_following_traffic_better(demo: Demo) -> None:
@@ -92,10 +106,15 @@ def test_the_small_week_is_decided_with_what_an_earlier_week_held_out(demo: Demo
 
 def test_the_note_in_the_traffic_is_stopped_by_the_guard(demo: Demo) -> None:
     (number,) = [number for number, plan in enumerate(WEEKS) if plan.injected]
-    week = demo.weeks[number]
+    week, update = demo.weeks[number], demo.update(demo.weeks[number].window)
+    assert demo.state(week.window).policy_version is not None
     assert "guard stopped" in week.decided
-    stopped = [c for c in demo.update(week.window).candidates if c.status == "stopped_by_guard"]
-    assert any(INJECTED_LINE in candidate.actions.system_prompt for candidate in stopped)
+    stopped = [c for c in update.candidates if c.status == "stopped_by_guard"]
+    assert stopped
+    assert all(INJECTED_LINE in candidate.actions.system_prompt for candidate in stopped)
+    assert any("URL" in reason for candidate in stopped for reason in candidate.reasons)
+    assert update.candidate
+    assert INJECTED_LINE not in update.candidate.system_prompt
     versions = PolicyFiles(demo.folder / ".sia", NAME).versions()
     assert all(INJECTED_LINE not in version.actions.system_prompt for version in versions)
 

@@ -52,7 +52,9 @@ class PhoenixProxy:
         self.stopping = threading.Event()
         self.client = httpx.Client(base_url=upstream, timeout=60)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="phoenix-proxy", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, name="phoenix-proxy", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -15,7 +15,7 @@ from sia_dagster.reports.markdown.judges import (
     steady_sentence,
 )
 from sia_dagster_tests.worlds.evaluation_samples import sample
-from sia_dagster_tests.worlds.judge_world import week
+from sia_dagster_tests.worlds.weeks import week
 
 STEADY = JudgeWatch(
     evaluator="correctness",

@@ -42,22 +42,33 @@ class Platform:
         return result
 
 
-@pytest.fixture
-def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A store that has the first week."""
     everything: dict[str, Any] = {
         "traces": TRACES,
         "sample_limit": 200,
         "write_back": True,
         "publish": ["file", "arize_prompt_hub", "arize_experiments"],
     }
+    folder = tmp_path_factory.mktemp("arize")
     with (
         ArizeFlight(space=SPACE, now=WEEKS[1].end) as spans,
         ArizeRest(key=KEY) as rest,
-        desk(tmp_path, **everything) as (found, _),
+        desk(folder, **everything) as (found, _),
+        pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in {**spans.environment, **rest.environment, "ARIZE_API_KEY": KEY}.items():
-            monkeypatch.setenv(name, value)
-        yield Platform(spans, rest, found, tmp_path)
+            patch.setenv(name, value)
+        platform = Platform(spans, rest, found, folder)
+        platform.receive(0, BASE_POLICY)
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def first(platform: Platform) -> Any:
+    """The first window's run. What a later test does to the store does not change what this window gave it."""
+    return platform.run(FIRST)
 
 
 def judged(found: Desk, window: str) -> dict[str, dict[str, Any]]:
@@ -69,11 +80,8 @@ def judged(found: Desk, window: str) -> dict[str, dict[str, Any]]:
     return said
 
 
-def test_the_loop_reads_from_arize_and_gives_back_what_it_learned(platform: Platform) -> None:
+def test_the_loop_reads_from_arize_and_gives_back_what_it_learned(platform: Platform, first: Any) -> None:
     found, rest = platform.desk, platform.rest
-    platform.receive(0, BASE_POLICY)
-    result = platform.run(FIRST)
-
     report = found.document("validation_results", ValidationReport)
     assert report.verdict == "accept", report.reasons
     written = {
@@ -82,7 +90,7 @@ def test_the_loop_reads_from_arize_and_gives_back_what_it_learned(platform: Plat
     assert written == judged(found, FIRST)
     back = found.document("written_evaluations", WriteReport)
     assert (back.offered, back.updated, back.complete) == (len(found.rows("eval_results")),) * 2 + (True,)
-    assert metadata(result, "written_evaluations")["evaluations_updated"] == back.updated
+    assert metadata(first, "written_evaluations")["evaluations_updated"] == back.updated
 
     prompt = rest.prompts[found.loop.name]
     version = prompt.versions[-1]
@@ -91,13 +99,12 @@ def test_the_loop_reads_from_arize_and_gives_back_what_it_learned(platform: Plat
     for told in (FIRST, "accept", "correctness"):
         assert told in version["commit_message"]
     assert rest.experiments
-    assert all(claim.passed for name, claim in checks(result).items() if name.startswith(("evaluations", "published")))
+    assert all(claim.passed for name, claim in checks(first).items() if name.startswith(("evaluations", "published")))
 
 
+@pytest.mark.usefixtures("first")
 def test_twice_changes_nothing_here_and_there(platform: Platform) -> None:
     found = platform.desk
-    platform.receive(0, BASE_POLICY)
-    platform.run(FIRST)
     before, versions = found.contents(FIRST), found.versions
     evaluations = {span: dict(said) for span, said in platform.spans.evaluations.items()}
     report, changes = found.file("written_evaluations").read_bytes(), list(platform.rest.changes)
@@ -111,10 +118,9 @@ def test_twice_changes_nothing_here_and_there(platform: Platform) -> None:
     assert platform.rest.changes == changes
 
 
+@pytest.mark.usefixtures("first")
 def test_the_next_window_recognises_the_promoted_policy_as_its_own(platform: Platform) -> None:
     found = platform.desk
-    platform.receive(0, BASE_POLICY)
-    platform.run(FIRST)
     platform.receive(1, found.versions[-1].actions)
     platform.run(SECOND)
     state = found.document("baseline_state_actions", StateActions, SECOND)
@@ -134,7 +140,6 @@ def check(found: Desk, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
 
 
 def test_check_finds_the_project_its_spans_and_its_calls(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform.receive(0, BASE_POLICY)
     code, told = check(platform.desk, monkeypatch)
     found = {one["check"]: one["result"] for one in json.loads(told)["checks"]}
     assert code == 0, told
@@ -157,7 +162,6 @@ def test_check_finds_the_project_its_spans_and_its_calls(platform: Platform, mon
 def test_check_and_the_asset_say_what_is_wrong_and_what_to_set(
     changes: dict[str, str], environment: dict[str, str], said: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform.receive(0, BASE_POLICY)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = platform.desk.with_loop(traces={**TRACES, "max_attempts": 1, "timeout_seconds": 20, **changes})

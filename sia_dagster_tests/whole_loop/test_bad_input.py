@@ -379,24 +379,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict
         yield found.contents(), costs, len(server.requests)
 
 
-@pytest.mark.parametrize("stage", PAYING)
 def test_a_window_whose_budget_is_reached_continues_when_it_is_raised(
-    tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float], int], stage: str
+    tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float], int]
 ) -> None:
+    """It is raised four times, to the middle of each stage that pays, and then to enough."""
     contents, costs, requests = undisturbed
-    before = sum(costs[name] for name in PAYING[: PAYING.index(stage)])
-    cap = before + costs[stage] / 2
+    paid = 0
     with desk(tmp_path) as (found, server):
         found.write()
-        result = found.with_llm(budget_usd=cap).run()
-        failed, told = failure(result)
-        paid = len(server.requests)
+        for number, stage in enumerate(PAYING):
+            cap = sum(costs[name] for name in PAYING[:number]) + costs[stage] / 2
+            failed, told = failure(found.with_llm(budget_usd=cap).run())
+            assert failed == stage
+            assert f"of {cap:.6g} USD are spent" in told
+            assert "raise llm.budget_usd and run the window again" in told
+            # The updater is asked before there are rows to count.
+            assert ("Missing: " in told) == (stage != "updated_policy")
+            assert paid < len(server.requests) < requests
+            paid = len(server.requests)
         again = found.with_llm(budget_usd=2 * sum(costs.values())).run()
-    assert failed == stage
-    assert f"of {cap:.6g} USD are spent" in told
-    assert "raise llm.budget_usd and run the window again" in told
-    assert ("Missing: " in told) == (stage != "updated_policy")  # It asks the updater before there are rows to count.
-    assert paid < requests
     assert again.success
     assert len(server.requests) == requests
     assert found.contents() == contents

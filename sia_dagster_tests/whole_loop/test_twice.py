@@ -1,7 +1,13 @@
 """The same window again: the same bytes and nothing paid; two at once: one promotion; the past knows no future."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import dagster as dg
+import pytest
+
+from sia_dagster.core.records.next_window import NextWindowResults
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
@@ -22,7 +28,7 @@ from simulation.loops import (
     simulated,
     start,
 )
-from simulation.servers import Reply
+from simulation.servers import Reply, ScriptedServer
 
 PAYING = ("eval_results", "updated_policy", "validation_results")
 
@@ -31,45 +37,53 @@ def report(found: Desk) -> str:
     return (found.folder / ".sia" / "reports" / NAME / f"{FIRST}.html").read_text(encoding="utf-8")
 
 
-def test_a_window_run_twice_gives_the_same_bytes_and_pays_for_nothing(tmp_path: Path) -> None:
-    with desk(tmp_path) as (found, server):
+class Run(NamedTuple):
+    """The first window as it ran once."""
+
+    desk: Desk
+    server: ScriptedServer
+    contents: dict[str, object]
+    paid: int
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Its server goes on; whoever runs the window again leaves it as it was, which is what is tested."""
+    with desk(tmp_path_factory.mktemp("once")) as (found, server):
         found.write(errors=1)
         assert found.run().success
-        first, page, promotion = found.contents(), report(found), found.file("promoted_policy").read_bytes()
-        paid = len(server.requests)
-        again = found.run()
+        yield Run(found, server, found.contents(), len(server.requests))
+
+
+def test_a_window_run_twice_gives_the_same_bytes_and_pays_for_nothing(once: Run) -> None:
+    found = once.desk
+    page, promotion = report(found), found.file("promoted_policy").read_bytes()
+    again = found.run()
     assert again.success
-    assert found.contents() == first
+    assert found.contents() == once.contents
     assert report(found) == page
-    assert len(server.requests) == paid
+    assert len(once.server.requests) == once.paid
     assert {metadata(again, stage)["model_calls_paid_in_this_run"] for stage in PAYING} == {0}
     assert all(metadata(again, stage)["cost_usd"] > 0 for stage in PAYING)
     assert len(found.versions) == 1
     assert found.file("promoted_policy").read_bytes() == promotion
 
 
-def test_a_fresh_folder_gives_the_same_result(tmp_path: Path) -> None:
+def test_a_fresh_folder_gives_the_same_result(once: Run, tmp_path: Path) -> None:
     """All but what was timed: answers come in another order, and from another store."""
-    results = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        with desk(folder) as (found, _):
-            found.write()
-            assert found.with_llm(max_concurrency=1 if folder.name == "one" else 16).run().success
-            results.append(found.contents())
-    assert results[0] == results[1]
+    with desk(tmp_path) as (found, _):
+        found.write(errors=1)
+        assert found.with_llm(max_concurrency=1).run().success
+    assert found.contents() == once.contents
 
 
-def test_one_stage_materialised_alone_reads_what_the_others_stored(tmp_path: Path) -> None:
-    with desk(tmp_path) as (found, server):
-        found.write()
-        assert found.run().success
-        first, paid = found.contents(), len(server.requests)
-        for stage in STAGES:
-            result = found.run(FIRST, stage)
-            assert result.success
-            assert materialized(result) == {stage}
-    assert found.contents() == first
-    assert len(server.requests) == paid
+def test_one_stage_materialised_alone_reads_what_the_others_stored(once: Run) -> None:
+    for stage in STAGES:
+        result = once.desk.run(FIRST, stage)
+        assert result.success
+        assert materialized(result) == {stage}
+    assert once.desk.contents() == once.contents
+    assert len(once.server.requests) == once.paid
 
 
 def test_a_later_promotion_does_not_change_an_earlier_window(tmp_path: Path) -> None:
@@ -89,15 +103,26 @@ def test_a_later_promotion_does_not_change_an_earlier_window(tmp_path: Path) -> 
     assert state.actions.system_prompt == better
 
 
+def missing(found: Desk) -> set[str | None]:
+    """The windows whose check of the window before the automation asks for."""
+    evaluated = dg.evaluate_automation_conditions(found.definitions, found.instance)
+    return set(evaluated.get_requested_partitions(dg.AssetKey([NAME, "next_window_results"])))
+
+
 def test_a_backfill_in_any_order_gives_the_same_documents(tmp_path: Path) -> None:
-    found_in: list[dict[str, object]] = []
-    for folder, order in ((tmp_path / "forth", (FIRST, SECOND, THIRD)), (tmp_path / "back", (THIRD, SECOND, FIRST))):
-        with desk(folder, promotion="manual", clock="now") as (found, _):
-            for number in range(3):
-                found.write(number, conversations=8)
+    """Once the automation has filled in what windows could not check before the window before them had run."""
+    weeks, found_in = (FIRST, SECOND, THIRD), list[dict[str, object]]()
+    for order, gaps in ((weeks, set[str]()), (weeks[::-1], {SECOND, THIRD})):
+        with desk(tmp_path / "-".join(order), promotion="manual", clock="now") as (found, _):
+            for number, conversations in enumerate((44, 8, 8)):
+                found.write(number, conversations=conversations)
             assert all(found.run(window).success for window in order)
-            assert all(found.run(window, "next_window_results").success for window in order)
-            found_in.append({window: found.contents(window) for window in sorted(order)})
+            assert missing(found) == gaps
+            assert all(found.run(window, "next_window_results").success for window in gaps)
+            assert missing(found) == set()
+            found_in.append({window: found.contents(window) for window in weeks})
+            assert found.document("validation_results", ValidationReport).verdict == "accept"
+            assert found.document("next_window_results", NextWindowResults, SECOND).found_in == WEEKS[0]
     assert found_in[0] == found_in[1]
 
 
@@ -115,19 +140,16 @@ def test_only_what_was_in_force_at_the_window_s_end_counts(tmp_path: Path) -> No
     assert [version.actions.system_prompt for version in found.versions] == ["Be brief."]
 
 
-def test_two_runs_at_once_spoil_nothing_and_promote_once(tmp_path: Path) -> None:
-    with desk(tmp_path / "alone") as (alone, _):
-        alone.write()
-        assert alone.run().success
-    with desk(tmp_path / "both", lambda body, n: Reply(body=simulated(body), delay=0.005)) as (found, server):
-        found.write()
+def test_two_runs_at_once_spoil_nothing_and_promote_once(once: Run, tmp_path: Path) -> None:
+    with desk(tmp_path, lambda body, n: Reply(body=simulated(body), delay=0.005)) as (found, server):
+        found.write(errors=1)
         children = [start(found), start(found)]
         assert [let_go(child) for child in children] == ["ready\n"] * 2
         assert [(child.communicate()[1], child.returncode) for child in children] == [("", 0)] * 2
         paid = len(server.requests)
         assert found.run().success
         assert len(server.requests) == paid
-    assert found.contents() == alone.contents()
+    assert found.contents() == once.contents
     (version,) = found.versions
     assert version.window == WEEKS[0]
     assert found.document("promoted_policy", Promotion).promoted == version

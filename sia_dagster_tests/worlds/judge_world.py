@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,9 @@ from sia_dagster.wiring.loop_session import ChatSettings, LoopSession, StageResu
 from sia_dagster.wiring.session import eval_constants
 from sia_dagster.wiring.stages import watch_window
 from sia_dagster_tests.worlds.evaluation_samples import classified, sample
+from sia_dagster_tests.worlds.weeks import week
 from simulation.loops import CORRECTNESS, IS_BRIEF
 from simulation.servers import Body, Reply, ScriptedServer, completion
-
-START = datetime(2026, 9, 28, tzinfo=UTC)
-
 
 Opinion = Callable[[str, Sequence[str]], str]
 """From an output and the labels in the order in which they were offered, the label; or what is no label."""
@@ -46,12 +44,6 @@ def judged_loop(**changes: Any) -> LoopConfig:
         "validation": {"primary": "correctness"},
     }
     return LoopConfig.model_validate({**entry, **changes})
-
-
-def week(number: int) -> TimeWindow:
-    """Week `number` of the loop, from 0."""
-    start = START + timedelta(weeks=number)
-    return TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(weeks=1))
 
 
 def honest(output: str, _: Sequence[str]) -> str:

@@ -1,11 +1,13 @@
 """Two windows of the small loop: a verdict in the first, its check on the traffic of the second."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.next_window import NextWindowResults
@@ -16,8 +18,8 @@ from sia_dagster.defs.assets.next_window_results import SPEC
 from sia_dagster.demo.application import BASE_POLICY
 from sia_dagster.demo.simulation_rules import ELEMENTS
 from sia_dagster.demo.wire import texts
-from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, desk, simulated
-from simulation.servers import Body, ScriptedServer, completion
+from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, desk, loop_config, simulated
+from simulation.servers import Answer, Body, ScriptedServer, completion
 
 STAGE = "next_window_results"
 
@@ -63,8 +65,8 @@ def promote(found: Desk, **fields: Any) -> PolicyVersion:
 
 
 def check_next_window(found: Desk, window: str = SECOND) -> dg.ExecuteInProcessResult:
-    """The check with what it reads of its own window."""
-    result = found.run(window, *PREPARED, STAGE)
+    """The check of a window for which `PREPARED` is stored."""
+    result = found.run(window, STAGE)
     assert result.success
     return result
 
@@ -73,9 +75,28 @@ def results_of(found: Desk, window: str = SECOND) -> NextWindowResults:
     return found.document(STAGE, NextWindowResults, window)
 
 
-@contextmanager
-def second_week(folder: Path, *, fails: bool = False, **changes: Any) -> Iterator[tuple[Desk, ScriptedServer]]:
-    """The second week's traffic; with `fails` the application treats the new prompt worse than the old."""
-    with desk(folder, spoilt if fails else simulated, **changes) as (found, server):
+class SecondWeeks:
+    """Loops whose second week has stored what its check reads, `PREPARED`: copies of one that ran."""
+
+    def __init__(self, prepared: Desk, server: ScriptedServer) -> None:
+        self._prepared, self._server = prepared, server
+
+    @contextmanager
+    def __call__(
+        self, folder: Path, answer: Answer = simulated, **changes: Any
+    ) -> Iterator[tuple[Desk, ScriptedServer]]:
+        """One in `folder`, at the common server, which answers by `answer` from now on."""
+        shutil.copytree(self._prepared.folder, folder, dirs_exist_ok=True)
+        self._server.answer = answer
+        self._server.requests.clear()
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield Desk(folder, self._server.base_url, loop_config(**changes), instance=instance), self._server
+
+
+@pytest.fixture(scope="module")
+def second_week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondWeeks]:
+    """What comes before the check runs once: it is the same whatever the verdict of the week before."""
+    with desk(tmp_path_factory.mktemp("second")) as (found, server):
         found.write(1)
-        yield found, server
+        assert found.run(SECOND, *PREPARED).success
+        yield SecondWeeks(found, server)

@@ -11,7 +11,7 @@ from sia_dagster.adapters.files.registry_files import DecisionFiles, PolicyFiles
 from sia_dagster.adapters.files.storage import file_names, storage_root
 from sia_dagster.core.errors import PolicyError
 from sia_dagster.core.records.registry import PolicyDecision
-from sia_dagster_tests.worlds.judge_world import week
+from sia_dagster_tests.worlds.weeks import week
 
 FOLDER = Path("policies") / "desk" / "decisions"
 

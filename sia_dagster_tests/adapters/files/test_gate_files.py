@@ -21,9 +21,8 @@ from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.judge_report import Anchors, AnchorScore, JudgeWatch, WatchRecord
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.defs.resources import Storage
 from sia_dagster_tests.places import ROOT
-from sia_dagster_tests.worlds.judge_world import START, week
+from sia_dagster_tests.worlds.weeks import START, week
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 FINGERPRINT = "0123456789abcdef"
@@ -82,6 +81,8 @@ def test_an_empty_log_remembers_nothing(log: GateFiles) -> None:
 
 
 def test_the_storage_opens_the_log_of_a_loop(tmp_path: Path) -> None:
+    from sia_dagster.defs.resources import Storage  # loads Dagster, which the processes below do without
+
     log: GateLog = Storage(root=str(tmp_path)).gate_log("desk")
     log.record_look(look())
     assert (tmp_path / "gate" / "desk" / "looks" / "2026-09-28.json").is_file()

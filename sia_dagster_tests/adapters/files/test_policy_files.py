@@ -21,7 +21,7 @@ from sia_dagster.core.records.registry import PolicyVersion, Promotion
 from sia_dagster.core.records.report import ValidationReport, Verdict
 from sia_dagster.core.records.timeline import timeline
 from sia_dagster_tests.worlds import verdicts
-from sia_dagster_tests.worlds.judge_world import START, week
+from sia_dagster_tests.worlds.weeks import START, week
 
 OLD = Actions(system_prompt="Be polite.", model="small")
 
@@ -303,20 +303,20 @@ from sia_dagster.adapters.files.registry_files import PolicyFiles
 from sia_dagster.core.errors import PromotionRefused
 from sia_dagster_tests.adapters.files.test_policy_files import OLD, policy, promote, report, week
 
-root, mode, worker = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-store = PolicyFiles(root, "desk")
+root, worker = Path(sys.argv[1]), sys.argv[2]
+store = PolicyFiles(root / "different", "desk")
+print("ready", flush=True)
 sys.stdin.readline()
-if mode == "same":
-    print(promote(report(0, policy("A")), store=store, at=week(0).end, by=worker).promoted.by)
-else:
-    for number in range(10):
-        while True:
-            current = store.in_force()
-            baseline = current.actions if current else OLD
-            candidate = policy(f"{worker}/{number}")
-            done = promote(report(number, candidate, baseline=baseline), store=store, at=week(20).end, by=worker)
-            if done.promoted:
-                break
+same = promote(report(0, policy("A")), store=PolicyFiles(root / "same", "desk"), at=week(0).end, by=worker)
+print(same.promoted.by)
+for number in range(10):
+    while True:
+        current = store.in_force()
+        baseline = current.actions if current else OLD
+        candidate = policy(f"{worker}/{number}")
+        done = promote(report(number, candidate, baseline=baseline), store=store, at=week(20).end, by=worker)
+        if done.promoted:
+            break
 """
 
 
@@ -348,38 +348,44 @@ def test_a_promotion_that_lost_the_race_is_refused(tmp_path: Path) -> None:
     assert "version 1 is in force now" in done.reason
 
 
-def run_at_once(root: Path, mode: str, workers: int) -> list[str]:
-    running = [
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Where three processes promoted at once, first one window, then ten policies each; who promoted the window."""
+    root = tmp_path_factory.mktemp("at_once")
+    workers = [
         subprocess.Popen(
-            [sys.executable, "-c", APPEND, str(root), mode, f"w{number}"],
+            [sys.executable, "-c", APPEND, str(root), f"w{number}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(workers)
+        for number in range(3)
     ]
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    ends = [process.communicate() for process in running]
-    assert [error for _, error in ends] == [""] * workers
-    return [output.strip() for output, _ in ends]
+    for worker in workers:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    ends = [worker.communicate() for worker in workers]
+    assert [error for _, error in ends] == [""] * 3
+    return root, [output.strip() for output, _ in ends]
 
 
-def test_processes_that_promote_at_once_share_no_number_and_lose_nothing(store: PolicyFiles, tmp_path: Path) -> None:
-    run_at_once(tmp_path, "different", workers=3)
-    versions = store.versions()
+def test_processes_that_promote_at_once_share_no_number_and_lose_nothing(at_once: tuple[Path, list[str]]) -> None:
+    root, _ = at_once
+    versions = PolicyFiles(root / "different", "desk").versions()
     assert [v.version for v in versions] == list(range(1, 31))
     assert [v.parent for v in versions] == [None, *range(1, 30)]
     assert len({v.actions.fingerprint for v in versions}) == 30
-    assert all(not path.name.startswith(".") for path in (tmp_path / FOLDER).iterdir())
+    assert all(not path.name.startswith(".") for path in (root / "different" / FOLDER).iterdir())
 
 
-def test_one_window_run_by_several_processes_at_once_promotes_once(store: PolicyFiles, tmp_path: Path) -> None:
-    seen = run_at_once(tmp_path, "same", workers=3)
-    (only,) = store.versions()
+def test_one_window_run_by_several_processes_at_once_promotes_once(at_once: tuple[Path, list[str]]) -> None:
+    root, seen = at_once
+    (only,) = PolicyFiles(root / "same", "desk").versions()
     assert seen == [only.by] * 3
 
 

@@ -163,14 +163,6 @@ def many(project: PhoenixProject) -> list[SpanEvaluation]:
     return [said(span, f"e{number:04}") for span in ids for number in range(BATCH)]
 
 
-def test_more_than_a_batch_arrives_in_batches(project: PhoenixProject) -> None:
-    evaluations = many(project)
-    with PhoenixProxy(project.base_url) as proxy:
-        store = PhoenixAnnotations(project.connection(base_url=proxy.base_url))
-        assert store.write(evaluations, now=NOW) == WriteReport(offered=3 * BATCH, updated=3 * BATCH)
-    assert sum("POST /v1/span_annotations" in request for request in proxy.requests) == 3
-
-
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"lose": True}, {"cut": True}])
 def test_a_batch_that_failed_for_the_moment_is_sent_again_and_stands_once(
     project: PhoenixProject, fault: dict[str, Any]
@@ -185,6 +177,7 @@ def test_a_batch_that_failed_for_the_moment_is_sent_again_and_stands_once(
 
 
 def test_a_failure_half_way_reports_what_arrived_and_the_next_call_completes_it(project: PhoenixProject) -> None:
+    """More than a batch is sent in batches; the second fails twice."""
     evaluations = many(project)
     with PhoenixProxy(project.base_url, [Fault(path="/v1/span_annotations?", status=500, after=1, times=2)]) as proxy:
         connection = project.connection(base_url=proxy.base_url, max_attempts=2)
@@ -196,7 +189,9 @@ def test_a_failure_half_way_reports_what_arrived_and_the_next_call_completes_it(
         assert "materialise the asset again" in half.not_taken[0].reason
         assert len(half.faults) == 1
         assert "status 500 after 2 attempts" in half.faults[0]
+        asked = len(proxy.requests)
         assert store.write(evaluations, now=NOW) == WriteReport(offered=3 * BATCH, updated=3 * BATCH)
+    assert sum("POST /v1/span_annotations" in request for request in proxy.requests[asked:]) == 3
 
 
 def test_nothing_sent_at_all_is_an_error(project: PhoenixProject) -> None:

@@ -81,6 +81,8 @@ def test_a_turkish_i_is_no_letter_of_an_account(line: str) -> None:
         ("Call +49 30 12345.", "a telephone or account number", "12345"),
         ("Call (555) 010-1234.", "a telephone or account number", "1234"),
         ("Call 06 12 34 56 78.", "a telephone or account number", "56 78"),
+        ("Call +33 6 12 34 56 78.", "a telephone or account number", "56 78"),
+        ("Call 0 1 2 4 5 6 7 8 9.", "a telephone or account number", "7 8 9"),
         ("Her account is 123456789.", "a telephone or account number", "123456789"),
         ("Pay with 4111 1111 1111 1111.", "a card number", "1111 1111"),
         ("Pay with 4111 1111 1111 1112.", "a telephone or account number", "1111 1111"),

@@ -27,8 +27,8 @@ from sia_dagster_tests.worlds.judge_world import (
     number_of,
     output_of,
     outputs,
-    week,
 )
+from sia_dagster_tests.worlds.weeks import week
 from simulation.loops import CORRECTNESS, IS_BRIEF
 from simulation.servers import ScriptedServer, refusal
 
@@ -36,9 +36,16 @@ NOON = timedelta(hours=12)
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> Iterator[Court]:
+def probed(tmp_path: Path) -> Iterator[Court]:
+    """A loop as it is by default."""
     with court(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def judged(probed: Court) -> Court:
+    """The same without probes, which are 40 calls of a window's 100."""
+    return probed.with_watch(probes=0)
 
 
 def test_the_first_window_has_nothing_to_compare_with_and_freezes_anchors(judged: Court) -> None:
@@ -108,49 +115,50 @@ def test_windows_of_history_in_any_order_and_twice_are_the_same(tmp_path: Path) 
     now = week(9).end
     found = []
     for name, order in (("ordered", (0, 1, 2)), ("reversed", (2, 1, 0)), ("twice", (1, 0, 2, 0, 1, 2))):
-        with court(tmp_path / name) as judged:
+        with court(tmp_path / name) as default:
+            judged = default.with_watch(anchors=12, probes=4)
             watched = {number: judged.watch(number, at=now) for number in order}
         found.append([watched[number].model_dump_json() for number in range(3)])
     assert found[0] == found[1] == found[2]
 
 
-def test_what_a_window_finds_does_not_depend_on_whether_it_froze_anchors(judged: Court) -> None:
-    froze = judged.look(0).value[0]
-    judged.watch(1, at=week(9).end)
-    did_not = judged.look(0).value[0]
+def test_what_a_window_finds_does_not_depend_on_whether_it_froze_anchors(probed: Court) -> None:
+    froze = probed.look(0).value[0]
+    probed.watch(1, at=week(9).end)
+    did_not = probed.look(0).value[0]
     assert (len(froze.frozen), did_not.frozen) == (30, ())
     assert froze.judge == did_not.judge
 
 
-def test_a_repeated_window_asks_nothing_anew_and_changes_nothing(judged: Court) -> None:
-    judged.watch(0)
-    once = judged.watch(1)
-    asked, files = len(judged.server.requests), written(judged)
-    assert judged.watch(1, at=week(1).end + NOON) == once
-    assert judged.watch(0).reason == NOTHING_FROZEN
-    assert (len(judged.server.requests), written(judged)) == (asked, files)
+def test_a_repeated_window_asks_nothing_anew_and_changes_nothing(probed: Court) -> None:
+    probed.watch(0)
+    once = probed.watch(1)
+    asked, files = len(probed.server.requests), written(probed)
+    assert probed.watch(1, at=week(1).end + NOON) == once
+    assert probed.watch(0).reason == NOTHING_FROZEN
+    assert (len(probed.server.requests), written(probed)) == (asked, files)
 
 
-def written(judged: Court) -> dict[str, bytes]:
+def written(court: Court) -> dict[str, bytes]:
     """The files of the gate's log."""
-    return {str(path): path.read_bytes() for path in (judged.folder / ".sia").rglob("*.json")}
+    return {str(path): path.read_bytes() for path in (court.folder / ".sia").rglob("*.json")}
 
 
-def test_history_is_not_paid_for_anchors_twice(judged: Court) -> None:
+def test_history_is_not_paid_for_anchors_twice(probed: Court) -> None:
     now = week(9).end
-    judged.watch(0, at=now)
-    asked = len(judged.server.requests)
-    judged.watch(1, at=now)
+    probed.watch(0, at=now)
+    asked = len(probed.server.requests)
+    probed.watch(1, at=now)
     probes = 2 * 20
     assert asked == 2 * 30 + probes
-    assert len(judged.server.requests) - asked == probes
+    assert len(probed.server.requests) - asked == probes
 
 
-def test_every_window_asks_the_judge_anew(judged: Court) -> None:
+def test_every_window_asks_the_judge_anew(probed: Court) -> None:
     asked = []
     for number in range(3):
-        judged.watch(number, samples=outputs(0))
-        asked.append(len(judged.server.requests))
+        probed.watch(number, samples=outputs(0))
+        asked.append(len(probed.server.requests))
     assert [after - before for before, after in itertools.pairwise(asked)] == [30 + 40, 30 + 40]
 
 
@@ -211,10 +219,10 @@ def failing(share: int) -> Callable[[str, object], str]:
     return lambda output, _: "neither" if number_of(output) % share == 0 else honest(output, ())
 
 
-def test_a_judge_that_mostly_fails_could_not_be_watched(judged: Court) -> None:
-    judged.watch(0)
-    judged.opinion[0] = failing(2)
-    found = judged.watch(1)
+def test_a_judge_that_mostly_fails_could_not_be_watched(probed: Court) -> None:
+    probed.watch(0)
+    probed.opinion[0] = failing(2)
+    found = probed.watch(1)
     assert (found.anchors, found.shift, found.drifted, found.since) == (30, None, False, ())
     assert "could not be watched" in found.reason
     assert "'neither' is not one of the rails" in found.reason
@@ -263,12 +271,12 @@ def test_a_judge_that_fails_often_for_once_is_not_watched_on_a_handful_for_good(
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_a_window_with_hardly_any_output_leaves_the_freezing_to_a_later_one(judged: Court, count: int) -> None:
-    assert judged.watch(0, samples=outputs(0)[:count]).reason == (NOTHING_FROZEN if count else NO_ANSWERS)
-    assert judged.log.anchors("correctness", judged.judge.fingerprint, WHENEVER) is None
-    assert len(judged.server.requests) == 2 * count
-    judged.watch(1)
-    assert judged.watch(2).anchored_in == week(1).key
+def test_a_window_with_hardly_any_output_leaves_the_freezing_to_a_later_one(probed: Court, count: int) -> None:
+    assert probed.watch(0, samples=outputs(0)[:count]).reason == (NOTHING_FROZEN if count else NO_ANSWERS)
+    assert probed.log.anchors("correctness", probed.judge.fingerprint, WHENEVER) is None
+    assert len(probed.server.requests) == 2 * count
+    probed.watch(1)
+    assert probed.watch(2).anchored_in == week(1).key
 
 
 def test_a_window_without_answers_asks_no_judge(judged: Court) -> None:
@@ -293,8 +301,8 @@ def test_without_anchors_no_judge_is_watched(judged: Court) -> None:
     assert len(judged.server.requests) == asked
 
 
-def test_a_fair_judge_passes_both_probes(judged: Court) -> None:
-    probes = judged.watch(0).probes
+def test_a_fair_judge_passes_both_probes(probed: Court) -> None:
+    probes = probed.watch(0).probes
     assert [(each.kind, each.n, each.shift, each.biased) for each in probes] == [
         ("position", 20, 0.0, False),
         ("verbosity", 20, 0.0, False),
@@ -309,9 +317,9 @@ def test_a_judge_that_takes_the_first_label_goes_by_position(tmp_path: Path) -> 
     assert position.shift < 0
 
 
-def test_the_position_probe_offers_the_labels_in_reverse_and_is_no_anchor(judged: Court) -> None:
-    judged.watch(0)
-    offered = [tuple(labels_of(body)) for body in judged.server.requests]
+def test_the_position_probe_offers_the_labels_in_reverse_and_is_no_anchor(probed: Court) -> None:
+    probed.watch(0)
+    offered = [tuple(labels_of(body)) for body in probed.server.requests]
     assert offered.count(("incorrect", "correct")) == 20
     assert offered.count(("correct", "incorrect")) == 2 * 30 + 20
 
@@ -335,23 +343,23 @@ def test_agreement_with_people_is_reported(judged: Court) -> None:
     assert judged.watch(1, samples=people).kappa == 1
 
 
-def test_functions_are_not_watched(judged: Court) -> None:
+def test_functions_are_not_watched(probed: Court) -> None:
     only = Court(
-        judged.folder,
-        judged.server,
-        judged.opinion,
+        probed.folder,
+        probed.server,
+        probed.opinion,
         judged_loop(evaluators=[IS_BRIEF], validation={"primary": "is_brief"}),
     )
     assert only.look(0).value == ()
-    assert judged.server.requests == []
+    assert probed.server.requests == []
 
 
-def test_spend_and_rows_are_told(judged: Court) -> None:
-    outcome = judged.look(0)
+def test_spend_and_rows_are_told(probed: Court) -> None:
+    outcome = probed.look(0)
     assert (outcome.rows.done, outcome.rows.of, outcome.rows.failed) == (100, 100, 0)
     assert sum(spend.calls for spend in outcome.spend.values()) == 100
-    judged.opinion[0] = failing(2)
-    assert judged.look(1).rows.failed > 0
+    probed.opinion[0] = failing(2)
+    assert probed.look(1).rows.failed > 0
 
 
 def test_an_endpoint_that_refuses_the_key_stops_the_stage(tmp_path: Path) -> None:

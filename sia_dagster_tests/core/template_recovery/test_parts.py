@@ -275,13 +275,35 @@ def test_a_rare_word_seen_late_is_a_version_or_a_value() -> None:
     assert learn(prompts, None).templates == ()
 
 
+CORE = [f"c{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(90)]
+
+
 def test_prompts_that_each_lack_another_word_are_refused() -> None:
-    core = [f"c{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(90)]
-    clean = [" ".join([*core, f"{n}x"]) for n in range(60)]
-    odd = [" ".join([*core[: 3 * n], f"{n}y", *core[3 * n + 1 :], f"{n}z"]) for n in range(1, 29)]
+    clean = [" ".join([*CORE, f"{n}x"]) for n in range(60)]
+    odd = [" ".join([*CORE[: 6 * n], f"{n}y", *CORE[6 * n + 1 :], f"{n}z"]) for n in range(1, 15)]
     found = learn(clean + odd, None)
     assert found.templates == ()
-    assert sum(len(prompts) for _, prompts in found.refusals) == 88
+    assert sum(len(prompts) for _, prompts in found.refusals) == 74
+
+
+def test_two_prompts_that_lack_a_sentence_leave_the_others_their_template() -> None:
+    whole = [" ".join([*CORE[:40], f"{n}x"]) for n in range(60)]
+    short = [" ".join([*CORE[:10], *CORE[18:40], f"{n}y"]) for n in range(2)]
+    found = learn(whole + short, None)
+    assert found.templates == ((f"{' '.join(CORE[:40])} ", "x"),)
+    assert [prompts for _, prompts in found.refusals] == [tuple(short)]
+
+
+def test_calls_are_divided_again_until_they_were_divided_often_enough() -> None:
+    """Two sentences in each of two places: four calls, found by one division and one of its parts."""
+    ways = [(one, other) for one in sentences(2, 1, 16) for other in sentences(2, 2, 16)]
+    prompts = [
+        f"{one}. Mind the tone of the brand. {other}. {n * 37}x {n * 91}y." for one, other in ways for n in range(12)
+    ]
+    assert len(learn(prompts, None).templates) == 4
+    last_but_one = learn(prompts, None, depth=7)
+    assert last_but_one.templates == ()
+    assert sorted(prompt for _, refused in last_but_one.refusals for prompt in refused) == sorted(prompts)
 
 
 PASSAGES = sentences(6, 4, 20)
