@@ -4,7 +4,7 @@ import runpy
 import sys
 import time
 
-NAMES = ("imports", "job", "spans", "arize_export", "calls", "batches", "calibration")
+NAMES = ("imports", "job", "spans", "trace_forms", "arize_export", "calls", "batches", "calibration")
 BY_NAME_ONLY = ("limits", "faults", "durability", "templates", "guard", "gullible")
 """Those that take minutes each: `make bench-faults`, `make bench-templates`, `make bench-guard`."""
 

@@ -48,11 +48,11 @@ def serve() -> None:
     """Hold the spans and answer until the other end of stdin is closed."""
     import duckdb
 
-    from bench.spans import _rows
+    from bench.spans import span_rows
     from simulation.arize_flight import ArizeFlight
 
     with duckdb.connect() as connection:
-        table = connection.sql(f"SELECT *, {_OTHER_COLUMNS} FROM ({_rows(0, SPANS)})").to_arrow_table()
+        table = connection.sql(f"SELECT *, {_OTHER_COLUMNS} FROM ({span_rows(0, SPANS)})").to_arrow_table()
     with ArizeFlight() as store:
         store.add_table(table)
         print(json.dumps(store.environment), flush=True)

@@ -53,14 +53,14 @@ def make_spans() -> int:
             continue
         each = SPANS // FILES
         with duckdb.connect() as connection:
-            table = connection.sql(_rows(index * each, (index + 1) * each)).to_arrow_table()
+            table = connection.sql(span_rows(index * each, (index + 1) * each)).to_arrow_table()
         started = path.with_suffix(".part")
         pq.write_table(table, started, row_group_size=5_000)
         started.rename(path)
     return SPANS
 
 
-def _rows(first: int, last: int) -> str:
+def span_rows(first: int, last: int) -> str:
     """Spans `first` to `last` of one week: a tenth are no LLM calls, a fiftieth are errors without an answer."""
     return f"""
         WITH ids AS (SELECT i, md5('span' || i) h, md5('words' || i % 50021) w FROM range({first}, {last}) t(i)),
