@@ -7,7 +7,7 @@ from typing import Any
 
 from sia_dagster.adapters.local.columns import TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
-from sia_dagster.adapters.local.forms import FormError, Span, form_of
+from sia_dagster.adapters.local.forms import FormError, Span
 from sia_dagster.adapters.local.kinds import LLM, is_call, recorded_kind
 from sia_dagster.adapters.local.reading import Broken, read_records, unwrapped
 from sia_dagster.core.openinference.samples import sample_from_row
@@ -28,8 +28,7 @@ def recorded(name: str) -> list[JsonObject]:
 def spans_of(records: Iterable[JsonObject]) -> Iterator[Span | FormError]:
     """The spans in records of any form, as `unwrapped` takes them out of their pages."""
     for record in records:
-        for inner in unwrapped(record):
-            form = form_of(inner)
+        for form, inner in unwrapped(record):
             assert form, f"no form reads {list(inner)}"
             yield from form.spans(inner)
 

@@ -9,10 +9,11 @@ import orjson
 
 from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
-from sia_dagster.adapters.local.forms import Form, FormError, Span, form_of
+from sia_dagster.adapters.local.forms import Form, FormError, Span
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
 from sia_dagster.adapters.local.kinds import is_call, recorded_kind
 from sia_dagster.adapters.local.reading import Broken, NoRecords, Record, microseconds, read_records, unwrapped
+from sia_dagster.adapters.local.reading.records import TOO_DEEP
 from sia_dagster.adapters.local.source_files import TraceFile
 from sia_dagster.adapters.local.unknown import what_it_is
 from sia_dagster.core.openinference.attributes import load_object
@@ -38,6 +39,8 @@ _ATTRIBUTES: Final = (
 )
 STAGED: Final = (*_SPAN, *_TIMES, *_ATTRIBUTES, *TEXTS.values(), "evals", "annotations")
 """The columns of the Parquet file; those that `traces.where` names follow."""
+_OF_CALL: Final = tuple(column.removeprefix("attributes.") for column in _ATTRIBUTES[1:])
+_COUNTED: Final = tuple(column.removeprefix("attributes.") for column in _COUNTS)
 _GATHERED: Final = tuple(column.removeprefix("attributes.") for column in TEXTS.values())
 _PREFIXES: Final = tuple(f"{name}." for name in _GATHERED)
 
@@ -50,7 +53,7 @@ class Converter:
         self._target, self._query, self._funnel = target, query, funnel
         self._start, self._end = (round(m.timestamp() * 1e6) for m in (query.window.start, query.window.end))
         self._wanted = {name.casefold(): name for name in wanted if name not in STAGED}
-        self._rows: dict[str, list[Any]] = {name: [] for name in (*STAGED, *self._wanted.values())}
+        self._rows: list[tuple[Any, ...]] = []
         self._size = 0
         self._writer: Any = None
         self._texts: set[str] = set()
@@ -70,7 +73,7 @@ class Converter:
                 if isinstance(record.value, Broken):
                     problem = self._lost(file, record, record.value.reason)
                 else:
-                    problem = self._record(file, record, record.value)
+                    problem = self._shallow(file, record, record.value)
                 first = first or problem
         except (NoRecords, OSError) as error:
             first = first or (str(error).splitlines() or [type(error).__name__])[0]
@@ -92,12 +95,17 @@ class Converter:
         """Columns of the condition that hold numbers alone."""
         return tuple(sorted(self._found - self._texts))
 
+    def _shallow(self, file: TraceFile, record: Record, value: JsonObject) -> str:
+        """As `_record`; a record that is nested too deep for what reads it costs itself alone."""
+        try:
+            return self._record(file, record, value)
+        except RecursionError:
+            return self._lost(file, record, TOO_DEEP)
+
     def _record(self, file: TraceFile, record: Record, value: JsonObject) -> str:
         """Read a record's spans; returns the first reason why one cannot be read."""
         first = ""
-        form: Form | None = None
-        for inner in unwrapped(value):
-            form = form if form and form.recognises(inner) else form_of(inner)
+        for form, inner in unwrapped(value):
             known = self._spans(file, record, form, inner) if form else ""
             first = first or known or ("" if form else self._lost(file, record, what_it_is(inner)))
         return first
@@ -148,31 +156,30 @@ class Converter:
         return ""
 
     def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
-        values: JsonObject = {
-            "context.span_id": span.span_id,
-            "context.trace_id": span.trace_id or None,
-            "parent_id": span.parent_id or None,
-            "name": span.name or None,
-            "status_code": _text(span.status),
-            "latency_ms": _number(span.columns.get("latency_ms"), float),
-            "start_time": start,
-            "end_time": microseconds(span.end),
-            "attributes.openinference.span.kind": LLM_KIND,
-            "evals": _evaluations(span.columns, "eval", self._query.recorded),
-            "annotations": _evaluations(span.columns, "annotation", self._query.annotated),
-        }
+        evals, annotations = _evaluations(span.columns, self._query)
         gathered = _gathered(attributes)
-        for column in (*_ATTRIBUTES[1:], *TEXTS.values()):
-            name = column.removeprefix("attributes.")
-            value = attributes.get(name) if attributes.get(name) is not None else gathered.get(name)
-            values[column] = _number(value, int) if column in _COUNTS else _text(value)
+        texts = [_text(attributes[n] if attributes.get(n) is not None else gathered.get(n)) for n in _GATHERED]
+        row = (
+            span.span_id,
+            span.trace_id or None,
+            span.parent_id or None,
+            span.name or None,
+            _text(span.status),
+            _number(span.columns.get("latency_ms"), float),
+            start,
+            microseconds(span.end),
+            LLM_KIND,
+            *(_number(attributes.get(n), int) if n in _COUNTED else _text(attributes.get(n)) for n in _OF_CALL),
+            *texts,
+            evals,
+            annotations,
+        )
         if self._wanted:
-            values |= self._of_condition(span, attributes, file)
-        for name, column_values in self._rows.items():
-            value = values.get(name)
-            column_values.append(value)
-            self._size += len(value) if isinstance(value, str) else 8
-        if self._size > _BYTES or len(self._rows["start_time"]) >= _ROWS:
+            found = self._of_condition(span, attributes, file)
+            row += tuple(map(found.get, self._wanted.values()))
+        self._rows.append(row)
+        self._size += sum(len(text) for text in texts if text)
+        if self._size > _BYTES or len(self._rows) >= _ROWS:
             self._flush()
 
     def _of_condition(self, span: Span, attributes: JsonObject, file: TraceFile) -> JsonObject:
@@ -194,16 +201,19 @@ class Converter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if not self._rows["start_time"]:
+        if not self._rows:
             return
-        schema = pa.schema([(name, _arrow_type(name)) for name in self._rows])
-        batch = pa.RecordBatch.from_pydict(self._rows, schema=schema)
+        names = (*STAGED, *self._wanted.values())
+        schema = pa.schema([(name, _arrow_type(name)) for name in names])
+        columns = [
+            pa.array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), schema, strict=True)
+        ]
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._target, schema, compression="lz4", use_dictionary=False, write_statistics=False
             )
-        self._writer.write_batch(batch)
-        self._rows, self._size = {name: [] for name in self._rows}, 0
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        self._rows, self._size = [], 0
 
 
 _LARGEST = 1 << 62
@@ -243,31 +253,39 @@ def _gathered(attributes: JsonObject) -> JsonObject:
     found: JsonObject = {}
     for key, value in attributes.items():
         if key.startswith(_PREFIXES):
-            name = next(name for name in _GATHERED if key.startswith(f"{name}."))
-            found.setdefault(name, {})[key[len(name) + 1 :]] = value
+            # The names are of two or three parts.
+            first, second, rest = key.split(".", 2)
+            name = f"{first}.{second}"
+            if name not in _GATHERED:
+                third, _, rest = rest.partition(".")
+                name = f"{name}.{third}"
+            found.setdefault(name, {})[rest] = value
     return found
 
 
-def _evaluations(columns: JsonObject, prefix: str, names: Collection[str] | None) -> str | None:
-    """The evaluations in `eval.<name>.<field>`, of all names or of these, as JSON."""
-    found: dict[str, JsonObject] = {}
+def _evaluations(columns: JsonObject, query: SpanQuery) -> tuple[str | None, str | None]:
+    """The platform's evaluations (`eval.<name>.<field>`) and people's annotations, as JSON, of the query's names."""
+    names = {"eval": query.recorded, "annotation": query.annotated}
+    found: dict[str, dict[str, JsonObject]] = {"eval": {}, "annotation": {}}
     for column, value in columns.items():
-        match = EVALUATION.fullmatch(column) if column.startswith(prefix) and value not in (None, "") else None
-        if match and (names is None or match[2] in names):
-            fields = found.setdefault(match[2], {})
+        match = EVALUATION.fullmatch(column) if column.startswith(("eval.", "annotation.")) else None
+        wanted = names[match[1]] if match else None
+        if match and value not in (None, "") and (wanted is None or match[2] in wanted):
+            fields = found[match[1]].setdefault(match[2], {})
             if match[3] == "text":
                 fields.setdefault("explanation", _text(value))
             else:
                 fields[match[3]] = _text(value)
-    return _text(found) if found else None
+    evals, annotations = (_text(found[kind]) if found[kind] else None for kind in ("eval", "annotation"))
+    return evals, annotations
 
 
 def _text(value: Any) -> str | None:
     """The value as text, JSON where it is an object or a list; None for an empty one."""
-    if value is None or value == "":
+    if value.__class__ is str:
+        return value or None
+    if value is None:
         return None
-    if isinstance(value, str):
-        return value
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except (TypeError, ValueError):

@@ -18,6 +18,7 @@ _SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrume
 _WRAPPERS = ("trace", "result")
 """Keys of an answer around a request: Tempo's second version and Jaeger's third."""
 _STARTS = ("startTimeUnixNano", "start_time_unix_nano")
+_KEYS = frozenset((*_RESOURCES, *_SCOPES, *_STARTS))
 _HEX = (16, 32)
 _BASE64 = {12: 8, 24: 16}
 """Bytes of an id by the length of its base64."""
@@ -26,10 +27,12 @@ _MESSAGES = ("llm.input_messages.", "gen_ai.prompt.", "llm.prompts.")
 
 
 def _recognises(record: JsonObject) -> bool:
-    return any(name in record for name in (*_RESOURCES, *_SCOPES, *_STARTS)) or _inner(record) is not None
+    return not _KEYS.isdisjoint(record) or _inner(record) is not None
 
 
 def _inner(record: JsonObject) -> JsonObject | None:
+    if "trace" not in record and "result" not in record:
+        return None
     found = (record.get(name) for name in _WRAPPERS)
     return next((r for r in found if isinstance(r, dict) and any(name in r for name in (*_RESOURCES, *_SCOPES))), None)
 

@@ -22,6 +22,7 @@ _STARTS = ("start_time", "startTime", "start_timestamp", "Timestamp", "timestamp
 _ENDS = ("end_time", "endTime", "end_timestamp")
 _STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "status")
 _KINDS = ("span_kind", "kind", "SpanKind")
+_EVENTS = frozenset(("events", "Events", "Events.Name"))
 _GENAI = "gen_ai."
 _NOTHING = "None"
 """What Phoenix's client makes of a missing text in a column that other spans fill."""
@@ -69,8 +70,16 @@ def _spans(record: JsonObject) -> Iterable[Span]:
 
 def _named(record: JsonObject) -> JsonObject:
     """The attributes that have a column each, or share one by the first part of their names (`attributes.gen_ai`)."""
-    named = {key[len(_PREFIX) :]: value for key, value in record.items() if key.startswith(_PREFIX)}
-    return flat({name: _opened(name, value) for name, value in named.items() if value != _NOTHING})
+    found: JsonObject = {}
+    for key, value in record.items():
+        if key.startswith(_PREFIX) and value is not None and value != _NOTHING:
+            name = key[len(_PREFIX) :]
+            opened = value if "." in name else _opened(name, value)
+            if opened.__class__ is dict:
+                found |= flat({name: opened})
+            else:
+                found[name] = opened
+    return found
 
 
 def _opened(name: str, value: Any) -> Any:
@@ -86,7 +95,7 @@ def _columns(record: JsonObject) -> JsonObject:
     """The record with what its objects hold under dotted names, and the latency where it is recorded otherwise."""
     found = dict(record)
     for name in _CONTEXTS:
-        if isinstance(context := record.get(name), dict):
+        if name in record and isinstance(context := record[name], dict):
             found |= {f"context.{key}": value for key, value in context.items()}
     if isinstance(parent := record.get("parentSpanContext"), dict):
         found["parentSpanContext.spanId"] = parent.get("spanId")
@@ -112,6 +121,8 @@ def _moment(value: Any) -> Any:
 
 def _events(record: JsonObject) -> list[JsonObject]:
     """The events that conventions put messages into."""
+    if _EVENTS.isdisjoint(record):
+        return []
     if isinstance(names := record.get("Events.Name"), list):
         pairs = zip(names, record.get("Events.Attributes") or (), strict=False)
         items: Any = [{"name": name, "attributes": attributes} for name, attributes in pairs]
@@ -140,7 +151,10 @@ def _event(event: JsonObject) -> JsonObject:
 
 
 def _first(columns: JsonObject, names: Iterable[str]) -> Any:
-    return next((columns[name] for name in names if columns.get(name) not in (None, "")), None)
+    for name in names:
+        if name in columns and (value := columns[name]) is not None and value != "":
+            return value
+    return None
 
 
 def _id(value: Any) -> str:

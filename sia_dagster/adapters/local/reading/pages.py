@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sia_dagster.adapters.local.forms import form_of
+from sia_dagster.adapters.local.forms import Form, form_of
 from sia_dagster.core.records.value import JsonObject
 
 _PAGES = ("data", "spans", "items", "results", "observations", "runs", "traces", "records", "rows", "hits", "_source")
@@ -11,15 +11,18 @@ _TIMES = {"start_time", "startTime", "start_time_unix_nano", "Timestamp", "times
 """Columns of which every table of calls has one: a table is by column where they are its keys."""
 
 
-def unwrapped(record: JsonObject) -> Iterator[JsonObject]:
-    """The records in an object: itself if a form reads it, else those that it lists; itself if it lists none."""
-    if form_of(record):
-        yield record
+def unwrapped(record: JsonObject) -> Iterator[tuple[Form | None, JsonObject]]:
+    """The records in an object, each with its form: itself if a form reads it, else those that it lists.
+
+    An object that lists none is one record of no form.
+    """
+    if form := form_of(record):
+        yield form, record
     elif inner := _listed(record) or _table(record):
         for item in inner:
             yield from unwrapped(item)
     else:
-        yield record
+        yield None, record
 
 
 def _listed(record: JsonObject) -> list[JsonObject]:
