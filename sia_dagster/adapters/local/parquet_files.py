@@ -83,12 +83,17 @@ def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[s
 
 
 def _is_export(types: Mapping[str, str]) -> bool:
-    foreign = tuple(f"attributes.{prefix}" for prefix in FOREIGN)
     return (
         all(name in types for name in REQUIRED)
         and types["start_time"].startswith(_TIMES)
         and any(name.startswith(_CALLS) for name in types)
         and "attributes" not in types
-        and not (foreign and any(name.startswith(foreign) for name in types))
+        and not any(map(_is_foreign, types))
         and len(types) <= _MOST_COLUMNS
     )
+
+
+def _is_foreign(column: str) -> bool:
+    """Whether it is an attribute of another convention, or an object that may hold one (`attributes.gen_ai`)."""
+    name = column.removeprefix("attributes.") + "."
+    return column.startswith("attributes.") and any(name.startswith(f) or f.startswith(name) for f in FOREIGN)

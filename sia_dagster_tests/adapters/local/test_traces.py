@@ -237,6 +237,17 @@ def test_the_kind_is_read_in_an_enums_text(tmp_path: Path, kind: str, write: Any
     assert ids(read(write(tmp_path / "a.file", rows))) == ["0000"]
 
 
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_attributes_of_another_convention_are_read_in_an_object_too(tmp_path: Path, write: Any) -> None:
+    """Phoenix's DataFrame has one column for all attributes that share the first part of their names."""
+    call = {"association": {"properties": {"session_id": "chat-7"}}, "span": {"kind": None}}
+    around = {"association": {"properties": {"session_id": "chat-7"}}, "span": {"kind": "workflow"}}
+    rows = [span(1, attributes__traceloop=call), span(2, attributes__traceloop=around, span_kind="UNKNOWN")]
+    rows[1] |= {"attributes.openinference.span.kind": "UNKNOWN"}
+    (found,) = read(write(tmp_path / "spans", rows))
+    assert (found["span_id"], found["conversation_id"]) == ("span-0001", "chat-7")
+
+
 def test_without_a_kind_column_an_llm_span_is_one_with_messages_or_model(tmp_path: Path) -> None:
     nothing = dict.fromkeys([f"attributes.llm.{n}" for n in ("model_name", "input_messages", "output_messages")])
     rows = [span(1), span(2, **nothing), span(3, **nothing | {"attributes.llm.model_name": "m"})]

@@ -14,6 +14,7 @@ from sia_dagster.adapters.local.conventions.chat_attributes import (
     text_or_json,
 )
 from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
+from sia_dagster.adapters.local.forms.langfuse import settings_given
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject
 
@@ -30,14 +31,11 @@ def _langfuse(attributes: JsonObject, _: Sequence[JsonObject]) -> JsonObject:
     at = "langfuse.observation."
     if (kind := _kind(attributes.get(f"{at}type"))) not in ("", "LLM"):
         return {KIND: kind}
-    # Langfuse's wrapper of OpenAI writes the text `Infinity` for a limit that the application did not set.
-    given = load_object(attributes.get(f"{at}model.parameters"))
-    parameters = {name: value for name, value in given.items() if value != "Infinity"}
     return filled(
         {
             KIND: kind,
             "llm.model_name": attributes.get(f"{at}model.name"),
-            "llm.invocation_parameters": parameters,
+            "llm.invocation_parameters": settings_given(attributes.get(f"{at}model.parameters")),
             "session.id": attributes.get("langfuse.session.id"),
             "user.id": attributes.get("langfuse.user.id"),
         }

@@ -104,7 +104,7 @@ def _attributes(row: JsonObject) -> JsonObject:
         **answer_attributes(row.get("output")),
         **metadata(row.get("metadata")),
         "llm.model_name": text(first(row, "model", "providedModelName", "provided_model_name")),
-        "llm.invocation_parameters": _settings(first(row, "modelParameters", "model_parameters"))
+        "llm.invocation_parameters": settings_given(first(row, "modelParameters", "model_parameters"))
         or request.get("llm.invocation_parameters"),
         "llm.tools": offered,
         "llm.token_count.prompt": first(usage, "input", "prompt_tokens", "promptTokens", "input_tokens"),
@@ -118,7 +118,7 @@ def _attributes(row: JsonObject) -> JsonObject:
     return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
 
-def _settings(value: Any) -> JsonObject:
+def settings_given(value: Any) -> JsonObject:
     """The settings; without OpenAI's defaults, which the SDK's wrapper adds where nothing was given."""
     given = {name: setting for name, setting in an_object(value).items() if setting not in (None, "Infinity", "inf")}
     if given.keys() >= _DEFAULTS.keys():

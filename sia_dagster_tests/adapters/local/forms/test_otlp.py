@@ -184,7 +184,7 @@ def test_anything_in_a_request_is_spans_or_errors(anything: Any) -> None:
 
 ALL_FIVE = ["openinference", "openai_v2", "openllmetry", "openllmetry_0_40", "langfuse_otel"]
 AGENTS = ["pydantic_ai", "pydantic_ai_0_4", "ai_sdk_4", "ai_sdk_5", "ai_sdk_6", "ai_sdk_7"]
-UNRECORDED = {"langfuse_otel": {"parameters"}, "openai_v2": {"tools"}, "strands": {"tools", "parameters"}}
+UNRECORDED = {"openai_v2": {"tools"}, "strands": {"tools", "parameters"}}
 """What a tool does not record."""
 
 
