@@ -382,6 +382,28 @@ def test_where_is_a_condition_over_the_files_own_columns(
 @pytest.mark.parametrize(
     "where",
     [
+        "tier IS NULL",
+        "NOT (tier IS NOT NULL)",
+        "tier IS DISTINCT FROM 'gold'",
+        "tier IS NOT DISTINCT FROM NULL",
+        "tier is null OR tier is null",
+        "tier IS NULL AND name = 'ChatCompletion'",
+        "coalesce(tier, '') = ''",
+    ],
+)
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_a_condition_on_missing_values_holds_for_them_alone(tmp_path: Path, where: str, write: Any) -> None:
+    rows = [span(n, tier="gold" if n < 3 else None) for n in range(1, 6)]
+    path = write(tmp_path / "a", rows)
+    if write is write_parquet:
+        pq.write_table(pq.read_table(path), path, use_dictionary=False)
+    assert ids(read(path, where)) == ["0003", "0004", "0005"]
+    assert funnel(path, where).sampled == 3
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
         "nme = 'x'",
         "name = ",
         "name = 'x'; DROP TABLE spans",
