@@ -10,7 +10,8 @@ from sia_dagster.adapters.local.conventions import to_openinference
 from sia_dagster.adapters.local.forms import FormError, Span, form_of
 from sia_dagster.adapters.local.kinds import LLM, is_call, recorded_kind
 from sia_dagster.adapters.local.pages import unwrapped
-from sia_dagster.adapters.local.records import Broken, read_records
+from sia_dagster.adapters.local.record import Broken
+from sia_dagster.adapters.local.records import read_records
 from sia_dagster.core.openinference.samples import sample_from_row
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject

@@ -1,6 +1,7 @@
 """Finds trace files: a file, a folder or a glob, on this machine or at a URL that fsspec knows."""
 
 import glob
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,9 @@ def _local(path: str) -> TraceFiles:
     whole = len(found.files) == 1 and found.files[0] == root
     files = [
         TraceFile(
-            file.resolve(), file.name if whole else str(file.relative_to(root)), partition_values(str(file), str(root))
+            file.resolve(),
+            _shown(file.name if whole else str(file.relative_to(root))),
+            partition_values(str(file), str(root)),
         )
         for file in found.files
     ]
@@ -84,6 +87,11 @@ def _copied(url: str, folder: Path) -> TraceFiles:
     if not copies:
         raise TraceFileError(f"there is no trace file; {_ADVICE}", path=url)
     return TraceFiles(copies, {})
+
+
+def _shown(name: str) -> str:
+    """The name with U+FFFD for bytes that are no text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _reason(error: BaseException) -> str:

@@ -1,39 +1,25 @@
 """Reads a file of any container, compression and encoding as a stream of records, in flat memory."""
 
 import codecs
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
+from sia_dagster.adapters.local.containers import file_blocks, is_parquet, whole_file
+from sia_dagster.adapters.local.csv_rows import csv_rows
+from sia_dagster.adapters.local.parquet_rows import parquet_rows
+from sia_dagster.adapters.local.record import BLOCK, LONGEST, Broken, Record
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.text import storable
 
-BLOCK = 1 << 20
-LONGEST = 128 << 20
-"""Bytes of one record. A longer one is left out, since it would be in memory several times."""
 DEEPEST = 100
 """Nesting of one record: what reads it further is recursive."""
 
-_MAGIC: Mapping[bytes, str] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_FOREIGN: Mapping[bytes, str] = {
-    b"Obj\x01": "an Avro file",
-    b"ORC": "an ORC file",
-    b"SQLite format 3": "an SQLite database",
-    b"PK\x03\x04": "a zip archive (or an Excel file)",
-    b"ARROW1": "an Arrow file",
-    b"\xff\xff\xff\xff": "an Arrow stream",
-    b"\x80\x04": "a Python pickle",
-    b"\x80\x05": "a Python pickle",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x04\x22\x4d\x18": "an lz4 archive",
-}
 _ENCODINGS: Mapping[bytes, str] = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -45,30 +31,10 @@ _BLANK = b"\x00\x1e \t\r\n"
 _GAP = re.compile(r"[\s\x00\x1e,]*")
 _NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)|\n\s*(?=\{)")
 _TOO_LONG = f"it is longer than {LONGEST >> 20} MB"
+_NO_JSON = "it is not JSON, or cut off"
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"
 _TRIED = 20
 """Lines of a file that are tried."""
-_DELIMITERS = ",\t;|"
-_NAME = re.compile(r"[\w.\[\]:/@# -]{0,200}")
-_HINT = re.compile(r"span|trace|time|input|output|messages?$|prompt|response|created", re.IGNORECASE)
-"""Names of which a table of calls has at least one."""
-
-
-class Broken(NamedTuple):
-    """Why a record, or the rest of a file, cannot be read."""
-
-    reason: str
-
-
-class Record(NamedTuple):
-    """A record and its place in the file: `line 12`, `record 3`."""
-
-    place: str
-    value: JsonObject | Broken
-
-
-class NoRecords(ValueError):
-    """The file holds no records of any form that could be read; the text says what it is."""
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -78,14 +44,9 @@ def read_records(path: Path) -> Iterator[Record]:
     UTF-32, told by the content: the file's name does not matter. A file that ends early ends with a broken record.
     Raises NoRecords for anything else, and OSError.
     """
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if head[:4] == b"PAR1":
+    if is_parquet(path):
         return _parquet(path)
-    if what := next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None):
-        raise NoRecords(f"it is {what}; write the spans as Parquet, JSON lines or CSV")
-    compression = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-    blocks = _ending(_utf8(_blocks(path, compression)))
+    blocks = _ending(_utf8(file_blocks(path)))
     first = b""
     for block in blocks:
         if isinstance(block, Broken):
@@ -96,19 +57,14 @@ def read_records(path: Path) -> Iterator[Record]:
     whole = chain([first], blocks)
     if not first:
         return iter(())
-    if first[:1] == b"[" or (first[:1] == b"{" and not _is_line(first)):
-        return _json_values(whole)
-    return _lines(whole) if first[:1] == b"{" else _csv(whole, first)
+    if first[:1] != b"[" and _is_line(first):
+        return _lines(whole)
+    return _json_values(whole) if first[:1] in (b"[", b"{") else csv_rows(_split(whole), first)
 
 
-def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
-    """The file's bytes, decompressed. Raises OSError where a compressed file is damaged or cut off."""
-    import pyarrow as pa
-
-    with path.open("rb") as file:
-        stream = pa.CompressedInputStream(file, compression) if compression else file
-        while block := stream.read(BLOCK):
-            yield block
+def _parquet(path: Path) -> Iterator[Record]:
+    with whole_file(path) as file:
+        yield from parquet_rows(file)
 
 
 def _ending(blocks: Iterator[bytes]) -> Iterator[bytes | Broken]:
@@ -147,7 +103,9 @@ def _unmarked(first: bytes) -> str | None:
 def _is_line(first: bytes) -> bool:
     """Whether one of the first lines, which need not be sound, is a record of its own."""
     lines = first.split(b"\n", _TRIED)[:_TRIED]
-    return b"\n" in first and any(line[:1] == b"{" and isinstance(_parsed(line.strip(_BLANK)), dict) for line in lines)
+    return b"\n" in first and any(
+        line[:1] in (b"{", b'"') and isinstance(_parsed(line.strip(_BLANK)), dict) for line in lines
+    )
 
 
 def _lines(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
@@ -176,7 +134,15 @@ def _split(blocks: Iterable[bytes | Broken]) -> Iterator[bytes | Broken]:
 
 
 def _parsed(text: bytes) -> Any:
-    """The JSON value. What orjson refuses (half surrogates, NaN, raw control characters) is read by json."""
+    """The JSON value, also where it is the text of a JSON text.
+
+    What orjson refuses (half surrogates, NaN, raw control characters) is read by json.
+    """
+    found = _loaded(text)
+    return _loaded(found.encode()) if isinstance(found, str) and found[:1] == "{" else found
+
+
+def _loaded(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -186,7 +152,7 @@ def _parsed(text: bytes) -> Any:
     except RecursionError:
         return Broken(_TOO_DEEP)
     except ValueError:
-        return Broken("it is not JSON, or cut off")
+        return Broken(_NO_JSON)
 
 
 def _object(value: Any) -> JsonObject | Broken:
@@ -222,8 +188,11 @@ def _json_values(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
             if text.may_go_on(error) and text.grow():
                 number -= 1
                 continue
-            yield Record(f"record {number}", text.broken or Broken("it is not JSON, or cut off"))
+            yield Record(f"record {number}", text.broken or Broken(_NO_JSON))
             text.skip_record(error.pos)
+        except ValueError:  # a number of thousands of digits, which Python does not read
+            yield Record(f"record {number}", Broken(_NO_JSON))
+            text.skip_record(text.at + 1)
     if is_open:
         yield Record(f"record {number + 1}", text.broken or Broken("the JSON array has no end: the file is cut off"))
 
@@ -271,92 +240,11 @@ class _Text:
         while not (found := _NEXT_OBJECT.search(self.text, self.at)):
             self.at = max(self.at, len(self.text) - 1000)
             if not self.grow():
-                self.at = len(self.text)
+                whole = self.text.rstrip()
+                self.at = len(whole) - whole.endswith("]") if whole else 0
                 return
         self.at = found.end()
 
     def _match(self, pattern: re.Pattern[str]) -> int:
         found = pattern.match(self.text, self.at)
         return found.end() if found else self.at
-
-
-def _csv(blocks: Iterable[bytes | Broken], first: bytes) -> Iterator[Record]:
-    """The rows of a table with a header. Raises NoRecords for other text."""
-    header = first.partition(b"\n")[0].decode("utf-8", "replace").strip()
-    delimiter = max(_DELIMITERS, key=header.count)
-    names = [name.strip("\"' ") for name in header.split(delimiter)]
-    if len(names) < 3 or not all(map(_NAME.fullmatch, names)) or not any(map(_HINT.search, names)):
-        raise NoRecords("it is no Parquet, JSON or CSV with a header")
-    csv.field_size_limit(LONGEST)
-    return _csv_rows(blocks, delimiter)
-
-
-def _csv_rows(blocks: Iterable[bytes | Broken], delimiter: str) -> Iterator[Record]:
-    ends: list[Broken] = []
-    reader = csv.reader(_text_lines(blocks, ends), delimiter=delimiter)
-    names = next(reader, [])
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            yield Record(f"line {reader.line_num}", Broken(f"it is no row of the table ({error})"))
-            continue
-        if row is None:
-            break
-        if len(row) > len(names):
-            yield Record(f"line {reader.line_num}", Broken("it has more fields than the header"))
-        elif row:
-            yield Record(f"line {reader.line_num}", {n: v for n, v in zip(names, row, strict=False) if n and v})
-    if ends:
-        yield Record(f"line {reader.line_num + 1}", ends[0])
-
-
-def _text_lines(blocks: Iterable[bytes | Broken], ends: list[Broken]) -> Iterator[str]:
-    """The text's lines with their ends; why it ends early goes to `ends`."""
-    for line in _split(blocks):
-        if isinstance(line, Broken):
-            ends.append(line)
-        else:
-            yield line.decode("utf-8", "replace") + "\n"
-
-
-def _parquet(path: Path) -> Iterator[Record]:
-    """The rows, nulls left out. Raises NoRecords for a damaged file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        raise NoRecords(f"it cannot be read as Parquet ({str(error).splitlines()[0]}); export it again") from error
-    return _parquet_rows(file)
-
-
-def _parquet_rows(file: Any) -> Iterator[Record]:
-    import pyarrow as pa
-
-    number = 0
-    batches = file.iter_batches(batch_size=512)
-    while True:
-        try:
-            batch = next(batches, None)
-        except (OSError, pa.ArrowException) as error:
-            left = f"the rows from here on cannot be read ({str(error).splitlines()[0]})"
-            yield Record(f"row {number + 1}", Broken(left))
-            return
-        if batch is None:
-            return
-        for row in pa.RecordBatch.from_arrays([_readable(c) for c in batch.columns], batch.schema.names).to_pylist():
-            number += 1
-            yield Record(f"row {number}", {name: value for name, value in row.items() if value is not None})
-
-
-def _readable(column: Any) -> Any:
-    """The column in a type that Python can hold: times to microseconds, bytes as text."""
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        return column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        return pa.array([None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()], pa.string())
-    return column

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sia_dagster.adapters.local.forms import FormError, Span, form_of
 from sia_dagster.adapters.local.forms.span_rows import FORM
 from sia_dagster.adapters.local.moments import microseconds
-from sia_dagster.adapters.local.records import Broken, read_records
+from sia_dagster.adapters.local.record import Broken
+from sia_dagster.adapters.local.records import read_records
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster_tests.worlds.recorded_forms import attributes_of, recorded, samples_of, spans_of
