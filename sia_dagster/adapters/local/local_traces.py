@@ -114,6 +114,8 @@ def _opened(
 
     for name, reason in found.unreadable.items():
         funnel.lost("file", reason, name)
+    for note in found.notes:
+        funnel.note(note)
     with duckdb.connect() as connection:
         groups, others = direct_groups(connection, [file for file in found.files if str(file.path) not in damaged])
     target = folder / "spans.parquet"
