@@ -52,12 +52,16 @@ class LocalTraces:
         with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
             while True:
                 count = FunnelCount()
-                batches = self._rows(_opened(self.path, found, query, Path(folder), count, damaged), query, count)
                 try:
+                    source = _opened(self.path, found, query, Path(folder), count, damaged)
+                    batches = self._rows(source, query, count)
                     first = next(batches, None)
                 except _DamagedFiles as error:
                     damaged |= error.files
                     continue
+                except TraceError:
+                    counted.add(count)
+                    raise
                 counted.add(count)
                 if first is not None:
                     yield first
