@@ -130,7 +130,7 @@ def _is_wrapping(loaded: Any, text: str) -> bool:
         return False
     if is_printed_object(text) or loaded.get("object") in _OBJECTS or "lc" in loaded:
         return True
-    if _error_in(loaded) and isinstance(loaded.get("error"), dict):
+    if is_error(loaded) and isinstance(loaded.get("error"), dict):
         return True
     role = read_role(loaded.get("role")) or role_of_type(loaded.get("type"))
     spoken = role == "assistant" and bool({"content", "data", "tool_calls"} & loaded.keys())
@@ -149,7 +149,7 @@ def _messages(response: Any) -> tuple[Message, ...] | None:
         return _of_list(response)
     if not isinstance(response, dict):
         return None
-    if _error_in(response):
+    if is_error(response):
         raise NoAnswer("the answer is an error object", reason="answer_is_error")
     found = next((found for read in _READERS if (found := read(response)) is not None), None)
     return () if found is None and _is_empty_response(response) else found
@@ -160,7 +160,8 @@ def _is_empty_response(response: JsonObject) -> bool:
     return response.get("object") in _OBJECTS or not _RESPONSE_KEYS.isdisjoint(response)
 
 
-def _error_in(response: JsonObject) -> bool:
+def is_error(response: JsonObject) -> bool:
+    """Whether it is the body of a refused request."""
     kind = response.get("error")
     return bool(kind) and isinstance(kind, dict | str) and response.keys() <= _ERROR_KEYS
 

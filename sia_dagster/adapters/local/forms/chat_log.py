@@ -17,6 +17,7 @@ from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, me
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
 from sia_dagster.core.openinference.messages import parse_messages
+from sia_dagster.core.openinference.responses import is_error
 from sia_dagster.core.records.value import JsonObject
 
 _TIMES = (
@@ -154,7 +155,7 @@ def _span(record: JsonObject, call: _Call) -> Span:
         name=text(record.get("name")),
         start=start,
         end=first(record, *_ENDS),
-        status="ERROR" if _is_failed(record) else "OK",
+        status="ERROR" if _is_failed(record, call.answered) else "OK",
         kind="LLM",
         attributes=_attributes(record, call),
         columns=record,
@@ -197,7 +198,9 @@ def _time(record: JsonObject) -> Any:
     return next((record[name] for name in _TIMES if record.get(name) not in (None, "", 0, "0")), None)
 
 
-def _is_failed(record: JsonObject) -> bool:
+def _is_failed(record: JsonObject, answered: Any) -> bool:
+    if isinstance(answered, dict) and is_error(answered):
+        return True
     code = first(record, "status_code", "response_status", "statusCode")
     is_refused = isinstance(code, int) and not isinstance(code, bool) and code >= 400
     word = text(record.get("status")).lower()

@@ -115,7 +115,14 @@ def test_a_record_that_is_read_twice_is_one_call_and_a_row_number_is_no_id() -> 
 
 def test_a_refused_request_has_failed() -> None:
     refused = {"request": REQUEST, "response": {"error": {"message": "no"}}, "created": SECONDS}
-    assert read_records([refused | {"response_status": 429}, refused | {"status": "error"}]).failed == 2
+    failed = [
+        refused | {"response_status": 429},
+        refused | {"status": "error"},
+        refused | {"response": '{"error": "no"}'},
+    ]
+    assert read_records([refused, *failed]).failed == 4
+    answered = refused | {"response": {"error": None, "choices": [{"message": SAID}]}}
+    assert read_records([answered]).failed == 0
 
 
 def test_session_user_and_counts_are_kept() -> None:
