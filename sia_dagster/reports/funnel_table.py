@@ -56,7 +56,8 @@ def worst(funnel: Funnel) -> str:
         return ""
     loss = max(losses, key=lambda each: each.records)
     example = f" (such as {_shown(loss.example)})" if loss.example else ""
-    return f"{loss.records:,} of {funnel.records:,} records are {LEFT_OUT[loss.step]}: {_shown(loss.reason)}{example}"
+    why = "" if loss.step == "window" else f": {_shown(loss.reason)}"
+    return f"{loss.records:,} of {funnel.records:,} records: {LEFT_OUT[loss.step]}{why}{example}"
 
 
 def _loss(funnel: Funnel, at: int) -> FunnelRow:

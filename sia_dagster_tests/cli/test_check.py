@@ -160,7 +160,7 @@ def test_a_window_whose_calls_all_failed_says_so(sia: Sia, folder: Path, provide
     assert "none of them has an output without an error" in found
 
 
-def rewrite(folder: Path, column: str, value: str, count: int | None = None) -> None:
+def rewrite(folder: Path, column: str, value: str | list[str], count: int | None = None) -> None:
     """Put `value` into the column of the week's file, in the first `count` spans that have one there."""
     (path,) = (folder / "traces").glob("*.parquet")
     table = pq.read_table(path)
@@ -327,3 +327,47 @@ def test_a_stage_in_batches_is_estimated_at_half_its_price(sia: Sia, folder: Pat
     direct, batch = costs
     assert batch["judge correctness"] == pytest.approx(direct["judge correctness"] / 2)
     assert batch["replay"] == direct["replay"]
+
+
+def test_every_record_is_followed_from_its_file_to_the_replay(
+    sia: Sia, folder: Path, provider: SimulatedProvider
+) -> None:
+    configure(folder, provider.base_url)
+    write_week(folder, 30)
+    traces = folder / "traces"
+    (traces / "manifest.json").write_text('{"entries": []}')
+    (traces / "broken.jsonl").write_text('{"context.span_id": "a"}\n{"context.span_id": "b", "start_time": "no')
+    rewrite(folder, "status_code", "ERROR", 4)
+    seen = sia("check", "--window", FIRST.key, "--json")
+    (window,) = json.loads(seen.out)["windows"]
+    funnel = window["funnel"]
+    steps = [(loss["step"], loss["records"]) for loss in funnel["losses"]]
+    assert ("answer", 4) in steps
+    assert funnel["records"] == funnel["sampled"] + sum(records for step, records in steps if step != "file")
+    assert funnel["sampled"] == funnel["readable"] == funnel["replayable"] == window["samples"]
+    assert {loss["example"].split(",")[0] for loss in funnel["losses"] if loss["step"] == "record"} == {
+        "broken.jsonl",
+        "manifest.json",
+    }
+    table = sia("check", "--window", FIRST.key).out
+    assert all(text in table for text in ("records", "cannot be read", "without an answer", "can be replayed"))
+
+
+def test_a_window_without_calls_names_those_that_hold_some(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
+    configure(folder, provider.base_url)
+    write_week(folder, 30)
+    found = checked(sia, "--window", SECOND.key)["desk: spans"]
+    assert found[0] == "fail"
+    assert f"windows that hold calls: {FIRST.key} (" in found[1]
+
+
+def test_a_window_that_would_pay_for_nothing_fails(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
+    configure(folder, provider.base_url)
+    write_week(folder, 30)
+    hidden = [{"message.role": "system", "message.content": "Be kind."}, {"message.role": "user"}]
+    hidden[1]["message.content"] = "__REDACTED__"
+    rewrite(folder, "attributes.llm.input_messages", list(map(json.dumps, hidden)))
+    found = checked(sia)
+    assert found["desk: samples"][0] == "fail"
+    assert "none of" in found["desk: samples"][1]
+    assert "desk: cost" not in found

@@ -1,6 +1,7 @@
 """What `sia check` says of a window's records, from the trace store to the calls that can be replayed."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,27 +17,37 @@ from sia_dagster.core.config.trace_source import LocalTracesConfig
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import Funnel, Step
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster.reports.funnel_table import LEFT_OUT, funnel_rows
+from sia_dagster.core.text import count
+from sia_dagster.reports.funnel_table import funnel_rows
 from sia_dagster.wiring.platforms import trace_source
 
-_WARNED: Final[tuple[Step, ...]] = ("file", "record", "double")
+_WARNED: Final[Mapping[Step, tuple[str, str]]] = {
+    "file": ("file", "cannot be read"),
+    "record": ("record", "cannot be read"),
+    "double": ("call", "recorded twice"),
+}
 """Losses that nobody asked for. The others are how a window is chosen, and stand in the table alone."""
 _ALL_TIME = TimeWindow(key="all", start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(2200, 1, 1, tzinfo=UTC))
 _SHOWN = 8
+_NAMED = 3
+"""Reasons that one finding names."""
 
 
 def losses_findings(name: str, funnel: Funnel) -> list[CheckResult]:
     """One warning for each step at which records were lost that should have been read."""
     found = []
-    for step in _WARNED:
+    for step, (noun, what) in _WARNED.items():
         losses = [loss for loss in funnel.losses if loss.step == step and loss.reason != REPEATED]
         if losses:
-            named = "; ".join(f"{loss.records:,} {loss.reason} ({loss.example})" for loss in losses[:3])
-            more = f"; and {len(losses) - 3} more reasons" if len(losses) > 3 else ""
-            total = sum(loss.records for loss in losses)
-            text = f"{total:,} {LEFT_OUT[step]}: {named}{more}"
+            named = "; ".join(f"{loss.reason} ({loss.example}{_more(loss.records)})" for loss in losses[:_NAMED])
+            rest = f"; {count(len(losses) - _NAMED, 'more reason')}" if len(losses) > _NAMED else ""
+            text = f"{count(sum(loss.records for loss in losses), noun)} {what}: {named}{rest}"
             found.append(CheckResult(check=f"{name}: records", result="warn", found=text))
     return found
+
+
+def _more(records: int) -> str:
+    return f" and {records - 1:,} more" if records > 1 else ""
 
 
 def windows_with_calls(project: CommandProject) -> list[str]:
