@@ -5,7 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sia_dagster.adapters.local.kinds import MODEL_ATTRIBUTES, OTHERS
 
-LLM = "attributes.llm."
+_PREFIX = "attributes."
+LLM = f"{_PREFIX}llm."
+STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "statusCode", "status")
+"""Names under which tools write a span's status."""
+FAILED = r"""(^|[^A-Z])(ERR(OR)?|FAIL(ED|URE)?|EXCEPTION)([^A-Z]|$)|^2(\.0)?$|CODE["']?: ?2\b"""
+"""A status, in capitals, of a call that failed."""
 
 TEXTS = {
     "input_messages": f"{LLM}input_messages",
@@ -89,11 +94,16 @@ class SpanExpressions:
         return f"coalesce({number}, epoch_us(TRY_CAST({column}::VARCHAR AS TIMESTAMPTZ)))"
 
     def status(self) -> str:
-        """`OK`, `ERROR` or `UNSET`; `STATUS_CODE_OK` is `OK`, and OTLP's numbers 2 and 1 are `ERROR` and `OK`."""
-        status = f"upper(coalesce({self.text('status_code')}, ''))"
+        """`OK`, `ERROR` or `UNSET`; `STATUS_CODE_OK` is `OK`, and OTLP's numbers 2 and 1 are `ERROR` and `OK`.
+
+        Other writings (`<StatusCode.ERROR: 2>`, `failed`, an object with `code`) are errors where they say so.
+        """
+        status = f"upper(coalesce({self._first_text(*STATUSES, f'{_PREFIX}otel.status_code')}, ''))"
         return (
-            f"CASE WHEN {status} LIKE '%ERROR' OR {status} IN ('2', '2.0') THEN 'ERROR' "
-            f"WHEN {status} LIKE '%OK' OR {status} IN ('1', '1.0') THEN 'OK' ELSE 'UNSET' END"
+            f"CASE WHEN {status} IN ('OK', 'STATUS_CODE_OK', 'STATUSCODE.OK', '1', '1.0') THEN 'OK' "
+            f"WHEN {status} IN ('', 'UNSET', '0', '0.0') THEN 'UNSET' "
+            f"WHEN regexp_matches({status}, {literal(FAILED)}) AND NOT regexp_matches({status}, '^NO[ _]?ERR') "
+            f"THEN 'ERROR' WHEN {status} LIKE '%OK' THEN 'OK' ELSE 'UNSET' END"
         )
 
     def has_all_kinds(self) -> str:

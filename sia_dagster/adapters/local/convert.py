@@ -20,6 +20,7 @@ from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.text import count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,6 +61,7 @@ class Converter:
         self._found: set[str] = set()
         self.names: dict[str, None] = {}
         """Columns of the records, for a person who writes a condition."""
+        self._empty: list[str] = []
         self.problems: list[tuple[str, str]] = []
         """Files without any readable span, by name, and why."""
         self.spans = 0
@@ -67,7 +69,7 @@ class Converter:
 
     def read(self, file: TraceFile) -> None:
         """Convert one file. What cannot be read is counted, and never stops the others."""
-        before, first = self.spans, ""
+        before, first, record = self.spans, "", None
         try:
             for record in read_records(file.path):
                 if isinstance(record.value, Broken):
@@ -78,12 +80,16 @@ class Converter:
         except (NoRecords, OSError) as error:
             first = first or (str(error).splitlines() or [type(error).__name__])[0]
             self._funnel.lost("file", first, file.name)
+        if not first and record is None:
+            self._empty.append(file.name)
         if first and self.spans == before:
             self.problems.append((file.name, first))
 
     def close(self) -> dict[str, str]:
         """Write what is left. Returns DuckDB's type of each column; {} if there was no call, and there is no file."""
         self._flush()
+        if self._empty:
+            self._funnel.note(f"{count(len(self._empty), 'file')} without records, such as {self._empty[0]}")
         if self._writer is None:
             return {}
         self._writer.close()
@@ -164,7 +170,7 @@ class Converter:
             span.trace_id or None,
             span.parent_id or None,
             span.name or None,
-            _text(span.status),
+            _text(span.status if span.status is not None else attributes.get("otel.status_code")),
             _number(span.columns.get("latency_ms"), float),
             start,
             microseconds(span.end),
@@ -216,7 +222,7 @@ class Converter:
         self._rows, self._size = [], 0
 
 
-_LARGEST = 1 << 62
+_GREATEST = 2**63 - 1
 _NAMES = 500
 """Names of columns that are kept."""
 _TYPES = {
@@ -293,9 +299,9 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any, kind: type) -> Any:
-    """The value as a number that Arrow can hold; None for anything else."""
+    """The number; None for what is none, and for a count that needs more than 64 bits."""
     try:
-        number = None if value is None else kind(value)
+        found = None if value is None else kind(value)
     except (ValueError, TypeError, OverflowError):
         return None
-    return number if number is None or abs(number) < _LARGEST else None
+    return None if isinstance(found, int) and abs(found) > _GREATEST else found

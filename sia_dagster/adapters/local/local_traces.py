@@ -11,7 +11,7 @@ from sia_dagster.adapters.local.columns import literal
 from sia_dagster.adapters.local.convert import Converter
 from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_groups, once_a_file
 from sia_dagster.adapters.local.query import FULLEST, GroupQuery
-from sia_dagster.adapters.local.source_files import TraceFile, trace_files
+from sia_dagster.adapters.local.source_files import TraceFiles, trace_files
 from sia_dagster.adapters.local.where import Condition, named_columns, parse_condition
 from sia_dagster.adapters.local.window_calls import choose, count_kinds, load_calls
 from sia_dagster.core.errors import TraceError, TraceFileError
@@ -47,16 +47,29 @@ class LocalTraces:
         converted first. A record or a file that cannot be read costs itself alone. Raises TraceFileError where no file
         can be read, TraceError for a bad `where`.
         """
-        count = funnel or FunnelCount()
+        counted = funnel or FunnelCount()
+        damaged: frozenset[str] = frozenset()
         with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
-            for name, reason in found.unreadable.items():
-                count.lost("file", reason, name)
-            source = _opened(self.path, found.files, query, Path(folder), count)
-            if source.groups:
-                yield from self._rows(source, query, count)
+            while True:
+                count = FunnelCount()
+                try:
+                    source = _opened(self.path, found, query, Path(folder), count, damaged)
+                    batches = self._rows(source, query, count)
+                    first = next(batches, None)
+                except _DamagedFiles as error:
+                    damaged |= error.files
+                    continue
+                except TraceError:
+                    counted.add(count)
+                    raise
+                counted.add(count)
+                if first is not None:
+                    yield first
+                    yield from batches
+                return
 
     def _rows(self, source: "_Source", query: SpanQuery, funnel: FunnelCount) -> "Iterator[pa.RecordBatch]":
-        """The rows under the first memory limit that suffices; damaged files are left out."""
+        """The rows under the first memory limit that suffices. Raises _DamagedFiles before the first batch."""
         import duckdb
 
         limits, groups = list(self.memory_limits), source.groups
@@ -73,8 +86,7 @@ class LocalTraces:
                     del limits[0]
                     continue
                 except duckdb.Error as error:
-                    groups = _without_damaged(connection, groups, source, condition, error, funnel)
-                    continue
+                    _raise_damaged(connection, groups, condition, error)
                 funnel.add(count)
                 if first is not None:
                     yield first
@@ -82,32 +94,44 @@ class LocalTraces:
                 return
 
 
+class _DamagedFiles(Exception):
+    """DuckDB cannot read these files to their end: they are read row by row."""
+
+    def __init__(self, files: frozenset[str]) -> None:
+        super().__init__()
+        self.files = files
+
+
 class _Source(NamedTuple):
     """What is read: files as they are, and the converted ones in one file."""
 
     groups: list[FileGroup]
-    names: dict[str, str]
-    """The files by path, as people know them."""
     columns: tuple[str, ...]
     """Columns of the converted records, for a person who writes a condition."""
 
 
-def _opened(path: str, files: list[TraceFile], query: SpanQuery, folder: Path, funnel: FunnelCount) -> _Source:
+def _opened(
+    path: str, found: TraceFiles, query: SpanQuery, folder: Path, funnel: FunnelCount, damaged: frozenset[str]
+) -> _Source:
     """Group what DuckDB reads as it is and convert the rest. Raises TraceFileError where nothing can be read."""
     import duckdb
 
+    for name, reason in found.unreadable.items():
+        funnel.lost("file", reason, name)
+    for note in found.notes:
+        funnel.note(note)
     with duckdb.connect() as connection:
-        groups, others = direct_groups(connection, files)
+        groups, others = direct_groups(connection, [file for file in found.files if str(file.path) not in damaged])
     target = folder / "spans.parquet"
     converter = Converter(target, query, named_columns(query.where), funnel)
-    for file in others:
+    for file in (*others, *(file for file in found.files if str(file.path) in damaged)):
         converter.read(file)
     if types := converter.close():
         groups.append(FileGroup((str(target),), types, converter.numbers, converted=True))
     elif converter.problems and not groups and not converter.spans:
         name, reason = converter.problems[0]
-        raise TraceFileError(reason, path=name if len(files) == 1 else f"{path}: {name}")
-    return _Source(groups, {str(file.path): file.name for file in files}, tuple(converter.names))
+        raise TraceFileError(reason, path=name if len(found.files) == 1 else f"{path}: {name}")
+    return _Source(groups, tuple(converter.names))
 
 
 @contextmanager
@@ -167,7 +191,7 @@ def _stream(
         else:
             at = pc.index_in(calls["span_id"], sampled["span_id"])
             added = {"sampled": at.is_valid()} | {name: sampled[name].take(at) for name in TEXT_COLUMNS}
-        columns = [added[name] if name in added else calls[name] for name in SPAN_SCHEMA.names]
+        columns = [added[name] if name in added else _text(calls[name]) for name in SPAN_SCHEMA.names]
         yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
 
 
@@ -178,7 +202,21 @@ def _texts(connection: "duckdb.DuckDBPyConnection") -> "pa.RecordBatch | None":
     whole = connection.sql(FULLEST).to_arrow_table().combine_chunks()
     if not whole.num_rows:
         return None
-    return pa.RecordBatch.from_arrays([whole[name].combine_chunks() for name in whole.column_names], whole.column_names)
+    columns = [_text(whole[name].combine_chunks()) for name in whole.column_names]
+    return pa.RecordBatch.from_arrays(columns, whole.column_names)
+
+
+def _text(column: "pa.Array") -> "pa.Array":
+    """The column with U+FFFD for bytes that are no text, which a Parquet file may hold all the same."""
+    import pyarrow as pa
+
+    if column.type != pa.string():
+        return column
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.array([v and v.decode("utf-8", "replace") for v in column.cast(pa.binary()).to_pylist()], pa.string())
+    return column
 
 
 def _count(
@@ -223,32 +261,17 @@ def _raise_memory(condition: Condition, error: "duckdb.Error") -> NoReturn:
     ) from condition.cause(error)
 
 
-def _without_damaged(
-    connection: "duckdb.DuckDBPyConnection",
-    groups: list[FileGroup],
-    source: _Source,
-    condition: Condition,
-    error: "duckdb.Error",
-    funnel: FunnelCount,
-) -> list[FileGroup]:
-    """The groups without the files that cannot be read to their end, which are counted.
-
-    Raises TraceFileError if no other file is left, TraceError if no file is at fault.
-    """
+def _raise_damaged(
+    connection: "duckdb.DuckDBPyConnection", groups: list[FileGroup], condition: Condition, error: "duckdb.Error"
+) -> NoReturn:
+    """Raise _DamagedFiles; TraceError if no file is at fault."""
+    files = ((group, file) for group in groups for file in group.files)
+    if damaged := frozenset(file for group, file in files if _is_damaged(connection, group, file)):
+        raise _DamagedFiles(damaged) from None
     reason, cause = condition.shown(str(error)), condition.cause(error)
-    damaged = [file for group in groups for file in group.files if _is_damaged(connection, group, file)]
-    if not damaged:
-        if condition.where.strip():
-            raise condition.error(reason) from cause
-        raise TraceError(f"the trace files cannot be read: {reason}") from cause
-    advice = f"the file cannot be read to its end ({reason}); export it again"
-    kept = [g._replace(files=tuple(f for f in g.files if f not in damaged)) for g in groups]
-    left = [group for group in kept if group.files]
-    if not left:
-        raise TraceFileError(advice, path=source.names.get(damaged[0], damaged[0])) from cause
-    for file in damaged:
-        funnel.lost("file", advice, source.names.get(file, file))
-    return left
+    if condition.where.strip():
+        raise condition.error(reason) from cause
+    raise TraceError(f"the trace files cannot be read: {reason}") from cause
 
 
 def _is_damaged(connection: "duckdb.DuckDBPyConnection", group: FileGroup, file: str) -> bool:

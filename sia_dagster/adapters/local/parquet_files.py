@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 REQUIRED: Final = ("context.span_id", "start_time")
+_IDS = ("context.span_id", "context.trace_id", "parent_id")
+"""Ids may be stored as bytes that are no text, as which many of them would be one."""
 _TIMES = ("BIGINT", "UBIGINT", "TIMESTAMP", "DATE")
 _CALLS = ("attributes.llm.", "attributes.input.", "attributes.output.", "attributes.openinference.")
 _MOST_COLUMNS = 1000
@@ -73,13 +75,17 @@ def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[s
         if file.read(4) != b"PAR1":
             return {}
     try:
-        sql = "DESCRIBE SELECT * FROM read_parquet(?, binary_as_string = true, hive_partitioning = false)"
-        types = {row[0]: row[1] for row in connection.execute(sql, [str(path)]).fetchall()}
+        types, bare = (_described(connection, path, setting) for setting in ("true", "false"))
     except duckdb.OutOfMemoryException:
         raise
-    except duckdb.Error:
+    except (duckdb.Error, UnicodeError):  # a name in another encoding than the system's
         return {}
-    return types if _is_export(types) else {}
+    return types if _is_export(types) and not any(bare.get(name) == "BLOB" for name in _IDS) else {}
+
+
+def _described(connection: "duckdb.DuckDBPyConnection", path: Path, binary_as_string: str) -> dict[str, str]:
+    sql = f"DESCRIBE SELECT * FROM read_parquet(?, binary_as_string = {binary_as_string}, hive_partitioning = false)"
+    return {row[0]: row[1] for row in connection.execute(sql, [str(path)]).fetchall()}
 
 
 def _is_export(types: Mapping[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """SQL that reads groups of files as normalised spans, under the user's condition."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ _EVALUATIONS = ("annotations", "evals")
 """Of a span in two exports the row with people's annotations is taken: it is the later one."""
 FILE = "sia_file"
 _PLACES = f", filename = '{FILE}', file_row_number = true"
+_OF_NULLS = re.compile(r"\b(?:NULL|DISTINCT)\b", re.IGNORECASE)
 _PARQUET = "binary_as_string = true, hive_partitioning = false"
 
 
@@ -50,7 +52,7 @@ class GroupQuery:
         return (
             f"SELECT {columns}, {answered} AS answered, {FILE} AS file, file_row_number AS row "
             f"FROM {self.scan(places=True)} "
-            f"WHERE {self._of_window(window)} AND {self._kind()} = 'LLM' AND ({self.condition})"
+            f"WHERE {self._of_window(window)} AND {self._kind()} = 'LLM' AND {self._met()}"
         )
 
     def texts(self, query: SpanQuery, rows: Sequence[int]) -> str:
@@ -81,6 +83,14 @@ class GroupQuery:
     def other_kinds(self) -> str:
         """Counts the spans of other kinds than OpenInference's."""
         return f"SELECT count(*) FROM {self.scan()} WHERE NOT {self.row.has_all_kinds()}"
+
+    def _met(self) -> str:
+        """The condition as a filter.
+
+        From statistics of a column with one value and nulls DuckDB concludes that `IS NULL` and `IS DISTINCT FROM` are
+        true of all rows; it does not look at them within `coalesce`.
+        """
+        return f"coalesce(({self.condition}), false)" if _OF_NULLS.search(self.condition) else f"({self.condition})"
 
     def _kind(self) -> str:
         return self.row.kind(all_recorded=self.all_kinds)

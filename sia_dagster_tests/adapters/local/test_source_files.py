@@ -35,7 +35,7 @@ def test_what_engines_and_tools_leave_beside_the_files_is_left_out_or_named(tmp_
     write_parquet(tmp_path / "part-0.snappy.parquet", [span(1)])
     for name in ("_delta_log/0.json", "_temporary/0/part.parquet", "_SUCCESS", ".part-0.snappy.parquet.crc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text('{"commitInfo": {}}')
+        (tmp_path / name).write_text('{"add": {"path": "part-0.snappy.parquet"}}')
     (tmp_path / "README.md").write_text("# The traces of last year\n")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     assert ids(read(tmp_path)) == ["0001"]

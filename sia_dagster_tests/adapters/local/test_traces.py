@@ -393,6 +393,28 @@ def test_where_is_a_condition_over_the_files_own_columns(
 @pytest.mark.parametrize(
     "where",
     [
+        "tier IS NULL",
+        "NOT (tier IS NOT NULL)",
+        "tier IS DISTINCT FROM 'gold'",
+        "tier IS NOT DISTINCT FROM NULL",
+        "tier is null OR tier is null",
+        "tier IS NULL AND name = 'ChatCompletion'",
+        "coalesce(tier, '') = ''",
+    ],
+)
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_a_condition_on_missing_values_holds_for_them_alone(tmp_path: Path, where: str, write: Any) -> None:
+    rows = [span(n, tier="gold" if n < 3 else None) for n in range(1, 6)]
+    path = write(tmp_path / "a", rows)
+    if write is write_parquet:
+        pq.write_table(pq.read_table(path), path, use_dictionary=False)
+    assert ids(read(path, where)) == ["0003", "0004", "0005"]
+    assert funnel(path, where).sampled == 3
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
         "nme = 'x'",
         "name = ",
         "name = 'x'; DROP TABLE spans",
@@ -426,7 +448,6 @@ BAD_FILES = {
     "text.json": b"this is no json",
     "text.jsonl": b"this is\nno json\n",
     "list.jsonl": b"1\n2\n",
-    "cut.json.gz": gzip.compress(json.dumps([span(n) for n in range(50)]).encode())[:-30],
     "binary.json.gz": b"not gzip",
     "avro": b"Obj\x01 and so on",
     "text.unknown": b"this has no known suffix",
@@ -563,7 +584,7 @@ def test_a_column_that_first_stands_in_a_late_record_is_read(tmp_path: Path, suf
 def test_an_empty_file_is_an_empty_window(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     assert read(tmp_path / name) == []
-    assert funnel(tmp_path / name) == Funnel()
+    assert funnel(tmp_path / name) == Funnel(notes=(f"1 file without records, such as {name}",))
 
 
 def test_a_window_without_spans_yields_nothing(tmp_path: Path) -> None:

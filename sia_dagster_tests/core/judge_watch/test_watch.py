@@ -14,6 +14,7 @@ from sia_dagster.core.judge_watch.watch import NO_ANSWERS, NOT_ASKED, NOTHING_FR
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.gate import WHENEVER
 from sia_dagster.core.records.judge_report import JudgeReport, JudgeWatch
+from sia_dagster.core.statistics import MIN_CONVERSATIONS
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster_tests.worlds.evaluation_samples import sample
 from sia_dagster_tests.worlds.judge_world import (
@@ -277,6 +278,13 @@ def test_a_window_with_hardly_any_output_leaves_the_freezing_to_a_later_one(prob
     assert len(probed.server.requests) == 2 * count
     probed.watch(1)
     assert probed.watch(2).anchored_in == week(1).key
+
+
+def test_just_enough_outputs_become_anchors(judged: Court) -> None:
+    judged.watch(0, samples=outputs(0)[:MIN_CONVERSATIONS])
+    frozen = judged.log.anchors("correctness", judged.judge.fingerprint, WHENEVER)
+    assert frozen
+    assert len(frozen.scores) == MIN_CONVERSATIONS
 
 
 def test_a_window_without_answers_asks_no_judge(judged: Court) -> None:

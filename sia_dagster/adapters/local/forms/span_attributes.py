@@ -7,6 +7,7 @@ from typing import Any, Final
 from sia_dagster.adapters.local.forms.span import FormError
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.text import storable
 
 _LONGEST_REPR: Final = 10 << 20
 """Characters of a Python repr that is read: its syntax tree takes a hundred times as much."""
@@ -30,7 +31,9 @@ def _loaded(text: str) -> Any:
         return load_json(text)
     except (ValueError, RecursionError) as error:
         try:
-            return ast.literal_eval(text) if text[:2] == "{'" and len(text) < _LONGEST_REPR else load_json(text)
+            return (
+                storable(ast.literal_eval(text)) if text[:2] == "{'" and len(text) < _LONGEST_REPR else load_json(text)
+            )
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             raise FormError("its attributes are text, and no JSON") from error
 

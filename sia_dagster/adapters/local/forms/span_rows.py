@@ -7,6 +7,7 @@ The same span is written with columns (`context.span_id`, `attributes.llm.model_
 from collections.abc import Iterable
 from typing import Any
 
+from sia_dagster.adapters.local.columns import STATUSES
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.forms.span_attributes import flat, read_attributes
 from sia_dagster.core.openinference.attributes import load_json
@@ -20,7 +21,6 @@ _PARENTS = ("parent_id", "parent_span_id", "parentSpanId", "ParentSpanId", "pare
 _ATTRIBUTES = ("attributes", "span_attributes", "SpanAttributes")
 _STARTS = ("start_time", "startTime", "start_timestamp", "Timestamp", "timestamp")
 _ENDS = ("end_time", "endTime", "end_timestamp")
-_STATUSES = ("status_code", "status.status_code", "status.code", "StatusCode", "status")
 _KINDS = ("span_kind", "kind", "SpanKind")
 _EVENTS = frozenset(("events", "Events", "Events.Name"))
 _GENAI = "gen_ai."
@@ -60,7 +60,7 @@ def _spans(record: JsonObject) -> Iterable[Span]:
         name=str(_first(columns, ("name", "span_name", "SpanName")) or ""),
         start=_moment(_first(columns, _STARTS)),
         end=_moment(_first(columns, _ENDS)),
-        status=_first(flat({"status": status}) if isinstance(status, dict) else columns, _STATUSES),
+        status=_first(flat({"status": status}) if isinstance(status, dict) else columns, STATUSES),
         kind=_first(columns, _KINDS),
         attributes=attributes,
         events=_events(record),

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from sia_dagster.adapters.local.reading.records import LONGEST, TOO_DEEP, Broken, Record, checked
+from sia_dagster.adapters.local.reading.records import BLOCK, LONGEST, TOO_DEEP, Broken, Record, checked
 from sia_dagster.adapters.local.reading.text_blocks import BLANK, split_lines
 from sia_dagster.core.text import storable
 
@@ -17,14 +17,14 @@ _NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)|\n\s*(?=\{)")
 _NOT_JSON = "it is not JSON, or cut off"
 _TRIED = 20
 """Lines of a file that are tried."""
-_LEAST = 1 << 20
-"""Bytes that are read at once."""
 
 
 def is_lines(first: bytes) -> bool:
     """Whether one of the first lines, which need not be sound, is a record of its own."""
     lines = first.split(b"\n", _TRIED)[:_TRIED]
-    return b"\n" in first and any(line[:1] == b"{" and isinstance(_parsed(line.strip(BLANK)), dict) for line in lines)
+    return b"\n" in first and any(
+        line[:1] in (b"{", b'"') and isinstance(_parsed(line.strip(BLANK)), dict) for line in lines
+    )
 
 
 def json_lines(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
@@ -37,7 +37,15 @@ def json_lines(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
 
 
 def _parsed(text: bytes) -> Any:
-    """The JSON value. What orjson refuses (half surrogates, NaN, raw control characters) is read by json."""
+    """The JSON value, also where it is the text of a JSON text.
+
+    What orjson refuses (half surrogates, NaN, raw control characters) is read by json.
+    """
+    found = _loaded(text)
+    return _loaded(found.encode()) if isinstance(found, str) and found[:1] == "{" else found
+
+
+def _loaded(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -71,6 +79,9 @@ def json_values(blocks: Iterable[bytes | Broken]) -> Iterator[Record]:
                 continue
             yield Record(f"record {number}", text.broken or Broken(_NOT_JSON))
             text.skip_record(error.pos)
+        except ValueError:  # a number of thousands of digits, which Python does not read
+            yield Record(f"record {number}", Broken(_NOT_JSON))
+            text.skip_record(text.at + 1)
     if is_open:
         yield Record(f"record {number + 1}", text.broken or Broken("the JSON array has no end: the file is cut off"))
 
@@ -102,7 +113,7 @@ class _Text:
 
     def grow(self) -> bool:
         """Read as much again as is held, and drop what was read; False if nothing is left."""
-        wanted, parts = max(_LEAST, len(self.text) - self.at), [self.text[self.at :]]
+        wanted, parts = max(BLOCK, len(self.text) - self.at), [self.text[self.at :]]
         while wanted > 0 and (block := next(self._blocks, None)) is not None:
             if isinstance(block, Broken):
                 self.broken = block
@@ -118,7 +129,8 @@ class _Text:
         while not (found := _NEXT_OBJECT.search(self.text, self.at)):
             self.at = max(self.at, len(self.text) - 1000)
             if not self.grow():
-                self.at = len(self.text)
+                whole = self.text.rstrip()
+                self.at = len(whole) - whole.endswith("]") if whole else 0
                 return
         self.at = found.end()
 

@@ -3,12 +3,16 @@
 import calendar
 import math
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = ((datetime(year, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND for year in (1, 9999))
+_MOST_DIGITS = 40
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _GO = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) ([+-]\d{4}) \S+( m=\S+)?")
 """`2026-11-09 08:00:00.123456789 +0000 UTC m=+0.01`, as Go prints a time."""
@@ -25,22 +29,24 @@ _SECONDS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3))
 
 
 def microseconds(value: Any) -> int | None:
-    """Microseconds since 1970 in UTC; None where the value is no moment.
+    """Microseconds since 1970 in UTC; None where the value is no moment of the years 2 to 9999.
 
     Numbers are seconds (below 1e11), milliseconds (1e14), microseconds (1e17) or nanoseconds; a time without a zone is
-    UTC.
+    UTC, and a day its first moment.
     """
-    if isinstance(value, str):
-        return _of_text(value.strip())
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return _of_number(value)
-    if isinstance(value, datetime):
-        return _of_datetime(value)
-    if isinstance(value, dict):
-        return _of_object(value)
+    found = _microseconds(value)
+    return found if found is not None and _FIRST <= found <= _LAST else None
+
+
+def _microseconds(value: Any) -> int | None:
+    for kind, read in _READERS:
+        if isinstance(value, kind):
+            return read(value)
     return None
+
+
+def _of_day(day: date) -> int:
+    return _of_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def _of_datetime(moment: datetime) -> int:
@@ -58,7 +64,7 @@ def _of_number(number: float) -> int | None:
 
 
 def _of_text(text: str) -> int | None:
-    if _NUMBER.fullmatch(text):
+    if len(text) <= _MOST_DIGITS and _NUMBER.fullmatch(text):
         return _of_number(float(text) if set(text) & set(".eE") else int(text))
     for read in (datetime.fromisoformat, _go, _fractions, parsedate_to_datetime, _any_form):
         try:
@@ -98,8 +104,20 @@ def _of_object(value: dict[str, Any]) -> int | None:
     """MongoDB's `{"$date": ...}` and protobuf's `{"seconds": ..., "nanos": ...}`."""
     if "$date" in value:
         inner = value["$date"]
-        return microseconds(inner.get("$numberLong") if isinstance(inner, dict) else inner)
+        return _microseconds(inner.get("$numberLong") if isinstance(inner, dict) else inner)
     try:
         return int(value["seconds"]) * 1_000_000 + int(value.get("nanos", 0)) // 1000
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+_READERS: Sequence[tuple[type | tuple[type, ...], Callable[[Any], int | None]]] = (
+    (str, lambda value: _of_text(value.strip())),
+    (bool, lambda value: None),
+    ((int, float), _of_number),
+    (Decimal, lambda value: _of_text(str(value))),
+    (datetime, _of_datetime),
+    (date, _of_day),
+    (dict, _of_object),
+)
+"""In this order: a truth value is an integer to Python, and a moment a day."""

@@ -1,27 +1,15 @@
 """Reads a file of any container, compression and encoding as a stream of records, in flat memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from sia_dagster.adapters.local.reading.containers import is_parquet, whole_file
+from sia_dagster.adapters.local.reading.csv_rows import csv_rows
 from sia_dagster.adapters.local.reading.json_records import is_lines, json_lines, json_values
-from sia_dagster.adapters.local.reading.records import Broken, NoRecords, Record
-from sia_dagster.adapters.local.reading.table_records import csv_rows, parquet_rows
-from sia_dagster.adapters.local.reading.text_blocks import BLANK, text_blocks
-
-_FOREIGN: Mapping[bytes, str] = {
-    b"Obj\x01": "an Avro file",
-    b"ORC": "an ORC file",
-    b"SQLite format 3": "an SQLite database",
-    b"PK\x03\x04": "a zip archive (or an Excel file)",
-    b"ARROW1": "an Arrow file",
-    b"\xff\xff\xff\xff": "an Arrow stream",
-    b"\x80\x04": "a Python pickle",
-    b"\x80\x05": "a Python pickle",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x04\x22\x4d\x18": "an lz4 archive",
-}
+from sia_dagster.adapters.local.reading.parquet_rows import parquet_rows
+from sia_dagster.adapters.local.reading.records import Broken, Record
+from sia_dagster.adapters.local.reading.text_blocks import BLANK, split_lines, text_blocks
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -31,13 +19,9 @@ def read_records(path: Path) -> Iterator[Record]:
     UTF-32, told by the content: the file's name does not matter. A file that ends early ends with a broken record.
     Raises NoRecords for anything else, and OSError.
     """
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if head[:4] == b"PAR1":
-        return parquet_rows(path)
-    if what := next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None):
-        raise NoRecords(f"it is {what}; write the spans as Parquet, JSON lines or CSV")
-    blocks = text_blocks(path, head)
+    if is_parquet(path):
+        return _parquet(path)
+    blocks = text_blocks(path)
     first = b""
     for block in blocks:
         if isinstance(block, Broken):
@@ -48,6 +32,11 @@ def read_records(path: Path) -> Iterator[Record]:
     whole = chain([first], blocks)
     if not first:
         return iter(())
-    if first[:1] == b"[" or (first[:1] == b"{" and not is_lines(first)):
-        return json_values(whole)
-    return json_lines(whole) if first[:1] == b"{" else csv_rows(whole, first)
+    if first[:1] != b"[" and is_lines(first):
+        return json_lines(whole)
+    return json_values(whole) if first[:1] in (b"[", b"{") else csv_rows(split_lines(whole), first)
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    with whole_file(path) as file:
+        yield from parquet_rows(file)

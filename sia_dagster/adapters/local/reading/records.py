@@ -4,6 +4,8 @@ from typing import Any, Final, NamedTuple
 
 from sia_dagster.core.records.value import JsonObject
 
+BLOCK: Final = 1 << 20
+"""Bytes that are read at once."""
 LONGEST: Final = 128 << 20
 """Bytes of one record. A longer one is left out, since it would be in memory several times."""
 TOO_LONG: Final = f"it is longer than {LONGEST >> 20} MB"

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from sia_dagster.adapters.local.reading.containers import file_blocks
 from sia_dagster.adapters.local.reading.records import LONGEST, TOO_LONG, Broken
 
-_BLOCK = 1 << 20
-_MAGIC: Mapping[bytes, str] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _ENCODINGS: Mapping[bytes, str] = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -20,20 +19,9 @@ BLANK = b"\x00\x1e \t\r\n"
 """What stands between records: white space, NULs of a file that was not written to its end, record separators."""
 
 
-def text_blocks(path: Path, head: bytes) -> Iterator[bytes | Broken]:
-    """The text in blocks; if it ends early, why. `head` is the file's beginning. Raises OSError on opening."""
-    compression = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-    return _ending(_utf8(_blocks(path, compression)))
-
-
-def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
-    """The file's bytes, decompressed. Raises OSError where a compressed file is damaged or cut off."""
-    import pyarrow as pa
-
-    with path.open("rb") as file:
-        stream = pa.CompressedInputStream(file, compression) if compression else file
-        while block := stream.read(_BLOCK):
-            yield block
+def text_blocks(path: Path) -> Iterator[bytes | Broken]:
+    """The text in blocks; if it ends early, why. Raises OSError on opening."""
+    return _ending(_utf8(file_blocks(path)))
 
 
 def _ending(blocks: Iterator[bytes]) -> Iterator[bytes | Broken]:
