@@ -25,11 +25,14 @@ _INNER = """
     SELECT CASE WHEN outer_.answered OR NOT inner_.answered THEN inner_.rowid ELSE outer_.rowid END AS record,
         outer_.name AS outer_name, inner_.name AS inner_name, outer_.answered OR NOT inner_.answered AS keeps_outer
     FROM calls inner_ JOIN calls outer_ ON inner_.parent_id = outer_.span_id
-    WHERE coalesce(inner_.model = outer_.model, true)
+    WHERE coalesce(contains(inner_.model, outer_.model) OR contains(outer_.model, inner_.model), true)
         AND coalesce(inner_.prompt_tokens = outer_.prompt_tokens, true)
         AND inner_.parent_id IN (SELECT parent_id FROM calls GROUP BY parent_id HAVING count(*) = 1)
     """
-"""Calls that are the only call within another call: two instrumentors recorded one request."""
+"""Calls that are the only call within another call: two instrumentors recorded one request.
+
+One of them may name the snapshot that answered (`gpt-4o-2024-08-06`) or the provider (`openai/gpt-4o`).
+"""
 
 
 def load_calls(

@@ -16,12 +16,15 @@ _WIRE_TYPES = {"input_audio", "file"}
 _NO_CONTENT = {"tool_use", "tool_result", "tool-call", "tool-result", "reasoning", "thinking", "redacted_thinking"}
 """Blocks that are tool calls or results of the message, and thoughts, which no endpoint accepts as input."""
 _PART_KINDS = (*_TEXT_TYPES, *_IMAGE_TYPES, *_WIRE_TYPES, *_NO_CONTENT, "input_file", "document")
-_PARTS_AS_TEXT = re.compile(r"""\s*(?:\[\s*)?\{\s*["']""")
+_PARTS_AS_TEXT = re.compile(r"""\s*(?:\[\s*)?(?:\{\s*["']|\w{0,30}(?:Block|Part|Content)\w{0,20}\()""")
 _MAY_BE_JSON = frozenset("[{ \n\t\r")
 _NO_WIDTH = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
     "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
 )
+_SHORT = 100
+_OF_NOTHING = frozenset(("[object Object]", "undefined", "nan", "NaN"))
+"""What JavaScript and pandas print for an object and for no text."""
 _VISIBLE = re.compile(rf"[^\s\x00-\x1f{_NO_WIDTH}]")
 
 
@@ -54,8 +57,8 @@ def answer_text(messages: Sequence[Message]) -> str:
 
 
 def is_blank(text: str | None) -> bool:
-    """Whether there is nothing to read: no text, white space, or characters of no width."""
-    return not text or _VISIBLE.search(text) is None
+    """Whether there is nothing to read: white space, characters of no width, or what is printed in place of no text."""
+    return not text or _VISIBLE.search(text) is None or (len(text) < _SHORT and text.strip() in _OF_NOTHING)
 
 
 def message_attributes(message: Message) -> JsonObject:

@@ -15,7 +15,7 @@ _CLASS = (
     r"(?:Message|Chunk|Completion|Response|Result|Generation|Output|Event|Choice|Candidate)\w{0,20}"
 )
 _OBJECT = re.compile(rf"\s*(?:{_CLASS}|(?:np\.|numpy\.)?array)\(")
-_LOOKS = re.compile(r"\s*(?:[\[{(]\s*[\[{('\"\w\])}<-]|" + _OBJECT.pattern + ")")
+_LOOKS = re.compile(r"\s*(?:[\[{(]\s*[\[{('\"\w\])}<-]|b['\"]|" + _OBJECT.pattern + ")")
 _STRING = r"'(?:[^'\\]|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z)"
 _BETWEEN = re.compile(
     rf"(?P<string>{_STRING})|<[\w.]+: (?P<value>{_STRING}|-?\d+)>|(?P<object><[\w.]+ (?:'[\w.]*'|[^<>'\"]*)>)"
@@ -26,7 +26,15 @@ _BETWEEN = re.compile(
 _FIELDS = re.compile(r"\s*(?:content|generations|id|text)=['\"\[].{0,500000} \w+=", re.DOTALL)
 _FIELD = re.compile(rf"({_STRING})|(?<![,(\s])\s(?=[a-z_]\w{{0,40}}=)", re.DOTALL)
 """How pydantic's objects print themselves, LangChain's messages among them: `content='Hi' additional_kwargs={} ...`."""
-_OPAQUE = re.compile(r"<[\w.]+(?: [\w.]+)* (?:object|at 0x)[^<>]*>|<(?:async_)?(?:generator|coroutine)[^<>]*>", re.I)
+_OPAQUE = re.compile(
+    r"<[\w.]+(?: [\w.]+)* (?:object|at 0x)[^<>]*>|<(?:async_)?(?:generator|coroutine)[^<>]*>|<Response \[\d+[^<>]*>",
+    re.I,
+)
+
+
+def is_opaque(text: str) -> bool:
+    """Whether the text is what Python prints for an object that does not show what it holds."""
+    return text.startswith("<") and _OPAQUE.fullmatch(text.strip()) is not None
 
 
 def is_printed_object(text: str) -> bool:
@@ -38,7 +46,8 @@ def is_printed_object(text: str) -> bool:
 def read_printed(text: str) -> Any:
     """The value that Python printed, as JSON has it: tuples and arrays are lists, objects have their fields.
 
-    An object whose class names a role (`AIMessage`) has it as `type`. Raises ValueError for anything else.
+    Bytes are their text. An object whose class names a role (`AIMessage`) has it as `type`, a chunk its class. Raises
+    ValueError for anything else.
     """
     if len(text) <= LONGEST and _FIELDS.match(text):
         name = "AIMessage" if text.lstrip().startswith("content=") else "Result"
@@ -69,8 +78,8 @@ def _as_expression(found: re.Match[str]) -> str:
 
 
 def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float)):
-        return node.value
+    if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float | bytes)):
+        return node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else node.value
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):
@@ -92,4 +101,5 @@ def _instance(node: ast.Call) -> Any:
         return _value(node.args[0]) if node.args else []
     fields = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
     role = role_of_type(name)
-    return ({"type": role} if role else {}) | fields if fields else None
+    kind = name if name.endswith("Chunk") else role
+    return ({"type": kind} if role else {}) | fields if fields else None

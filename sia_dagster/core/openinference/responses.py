@@ -16,7 +16,10 @@ from sia_dagster.core.records.value import JsonObject
 
 _ERROR = re.compile(
     r"\s*(?:Traceback \(most recent call last\)|Error code: [45]\d\d\b|(?:\w+\.)+\w*(?:Error|Exception)\b\s*[:(]"
-    r"|\w+(?:Error|Exception)\((?:['\"]|\)\s*$))"
+    r"|\w+(?:Error|Exception)\((?:['\"]|\)\s*$)"
+    r"|(?:API|HTTP|Axios|Connect(?:ion)?|(?:Read|Connect)?Timeout|RateLimit|Throttling|ServiceUnavailable|BadRequest"
+    r"|InternalServer|Authentication|PermissionDenied|Validation|ModelError|OpenAI|Anthropic)\w{0,40}(?:Error|Exception)"
+    r"\s*(?::|$)|(?:Error:\s*|HTTP(?:/[\d.]+)?\s+)[45]\d\d\b|(?:Request timed out|Connection error)\.\s*$)"
 )
 _TRACEBACK = re.compile(
     r"Traceback \(most recent call last\):\s+File \".*\n\s*[\w.]+(?:Error|Exception)\b[^\n]*\s*\Z", re.DOTALL
@@ -31,6 +34,9 @@ _COUNTS = ("n", "candidate_count", "candidateCount", "num_generations", "num_ret
 _TEXTS: Mapping[str, frozenset[str]] = {
     "text": frozenset(("generation_id", "chat_history", "finish_reason", "finishReason", "meta", "response_id")),
     "response": frozenset(("done", "created_at", "eval_count")),
+    "content": frozenset(
+        ("usage", "finish_reason", "finishReason", "stop_reason", "usage_metadata", "response_metadata")
+    ),
     "completion": frozenset(("stop_reason", "stop", "model")),
     "generation": frozenset(("stop_reason", "generation_token_count", "prompt_token_count")),
     "outputText": frozenset(("outputText",)),
@@ -41,6 +47,11 @@ _WRAPPERS = ("response", "result", "output", "body", "data", "kwargs")
 _RESPONSE_KEYS = frozenset(("promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata", "llm_output"))
 _LISTS = ("results", "outputs", "completions")
 """Keys of Bedrock's models whose first item holds the answer."""
+_HELD = ("outputText", "text", "generated_text")
+_REPLIES = "replies"
+"""Where Haystack lists its answers, which are texts or messages."""
+_SPEAKER = re.compile(r"\s*assistant: ")
+"""How LlamaIndex prints a response."""
 
 
 class NoAnswer(ValueError):
@@ -87,7 +98,7 @@ def response_text(value: Any) -> str:
     if isinstance(response, str) and response != value:
         return response_text(response)  # JSON text of JSON text
     if response is None or isinstance(response, str):
-        return settled(response or "")
+        return settled(_SPEAKER.sub("", response or "", count=1))
     messages = _messages(response)
     return settled(str(value) if messages is None else answer_text(messages))
 
@@ -246,6 +257,9 @@ def _of_message(response: JsonObject) -> tuple[Message, ...] | None:
     """A message itself, or what holds one: Ollama, Cohere, Bedrock's `output`, LangChain's `messages`."""
     if isinstance(response.get("messages"), list) and all(isinstance(item, dict) for item in response["messages"]):
         return _of_list(response["messages"])
+    if response.get("kind") == "response" and isinstance(response.get("parts"), list):
+        texts = [part for part in response["parts"] if isinstance(part, dict) and part.get("part_kind") == "text"]
+        return parse_messages([{"role": "assistant", "content": part.get("content")} for part in texts])
     for held in (response, response.get("message"), response.get("output"), response.get("response")):
         if isinstance(held, dict) and _is_message(held):
             inner = held["message"] if isinstance(held.get("message"), dict) else held
@@ -286,12 +300,18 @@ def _of_text(response: JsonObject) -> tuple[Message, ...] | None:
     for key, beside in _TEXTS.items():
         if isinstance(text := response.get(key), str) and beside & response.keys():
             return _said(text)
+    if isinstance(replies := response.get(_REPLIES), list) and replies and response.keys() <= {_REPLIES, "meta"}:
+        return _said(replies[0]) if isinstance(replies[0], str) else _of_list(replies[:1])
     for key in _LISTS:
         first = response[key][0] if isinstance(response.get(key), list) and response[key] else None
         held = first.get("data", first) if isinstance(first, dict) else None
-        if isinstance(held, dict) and isinstance(text := held.get("outputText", held.get("text")), str):
+        if isinstance(held, dict) and isinstance(text := _first_of(held, _HELD), str):
             return _said(text)
     return None
+
+
+def _first_of(held: JsonObject, keys: Sequence[str]) -> Any:
+    return next((held[key] for key in keys if key in held), None)
 
 
 def _of_inner(response: JsonObject) -> tuple[Message, ...] | None:

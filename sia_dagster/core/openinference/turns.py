@@ -5,6 +5,7 @@ from itertools import count
 from typing import Final
 
 from sia_dagster.core.openinference.messages import is_blank
+from sia_dagster.core.openinference.python_text import is_opaque
 from sia_dagster.core.records.sample import Message, ToolCall
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
@@ -66,7 +67,10 @@ def without_repeats(history: Sequence[Message], prompts: Collection[str]) -> tup
 
 
 def _is_empty(message: Message) -> bool:
-    return is_blank(message.content) and not message.parts and not message.tool_calls
+    """Whether there is no text, or an object's name in its place, and nothing else."""
+    return (
+        (is_blank(message.content) or is_opaque(message.content or "")) and not message.parts and not message.tool_calls
+    )
 
 
 def _may_be(message: Message, raw: Message) -> bool:

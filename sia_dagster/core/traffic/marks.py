@@ -10,11 +10,12 @@ _BARS: Final = "*#_\u2588\u25a0\u25cf\u2022xX"
 """A text of one of these alone hides another one."""
 _HIDING = re.compile(
     r"\b(?:redact|filtered|masked|scrubbed|saniti[sz]|anonymi[sz]|hidden|withheld|censored|removed|omitted|pii\b|phi\b"
-    r"|confidential)|(?<=_)(?:redacted|masked|pii)",
+    r"|confidential|expunged|not captured|sensitive data)|(?<=_)(?:redacted|masked|pii)",
     re.IGNORECASE,
 )
 _BARE = re.compile(
-    r"masked|scrubbed|[\w.:-]{0,30}redacted[\w.:-]{0,30}|(?:sha\d{1,3}:)?[0-9a-f]{32,128}", re.IGNORECASE
+    r"masked|scrubbed|content not captured|[\w.:-]{0,30}redacted[\w.:-]{0,30}|(?:sha\d{1,3}:)?[0-9a-f]{32,128}",
+    re.IGNORECASE,
 )
 """Words that are marks without signs around them, and hashes in place of a text."""
 _MOST_WORDS: Final = 8
@@ -34,13 +35,20 @@ _TAIL: Final = 120
 """Characters at a text's end in which a mark of cutting is looked for."""
 _CLOSING = ("]", ")", ">", "}")
 _NOTE = re.compile(r"(?:\.{3}|\u2026)?\s{0,3}[\[(<{]([^\[\](){}<>\n]{1,80})[\])>}]{1,3}")
-_SAYS_CUT = re.compile(r"truncat|clipped|trimmed|\bcut (?:off|at|after)\b", re.IGNORECASE)
+_SAYS_CUT = re.compile(
+    r"truncat|clipped|trimmed|shortened|\bsnip(?:ped)?\b|\bcut(?: (?:off|at|after)\b|$)|too long", re.IGNORECASE
+)
 _UNIT = r"\s*(?:more |other |[km]i?)?(?:chars?|characters?|bytes?|tokens?|b)\b"
 _SAYS_MORE = re.compile(
-    rf"(?:\+\s*|(?:\.{{3}}|\u2026)\s*[\[(<{{]?\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)", re.IGNORECASE
+    rf"(?:\+\s*|(?:\.{{3}}|\u2026)\s*[\[(<{{]?\s*)\d[\d,.]*{_UNIT}|\d\s*more\s+(?:char|byte|token)"
+    r"|\+\s*\d[\d,.]* more\b",
+    re.IGNORECASE,
 )
 _SAYS_OMITTED = re.compile(rf"\d{_UNIT}\s*(?:were )?(?:truncated|omitted|removed|left out)", re.IGNORECASE)
-_BARE_CUT = re.compile(r"(?:\.{2,3}|\u2026|[-*=]{2})\s*(?:\w{1,20} )?truncated\W*$", re.IGNORECASE)
+_BARE_CUT = re.compile(
+    r"(?:\.{2,3}|\u2026|[-*=]{2})\s*(?:(?:\w{1,20} )?truncated|\d[\d,.]* more (?:char|byte|token)\w{0,10})\W*$",
+    re.IGNORECASE,
+)
 
 
 def is_hidden(text: str) -> bool:
@@ -81,6 +89,6 @@ def is_cut(text: str) -> bool:
         ends = [found for found in _NOTE.finditer(tail) if found.end() == len(tail)]
         if any(_SAYS_CUT.search(found[1]) or _SAYS_MORE.search(found[0]) for found in ends):
             return True
-    if "runcat" in tail.casefold() and _BARE_CUT.search(tail):
+    if _BARE_CUT.search(tail):
         return True
     return ("truncated" in text or "omitted" in text) and any(_SAYS_OMITTED.search(m[1]) for m in _NOTE.finditer(text))

@@ -20,6 +20,9 @@ _SHORTEST_CUT: Final = 100
 _NEAR: Final = 0.9
 """Texts from this share of the greatest length are the longest ones, of which most must have that length."""
 _ENDED = re.compile(r"[.?!:;)\]}>\"'`*|\u2019\u201d\u00bb\u3002\uff01\uff1f](?<!\.\.\.)\s*$")
+_LOST: Final = "\ufffd"
+_MANY_LOST: Final = 0.05
+"""The share of samples from which lost characters tell of the export, and not of one user's text."""
 _FEWEST_SHARED: Final = 40
 """Characters at the beginning of every user message that are no greeting but a prompt."""
 _ROLE_MARK = re.compile(
@@ -35,14 +38,16 @@ _Found = tuple[str, Sequence[Sample]]
 def plausibility(samples: Sequence[Sample]) -> tuple[TraceNote, ...]:
     """What a person should know about these samples, in a fixed order; () if all is as expected.
 
-    The kinds: `none_replayable`, `one_conversation`, `equal_lengths`, `prompt_empty`, `prompt_later`,
-    `prompt_in_message`, `unknown_role`, `placeholders`, `answer_in_json`. The same samples in the same
+    The kinds: `none_replayable`, `one_conversation`, `told_twice`, `equal_lengths`, `lost_characters`, `prompt_empty`,
+    `prompt_later`, `prompt_in_message`, `unknown_role`, `placeholders`, `answer_in_json`. The same samples in the same
     order give the same notes.
     """
     checks: dict[str, Callable[[Sequence[Sample]], _Found]] = {
         "none_replayable": _none_replayable,
         "one_conversation": _one_conversation,
+        "told_twice": _told_twice,
         "equal_lengths": _equal_lengths,
+        "lost_characters": _lost_characters,
         "prompt_empty": _prompt_empty,
         "prompt_later": _prompt_later,
         "prompt_in_message": _prompt_in_message,
@@ -74,6 +79,33 @@ def _one_conversation(samples: Sequence[Sample]) -> _Found:
     who = "all" if number == len(samples) else f"{number:,} of {len(samples):,}"
     sentence = f"{who} samples are of one conversation, so they cannot be split: record session.id, one a conversation"
     return sentence, [sample for sample in samples if sample.conversation_id == name]
+
+
+def _told_twice(samples: Sequence[Sample]) -> _Found:
+    """The same chat and answer again in one trace, under another name: two instrumentors recorded one call."""
+    seen: dict[tuple[object, ...], Sample] = {}
+    found: list[Sample] = []
+    names: set[str] = set()
+    for sample in samples:
+        key = (sample.trace_id, sample.system_prompt, sample.output, *(m.model_dump_json() for m in sample.messages))
+        first = seen.setdefault(key, sample)
+        if sample.trace_id and first.name != sample.name:
+            found.append(sample)
+            names |= {first.name, sample.name}
+    shown = " and ".join(map(repr, sorted(name[:40] for name in names)[:3]))
+    sentence = f"{count(len(found), 'sample')} of {len(samples):,} say what another one of their trace says ({shown})"
+    return f"{sentence}: if two instrumentors recorded one call, choose one by name in traces.where", found
+
+
+def _lost_characters(samples: Sequence[Sample]) -> _Found:
+    """Texts with U+FFFD, which stands for what could not be read."""
+    found = [sample for sample in samples if any(_LOST in text for text in _all_texts(sample))]
+    sentence = f"{count(len(found), 'sample')} of {len(samples):,} hold U+FFFD in place of characters that were lost"
+    return f"{sentence}: write the export in UTF-8", found if len(found) >= _MANY_LOST * len(samples) else ()
+
+
+def _all_texts(sample: Sample) -> Iterable[str]:
+    return (sample.system_prompt, sample.output, *(message.content or "" for message in sample.messages))
 
 
 def _equal_lengths(samples: Sequence[Sample]) -> _Found:

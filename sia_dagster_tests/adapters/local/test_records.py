@@ -230,3 +230,16 @@ def test_a_status_under_another_name_is_read(tmp_path: Path, name: str, write: s
     content = parquet(rows) if write == "parquet" else json.dumps(rows).encode()
     (tmp_path / "a").write_bytes(content)
     assert [row["status"] for row in read(tmp_path)] == ["ERROR"]
+
+
+@pytest.mark.parametrize("models", [("gpt-4o", "gpt-4o"), ("gpt-4o", "gpt-4o-2024-08-06"), ("openai/gpt-4o", "gpt-4o")])
+def test_a_call_that_two_instrumentors_recorded_counts_once(tmp_path: Path, models: tuple[str, str]) -> None:
+    name = "attributes.llm.model_name"
+    outer = [span(n, **{name: models[0]}) for n in range(3)]
+    inner = [span(n + 10, name="Inner", parent_id=f"span-{n:04}", **{name: models[1]}) for n in range(3)]
+    write_lines(tmp_path / "a", [*outer, *inner])
+    assert ids(read(tmp_path)) == ALL
+    assert lost(tmp_path, "double") == {"span-0010": 3}
+    other = [row | {name: "another-model"} for row in inner]
+    write_lines(tmp_path / "a", [*outer, *other])
+    assert len(read(tmp_path)) == 6

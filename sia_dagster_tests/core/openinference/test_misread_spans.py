@@ -178,6 +178,16 @@ TRACEBACK = (
         ("openai.RateLimitError: Error code: 429 - {'error': {}}", "answer_is_error"),
         ("Error code: 400 - {'error': {'message': 'no'}}", "answer_is_error"),
         ("RateLimitError('too many requests')", "answer_is_error"),
+        ("APIConnectionError: Connection error.", "answer_is_error"),
+        ("ThrottlingException: Too many requests", "answer_is_error"),
+        ("TimeoutError", "answer_is_error"),
+        ("Error: 500 Internal Server Error", "answer_is_error"),
+        ("HTTP 503 Service Unavailable", "answer_is_error"),
+        ("Request timed out.", "answer_is_error"),
+        ("[object Object]", "no_answer"),
+        ("undefined", "no_answer"),
+        ("nan", "no_answer"),
+        ("<Response [200]>", "answer_is_object"),
         ("<openai.Stream object at 0x7f3c8c0d5e50>", "answer_is_object"),
         ("<async_generator object ask at 0x7f>", "answer_is_object"),
         ("<coroutine object ask at 0x7f>", "answer_is_object"),
@@ -309,6 +319,7 @@ def test_messages_that_a_limit_cut_are_named(column: str) -> None:
 
 
 LOST: list[Any] = [{"message.role": "user"}, item("user", ""), item("user", " \u200b"), item("human", contents=[])]
+LOST += [item("user", "[object Object]"), item("user", "<list_iterator object at 0x7f>")]
 
 
 @pytest.mark.parametrize("lost", LOST)

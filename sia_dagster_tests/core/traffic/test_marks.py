@@ -37,6 +37,7 @@ from sia_dagster.core.traffic.marks import hides_a_part, holds_placeholder, is_c
             "[hidden]",
             *("--- REDACTED ---", "REDACTED_BY_DLP", "sha256:" + "0a" * 32),
             "(anonymised)",
+            *("[SENSITIVE DATA]", "<not captured>", "content not captured", "[DATA EXPUNGED]"),
             "<EMAIL_ADDRESS>",
         ),
     ],
@@ -129,6 +130,7 @@ def test_placeholders_are_kinds_in_capitals_and_brackets(text: str, held: bool) 
             "... [20 chars]",
             *("x <<truncated>>", "x\n-- output truncated --"),
             "x [cut off at 32kb]",
+            *("x ...<snip>", "x [cut]", "x ...(content too long)", "x \u2026(+120 more)", "x ... 345 more characters"),
         ),
         *("a [... 500 characters omitted ...] b", "a [200 characters truncated] b"),
     ],
@@ -148,6 +150,7 @@ def test_a_text_that_says_so_was_cut(text: str) -> None:
         "Truncated cones",
         "It costs (12 B)",
         "omitted: [1] and [2]",
+        *("We were cut (badly)", "It has ... 3 more colours", "and (+2 friends)"),
     ],
 )
 def test_a_text_that_speaks_of_length_was_not_cut(text: str) -> None:

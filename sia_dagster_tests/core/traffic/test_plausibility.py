@@ -166,3 +166,19 @@ def test_placeholders_of_an_anonymiser_are_said_and_replayed() -> None:
     found = kinds([*window(4)[2:], *said("I am <PERSON> of [LOCATION]", "Mail me at <EMAIL_ADDRESS> please")])
     assert (found["placeholders"].count, list(found)) == (2, ["placeholders"])
     assert "placeholders" not in kinds(window(4, system_prompt="Sign as [NAME]."))
+
+
+def test_one_call_under_two_names_of_a_trace_is_said() -> None:
+    both = [s.model_copy(update={"name": name}) for s in window(4, trace_id="t") for name in ("ChatOpenAI", "OpenAI")]
+    note = kinds(both)["told_twice"]
+    assert note.sentence.startswith(
+        "4 samples of 8 say what another one of their trace says ('ChatOpenAI' and 'OpenAI')"
+    )
+    assert "told_twice" not in kinds([s.model_copy(update={"trace_id": s.name}) for s in both]), "of other traces"
+    assert "told_twice" not in kinds([s.model_copy(update={"name": ""}) for s in both]), "asked again"
+
+
+def test_characters_that_were_lost_are_said() -> None:
+    note = kinds([*said("caf\ufffd", "Z\ufffdrich"), *window(10)])["lost_characters"]
+    assert (note.count, note.span_id) == (2, "s0")
+    assert "lost_characters" not in kinds([*said("caf\ufffd"), *window(30)])
