@@ -124,8 +124,8 @@ class Converter:
                     problem = self._lost(file, record, str(span))
                 else:
                     problem = self._span(file, record, form, span) or problem
-        except FormError as error:
-            return self._lost(file, record, str(error))
+        except _BAD_SHAPES as error:
+            return self._lost(file, record, _reason(error))
         return problem
 
     def _lost(self, file: TraceFile, record: Record, reason: str) -> str:
@@ -150,9 +150,9 @@ class Converter:
         else:
             try:
                 attributes = to_openinference(span.attributes, span.events)
-            except FormError as error:
-                self._funnel.lost("record", str(error), f"{file.name}, {record.place}")
-                return str(error)
+            except _BAD_SHAPES as error:
+                self._funnel.lost("record", _reason(error), f"{file.name}, {record.place}")
+                return _reason(error)
             kind = recorded_kind(attributes.get("openinference.span.kind")) or recorded_kind(span.kind)
             if kind == LLM_KIND or (not kind and is_call(attributes)):
                 self._add(span, start, attributes, file)
@@ -222,6 +222,8 @@ class Converter:
         self._rows, self._size = [], 0
 
 
+_BAD_SHAPES = (FormError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What reading a record may raise: traces are untrusted, and a form says itself what it expects to be wrong."""
 _GREATEST = 2**63 - 1
 _NAMES = 500
 """Names of columns that are kept."""
@@ -230,6 +232,10 @@ _TYPES = {
     **dict.fromkeys(_COUNTS, "BIGINT"),
     "latency_ms": "DOUBLE",
 }
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, FormError) else f"its fields are of other types ({type(error).__name__})"
 
 
 def _arrow_type(name: str) -> "pa.DataType":

@@ -124,6 +124,8 @@ def read_pairs(pairs: Any) -> JsonObject:
                 found[pair["key"]] = text
     except (AttributeError, KeyError, TypeError) as error:
         raise FormError("its attributes are no list of keys and values") from error
+    if not all(name.__class__ is str for name in found):
+        raise FormError("its attributes are no list of keys and values")
     return flat(found) if nested else found
 
 

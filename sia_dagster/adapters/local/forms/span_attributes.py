@@ -70,7 +70,7 @@ def any_value(value: Any) -> Any:
         if held is not None and (read := _READ.get(name)):
             try:
                 return read(held)
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise FormError("an attribute's value is not of its type") from error
     return None if value.keys() <= _READ.keys() else value
 
