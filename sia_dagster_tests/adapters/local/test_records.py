@@ -193,6 +193,13 @@ def test_a_time_beyond_all_years_costs_its_row_alone(tmp_path: Path) -> None:
     assert lost(tmp_path, "record") == {"a.parquet, row 3: '4611686018427387904 timestamp[us]'": 1}
 
 
+def test_a_parquet_file_whose_columns_names_are_damaged_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(parquet(other=pa.array([1] * 3)).replace(b"other", b"o\x9fher"))
+    write_lines(tmp_path / "b.jsonl", [span(3)])
+    assert "0003" in ids(read(tmp_path))
+    assert funnel(tmp_path).records >= 1
+
+
 def test_messages_in_maps_are_read_from_parquet(tmp_path: Path) -> None:
     maps = pa.list_(pa.map_(pa.string(), pa.string()))
     chats = {name: [[list(m.items()) for m in row[name]] for row in ROWS] for name in ROWS[0] if "messages" in name}

@@ -412,6 +412,15 @@ def test_a_condition_on_missing_values_holds_for_them_alone(tmp_path: Path, wher
     assert funnel(path, where).sampled == 3
 
 
+@pytest.mark.parametrize("write", [write_lines, write_parquet])
+def test_a_condition_on_a_list_is_read_in_files_that_hold_it_as_text(tmp_path: Path, write: Any) -> None:
+    rows = [span(n, **{"attributes.tag.tags": ["a", "b"] if n > 1 else ["b"]}) for n in range(4)]
+    rows = [row | {"start_time": str(START + timedelta(minutes=n))} for n, row in enumerate(rows)]
+    for printed in (False, True):
+        rows = [row | ({"attributes.tag.tags": str(row["attributes.tag.tags"])} if printed else {}) for row in rows]
+        assert ids(read(write(tmp_path / "a", rows), "list_contains(attributes.tag.tags, 'a')")) == ["0002", "0003"]
+
+
 @pytest.mark.parametrize(
     "where",
     [

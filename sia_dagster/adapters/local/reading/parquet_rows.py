@@ -19,12 +19,13 @@ def parquet_rows(source: IO[bytes]) -> Iterator[Record]:
 
     try:
         file = pq.ParquetFile(source)
-    except (OSError, pa.ArrowException) as error:
+        names = [str(name) for name in file.schema_arrow.names]
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise NoRecords(f"it cannot be read as Parquet ({str(error).splitlines()[0]}); export it again") from error
-    return _rows(file)
+    return _rows(file, names)
 
 
-def _rows(file: Any) -> Iterator[Record]:
+def _rows(file: Any, names: Sequence[str]) -> Iterator[Record]:
     import pyarrow as pa
 
     number = 0
@@ -32,13 +33,12 @@ def _rows(file: Any) -> Iterator[Record]:
     while True:
         try:
             batch = next(batches, None)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             left = f"the rows from here on cannot be read ({str(error).splitlines()[0]})"
             yield Record(f"row {number + 1}", Broken(left))
             return
         if batch is None:
             return
-        names = [str(name) for name in batch.schema.names]
         for row in zip(*map(_values, batch.columns), strict=True):
             number += 1
             broken = next((value for value in row if isinstance(value, Broken)), None)

@@ -47,11 +47,13 @@ def as_used(names: Sequence[str], use: str | None, stored: str | None, kinds: fr
     it; `kinds` are the types of all files. One type, or numbers of several kinds: each file's own, and NULL of it where
     it is lacking. Several types: `use` where the condition compares or calculates with a number, a truth value, a time
     or a list (a value that is none is NULL); text elsewhere, in which a whole number has no point and what is nested is
-    JSON. A field of a text is read from its JSON.
+    JSON. A field of a text is read from its JSON; a list from its JSON or from what Python prints for it.
     """
     column = quoted(names[0])
     if len(names) > 1:
         return _field(column, names[1:], use, stored, kinds)
+    if use and use.endswith("]") and stored == "VARCHAR" and len(kinds) <= 1:
+        return f"coalesce(TRY_CAST(TRY_CAST({column} AS JSON) AS {use}), TRY_CAST({column} AS {use}))"
     if len(kinds) <= 1 or all(kind.partition("(")[0] in _NUMBERS for kind in kinds):
         common = next(iter(kinds), "VARCHAR") if len(kinds) <= 1 else "DOUBLE"
         return f"CAST(NULL AS {common})" if stored is None else None
