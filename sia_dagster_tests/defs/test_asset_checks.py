@@ -12,6 +12,7 @@ from dagster import AssetCheckSeverity
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.defs.names import STAGES
 from simulation.loops import FIRST, NAME, SECOND, WEEKS, Desk, checks, desk, simulated
 from simulation.servers import Body, Reply, completion, refusal
 
@@ -85,7 +86,7 @@ def test_a_window_of_another_policy_is_noticed(tmp_path: Path) -> None:
     with desk(tmp_path) as (found, _):
         found.put_in_force("Be brief.", WEEKS[0].end)
         found.write(1)
-        result = found.run(SECOND)
+        result = found.run(SECOND, *STAGES[: STAGES.index("baseline_state_actions") + 1])
     assert result.success
     spoke = checks(result)["one_policy_spoke"]
     assert (spoke.passed, spoke.severity) == (False, AssetCheckSeverity.WARN)
@@ -147,7 +148,7 @@ def test_another_call_of_the_application_is_named_and_left_out(tmp_path: Path) -
         named = [{**row, **{key: f"title {row[key]}" for key in ids}} for row in rows]
         pq.write_table(pa.Table.from_pylist(named, pq.read_schema(written)), written.with_stem("titles"))
         found.write()
-        result = found.run()
+        result = found.run(FIRST, *STAGES[: STAGES.index("baseline_state_actions") + 1])
     assert result.success
     state = found.document("baseline_state_actions", StateActions)
     assert set(state.left_out) == {"another_call"}
