@@ -62,7 +62,8 @@ def worst(funnel: Funnel) -> str:
 
 def _loss(funnel: Funnel, at: int) -> FunnelRow:
     loss = funnel.losses[at]
-    why = REASONS.get(loss.reason, loss.reason)
+    # Where it is left out says it all of a record of another window.
+    why = "" if loss.step == "window" else REASONS.get(loss.reason, loss.reason)
     return FunnelRow(LEFT_OUT[loss.step], loss.records, _shown(why), _shown(loss.example), is_loss=True)
 
 
