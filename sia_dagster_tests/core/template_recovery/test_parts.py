@@ -278,12 +278,16 @@ def test_a_rare_word_seen_late_is_a_version_or_a_value() -> None:
 CORE = [f"c{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(90)]
 
 
-def test_prompts_that_each_lack_another_word_are_refused() -> None:
-    clean = [" ".join([*CORE, f"{n}x"]) for n in range(60)]
-    odd = [" ".join([*CORE[: 6 * n], f"{n}y", *CORE[6 * n + 1 :], f"{n}z"]) for n in range(1, 15)]
+@pytest.mark.parametrize(("size", "whole", "step", "lack"), [(90, 60, 6, 14), (60, 40, 1, 49)])
+def test_prompts_that_each_lack_another_word_are_refused(size: int, whole: int, step: int, lack: int) -> None:
+    """Some words apart, which divides them one by one; or side by side, more than are generalised by."""
+    core = CORE[:size]
+    clean = [" ".join([*core, f"{n}x"]) for n in range(whole)]
+    places = range(step, step * (lack + 1), step)
+    odd = [" ".join([*core[:n], f"{n}y", *core[n + 1 :], f"{n}z"]) for n in places]
     found = learn(clean + odd, None)
     assert found.templates == ()
-    assert sum(len(prompts) for _, prompts in found.refusals) == 74
+    assert sum(len(prompts) for _, prompts in found.refusals) == whole + lack
 
 
 def test_two_prompts_that_lack_a_sentence_leave_the_others_their_template() -> None:
