@@ -135,8 +135,8 @@ def test_costs_are_within_each_week_s_budget(demo: Demo) -> None:
 
 
 def test_a_week_that_fails_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / ".sia" / "demo" / "traces").mkdir(parents=True)
-    (tmp_path / ".sia" / "demo" / "traces" / "broken.parquet").write_bytes(b"no parquet")
+    (tmp_path / ".sia").mkdir()
+    (tmp_path / ".sia" / "assets").write_text("a file where a folder belongs")
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(DemoError, match=week_windows()[0].key) as caught:
         next(run_demo(tmp_path, instance))
-    assert "broken.parquet" in str(caught.value)
+    assert str(tmp_path / ".sia" / "assets") in str(caught.value)

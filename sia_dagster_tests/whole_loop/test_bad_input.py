@@ -145,21 +145,27 @@ def test_a_window_without_traffic_keeps_the_policy_in_force(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("traces.parquet", b"no parquet at all", "the file cannot be read as Parquet"),
-        ("traces.json", b"<html></html>", "the file is not JSON"),
-        ("traces.jsonl", b'{"name": "ChatCompletion"}\n', "the column 'context.span_id' is missing"),
+        ("traces.parquet", b"no parquet at all", "it is no Parquet, JSON or CSV"),
+        ("traces.json", b"<html></html>", "an HTML page"),
+        ("traces.jsonl", b'{"name": "ChatCompletion"}\n', "of no form that is read"),
     ],
 )
-def test_a_bad_file_fails_the_window_by_its_name(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_a_bad_file_is_named_and_fails_the_window_only_where_there_is_no_other(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
     with desk(tmp_path) as (found, _):
-        found.write(conversations=4)
+        (tmp_path / "traces").mkdir()
         (tmp_path / "traces" / name).write_bytes(content)
-        result = found.run()
-    stage, told = failure(result)
-    assert (stage, materialized(result)) == ("traces", set())
-    assert str(tmp_path / "traces" / name) in told
+        stage, told = failure(found.run(FIRST, "traces"))
+        found.write(conversations=4)
+        beside = found.run(FIRST, "traces")
+    assert stage == "traces"
+    assert name in told
     assert said in told
     assert told.startswith(f"loop desk, window {FIRST}: ")
+    assert beside.success
+    rows = [record.data for record in metadata(beside, "traces")["funnel"].records]
+    assert [said in row["why"] for row in rows if str(row["first"]).startswith(name)] == [True]
 
 
 def test_no_trace_file_at_all_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
@@ -197,7 +203,7 @@ def test_a_span_with_broken_json_is_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_no_span_is_counted_with_its_file(tmp_path: Path) -> None:
-    rows = table([llm_span(call(number), BASE_POLICY)[0] for number in range(3)]).to_pylist()
+    rows = table([llm_span(call(number), BASE_POLICY)[0] for number in range(1, 4)]).to_pylist()
     lines = [json.dumps(row) for row in rows]
     path = tmp_path / "traces" / "spans.jsonl"
     path.parent.mkdir()
@@ -207,8 +213,10 @@ def test_a_record_that_is_no_span_is_counted_with_its_file(tmp_path: Path) -> No
     assert result.success
     seen = metadata(result, "traces")
     assert (seen["dagster/row_count"], seen["records_unreadable"]) == (3, 1)
-    (record,) = seen["unreadable"].records
-    assert record.data == {"file": str(path), "records": 1}
+    losses = [record.data for record in seen["funnel"].records if record.data["is_loss"]]
+    assert [(loss["step"], loss["records"], loss["first"]) for loss in losses] == [
+        ("cannot be read", 1, "spans.jsonl, line 4")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ FOUND: dict[str, tuple[tuple[int, int, int], set[str]]] = {
     "21_double_instrumentation": (WHOLE, {"double"}),
     "35_attributes_json_column": (WHOLE, set()),
     "41_python_repr_params": (WHOLE, set()),
-    "48_lone_surrogate_some": (WHOLE, set()),
+    "48_lone_surrogate_some": (WHOLE, {"lost_characters"}),
     "57_time_go_string": (WHOLE, set()),
     "63_time_some_bad": ((20, 20, 20), {"record"}),
     "64_user_anonymous_no_session": (WHOLE, {"nobody"}),
