@@ -181,6 +181,8 @@ def _stream(
     load_calls(connection, queries, query, funnel)
     choose(connection, queries, query, funnel)
     sampled = _texts(connection)
+    # DuckDB checks what is stored as text itself.
+    has_bytes = any(each.group.has_bytes for each in queries)
     facts = ", ".join(name for name in SPAN_SCHEMA.names if name not in (*TEXT_COLUMNS, "sampled"))
     ordered = connection.sql(f"SELECT {facts} FROM calls ORDER BY start_time, span_id")
     for calls in ordered.to_arrow_reader(_BATCH_ROWS):
@@ -191,7 +193,8 @@ def _stream(
         else:
             at = pc.index_in(calls["span_id"], sampled["span_id"])
             added = {"sampled": at.is_valid()} | {name: sampled[name].take(at) for name in TEXT_COLUMNS}
-        columns = [added[name] if name in added else _text(calls[name]) for name in SPAN_SCHEMA.names]
+        facts_of = {name: _text(calls[name]) if has_bytes else calls[name] for name in calls.schema.names}
+        columns = [added[name] if name in added else facts_of[name] for name in SPAN_SCHEMA.names]
         yield pa.RecordBatch.from_arrays(columns, schema=SPAN_SCHEMA)
 
 

@@ -29,6 +29,8 @@ class FileGroup(NamedTuple):
     """DuckDB type by column name."""
     numbers: tuple[str, ...] = ()
     """Columns of text that hold numbers alone."""
+    has_bytes: bool = False
+    """Whether a column holds bytes that are read as text, which they need not be."""
     converted: bool = False
     """Whether `convert.py` wrote them: their records are counted."""
     partition: Mapping[str, str | None] = {}
@@ -37,7 +39,7 @@ class FileGroup(NamedTuple):
 
 Seen = dict[tuple[str, int, int], Found]
 """Results by path, size and time of change: each window reads the same history as the one before."""
-_TYPES: Seen[dict[str, str]] = {}
+_TYPES: Seen[tuple[dict[str, str], bool]] = {}
 
 
 def direct_groups(
@@ -47,13 +49,14 @@ def direct_groups(
     groups: dict[tuple[object, ...], FileGroup] = {}
     others = []
     for file in files:
-        types = once_a_file(_TYPES, file.path, partial(_direct_types, connection, file.path))
+        types, has_bytes = once_a_file(_TYPES, file.path, partial(_direct_types, connection, file.path))
         if not types:
             others.append(file)
             continue
         given = {name: value for name, value in file.partition.items() if name not in types}
-        key = (*sorted(types.items()), *sorted(given.items(), key=str))
-        known = groups.get(key, FileGroup((), types | dict.fromkeys(given, "VARCHAR"), partition=given))
+        key = (has_bytes, *sorted(types.items()), *sorted(given.items(), key=str))
+        new = FileGroup((), types | dict.fromkeys(given, "VARCHAR"), has_bytes=has_bytes, partition=given)
+        known = groups.get(key, new)
         groups[key] = known._replace(files=(*known.files, str(file.path)))
     return list(groups.values()), others
 
@@ -67,20 +70,21 @@ def once_a_file(seen: Seen[Found], path: Path, read: Callable[[], Found]) -> Fou
     return seen[key]
 
 
-def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
-    """The columns' types; {} for a file that is no Parquet, is damaged, or has other columns."""
+def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> tuple[dict[str, str], bool]:
+    """The columns' types, and whether any is bytes; {} for a file that is no Parquet, damaged, or of other columns."""
     import duckdb
 
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
-            return {}
+            return {}, False
     try:
         types, bare = (_described(connection, path, setting) for setting in ("true", "false"))
     except duckdb.OutOfMemoryException:
         raise
     except (duckdb.Error, UnicodeError):  # a name in another encoding than the system's
-        return {}
-    return types if _is_export(types) and not any(bare.get(name) == "BLOB" for name in _IDS) else {}
+        return {}, False
+    direct = _is_export(types) and not any(bare.get(name) == "BLOB" for name in _IDS)
+    return (types, "BLOB" in str(bare)) if direct else ({}, False)
 
 
 def _described(connection: "duckdb.DuckDBPyConnection", path: Path, binary_as_string: str) -> dict[str, str]:
