@@ -9,9 +9,9 @@ import orjson
 
 from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
 from sia_dagster.adapters.local.conventions import to_openinference
-from sia_dagster.adapters.local.forms import Form, FormError, Span
+from sia_dagster.adapters.local.forms import BAD_SHAPES, Form, FormError, Span
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
-from sia_dagster.adapters.local.kinds import is_call, recorded_kind
+from sia_dagster.adapters.local.kinds import is_call, not_a_call, recorded_kind
 from sia_dagster.adapters.local.reading import Broken, NoRecords, Record, microseconds, read_records, unwrapped
 from sia_dagster.adapters.local.reading.records import TOO_DEEP
 from sia_dagster.adapters.local.source_files import TraceFile
@@ -124,7 +124,7 @@ class Converter:
                     problem = self._lost(file, record, str(span))
                 else:
                     problem = self._span(file, record, form, span) or problem
-        except _BAD_SHAPES as error:
+        except BAD_SHAPES as error:
             return self._lost(file, record, _reason(error))
         return problem
 
@@ -150,15 +150,14 @@ class Converter:
         else:
             try:
                 attributes = to_openinference(span.attributes, span.events)
-            except _BAD_SHAPES as error:
+            except BAD_SHAPES as error:
                 self._funnel.lost("record", _reason(error), f"{file.name}, {record.place}")
                 return _reason(error)
             kind = recorded_kind(attributes.get("openinference.span.kind")) or recorded_kind(span.kind)
             if kind == LLM_KIND or (not kind and is_call(attributes)):
                 self._add(span, start, attributes, file)
             else:
-                reason = f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
-                self._funnel.lost("kind", reason, span.span_id)
+                self._funnel.lost("kind", not_a_call(kind), span.span_id)
         return ""
 
     def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
@@ -222,8 +221,6 @@ class Converter:
         self._rows, self._size = [], 0
 
 
-_BAD_SHAPES = (FormError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
-"""What reading a record may raise: traces are untrusted, and a form says itself what it expects to be wrong."""
 _GREATEST = 2**63 - 1
 _NAMES = 500
 """Names of columns that are kept."""

@@ -25,6 +25,11 @@ def recorded_kind(value: Any) -> str:
     return next((kind for kind in (LLM, *OTHERS) if kind in words), "")
 
 
+def not_a_call(kind: str | None) -> str:
+    """Why a span of this kind is no call of a model."""
+    return f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
+
+
 def is_call(attributes: Mapping[str, Any]) -> bool:
     """Whether the attributes are those of a model's call."""
     return any(attributes.get(name) not in (None, "", [], {}) for name in MODEL_ATTRIBUTES) or any(

@@ -3,15 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sia_dagster.adapters.local.columns import TEXTS, SpanExpressions, literal, quoted
 from sia_dagster.adapters.local.parquet_files import FileGroup
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.sample import TimeWindow
-
-if TYPE_CHECKING:
-    pass
 
 _EVALUATIONS = ("annotations", "evals")
 """Of a span in two exports the row with people's annotations is taken: it is the later one."""
@@ -26,8 +23,7 @@ class GroupQuery:
 
     def __init__(self, group: FileGroup, condition: str = "true") -> None:
         """`condition` is over the group's own columns."""
-        # Without "IS TRUE" DuckDB 2.0 answers `IS NULL` by statistics, which is wrong for a column of equal values.
-        self.group, self.condition = group, f"(({condition}) IS TRUE)"
+        self.group, self.condition = group, condition
         self.row = SpanExpressions(group.types)
         self.all_kinds = group.converted
         """Whether the kind of every span is recorded in one of OpenInference's words."""
@@ -71,13 +67,13 @@ class GroupQuery:
         """The window's spans by kind, and whether they meet the condition: how many, and one of them."""
         return (
             "SELECT kind, meets, count(*) AS spans, min(span_id) FILTER (kind IS DISTINCT FROM 'LLM' OR NOT meets) AS "
-            f"example FROM (SELECT {self._kind()} AS kind, coalesce(({self.condition}), false) AS meets, "
+            f"example FROM (SELECT {self._kind()} AS kind, {_surely(self.condition)} AS meets, "
             f"{self.row.span_id} AS span_id FROM {self.scan()} WHERE {self._of_window(window)}) GROUP BY ALL"
         )
 
     def unreadable(self) -> str:
         """Counts records without a readable span id or start time, one count a reason."""
-        counts = (f"(SELECT count(*) FROM {self.scan()} WHERE ({reason}) IS TRUE)" for reason in self.row.unreadable())
+        counts = (f"(SELECT count(*) FROM {self.scan()} WHERE {_surely(reason)})" for reason in self.row.unreadable())
         return f"SELECT {' + '.join(counts)}"
 
     def other_kinds(self) -> str:
@@ -85,12 +81,8 @@ class GroupQuery:
         return f"SELECT count(*) FROM {self.scan()} WHERE NOT {self.row.has_all_kinds()}"
 
     def _met(self) -> str:
-        """The condition as a filter.
-
-        From statistics of a column with one value and nulls DuckDB concludes that `IS NULL` and `IS DISTINCT FROM` are
-        true of all rows; it does not look at them within `coalesce`.
-        """
-        return f"coalesce(({self.condition}), false)" if _OF_NULLS.search(self.condition) else f"({self.condition})"
+        """The condition as a filter, which DuckDB may apply to statistics unless it asks for nulls."""
+        return _surely(self.condition) if _OF_NULLS.search(self.condition) else f"({self.condition})"
 
     def _kind(self) -> str:
         return self.row.kind(all_recorded=self.all_kinds)
@@ -124,6 +116,15 @@ def _fullest() -> str:
 
 FULLEST: Final = _fullest()
 """Of the table `texts` one row a span, in the order of the table `chosen`."""
+
+
+def _surely(condition: str) -> str:
+    """The condition, false where it is unknown, and evaluated row by row.
+
+    From statistics of a column with one value and nulls DuckDB 2.0 concludes that `IS NULL` and `IS DISTINCT FROM` are
+    true of all rows; it does not look at them within `coalesce`.
+    """
+    return f"coalesce(({condition}), false)"
 
 
 def _micros(moment: datetime) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sia_dagster.adapters.local.kinds import LLM, not_a_call
 from sia_dagster.adapters.local.query import GroupQuery, texts_queries
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -98,9 +99,8 @@ def count_kinds(
     total = 0
     for kind, meets, spans, example in connection.execute(group.kinds(query.window)).fetchall():
         total += spans
-        if kind != "LLM":
-            reason = f"of kind {kind}" if kind else "of no recorded kind, and without llm.* attributes"
-            funnel.lost("kind", reason, example, spans)
+        if kind != LLM:
+            funnel.lost("kind", not_a_call(kind), example, spans)
         elif not meets:
             funnel.lost("condition", "traces.where leaves it out", example, spans)
     return total

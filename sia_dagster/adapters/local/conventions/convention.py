@@ -23,11 +23,6 @@ class Convention(NamedTuple):
     A span of another kind than LLM gets its kind alone. Raises FormError for a call that would be misread."""
 
 
-def filled(values: Mapping[str, Any]) -> JsonObject:
-    """The values without those that say nothing: null, empty text, list or object."""
-    return {name: value for name, value in values.items() if value not in (None, "", [], {})}
-
-
 def usage(attributes: Mapping[str, Any], prefix: str = "") -> JsonObject:
     """The token counts, under any of the names that are in use; some tools write 0 where they do not know."""
     return {

@@ -17,7 +17,8 @@ from sia_dagster.adapters.local.conventions.chat_attributes import (
     read_system,
     text_or_json,
 )
-from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
+from sia_dagster.adapters.local.conventions.convention import KIND, Convention, usage
+from sia_dagster.adapters.local.forms.fields import filled
 from sia_dagster.adapters.local.forms.span import FormError
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject

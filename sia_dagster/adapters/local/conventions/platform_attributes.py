@@ -13,7 +13,8 @@ from sia_dagster.adapters.local.conventions.chat_attributes import (
     read_json,
     text_or_json,
 )
-from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
+from sia_dagster.adapters.local.conventions.convention import KIND, Convention, usage
+from sia_dagster.adapters.local.forms.fields import filled
 from sia_dagster.adapters.local.forms.langfuse import settings_given
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject

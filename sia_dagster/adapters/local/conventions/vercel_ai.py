@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sia_dagster.adapters.local.conventions.chat_attributes import read_chat, read_json
-from sia_dagster.adapters.local.conventions.convention import KIND, Convention, filled, usage
+from sia_dagster.adapters.local.conventions.convention import KIND, Convention, usage
+from sia_dagster.adapters.local.forms.fields import filled
 from sia_dagster.core.openinference.attributes import load_object
 from sia_dagster.core.records.value import JsonObject
 

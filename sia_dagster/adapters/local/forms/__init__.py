@@ -1,7 +1,7 @@
 """How records of each tool are read: one file a form. A new form is a file here and a row of `FORMS`."""
 
 from sia_dagster.adapters.local.forms import chat_log, langfuse, langsmith, mlflow, other_platforms, otlp, span_rows
-from sia_dagster.adapters.local.forms.span import Form, FormError, Span
+from sia_dagster.adapters.local.forms.span import BAD_SHAPES, Form, FormError, Span
 from sia_dagster.core.records.value import JsonObject
 
 FORMS: tuple[Form, ...] = (
@@ -19,7 +19,7 @@ FORMS: tuple[Form, ...] = (
 )
 """Asked in this order; the first that recognises a record reads it."""
 
-__all__ = ["FORMS", "Form", "FormError", "Span", "form_of"]
+__all__ = ["BAD_SHAPES", "FORMS", "Form", "FormError", "Span", "form_of"]
 
 
 def form_of(record: JsonObject) -> Form | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sia_dagster.adapters.local.forms.chat import answer_attributes, chat_messages, request_attributes, request_settings
-from sia_dagster.adapters.local.forms.fields import an_object, first, loaded, metadata, spans_of, text
+from sia_dagster.adapters.local.forms.fields import an_object, filled, first, loaded, metadata, spans_of, text
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.unknown import is_known
 from sia_dagster.core.openinference.messages import parse_messages
@@ -186,7 +186,7 @@ def _attributes(record: JsonObject, call: _Call) -> JsonObject:
         "user.id": text(first(record, *_USERS) or first(more, *_USERS)),
         "tag.tags": loaded(record.get("tags")),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+    return filled(found)
 
 
 _OWN_SETTINGS = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "response_format")

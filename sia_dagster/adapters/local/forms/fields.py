@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sia_dagster.adapters.local.forms.span import FormError, Span
+from sia_dagster.adapters.local.forms.span import BAD_SHAPES, FormError, Span
 from sia_dagster.adapters.local.forms.span_attributes import flat
 from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
@@ -12,12 +12,19 @@ from sia_dagster.core.records.value import JsonObject
 DEEPEST = 100
 """Nesting of JSON within a text of a record: what reads it further is recursive."""
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_\s]")
-_BAD_SHAPES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
 
 
 def first(record: Mapping[str, Any], *names: str) -> Any:
     """The first of these fields that is filled."""
-    return next((record[name] for name in names if record.get(name) not in (None, "")), None)
+    for name in names:
+        if name in record and (value := record[name]) is not None and value != "":
+            return value
+    return None
+
+
+def filled(values: Mapping[str, Any]) -> JsonObject:
+    """The values without those that say nothing: null, empty text, list or object."""
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}
 
 
 def text(value: Any) -> str:
@@ -90,5 +97,5 @@ def spans_of(items: Iterable[Any], read: Callable[[Any], Span]) -> Iterable[Span
             yield read(item)
         except FormError as error:
             yield error
-        except _BAD_SHAPES as error:
+        except BAD_SHAPES as error:
             yield FormError(f"one of its fields is of another type than the form has ({type(error).__name__})")

@@ -12,6 +12,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, request_att
 from sia_dagster.adapters.local.forms.fields import (
     an_object,
     evaluation,
+    filled,
     first,
     loaded,
     metadata,
@@ -115,7 +116,7 @@ def _attributes(row: JsonObject) -> JsonObject:
         "llm.prompt_template.version": text(first(row, "promptVersion", "prompt_version")),
         "metadata.prompt_name": text(first(row, "promptName", "prompt_name")),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+    return filled(found)
 
 
 def settings_given(value: Any) -> JsonObject:

@@ -12,6 +12,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, request_att
 from sia_dagster.adapters.local.forms.fields import (
     an_object,
     evaluation,
+    filled,
     first,
     loaded,
     metadata,
@@ -100,7 +101,7 @@ def _attributes(run: JsonObject, more: JsonObject) -> JsonObject:
         "user.id": text(first(more, *_USERS)),
         "tag.tags": loaded(run.get("tags")),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+    return filled(found)
 
 
 def _named(source: JsonObject) -> JsonObject:

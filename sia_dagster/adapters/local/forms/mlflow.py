@@ -13,6 +13,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, request_att
 from sia_dagster.adapters.local.forms.fields import (
     an_object,
     evaluation,
+    filled,
     first,
     loaded,
     metadata,
@@ -124,7 +125,7 @@ def _attributes(row: JsonObject, info: JsonObject) -> JsonObject:
         "session.id": text(first(about | given, "mlflow.trace.session", "session.id")),
         "user.id": text(first(about | given, "mlflow.trace.user", "user.id")),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+    return filled(found)
 
 
 def _columns(info: JsonObject) -> JsonObject:

@@ -10,6 +10,7 @@ from sia_dagster.adapters.local.forms.chat import answer_attributes, request_att
 from sia_dagster.adapters.local.forms.fields import (
     an_object,
     evaluation,
+    filled,
     first,
     loaded,
     metadata,
@@ -99,7 +100,7 @@ def _attributes(row: JsonObject, counts: JsonObject) -> JsonObject:
         "user.id": text(first(more, *_USERS)),
         "tag.tags": loaded(row.get("tags")),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+    return filled(found)
 
 
 OPIK = Form("Opik spans", _is_opik, _opik_spans, ("prompt templates",))

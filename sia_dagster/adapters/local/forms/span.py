@@ -34,6 +34,10 @@ class FormError(ValueError):
     """A record of a form cannot be read; the text says why, without the record's own text."""
 
 
+BAD_SHAPES = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What reading a record may raise: traces are untrusted, and a form says itself (FormError) what it expects."""
+
+
 class Form(NamedTuple):
     """How records of one tool are read."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sia_dagster.adapters.local.columns import STATUSES
+from sia_dagster.adapters.local.forms.fields import first
 from sia_dagster.adapters.local.forms.span import Form, FormError, Span
 from sia_dagster.adapters.local.forms.span_attributes import flat, read_attributes
 from sia_dagster.core.openinference.attributes import load_json
@@ -54,14 +55,14 @@ def _spans(record: JsonObject) -> Iterable[Span]:
     status = record.get("status")
     own_id = record["id"] if _is_javascripts(record) else None
     yield Span(
-        span_id=_id(_first(columns, _IDS) or own_id),
-        trace_id=_id(_first(columns, _TRACES)),
-        parent_id=_id(_first(columns, _PARENTS)),
-        name=str(_first(columns, ("name", "span_name", "SpanName")) or ""),
-        start=_moment(_first(columns, _STARTS)),
-        end=_moment(_first(columns, _ENDS)),
-        status=_first(flat({"status": status}) if isinstance(status, dict) else columns, STATUSES),
-        kind=_first(columns, _KINDS),
+        span_id=_id(first(columns, *_IDS) or own_id),
+        trace_id=_id(first(columns, *_TRACES)),
+        parent_id=_id(first(columns, *_PARENTS)),
+        name=str(first(columns, "name", "span_name", "SpanName") or ""),
+        start=_moment(first(columns, *_STARTS)),
+        end=_moment(first(columns, *_ENDS)),
+        status=first(flat({"status": status}) if isinstance(status, dict) else columns, *STATUSES),
+        kind=first(columns, *_KINDS),
         attributes=attributes,
         events=_events(record),
         columns=columns,
@@ -74,7 +75,7 @@ def _named(record: JsonObject) -> JsonObject:
     for key, value in record.items():
         if key.startswith(_PREFIX) and value is not None and value != _NOTHING:
             name = key[len(_PREFIX) :]
-            opened = value if "." in name else _opened(name, value)
+            opened = _opened(name, value)
             if opened.__class__ is dict:
                 found |= flat({name: opened})
             else:
@@ -148,13 +149,6 @@ def _event(event: JsonObject) -> JsonObject:
     named = {key[len(_PREFIX) :]: value for key, value in event.items() if key.startswith(_PREFIX)}
     attributes = read_attributes(event.get("attributes")) | named
     return {"name": event.get("name") or event.get("event.name"), "attributes": attributes, "body": event.get("body")}
-
-
-def _first(columns: JsonObject, names: Iterable[str]) -> Any:
-    for name in names:
-        if name in columns and (value := columns[name]) is not None and value != "":
-            return value
-    return None
 
 
 def _id(value: Any) -> str:
