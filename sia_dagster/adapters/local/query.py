@@ -57,10 +57,12 @@ class GroupQuery:
         stored = ", ".join(f"{self.row.stored(column)} AS {name}" for name, column in TEXTS.items())
         shown = ", ".join(f"{self.row.stored_as_text(column, name)} AS {name}" for name, column in TEXTS.items())
         return (
-            f"SELECT span_id, answered, {shown}, evals, annotations FROM (SELECT {self.row.span_id} AS span_id, "
+            # Materialized, since DuckDB would convert to JSON before it chooses the rows.
+            f"WITH rows AS MATERIALIZED (SELECT {self.row.span_id} AS span_id, "
             f"{self.row.has_output()} AS answered, {stored}, {self.row.evals(query.recorded)} AS evals, "
             f"{self.row.annotations(query.annotated)} AS annotations FROM {self.scan(places=True)} "
-            f"WHERE {f'file_row_number IN ({numbers})' if numbers else 'false'})"
+            f"WHERE {f'file_row_number IN ({numbers})' if numbers else 'false'}) "
+            f"SELECT span_id, answered, {shown}, evals, annotations FROM rows"
         )
 
     def kinds(self, window: TimeWindow) -> str:

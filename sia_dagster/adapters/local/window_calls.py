@@ -54,7 +54,7 @@ def choose(
 
     Whether a call has an answer is only known where its text was read, so some more than the sample are read at once.
     """
-    looked, more = 0, query.sample_limit + query.sample_limit // 4 + 20
+    looked, more = 0, query.sample_limit + query.sample_limit // 20 + 5
     connection.execute(f"CREATE TEMP TABLE texts AS {queries[0].texts(query, ())}")
     while True:
         connection.execute(
