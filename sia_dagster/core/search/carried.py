@@ -11,7 +11,8 @@ from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.search import CARRIED, Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.search_policy import STAYS, SearchRules, concluded, screen
+from sia_dagster.core.search.rules import SearchRules
+from sia_dagster.core.search.search_policy import STAYS, concluded, screen
 from sia_dagster.core.text import count
 
 Undecided = tuple[Look, Carried]
