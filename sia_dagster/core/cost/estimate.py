@@ -7,7 +7,6 @@ from math import ceil
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.cost.call_sizes import Work, guarding, judge_spec, judging, replaying, updating
-from sia_dagster.core.evaluators.judge import JudgeSpec
 from sia_dagster.core.gate import ValidationRules
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample

@@ -65,8 +65,8 @@ class StrategyRun(Value):
     cost_usd: float | None = 0.0
     """Of these answers; None where a model's price is unknown."""
     gain: float | None = None
-    """Of its best policy over the one before, on the selection split, shrunk; a share of the primary evaluator's range.
-    None where it found none, or none was compared."""
+    """Of its best policy over the one that it began with, by the shrunk means of its races; a share of the primary
+    evaluator's range. None where it found none, or none was compared."""
     ended: str = ""
     """Why it proposed nothing further, in a sentence."""
 

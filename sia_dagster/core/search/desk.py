@@ -244,14 +244,17 @@ class Desk:
             self.races[key] = await _Racing(self._work, new, old, causes).result()
         return self.races[key]
 
-    def won(self, actions: Actions) -> RaceResult | None:
-        """The race that `actions` won, directly or over policies that won theirs, against `start`; else None."""
-        for (new, old), result in self.races.items():
-            if new == actions.fingerprint and result.decision in ("better", "too_small"):
-                known = {policy.actions.fingerprint: policy.actions for policy in self.offered}
-                if old == self.start.fingerprint or (old in known and self.won(known[old])):
-                    return result
-        return None
+    def won(self, actions: Actions) -> tuple[RaceResult, ...]:
+        """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""
+        return self._won(actions.fingerprint)
+
+    def _won(self, new: str, unseen: int = 100) -> tuple[RaceResult, ...]:
+        for (winner, old), result in self.races.items():
+            if winner == new and result.decision in ("better", "too_small") and unseen:
+                before = () if old == self.start.fingerprint else self._won(old, unseen - 1)
+                if before or old == self.start.fingerprint:
+                    return (*before, result)
+        return ()
 
     def offer(self, candidate: Candidate) -> None:
         """Keep a candidate even if the search ends early; of several, the last one counts first."""

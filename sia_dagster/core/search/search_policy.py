@@ -77,10 +77,16 @@ async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start
         strategy=name,
         calls=dict(sorted((work.chat.used - before).items())),
         cost_usd=work.chat.cost_usd,
-        gain=best.race.mean if best and best.race and best.race.decision == "better" else None,
+        gain=_gain(desk, best) if best else None,
         ended=ended,
     )
     return _Found(run, seen, best)
+
+
+def _gain(desk: Desk, best: Candidate) -> float | None:
+    """Over all races that led to it; None where none was run."""
+    means = [result.mean for result in desk.won(best.actions) if result.decision == "better"]
+    return round(sum(means), 9) if means else None
 
 
 async def _asked(strategy: SearchStrategy, desk: Desk) -> tuple[list[Candidate], str]:
@@ -126,7 +132,7 @@ async def _best_of(
             continue
         compared += 1
         try:
-            result = desk.won(candidate.actions) or await desk.race(candidate.actions)
+            result = next(reversed(desk.won(candidate.actions)), None) or await desk.race(candidate.actions)
         except SearchCapReached as error:
             seen[place] = _set_aside(candidate, str(error))
             continue

@@ -187,7 +187,20 @@ class _Search:
         outcomes = await self.desk.probe(actions, covering)
         checked = [each.probed_on(outcomes) for each in proposed]
         harmful = await culprits(self.desk, checked, outcomes, self.metrics, self._with)
-        return [each for each in checked if each.mended or not each.probed if each not in harmful]
+        kept = []
+        for each in checked:
+            if each in harmful:
+                self._drop(each, "a train sample is scored lower with it, and not without it")
+            elif each.probed and not each.mended:
+                self._drop(each, f"what it is to mend is still found in all {each.probed} train samples tried")
+            else:
+                kept.append(each)
+        return kept
+
+    def _drop(self, proposed: ProposedEdit, reason: str) -> None:
+        actions = self._with([proposed])
+        if actions is not None:
+            self._note("not_chosen", actions, [proposed], (reason,))
 
     def _adopt(self, actions: Actions, kept: Sequence[ProposedEdit], result: RaceResult) -> None:
         primary, train = self.desk.constants[0], {sample.span_id: sample for sample in self.desk.train}
