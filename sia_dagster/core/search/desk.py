@@ -33,6 +33,7 @@ from sia_dagster.core.search.metering import MeteredChat
 from sia_dagster.core.search.race import Race, Stratum
 from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.core.statistics import compare_all
+from sia_dagster.core.text import count
 from sia_dagster.core.traffic import group_conversations
 
 FEWEST_TO_CHOOSE: Final = 8
@@ -278,6 +279,7 @@ class _Racing:
         self._races = {constant.name: Race(sizes) for constant in work.constants}
         self._race = self._races[self._primary.name]
         self._others, self._fallen = others, set[str]()
+        self._rows = self._unscored = 0
 
     async def result(self) -> RaceResult:
         if sum(self._race.sizes) < FEWEST_TO_CHOOSE:
@@ -292,7 +294,7 @@ class _Racing:
             decision, repeat = self._race.decision(), repeat + 1
         mean, _ = self._race.shrunk()
         error = self._race.estimate()[1]
-        objection = self._objection() if decision == "better" else ""
+        objection = self._lacking() or (self._objection() if decision == "better" else "")
         return RaceResult(
             decision="worse" if objection else decision,
             groups=self._race.groups,
@@ -319,14 +321,16 @@ class _Racing:
                 self._compare(stratum, group, constant, repeat)
 
     def _compare(self, stratum: Stratum, group: str, constant: EvalConstant, repeat: int) -> None:
-        """Add the group's mean difference; a group without a score under both says nothing, and counts as equal."""
+        """Add the group's mean difference. An answer without a score, where the old one has one, is the worst."""
         found = []
         for sample in self._work.selection_groups[group]:
             old, new = (self._score(actions, sample, repeat, constant) for actions in (self._old, self._new))
+            if constant is self._primary:
+                self._rows, self._unscored = self._rows + 1, self._unscored + (new is None)
             if old is not None and new is not None:
                 found.append((new - old) / constant.scale)
             elif old is not None and constant is self._primary:
-                found.append(-(old - constant.low) / constant.scale)  # No answer is no better than the worst.
+                found.append((constant.low - old) / constant.scale)
         difference = sum(found) / len(found) if found else 0.0
         if difference < 0 and constant.name in self._work.rules.rule.safety:
             self._fallen.add(constant.name)
@@ -335,6 +339,15 @@ class _Racing:
     def _score(self, actions: Actions, sample: Sample, repeat: int, constant: EvalConstant) -> float | None:
         outcome = self._work.known(actions, sample, repeat)
         return None if outcome is None else outcome.score(constant.name)
+
+    def _lacking(self) -> str:
+        allowed = self._work.rules.rule.max_unscored_share
+        if not self._rows or self._unscored <= allowed * self._rows:
+            return ""
+        return (
+            f"{self._unscored} of {count(self._rows, 'answer')} could not be scored by {self._primary.name} (allowed: "
+            f"{allowed:.0%}): replays or judges failed, so run `sia check`"
+        )
 
     def _objection(self) -> str:
         for constant in self._others:
