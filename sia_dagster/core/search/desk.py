@@ -4,7 +4,8 @@ Everything is paid from the search's cap, booked by purpose, and stored: a searc
 again and pays for nothing twice.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -44,6 +45,10 @@ REPEATS: Final = 3
 """Answers to each selection sample at most, where scores of one policy differ by themselves."""
 
 
+Turn = Callable[[], Awaitable[None]]
+"""Waits until a strategy may take its next step; raises where it may not."""
+
+
 class WaitsForBatch(Exception):
     """Answers that the next step depends on come with a batch: the search is run again when they are there."""
 
@@ -60,7 +65,11 @@ class SearchWork:
     progress: Progress | None = None
     outcomes: dict[tuple[str, str, int], ArmOutcome] = field(default_factory=dict)
     """By policy's fingerprint, span id and repeat."""
+    races: dict[tuple[str, str], RaceResult] = field(default_factory=dict)
+    """By the fingerprints of the new and the old policy."""
     forms: dict[str, StructuredCalls] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of replays: what one task of a strategy has answered, another does not ask again."""
 
     @cached_property
     def baseline(self) -> Actions:
@@ -106,30 +115,41 @@ class SearchWork:
 
         Raises SearchCapReached and WaitsForBatch.
         """
-        lacking = [
-            (actions, [s for s in samples if self.known(actions, s, repeat) is None])
-            for actions in {actions.fingerprint: actions for actions in policies}.values()
-        ]
-        self.chat.reserve(self.calls_a_row * sum(len(each) for _, each in lacking))
-        scope: Literal["probe", "selection"] = "probe" if purpose == "probe" else "selection"
-        plan = ReplayPlan(scope=scope, window=self.state.window.key, first_repeat=repeat, workers=self.rules.workers)
-        with self.chat.purpose(purpose):
-            for actions, needed in lacking:
-                if needed:
-                    (arm,) = await replay(
-                        needed, [actions], chat=self.chat, evaluators=self.evaluators, plan=plan, progress=self.progress
-                    )
-                    self._keep(actions, arm)
+        async with self.lock:
+            lacking = [
+                (actions, [s for s in samples if self.known(actions, s, repeat) is None])
+                for actions in {actions.fingerprint: actions for actions in policies}.values()
+            ]
+            scope: Literal["probe", "selection"] = "probe" if purpose == "probe" else "selection"
+            plan = ReplayPlan(
+                scope=scope, window=self.state.window.key, first_repeat=repeat, workers=self.rules.workers
+            )
+            with self.chat.step(purpose, self.calls_a_row * sum(len(needed) for _, needed in lacking)):
+                for actions, needed in lacking:
+                    await self._replay(actions, needed, plan)
         self.check_answers()
+
+    async def _replay(self, actions: Actions, samples: Sequence[Sample], plan: ReplayPlan) -> None:
+        if samples:
+            (arm,) = await replay(
+                samples, [actions], chat=self.chat, evaluators=self.evaluators, plan=plan, progress=self.progress
+            )
+            for (span_id, repeat), outcome in arm.items():
+                self.outcomes[actions.fingerprint, span_id, repeat] = outcome
 
     def check_answers(self) -> None:
         """Raise WaitsForBatch where the last step's answers are still to come."""
         if self.chat.pending:
             raise WaitsForBatch
 
-    def _keep(self, actions: Actions, arm: Mapping[tuple[str, int], ArmOutcome]) -> None:
-        for (span_id, repeat), outcome in arm.items():
-            self.outcomes[actions.fingerprint, span_id, repeat] = outcome
+    async def race(
+        self, new: Actions, old: Actions, causes: Sequence[Cause] = (), turn: Turn | None = None
+    ) -> RaceResult:
+        """See `Desk.race`; `turn` is waited for before each step."""
+        key = (new.fingerprint, old.fingerprint)
+        if key not in self.races:
+            self.races[key] = await _Racing(self, new, old, causes, turn).result()
+        return self.races[key]
 
     def compared(self, candidate: Actions) -> tuple[EvaluatorComparison, ...]:
         """The candidate beside the policy in force, on the selection samples that were answered under both."""
@@ -153,16 +173,26 @@ class Desk:
 
     def __init__(self, work: SearchWork, start: Actions, strategy: str) -> None:
         """A desk for `strategy`, which begins with the policy `start`."""
-        self._work = work
-        self.strategy = strategy
-        """Its name."""
-        self.start = start
-        """The policy to improve: the one in force, or what an earlier strategy of this window has found."""
-        self.offered: list[Candidate] = []
-        self.races: dict[tuple[str, str], RaceResult] = {}
-        """Results by the fingerprints of the new and the old policy."""
+        self._work, self._start, self._strategy = work, start, strategy
+        self._offered: list[Candidate] = []
+        self._closed = False
         self.ended = ""
         """Why the strategy proposes nothing further, in a sentence; set by the strategy."""
+
+    @property
+    def strategy(self) -> str:
+        """Its name."""
+        return self._strategy
+
+    @property
+    def start(self) -> Actions:
+        """The policy to improve: the one in force, or what an earlier strategy of this window has found."""
+        return self._start
+
+    @property
+    def offered(self) -> tuple[Candidate, ...]:
+        """What was offered so far, in order."""
+        return tuple(self._offered)
 
     @property
     def baseline(self) -> Actions:
@@ -196,20 +226,20 @@ class Desk:
 
     def known(self, actions: Actions, sample: Sample) -> ArmOutcome | None:
         """The answer of a train sample and its scores, if they were probed or logged under this very policy."""
-        return self._work.known(actions, sample) if sample.split == "train" else None
+        return self._work.known(actions, sample) if sample in self.train else None
 
     async def propose(self, messages: Sequence[JsonObject], form: Form, *, draw: str) -> Answer:
         """Ask `policy.model` once, for an answer of this form; `draw` names the question among those of this search.
 
         An answer that cannot be used is a value with `problem`. Raises SearchCapReached.
         """
+        await self._turn()
         work = self._work
-        work.chat.reserve(1)
         calls = work.forms.setdefault(form.name, StructuredCalls(work.chat, form))
         request = ChatRequest(
             model=work.config.model, messages=tuple(messages), draw=f"update/{self.strategy}/{draw}", stage="update"
         )
-        with work.chat.purpose("propose"):
+        with work.chat.step("propose", 1):
             answer = await calls.ask(request)
         work.check_answers()
         return answer
@@ -227,6 +257,7 @@ class Desk:
         """
         known = {sample.span_id: sample for sample in self.train}
         samples = [known[span_id] for span_id in dict.fromkeys(span_ids)]
+        await self._turn()
         await self._work.answer(samples, [actions], "probe", repeat)
         return {
             sample.span_id: outcome
@@ -239,34 +270,49 @@ class Desk:
 
         Samples that show one of `causes` are asked first. Raises SearchCapReached.
         """
-        old = old or self.start
-        key = (new.fingerprint, old.fingerprint)
-        if key not in self.races:
-            self.races[key] = await _Racing(self._work, new, old, causes).result()
-        return self.races[key]
+        return await self._work.race(new, old or self.start, causes, self._turn)
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
         """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""
-        return self._won(actions.fingerprint)
+        return self._won(actions.fingerprint, frozenset())
 
-    def _won(self, new: str, unseen: int = 100) -> tuple[RaceResult, ...]:
-        for (winner, old), result in self.races.items():
-            if winner == new and result.decision in ("better", "too_small") and unseen:
-                before = () if old == self.start.fingerprint else self._won(old, unseen - 1)
+    def _won(self, new: str, later: frozenset[str]) -> tuple[RaceResult, ...]:
+        for (winner, old), result in self._work.races.items():
+            if winner == new and old not in later and result.decision in ("better", "too_small"):
+                before = () if old == self.start.fingerprint else self._won(old, later | {new})
                 if before or old == self.start.fingerprint:
                     return (*before, result)
         return ()
 
+    def raced(self, actions: Actions) -> RaceResult | None:
+        """The last race of `actions` against another policy."""
+        new = actions.fingerprint
+        return next((result for (winner, _), result in reversed(self._work.races.items()) if winner == new), None)
+
     def offer(self, candidate: Candidate) -> None:
         """Keep a candidate even if the search ends early; of several, the last one counts first."""
-        self.offered.append(candidate.model_copy(update={"strategy": self.strategy}))
+        if not isinstance(candidate, Candidate):
+            raise TypeError(f"a Candidate is offered, not {type(candidate).__name__}")
+        self._offered.append(candidate.model_copy(update={"strategy": self.strategy}))
+
+    def close(self) -> None:
+        """Refuse all further calls: a task that outlives its strategy must not spend what the next one may."""
+        self._closed = True
+
+    async def _turn(self) -> None:
+        """Before every call, so that its time limit can stop a strategy that goes on whatever is raised."""
+        await asyncio.sleep(0)
+        if self._closed:
+            raise RuntimeError(f"the search of {self.strategy} has ended, and its desk is closed")
 
 
 class _Racing:
     """One race: which groups are asked, and what their answers say."""
 
-    def __init__(self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause]) -> None:
-        self._work, self._new, self._old = work, new, old
+    def __init__(
+        self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause], turn: Turn | None
+    ) -> None:
+        self._work, self._new, self._old, self._turn = work, new, old, turn
         groups = work.selection_groups
         shown = {group for group, samples in groups.items() if any(_shows(sample, causes) for sample in samples)}
         self._queues: tuple[list[str], list[str]] = ([], [])
@@ -304,17 +350,29 @@ class _Racing:
         )
 
     def _next_groups(self) -> list[tuple[Stratum, str]]:
-        fewest = self._race.fewest if not self._race.groups else STEP
-        size = sum(self._race.sizes) if self._work.rules.in_batches else fewest
+        least = self._race.fewest if not self._race.groups else STEP
+        most = sum(self._race.sizes) if self._work.rules.in_batches else least
         picked: list[tuple[Stratum, str]] = []
-        while len(picked) < size and not self._race.all_asked:
+        calls = 0
+        while len(picked) < most and not self._race.all_asked:
             stratum = self._race.next_stratum()
+            calls += self._calls(self._queues[stratum][0])
+            if len(picked) >= least and calls > self._work.chat.left:
+                self._race.asked[stratum] -= 1  # The cap pays for those before it.
+                break
             picked.append((stratum, self._queues[stratum].pop(0)))
         return picked
+
+    def _calls(self, group: str) -> int:
+        policies, samples = (self._new, self._old), self._work.selection_groups[group]
+        unknown = sum(self._work.known(policy, sample) is None for policy in policies for sample in samples)
+        return self._work.calls_a_row * unknown
 
     async def _ask(self, picked: Sequence[tuple[Stratum, str]], repeat: int) -> None:
         groups = self._work.selection_groups
         samples = [sample for _, group in picked for sample in groups[group]]
+        if self._turn is not None:
+            await self._turn()
         await self._work.answer(samples, [self._new, self._old], "race", repeat)
         for stratum, group in picked:
             for constant in self._work.constants:
