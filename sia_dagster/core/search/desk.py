@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from sia_dagster.core.config.loop import PolicyConfig
-from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.openinference import policy_settings
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.ports.roles import Evaluator
@@ -68,6 +68,11 @@ class SearchWork:
         if self.state.actions is None:
             raise ValueError("a search starts from a policy")
         return self.state.actions
+
+    @cached_property
+    def guard(self) -> ContractGuard:
+        """The contract guard with this window's samples."""
+        return ContractGuard(self.baseline, self.state.samples, self.rules.limits)
 
     @cached_property
     def constants(self) -> tuple[EvalConstant, ...]:
@@ -216,8 +221,7 @@ class Desk:
 
     def guard(self, actions: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
         """What the contract guard finds in a policy, compared with the one in force; empty where it passes."""
-        work = self._work
-        return check_contract(actions, work.baseline, work.state.samples, limits=work.rules.limits, edits=edits)
+        return self._work.guard.check(actions, edits)
 
     async def probe(self, actions: Actions, span_ids: Iterable[str], *, repeat: int = 0) -> dict[str, ArmOutcome]:
         """Answers and scores of train samples under `actions`, by span id; what is known costs nothing.
@@ -234,15 +238,18 @@ class Desk:
             if (outcome := self._work.known(actions, sample, repeat)) is not None
         }
 
-    async def race(self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = ()) -> RaceResult:
+    async def race(
+        self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = (), expected: float = 0.0
+    ) -> RaceResult:
         """Compare two policies on the selection split; numbers alone come back. `old` is by default `start`.
 
-        Samples that show one of `causes` are asked first. Raises SearchCapReached.
+        Samples that show one of `causes` are asked first; `expected` is the gain that probes lead to expect, as a share
+        of the evaluator's range. Raises SearchCapReached.
         """
         old = old or self.start
         key = (new.fingerprint, old.fingerprint)
         if key not in self.races:
-            self.races[key] = await _Racing(self._work, new, old, causes).result()
+            self.races[key] = await _Racing(self._work, new, old, causes, expected).result()
         return self.races[key]
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
@@ -265,7 +272,7 @@ class Desk:
 class _Racing:
     """One race: which groups are asked, and what their answers say."""
 
-    def __init__(self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause]) -> None:
+    def __init__(self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause], expected: float) -> None:
         self._work, self._new, self._old = work, new, old
         groups = work.selection_groups
         shown = {group for group, samples in groups.items() if any(_shows(sample, causes) for sample in samples)}
@@ -276,7 +283,7 @@ class _Racing:
             queue.sort(key=lambda group: any(work.known(old, sample) is None for sample in groups[group]))
         sizes = (len(self._queues[0]), len(self._queues[1]))
         self._primary, *others = work.constants
-        self._races = {constant.name: Race(sizes) for constant in work.constants}
+        self._races = {each.name: Race(sizes, expected=expected if each.primary else 0.0) for each in work.constants}
         self._race = self._races[self._primary.name]
         self._others, self._fallen = others, set[str]()
         self._rows = self._unscored = 0
