@@ -15,7 +15,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.search.reflection import ReflectionUpdater
 from simulation.search_worlds import APPLICATION, LEAN, MARGIN, NARROW, PROPOSER, SMALL, WORLDS, Habits, Wording, World
-from simulation.search_worlds.task import HARMS, Lack, named, read_policy, sentences_of
+from simulation.search_worlds.task import HARMS, named, read_policy, sentences_of
 
 SEED = 3
 NO_FAULTS = Habits(
@@ -73,9 +73,9 @@ def test_wordings_are_read_as_what_they_are_meant_to_be(world: World) -> None:
 @worlds
 def test_the_true_score_is_what_the_application_reaches(world: World) -> None:
     for actions in (world.baseline, world.best):
-        samples = world.samples(SEED, train=0, selection=0, holdout=500, actions=actions)
+        samples = world.samples(SEED, train=0, selection=0, holdout=250, actions=actions)
         reached = mean(sample.score(world.constants[0].name) for sample in samples)
-        assert reached == pytest.approx(world.true_score(actions), abs=0.06)
+        assert reached == pytest.approx(world.true_score(actions), abs=0.08)
 
 
 @worlds
@@ -83,13 +83,11 @@ def test_each_fault_is_recognised_in_every_wording_and_in_no_other_faults(world:
     for fault in world.task.faults:
         for clause in (*fault.says, fault.chinese):
             assert named(world.task, f"Problems: {clause.format('x 12')}.") == (fault,)
-    clear = Wording(garbled=0, chinese=0)
-    plain = world.samples(SEED, train=60, selection=0, holdout=0, model=world.model(SEED, wording=clear))
-    for sample in plain:
-        lacks: tuple[Lack, ...] = world.task.lacks(sample.request, sample.output)
-        assert {fault.name for fault in named(world.task, sample.evals[0].explanation or "")} == {
-            lack.fault.name for lack in lacks
-        }
+    clear = world.model(SEED, wording=Wording(garbled=0, chinese=0))
+    for sample in world.samples(SEED, train=60, selection=0, holdout=0, model=clear):
+        told = {fault.name for fault in named(world.task, sample.evals[0].explanation or "")}
+        lacks = {lack.fault.name for lack in world.task.lacks(sample.request, sample.output)}
+        assert (told <= lacks and bool(told) == bool(lacks)) if world.task.by_code else told == lacks
 
 
 @worlds
@@ -139,7 +137,7 @@ def test_cheaper_models_are_as_good_worse_in_one_slice_and_worse_by_the_margin(w
         assert of[LEAN] == pytest.approx(of[APPLICATION] - MARGIN)
         assert of[NARROW] < of[APPLICATION]
     narrow = world.best.model_copy(update={"model": NARROW})
-    samples = world.samples(SEED, train=0, selection=0, holdout=400, actions=narrow)
+    samples = world.samples(SEED, train=0, selection=0, holdout=250, actions=narrow)
     name, tags = world.constants[0].name, {sample.tags[0] for sample in samples}
     by_tag = {tag: mean(s.score(name) for s in samples if s.tags[0] == tag) for tag in tags}
     others = [score for tag, score in by_tag.items() if tag != world.task.weak_tag]

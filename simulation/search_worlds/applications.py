@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
+from statistics import fmean
 from typing import Final
 
 from sia_dagster.core.config.llm import Price
-from simulation.search_worlds.task import Aspect, Reading, Task
+from simulation.search_worlds.task import Reading, Task
 
 APPLICATION: Final = "application"
 SMALL: Final = "application-small"
@@ -36,43 +37,34 @@ class Truth:
 
     def __init__(self, task: Task, margin: float = MARGIN) -> None:
         self.task, self.margin = task, margin
-        self._scores: dict[tuple[str, str], tuple[float, float]] = {}
+        self._scores: dict[tuple[str, str], float] = {}
+        self._floors: dict[str, float] = {}
 
     def score(self, model: str, reading: Reading) -> float:
         """Of a model's answers under a policy that reads like this."""
-        return self._sums(model, reading)[0]
-
-    def aspects(self, model: str, request: str, reading: Reading) -> tuple[Aspect, ...]:
-        """What may be right in a model's answer, with the model's chances."""
-        aspects = self.task.aspects(request, reading)
-        factor = self._factor(model, request, reading)
-        if factor == 1.0 or not aspects:
-            return aspects
-        # Where all aspects must be right, one that fails is enough; where each counts, all get worse.
-        every = self.task.score((0.5, 1.0)) > 0.5
-        return tuple(
-            aspect._replace(chance=aspect.chance * factor) if every or place == 0 else aspect
-            for place, aspect in enumerate(aspects)
-        )
-
-    def _factor(self, model: str, request: str, reading: Reading) -> float:
-        """By what the expected score of an answer that may be wrong is multiplied."""
-        if model == NARROW:
-            return 1 - _THIRD if self.task.tag(request) == self.task.weak_tag else 1.0
-        if model == LEAN:
-            movable = self._sums(APPLICATION, reading)[1]
-            return max(0.0, 1 - self.margin / movable) if movable else 0.0
-        return 1.0
-
-    def _sums(self, model: str, reading: Reading) -> tuple[float, float]:
-        """The mean score, and the part of it that comes from answers that may be wrong."""
         key = (model, reading.key)
         if key not in self._scores:
-            every = [self.aspects(model, request, reading) for request in population(self.task)]
-            scores = [self.task.score([aspect.chance for aspect in aspects]) for aspects in every]
-            movable = (score for score, aspects in zip(scores, every, strict=True) if aspects)
-            self._scores[key] = (sum(scores) / len(scores), sum(movable) / len(scores))
+            scores = [self._expected(model, request, reading) for request in population(self.task)]
+            self._scores[key] = fmean(scores)
         return self._scores[key]
+
+    def spoiled(self, model: str, request: str, reading: Reading) -> float:
+        """The share of a model's answers to a request in which everything is wrong that may be."""
+        if model == NARROW:
+            return _THIRD if self.task.tag(request) == self.task.weak_tag else 0.0
+        return self._lean(reading) if model == LEAN else 0.0
+
+    def _expected(self, model: str, request: str, reading: Reading) -> float:
+        aspects, share = self.task.aspects(request, reading), self.spoiled(model, request, reading)
+        score = self.task.score([aspect.chance for aspect in aspects])
+        return (1 - share) * score + share * self.task.score([0.0] * len(aspects)) if share else score
+
+    def _lean(self, reading: Reading) -> float:
+        """So many spoiled answers lose the margin."""
+        if reading.key not in self._floors:
+            worst = (self.task.score([0.0] * len(self.task.aspects(r, reading))) for r in population(self.task))
+            self._floors[reading.key] = fmean(worst)
+        return min(1.0, self.margin / (self.score(APPLICATION, reading) - self._floors[reading.key]))
 
 
 @cache

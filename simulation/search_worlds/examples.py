@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sia_dagster.core.records.policy import Example
 from sia_dagster.demo.simulation_rules import draw, pick
 from simulation.search_worlds.population import number, person, weighted
-from simulation.search_worlds.task import HARM, Aspect, Fault, Lack, Reading, Remedy
+from simulation.search_worlds.task import HARM, RIGHT_OR_WRONG, Aspect, Fault, Lack, Reading, Remedy
 
 
 class _Kind(NamedTuple):
@@ -61,6 +61,7 @@ class Examples:
     name = "examples"
     by_code = ""
     weak_tag = "old"
+    rails = RIGHT_OR_WRONG
     prompt = "You write titles for the catalogue of {shop}.\nAnswer with the title alone."
     best_prompt = prompt
     best_examples = tuple(

@@ -10,7 +10,7 @@ from sia_dagster.core.records.policy import Example
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.demo.simulation_rules import draw, pick
 from simulation.search_worlds.population import GOODS, number, person
-from simulation.search_worlds.task import HARM, Aspect, Fault, Lack, Level, Reading, Remedy
+from simulation.search_worlds.task import HARM, RIGHT_OR_WRONG, Aspect, Fault, Lack, Level, Reading, Remedy
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -67,11 +67,14 @@ _NAMES: Final = tuple(field.name for field in _FIELDS)
 def right_fields(sample: Sample) -> EvalMetrics:
     """The JSON object of an order, as our import takes it: the share of its ten fields that are right."""
     lacks = Fields().lacks(sample.request, sample.output)
-    wrong = [lack.fault.says[0].format(lack.detail) for lack in lacks]
-    says = (
-        f"{len(wrong)} of {len(_NAMES)} fields cannot be imported: {'; '.join(wrong)}." if wrong else "All are right."
-    )
-    return EvalMetrics(name="right_fields", score=1 - len(wrong) / len(_NAMES), explanation=says)
+    score = 1 - len(lacks) / len(_NAMES)
+    if not lacks:
+        return EvalMetrics(name="right_fields", score=score, explanation="All fields can be imported.")
+    # As of an import that gives up at the first field that it cannot take.
+    first = min(lacks, key=lambda lack: draw(sample.request, lack.fault.name))
+    more = f"; {len(lacks) - 1} more cannot be imported" if len(lacks) > 1 else ""
+    says = f"The import stops: {first.fault.says[0].format(first.detail)}{more}."
+    return EvalMetrics(name="right_fields", score=score, explanation=says)
 
 
 class Fields:
@@ -80,6 +83,7 @@ class Fields:
     name = "fields"
     by_code = "simulation.search_worlds.fields:right_fields"
     weak_tag = "counter"
+    rails = RIGHT_OR_WRONG
     prompt = (
         "You turn notes about orders of {shop} into JSON for the import.\n"
         f"Answer with one JSON object with the fields {', '.join(_NAMES)}."

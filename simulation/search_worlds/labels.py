@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sia_dagster.core.records.policy import Example
 from sia_dagster.demo.simulation_rules import draw, pick
 from simulation.search_worlds.population import letter, weighted
-from simulation.search_worlds.task import HARM, Aspect, Fault, Lack, Level, Reading, Remedy
+from simulation.search_worlds.task import HARM, RIGHT_OR_WRONG, Aspect, Fault, Lack, Level, Reading, Remedy
 
 
 class _Side(NamedTuple):
@@ -129,6 +129,7 @@ class Labels:
     name = "labels"
     by_code = ""
     weak_tag = "form"
+    rails = RIGHT_OR_WRONG
     prompt = (
         "You sort the messages that {shop} receives.\nAnswer with one label and nothing else.\n"
         f"The labels: {', '.join(sorted(_LABELS))}."

@@ -29,6 +29,9 @@ _FILLER: Final = (
     "Take the point of view of somebody who sees our shop for the very first time.",
     "What counts in the end is that the reader can go on with the day.",
     "Care in small things shows respect, and respect is what we want to show.",
+    "An answer that is right and cold is only half of an answer.",
+    "Nothing is so small that it may be done without attention.",
+    "Before you begin, picture the person who will read it at the kitchen table.",
 )
 """Sentences that change nothing."""
 _TONES: Final = (
@@ -47,10 +50,10 @@ class Habits(Value):
     """An instruction about the right matter that changes nothing."""
     harmful: float = 0.05
     """An instruction that makes everything else worse."""
-    timid: float = 0.10
+    timid: float = 0.08
     leaks: float = 0.07
     """Names a person, a number or some words of a sample."""
-    unconditional: float = 0.5
+    unconditional: float = 0.3
     """Where a remedy is for a slice alone, it is asked for of all."""
     bloats: float = 0.12
     """Per answer: 60 to 200 words that change nothing."""
@@ -60,7 +63,7 @@ class Habits(Value):
     """Of a prompt's lines, where it is written anew."""
     misquotes: float = 0.03
     """Per answer: an edit looks for text that is not in the prompt."""
-    most: tuple[int, ...] = (2, 3, 3, 4)
+    most: tuple[int, ...] = (4, 5, 5, 6)
     """How many faults one answer sees to."""
 
 
@@ -160,10 +163,7 @@ class Proposing:
     def _filler(self) -> str:
         words = 60 + int(draw(*self._key, "words") * 140)
         chosen = sorted(_FILLER, key=lambda sentence: draw(*self._key, "filler", sentence))
-        text = ""
-        while len(text.split()) < words:
-            text = f"{text} {chosen[len(text) % len(chosen)]}".strip()
-        return text
+        return " ".join(" ".join(chosen).split()[:words]).rstrip(".") + "."
 
     def _happens(self, share: float, *what: str) -> bool:
         return draw(*self._key, *what) < share

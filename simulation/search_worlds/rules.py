@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import prod
 from typing import Final, NamedTuple
 
 from sia_dagster.core.records.policy import Example
@@ -45,7 +44,7 @@ def _rule(name: str, rates: tuple[float, float], told: _Texts, mark: str, fault:
 
 _RULES: Final = (
     _rule(
-        "order", (0.50, 0.40),
+        "order", (0.64, 0.45),
         ("The order number is {order}.", "You will find it under order {order}.", "My reference is order {order}."),
         "This is about order {order}.",
         (("the order number is not repeated", "nowhere does it state which order it is about",
@@ -58,7 +57,7 @@ _RULES: Final = (
          ("Thank people for their order.", "Use a heading for each order.")),
     ),
     _rule(
-        "deadline", (0.36, 0.38),
+        "deadline", (0.54, 0.40),
         ("When will I hear from you?", "By what date will this be settled?", "How long will it take?"),
         "You will hear from us within 3 working days.",
         (("it gives no date by which the matter is settled", "the customer does not learn how long it takes",
@@ -71,7 +70,7 @@ _RULES: Final = (
          ("Answer swiftly.", "Be punctual in your wording.")),
     ),
     _rule(
-        "photo", (0.26, 0.30),
+        "photo", (0.46, 0.35),
         ("It arrived with a deep scratch.", "One side is dented.", "There is a crack along the edge."),
         "Please send us a photo of it.",
         (("no picture of the damage is asked for", "it does not request a photo",
@@ -84,7 +83,7 @@ _RULES: Final = (
          ("Describe damage with care.", "Express regret about scratches.")),
     ),
     _rule(
-        "returns", (0.24, 0.40),
+        "returns", (0.40, 0.45),
         ("I would like to send it back.", "I want to return it.", "Can I give it back?"),
         "The return label is in your parcel.",
         (("it does not explain where the return label is", "nothing is said about the label for the way back",
@@ -97,7 +96,7 @@ _RULES: Final = (
          ("Accept returns gladly.", "Ask people why they return things.")),
     ),
     _rule(
-        "invoice", (0.20, 0.35),
+        "invoice", (0.32, 0.40),
         ("I bought it for my company.", "It is paid by my employer.", "This goes through our firm's books."),
         "An invoice in the company's name follows.",
         (("an invoice for the company is not offered", "it forgets that a firm needs an invoice",
@@ -110,7 +109,7 @@ _RULES: Final = (
          ("Be formal with companies.", "Treat firms like everybody else.")),
     ),
     _rule(
-        "gift", (0.18, 0.42),
+        "gift", (0.26, 0.45),
         ("It is a present for my aunt.", "I am giving it to a friend.", "It is meant for a birthday."),
         "We leave the price off the slip.",
         (("it does not say that the slip comes without a price", "the price on the delivery slip of a gift is ignored",
@@ -123,7 +122,7 @@ _RULES: Final = (
          ("Wish people joy with presents.", "Congratulate on birthdays.")),
     ),
     _rule(
-        "address", (0.16, 0.36),
+        "address", (0.20, 0.40),
         ("I have moved in the meantime.", "My address is a new one now.", "Please use the new address."),
         "Please confirm the address that we have now.",
         (("the new address is not confirmed", "it fails to check the changed address",
@@ -136,7 +135,7 @@ _RULES: Final = (
          ("Write addresses on one line.", "Never guess where people live.")),
     ),
     _rule(
-        "warranty", (0.15, 0.32),
+        "warranty", (0.16, 0.35),
         ("It stopped working.", "It no longer switches on.", "After a month it simply gave up."),
         "The two-year guarantee covers it.",
         (("the guarantee is not mentioned", "it is silent on the warranty",
@@ -149,7 +148,7 @@ _RULES: Final = (
          ("Regret every defect.", "Explain how things work.")),
     ),
     _rule(
-        "repeat", (0.13, 0.38),
+        "repeat", (0.13, 0.40),
         ("This is the second time I write.", "I have written about this before.", "Nobody answered my last message."),
         "I have handed this to our team lead.",
         (("a repeated complaint is not passed on to the team lead", "it does not escalate although it is not the first"
@@ -162,7 +161,7 @@ _RULES: Final = (
          ("Apologise twice to those who write twice.", "Stay patient with people who write again.")),
     ),
     _rule(
-        "allergy", (0.11, 0.25),
+        "allergy", (0.11, 0.30),
         ("I am allergic to nickel.", "My daughter reacts to wool.", "I have a skin allergy."),
         "The list of materials is enclosed.",
         (("the list of materials is not offered", "it ignores the allergy and names no materials",
@@ -186,11 +185,12 @@ def _called_for(request: str) -> tuple[_Rule, ...]:
 
 
 class Rules:
-    """Ten rules of different frequency; an answer is right if it holds all that its request calls for."""
+    """Ten rules of different frequency; the score falls with each thing that an answer lacks."""
 
     name = "rules"
     by_code = ""
     weak_tag = "online"
+    rails: Mapping[str, float] = {"complete": 1.0, "nearly complete": 2 / 3, "partly": 1 / 3, "poor": 0.0}
     prompt = "You answer the letters of customers of {shop}.\nBe polite and come to the point."
     best_prompt = "\n".join([prompt, *(rule.remedy.firm[0] for rule in _RULES)])
     best_examples: tuple[Example, ...] = ()
@@ -214,7 +214,12 @@ class Rules:
         return tuple(aspect(rule) for rule in _called_for(request))
 
     def score(self, chances: Sequence[float]) -> float:
-        return prod(chances)
+        """The mean over the rails, by how likely it is that none, one, two things are missing."""
+        missing = [1.0, *([0.0] * (len(self.rails) - 1))]
+        for chance in chances:
+            shifted = (0.0, *missing)
+            missing = [same * chance + less * (1 - chance) for same, less in zip(missing, shifted, strict=False)]
+        return sum(share * score for share, score in zip(missing, self.rails.values(), strict=True))
 
     def compose(self, request: str, right: Mapping[str, bool]) -> str:
         found = _NUMBER.search(request)

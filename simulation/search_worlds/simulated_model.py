@@ -119,10 +119,13 @@ class SimulatedModel:
     def _answer(self, request: ChatRequest, key: str) -> str:
         prompt, examples, asked = _conversation(request.messages)
         seed, reading, right = str(self._options.seed), read_policy(self._task, prompt, examples), {}
-        for aspect in self._truth.aspects(request.model, asked, reading):
+        spoiled = self._truth.spoiled(request.model, asked, reading)
+        lost = draw(self._task.name, key if self._options.noise else f"{seed}/{asked}", request.model) < spoiled
+        for aspect in self._task.aspects(asked, reading):
             anew = draw(self._task.name, seed, asked, aspect.name, "anew") < ANEW
             luck = (key,) if self._options.noise else (seed, asked, aspect.level if anew else "")
-            right[aspect.name] = draw(self._task.name, *luck, aspect.name, request.model) < aspect.chance
+            drawn = draw(self._task.name, *luck, aspect.name, request.model)
+            right[aspect.name] = drawn < aspect.chance and not lost
         return self._task.compose(asked, right)
 
     def _judgement(self, request: ChatRequest, key: str) -> str:
@@ -133,7 +136,8 @@ class SimulatedModel:
         wrong = self._options.noise and draw("judge", luck) < JUDGE_ERRS
         found = self._mistaken(lacks, luck) if wrong else lacks
         said = explain(found, self._options.wording, luck)
-        fields = {"explanation": said, "label": "incorrect" if found else "correct"}
+        labels = tuple(self._task.rails)
+        fields = {"explanation": said, "label": labels[min(len(found), len(labels) - 1)]}
         properties = _properties(request)
         if properties is None:
             return f"{said}\nLABEL: {fields['label']}"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sia_dagster.core.records.policy import Example
 from sia_dagster.demo.simulation_rules import pick
 from simulation.search_worlds.population import letter, weighted
-from simulation.search_worlds.task import HARM, Aspect, Fault, Lack, Level, Reading, Remedy
+from simulation.search_worlds.task import HARM, RIGHT_OR_WRONG, Aspect, Fault, Lack, Level, Reading, Remedy
 
 _TOLD: Final = {
     "private": ("I shop for myself.", "It is for my own home.", "I am a private customer."),
@@ -16,7 +16,7 @@ _TOLD: Final = {
     "abroad": ("I live abroad.", "I am writing from overseas.", "I order from another country."),
     "school": ("I am a teacher.", "I write for our school.", "It is for my class."),
 }
-_SHARES: Final = ((0.38, "private"), (0.30, "company"), (0.18, "abroad"), (0.14, "school"))
+_SHARES: Final = ((0.32, "private"), (0.38, "company"), (0.22, "abroad"), (0.08, "school"))
 
 
 class _Rule(NamedTuple):
@@ -44,7 +44,6 @@ _RULES: Final = (
           "use a personal tone with first names", ("first names",)),
     _Rule("purchase form", "school", "private", 0.30, "Please add the signed purchase form.",
           "ask for the signed purchase form", ("purchase form",)),
-    _Rule("air mail", "abroad", "private", 0.32, "It travels by air mail.", "promise air mail", ("air mail",)),
 )  # fmt: skip
 _WHOM: Final = {
     "private": "private customers", "company": "companies", "abroad": "customers abroad", "school": "schools",
@@ -100,11 +99,12 @@ def _remedy(rule: _Rule) -> Remedy:
 
 
 class Slices:
-    """Six rules for four kinds of customers; each helps one of them and harms another."""
+    """Five rules for four kinds of customers; each helps one of them and harms another."""
 
     name = "slices"
     by_code = ""
     weak_tag = "company"
+    rails = RIGHT_OR_WRONG
     prompt = "You answer the letters of customers of {shop}.\nBe helpful and brief."
     faults = tuple(fault for rule in _RULES for fault in (_needed(rule), _misplaced(rule)))
     remedies = tuple(map(_remedy, _RULES))

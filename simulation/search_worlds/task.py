@@ -19,6 +19,8 @@ HARMS: Final = ("in one short sentence", "leave out details", "without weighing 
 """A sentence with one of these makes everything else less likely to be right."""
 HARM: Final = 0.7
 """By so much."""
+RIGHT_OR_WRONG: Final[Mapping[str, float]] = {"correct": 1.0, "incorrect": 0.0}
+"""Rails of a judge to whom everything that is wrong is the same."""
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n")
 
 
@@ -138,6 +140,10 @@ class Task(Protocol):
     @property
     def by_code(self) -> str:
         """The function that evaluates (`package.module:function`); empty where a judge does."""
+
+    @property
+    def rails(self) -> Mapping[str, float]:
+        """The judge's labels and their scores: for an answer that lacks nothing, one thing, two, and so on."""
 
     @property
     def weak_tag(self) -> str:

@@ -36,18 +36,19 @@ Result = TypeVar("Result")
 class World:
     """One simulated task, with everything that a search needs and what it is measured by."""
 
-    def __init__(self, task: Task, margin: float = MARGIN) -> None:
-        """`margin` is by how much one of the cheaper models is worse, in units of the score."""
-        self.task, self._truth = task, Truth(task, margin)
+    def __init__(self, task: Task, *, noise: bool = False, margin: float = MARGIN) -> None:
+        """`noise` is how its models behave by default; by `margin` one of the cheaper models is worse."""
+        self.task, self.noise, self._truth = task, noise, Truth(task, margin)
         self.name = task.name
         self.baseline = self._actions(task.prompt)
         self.best = self._actions(task.best_prompt).model_copy(update={"examples": task.best_examples})
 
     def model(
-        self, seed: int, *, noise: bool = False, wording: Wording | None = None, habits: Habits | None = None
+        self, seed: int, *, noise: bool | None = None, wording: Wording | None = None, habits: Habits | None = None
     ) -> SimulatedModel:
-        """The world's models, with an empty store."""
-        options = Options(seed=seed, noise=noise, wording=wording or Wording(), habits=habits or Habits())
+        """The world's models, with an empty store. `noise`: each draw is a new one, and the judge errs."""
+        noisy = self.noise if noise is None else noise
+        options = Options(seed=seed, noise=noisy, wording=wording or Wording(), habits=habits or Habits())
         return SimulatedModel(self._truth, options)
 
     def evaluators(self, chat: ChatModel | None) -> tuple[Evaluator, ...]:
@@ -57,11 +58,7 @@ class World:
             code = CodeConfig(name=name, kind="code", function=self.task.by_code)
             return (build_evaluator(code, chat=chat, template=None, primary=True),)
         judge = LLMClassifyConfig(
-            name="is_right",
-            kind="llm_classify",
-            model=JUDGE,
-            template=_TEMPLATE,
-            rails={"correct": 1.0, "incorrect": 0.0},
+            name="is_right", kind="llm_classify", model=JUDGE, template=_TEMPLATE, rails=dict(self.task.rails)
         )
         return (build_evaluator(judge, chat=chat, template=_TEMPLATE, primary=True),)
 
