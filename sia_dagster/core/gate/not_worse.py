@@ -39,15 +39,21 @@ def traffic_keeps_its_level(given: CriteriaInput) -> Iterator[Finding]:
         )
 
 
-def large_slices_hold(given: CriteriaInput) -> Iterator[Finding]:
-    """Where a slice is so large that it should be shown to keep its level, it must be."""
+def slices_keep_their_level(given: CriteriaInput) -> Iterator[Finding]:
+    """Each large slice must be shown to keep its level, and no tested one may be seen to fall beyond its margin.
+
+    A smaller slice shows little either way; but the candidate has to show that it is as good, so a fall that is seen
+    leaves it open. `no_slice_loses` rejects one that is shown.
+    """
     for part in given.slices:
-        if part.must_hold and part.finding == "not_shown":
-            yield Finding(
-                kind="undecided",
-                sentence=f"{slice_sentence(part)}: a fall beyond the margin is not ruled out in this part of the "
-                "traffic",
-            )
+        if part.finding != "not_shown":
+            continue
+        margin = given.margin(part.comparison) * part.comparison.scale
+        fell = (part.comparison.difference or 0.0) < -margin
+        if fell or part.must_hold:
+            seen = f"beyond its margin of {margin:.2f} in this part of the traffic"
+            what = f"a fall {seen} is seen, though not shown" if fell else f"a fall {seen} is not ruled out"
+            yield Finding(kind="undecided", sentence=f"{slice_sentence(part)}: {what}")
 
 
 def saving_sentence(found: Saving) -> str:

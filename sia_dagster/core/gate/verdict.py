@@ -25,8 +25,8 @@ from sia_dagster.core.gate.criteria import (
 )
 from sia_dagster.core.gate.not_worse import (
     candidate_costs_less,
-    large_slices_hold,
     nothing_falls,
+    slices_keep_their_level,
     traffic_keeps_its_level,
 )
 from sia_dagster.core.records.comparison import Question
@@ -79,7 +79,7 @@ NOT_WORSE: tuple[Criterion, ...] = (
     nothing_falls,
     traffic_keeps_its_level,
     no_slice_loses,
-    large_slices_hold,
+    slices_keep_their_level,
     rare_collapse_is_unseen,
 )
 """Of one that is to be shown as good for less money."""

@@ -126,6 +126,9 @@ def test_a_part_of_the_traffic_that_loses_is_named() -> None:
     assert decision.reasons[0].startswith("where language = de (40% of the conversations), correctness fell")
     open_ = decided(slices=(part("not_shown", must_hold=True),))
     assert (open_.verdict, "where language = de" in open_.reasons[0]) == ("inconclusive", True)
+    fell = decided(slices=(part("not_shown", comparison=level(difference=-0.06, ci_low=-0.2, ci_high=0.1)),))
+    assert fell.verdict == "inconclusive"
+    assert "a fall beyond its margin of 0.05 in this part of the traffic is seen, though not shown" in fell.reasons[0]
     small = decided(slices=(part("not_shown"),))
     assert small.verdict == "accept"
     assert "not shown to hold within the margin, by part of the traffic" in small.reasons[-1]
