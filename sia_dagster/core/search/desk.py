@@ -1,171 +1,22 @@
-"""The desk: all that a search strategy gets, so that none sees a held-out sample or goes around a rule.
-
-Everything is paid from the search's cap, booked by purpose, and stored: a search that was killed takes the same way
-again and pays for nothing twice.
-"""
+"""The desk: all that a search strategy gets, so that none sees a held-out sample or goes around a rule."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import sha256
-from typing import Final, Literal
+from collections.abc import Iterable, Sequence
 
 from sia_dagster.core.config.loop import PolicyConfig
-from sia_dagster.core.guard import check_contract
-from sia_dagster.core.openinference import policy_settings
 from sia_dagster.core.ports.model import ChatRequest
-from sia_dagster.core.ports.roles import Evaluator
-from sia_dagster.core.progress import Progress
 from sia_dagster.core.prompting import Form, StructuredCalls
 from sia_dagster.core.prompting.structured_answer import Answer
-from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
-from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.replay import ReplayPlan, constants_of, pair, replay
-from sia_dagster.core.search.causes import Cause, names
-from sia_dagster.core.search.metering import MeteredChat
-from sia_dagster.core.search.race import Race, Stratum
-from sia_dagster.core.search.rules import SearchRules
-from sia_dagster.core.statistics import compare_all
-from sia_dagster.core.text import count
-from sia_dagster.core.traffic import group_conversations
-
-FEWEST_TO_CHOOSE: Final = 8
-"""Groups of conversations of the selection split; fewer would choose by chance."""
-STEP: Final = 2
-"""Groups that a race asks for at a time, after the first."""
-REPEATS: Final = 3
-"""Answers to each selection sample at most, where scores of one policy differ by themselves."""
-
-
-Turn = Callable[[], Awaitable[None]]
-"""Waits until a strategy may take its next step; raises where it may not."""
-
-
-class WaitsForBatch(Exception):
-    """Answers that the next step depends on come with a batch: the search is run again when they are there."""
-
-
-@dataclass
-class SearchWork:
-    """What the strategies of one window share: its samples, its model, and the outcomes that were paid for."""
-
-    state: StateActions
-    chat: MeteredChat
-    evaluators: Sequence[Evaluator]
-    rules: SearchRules
-    config: PolicyConfig
-    progress: Progress | None = None
-    outcomes: dict[tuple[str, str, int], ArmOutcome] = field(default_factory=dict)
-    """By policy's fingerprint, span id and repeat."""
-    races: dict[tuple[str, str], RaceResult] = field(default_factory=dict)
-    """By the fingerprints of the new and the old policy."""
-    forms: dict[str, StructuredCalls] = field(default_factory=dict)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Of replays: what one task of a strategy has answered, another does not ask again."""
-
-    @cached_property
-    def baseline(self) -> Actions:
-        """The policy in force. Raises ValueError where there is none, which no search begins with."""
-        if self.state.actions is None:
-            raise ValueError("a search starts from a policy")
-        return self.state.actions
-
-    @cached_property
-    def constants(self) -> tuple[EvalConstant, ...]:
-        """Of the evaluators that can score a replayed answer, the primary first."""
-        return constants_of(self.evaluators)
-
-    @cached_property
-    def calls_a_row(self) -> int:
-        """Answers that one replayed sample takes: the application's, and each judge's."""
-        return 1 + sum(constant.kind == "llm_classify" for constant in self.constants)
-
-    @cached_property
-    def selection_groups(self) -> dict[str, tuple[Sample, ...]]:
-        """The samples of the selection split by group of conversations, in an order seeded by the window."""
-        grouped = group_conversations(self.state.of("selection"))
-        found: dict[str, list[Sample]] = {}
-        for sample in grouped.samples:
-            group = grouped.grouping.group_of.get(sample.conversation_id, sample.conversation_id)
-            found.setdefault(group, []).append(sample)
-        return {group: tuple(found[group]) for group in sorted(found, key=self._place)}
-
-    def _place(self, group: str) -> str:
-        return sha256(f"race/{self.state.window.key}/{group}".encode("utf-8", "surrogatepass")).hexdigest()
-
-    def known(self, actions: Actions, sample: Sample, repeat: int = 0) -> ArmOutcome | None:
-        """The outcome that is known without a call: replayed before, or logged under this very policy."""
-        found = self.outcomes.get((actions.fingerprint, sample.span_id, repeat))
-        if found is None and repeat == 0 and is_logged_under(actions, sample):
-            return ArmOutcome(output=sample.output, evals=sample.evals)
-        return found
-
-    async def answer(
-        self, samples: Sequence[Sample], policies: Sequence[Actions], purpose: Literal["probe", "race"], repeat: int = 0
-    ) -> None:
-        """Replay and score what is not known yet, as one step: the cap pays for all of it or for nothing.
-
-        Raises SearchCapReached and WaitsForBatch.
-        """
-        async with self.lock:
-            lacking = [
-                (actions, [s for s in samples if self.known(actions, s, repeat) is None])
-                for actions in {actions.fingerprint: actions for actions in policies}.values()
-            ]
-            scope: Literal["probe", "selection"] = "probe" if purpose == "probe" else "selection"
-            plan = ReplayPlan(
-                scope=scope, window=self.state.window.key, first_repeat=repeat, workers=self.rules.workers
-            )
-            with self.chat.step(purpose, self.calls_a_row * sum(len(needed) for _, needed in lacking)):
-                for actions, needed in lacking:
-                    await self._replay(actions, needed, plan)
-        self.check_answers()
-
-    async def _replay(self, actions: Actions, samples: Sequence[Sample], plan: ReplayPlan) -> None:
-        if samples:
-            (arm,) = await replay(
-                samples, [actions], chat=self.chat, evaluators=self.evaluators, plan=plan, progress=self.progress
-            )
-            for (span_id, repeat), outcome in arm.items():
-                self.outcomes[actions.fingerprint, span_id, repeat] = outcome
-
-    def check_answers(self) -> None:
-        """Raise WaitsForBatch where the last step's answers are still to come."""
-        if self.chat.pending:
-            raise WaitsForBatch
-
-    async def race(
-        self, new: Actions, old: Actions, causes: Sequence[Cause] = (), turn: Turn | None = None
-    ) -> RaceResult:
-        """See `Desk.race`; `turn` is waited for before each step."""
-        key = (new.fingerprint, old.fingerprint)
-        if key not in self.races:
-            self.races[key] = await _Racing(self, new, old, causes, turn).result()
-        return self.races[key]
-
-    def compared(self, candidate: Actions) -> tuple[EvaluatorComparison, ...]:
-        """The candidate beside the policy in force, on the selection samples that were answered under both."""
-        samples = [sample for group in self.selection_groups.values() for sample in group]
-        old, new = (self._arm(actions, samples) for actions in (self.baseline, candidate))
-        group_of = group_conversations(self.state.of("selection")).grouping.group_of
-        rule = self.rules.rule.model_copy(update={"seed": f"{self.state.loop}/{self.state.window.key}/selection"})
-        return compare_all(pair(samples, old, new, None, group_of), self.constants, rule)
-
-    def _arm(self, actions: Actions, samples: Iterable[Sample]) -> dict[tuple[str, int], ArmOutcome]:
-        return {
-            (sample.span_id, repeat): outcome
-            for sample in samples
-            for repeat in range(REPEATS)
-            if (outcome := self.known(actions, sample, repeat)) is not None
-        }
+from sia_dagster.core.search.causes import Cause
+from sia_dagster.core.search.racing import Hints, run_race
+from sia_dagster.core.search.search_work import SearchWork
 
 
 class Desk:
@@ -246,8 +97,7 @@ class Desk:
 
     def guard(self, actions: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
         """What the contract guard finds in a policy, compared with the one in force; empty where it passes."""
-        work = self._work
-        return check_contract(actions, work.baseline, work.state.samples, limits=work.rules.limits, edits=edits)
+        return self._work.guard.check(actions, edits)
 
     async def probe(self, actions: Actions, span_ids: Iterable[str], *, repeat: int = 0) -> dict[str, ArmOutcome]:
         """Answers and scores of train samples under `actions`, by span id; what is known costs nothing.
@@ -265,12 +115,15 @@ class Desk:
             if (outcome := self._work.known(actions, sample, repeat)) is not None
         }
 
-    async def race(self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = ()) -> RaceResult:
+    async def race(
+        self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = (), expected: float = 0.0
+    ) -> RaceResult:
         """Compare two policies on the selection split; numbers alone come back. `old` is by default `start`.
 
-        Samples that show one of `causes` are asked first. Raises SearchCapReached.
+        Samples that show one of `causes` are asked first; `expected` is the gain that probes lead to expect, as a share
+        of the evaluator's range. Raises SearchCapReached.
         """
-        return await self._work.race(new, old or self.start, causes, self._turn)
+        return await run_race(self._work, new, old or self.start, Hints(causes, expected), self._turn)
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
         """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""
@@ -304,130 +157,3 @@ class Desk:
         await asyncio.sleep(0)
         if self._closed:
             raise RuntimeError(f"the search of {self.strategy} has ended, and its desk is closed")
-
-
-class _Racing:
-    """One race: which groups are asked, and what their answers say."""
-
-    def __init__(
-        self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause], turn: Turn | None
-    ) -> None:
-        self._work, self._new, self._old, self._turn = work, new, old, turn
-        groups = work.selection_groups
-        shown = {group for group, samples in groups.items() if any(_shows(sample, causes) for sample in samples)}
-        self._queues: tuple[list[str], list[str]] = ([], [])
-        for group in groups:
-            self._queues[0 if group in shown else 1].append(group)
-        for queue in self._queues:  # Groups of which the old policy's outcome is known cost half.
-            queue.sort(key=lambda group: any(work.known(old, sample) is None for sample in groups[group]))
-        sizes = (len(self._queues[0]), len(self._queues[1]))
-        self._primary, *others = work.constants
-        self._races = {constant.name: Race(sizes) for constant in work.constants}
-        self._race = self._races[self._primary.name]
-        self._others, self._fallen = others, set[str]()
-        self._rows = self._unscored = 0
-
-    async def result(self) -> RaceResult:
-        if sum(self._race.sizes) < FEWEST_TO_CHOOSE:
-            return RaceResult(decision="too_small", groups=0)
-        decision = self._race.decision()
-        while decision == "unclear" and not self._race.all_asked:
-            await self._ask(self._next_groups(), repeat=0)
-            decision = self._race.decision()
-        repeat = 1
-        while decision == "unclear" and repeat < REPEATS and self._race.is_noisy:
-            await self._ask([(s, group) for s in (0, 1) for group in self._race.found[s]], repeat=repeat)
-            decision, repeat = self._race.decision(), repeat + 1
-        mean, _ = self._race.shrunk()
-        error = self._race.estimate()[1]
-        objection = self._lacking() or (self._objection() if decision == "better" else "")
-        return RaceResult(
-            decision="worse" if objection else decision,
-            groups=self._race.groups,
-            mean=round(mean, 9),
-            error=round(error, 9) if error < float("inf") else 1.0,
-            objection=objection,
-        )
-
-    def _next_groups(self) -> list[tuple[Stratum, str]]:
-        least = self._race.fewest if not self._race.groups else STEP
-        most = sum(self._race.sizes) if self._work.rules.in_batches else least
-        picked: list[tuple[Stratum, str]] = []
-        calls = 0
-        while len(picked) < most and not self._race.all_asked:
-            stratum = self._race.next_stratum()
-            calls += self._calls(self._queues[stratum][0])
-            if len(picked) >= least and calls > self._work.chat.left:
-                self._race.asked[stratum] -= 1  # The cap pays for those before it.
-                break
-            picked.append((stratum, self._queues[stratum].pop(0)))
-        return picked
-
-    def _calls(self, group: str) -> int:
-        policies, samples = (self._new, self._old), self._work.selection_groups[group]
-        unknown = sum(self._work.known(policy, sample) is None for policy in policies for sample in samples)
-        return self._work.calls_a_row * unknown
-
-    async def _ask(self, picked: Sequence[tuple[Stratum, str]], repeat: int) -> None:
-        groups = self._work.selection_groups
-        samples = [sample for _, group in picked for sample in groups[group]]
-        if self._turn is not None:
-            await self._turn()
-        await self._work.answer(samples, [self._new, self._old], "race", repeat)
-        for stratum, group in picked:
-            for constant in self._work.constants:
-                self._compare(stratum, group, constant, repeat)
-
-    def _compare(self, stratum: Stratum, group: str, constant: EvalConstant, repeat: int) -> None:
-        """Add the group's mean difference. An answer without a score, where the old one has one, is the worst."""
-        found = []
-        for sample in self._work.selection_groups[group]:
-            old, new = (self._score(actions, sample, repeat, constant) for actions in (self._old, self._new))
-            if constant is self._primary:
-                self._rows, self._unscored = self._rows + 1, self._unscored + (new is None)
-            if old is not None and new is not None:
-                found.append((new - old) / constant.scale)
-            elif old is not None and constant is self._primary:
-                found.append((constant.low - old) / constant.scale)
-        difference = sum(found) / len(found) if found else 0.0
-        if difference < 0 and constant.name in self._work.rules.rule.safety:
-            self._fallen.add(constant.name)
-        self._races[constant.name].add(stratum, group, difference)
-
-    def _score(self, actions: Actions, sample: Sample, repeat: int, constant: EvalConstant) -> float | None:
-        outcome = self._work.known(actions, sample, repeat)
-        return None if outcome is None else outcome.score(constant.name)
-
-    def _lacking(self) -> str:
-        allowed = self._work.rules.rule.max_unscored_share
-        if not self._rows or self._unscored <= allowed * self._rows:
-            return ""
-        return (
-            f"{self._unscored} of {count(self._rows, 'answer')} could not be scored by {self._primary.name} (allowed: "
-            f"{allowed:.0%}): replays or judges failed, so run `sia check`"
-        )
-
-    def _objection(self) -> str:
-        for constant in self._others:
-            mean, margin = self._races[constant.name].estimate()[0], self._work.rules.rule.margin(constant.name)
-            if constant.name in self._fallen:
-                return f"{constant.name} falls in a sample, and it vetoes"
-            if mean < -margin:
-                return f"{constant.name} falls by {-mean:.1%} of its range, beyond its margin of {margin:.1%}"
-        return ""
-
-
-def is_logged_under(actions: Actions, sample: Sample) -> bool:
-    """Whether the logged answer is one of this very policy: its text, model and settings."""
-    if actions.examples or sample.model != actions.model or not sample.evals:
-        return False
-    if policy_settings(sample.parameters) != policy_settings(actions.parameters):
-        return False
-    try:
-        return sample.system_prompt == actions.render(sample.variables if actions.variables else None)
-    except KeyError:
-        return False
-
-
-def _shows(sample: Sample, causes: Sequence[Cause]) -> bool:
-    return any(names(metric, cause) for metric in sample.evals for cause in causes)

@@ -1,19 +1,20 @@
 """The search of one window: strategies work at their desks, and the best candidate goes on to validation."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sia_dagster.core.errors import SearchCapReached
-from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
-from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk, SearchWork, WaitsForBatch
-from sia_dagster.core.search.rules import SearchRules
+from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
+from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
 from sia_dagster.core.text import conversations_in_groups, count
 
@@ -71,10 +72,10 @@ async def _searched(strategy: SearchStrategy, work: SearchWork, desk: Desk, earl
     `earlier` is what it began with, if that is not the policy in force: its edits are a part of every candidate.
     """
     before = work.chat.usage
-    given, problem = await _asked(strategy, desk, work)
+    given, problem = await ask(strategy, desk, work)
     offered = [each for each in reversed(desk.offered) if each.actions not in [other.actions for other in given]]
     candidates = [_as_run(each, desk, earlier) for each in (*given, *offered)]
-    seen, best = await _best_of(screen(candidates, work.baseline, work.state, work.rules), desk, work)
+    seen, best = await _best_of(screen(candidates, work.baseline, work.guard), desk, work)
     used = work.chat.usage.since(before)
     run = StrategyRun(
         strategy=desk.strategy,
@@ -92,39 +93,6 @@ def _gain(desk: Desk, best: Candidate) -> float | None:
     return round(sum(means), 9) if means else None
 
 
-async def _asked(strategy: SearchStrategy, desk: Desk, work: SearchWork) -> tuple[list[Candidate], str]:
-    """The strategy's candidates, and what went wrong: it raised, did not end in time, or gave something else.
-
-    What must stop the window, or has to wait for a batch, is raised whatever the strategy made of it.
-    """
-    try:
-        given, problem = await _given(strategy, desk)
-    finally:
-        desk.close()
-    if work.chat.stopped is not None:
-        raise work.chat.stopped
-    work.check_answers()
-    if not isinstance(given, Sequence) or not all(isinstance(each, Candidate) for each in given):
-        return [], f"it returned {type(given).__name__} instead of a sequence of candidates"
-    return list(given), problem
-
-
-async def _given(strategy: SearchStrategy, desk: Desk) -> tuple[Sequence[Candidate], str]:
-    minutes = desk.config.search_minutes
-    try:
-        async with asyncio.timeout(minutes * 60) as limit:
-            return await strategy.search(desk), ""
-    except SearchCapReached as error:
-        return (), str(error)
-    except (Exception, asyncio.CancelledError) as error:  # A user's code may raise anything; the window goes on.
-        if limit.expired():
-            return (), f"it did not end within {minutes:g} minutes (policy.search_minutes)"
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise
-        return (), f"it raised {type(error).__name__}{_place_of(error, type(strategy).__module__)}"
-
-
 def _as_run(candidate: Candidate, desk: Desk, earlier: Candidate | None) -> Candidate:
     """As it came of the search: what is chosen, and by which race, is not for a strategy to say."""
     return candidate.model_copy(
@@ -136,17 +104,6 @@ def _as_run(candidate: Candidate, desk: Desk, earlier: Candidate | None) -> Cand
             "selection": (),
         }
     )
-
-
-def _place_of(error: BaseException, module: str) -> str:
-    """` (line 12 of strategy.py)`: where `module` came to it; its message may hold trace text or a secret."""
-    frames, trace = [], error.__traceback__
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    own = [each for each in frames if each.tb_frame.f_globals.get("__name__") == module]
-    where = (own or frames)[-1]
-    return f" (line {where.tb_lineno} of {where.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]})"
 
 
 async def _best_of(
@@ -162,7 +119,9 @@ async def _best_of(
             continue
         compared += 1
         try:
-            result = next(reversed(desk.won(candidate.actions)), None) or await work.race(candidate.actions, desk.start)
+            result = next(reversed(desk.won(candidate.actions)), None) or await run_race(
+                work, candidate.actions, desk.start
+            )
         except SearchCapReached as error:
             seen[place] = _set_aside(candidate, str(error))
             continue
@@ -271,7 +230,7 @@ def _set_aside_of(state: StateActions) -> str:
 
 
 def screen(
-    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules, *, carried: bool = False
+    proposed: Sequence[Candidate], baseline: Actions, guard: ContractGuard, *, carried: bool = False
 ) -> tuple[Candidate, ...]:
     """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule.
 
@@ -290,8 +249,7 @@ def screen(
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
             edits = None if carried else candidate.edits
-            found = check_contract(candidate.actions, baseline, state.samples, limits=rules.limits, edits=edits)
-            screened.append(_with_findings(candidate, found))
+            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits)))
     return tuple(screened)
 
 

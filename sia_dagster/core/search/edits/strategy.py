@@ -171,7 +171,8 @@ class _Search:
             if actions is None:
                 break
             causes = [each.cause for each in kept]
-            result = await self.desk.race(actions, self.policy, causes=causes)
+            expected = sum(each.cause.worth * each.mended_share for each in kept)
+            result = await self.desk.race(actions, self.policy, causes=causes, expected=expected)
             if result.decision in ("better", "too_small"):
                 self._adopt(actions, kept, result)
                 break
