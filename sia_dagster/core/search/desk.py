@@ -121,9 +121,10 @@ class Desk:
         """Compare two policies on the selection split; numbers alone come back. `old` is by default `start`.
 
         Samples that show one of `causes` are asked first; `expected` is the gain that probes lead to expect, as a share
-        of the evaluator's range. Raises SearchCapReached.
+        of the evaluator's range (0..1). Raises SearchCapReached.
         """
-        return await run_race(self._work, new, old or self.start, Hints(causes, expected), self._turn)
+        hints = Hints(causes, min(1.0, max(0.0, expected)))
+        return await run_race(self._work, new, old or self.start, hints, self._turn)
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
         """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""
