@@ -37,14 +37,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit
 
-__all__ = [
-    "ContractGuard",
-    "GuardLimits",
-    "check_contract",
-    "keeps_variables",
-    "missing_passages",
-    "prompt_tokens",
-]
+__all__ = ["ContractGuard", "GuardLimits", "check_contract", "keeps_variables", "missing_passages", "prompt_tokens"]
 
 
 def _keeps_variables(case: GuardInput) -> str | None:

@@ -108,20 +108,23 @@ def price_of(desk: Desk, actions: Actions) -> float:
 async def raced(
     desk: Desk, ranked: Sequence[Candidate], metrics: Mapping[str, EvalMetrics], causes: Sequence[Cause]
 ) -> list[Candidate]:
-    """The first of `ranked` that is better than the policy the desk starts from, then those before it, with the reason.
+    """All of `ranked`, the first that is better than the policy the desk starts from in front; others with a reason.
 
     Two are compared at most, and only such as gain on the train samples that they were tried on, beside `metrics`.
     Raises SearchCapReached.
     """
     lost = list[Candidate]()
-    for candidate in ranked[:MOST_RACED]:
-        if why := _no_gain_on_train(desk, candidate.actions, metrics):
+    for place, candidate in enumerate(ranked):
+        if place >= MOST_RACED:
+            lost.append(candidate.model_copy(update={"reasons": ("others score more on train samples",)}))
+        elif why := _no_gain_on_train(desk, candidate.actions, metrics):
             lost.append(candidate.model_copy(update={"reasons": (why,)}))
-            continue
-        result = await desk.race(candidate.actions, causes=causes)
-        if result.decision in ("better", "too_small"):
-            return [candidate.model_copy(update={"race": result}), *lost]
-        lost.append(candidate.model_copy(update={"race": result, "reasons": (_lost(result),)}))
+        else:
+            result = await desk.race(candidate.actions, causes=causes)
+            if result.decision in ("better", "too_small"):
+                rest = (c.model_copy(update={"reasons": (f"{candidate.name} is better",)}) for c in ranked[place + 1 :])
+                return [candidate.model_copy(update={"race": result}), *lost, *rest]
+            lost.append(candidate.model_copy(update={"race": result, "reasons": (_lost(result),)}))
     return lost
 
 

@@ -48,27 +48,32 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
     if why := nothing_to_learn(state):
         return _stays(state, why)
     perfect = nothing_to_improve(state)
-    start, best, found = work.baseline, None, list[_Found]()
+    best, found = None, list[_Found]()
     for name, strategy in strategies.items():
         if perfect and name in NEED_FAILURES:
             continue
         try:
-            tried = await _searched(name, strategy, work, start)
+            tried = await _searched(name, strategy, work, best)
         except WaitsForBatch:
             return _stays(state, NO_ANSWERS_YET)
         found.append(tried)
-        if tried.best is not None:
-            best, start = tried.best, tried.best.actions
+        best = tried.best or best
     if not found:
         return _stays(state, perfect)
     return _concluded(work, found, best)
 
 
-async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start: Actions) -> _Found:
-    """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason."""
-    desk, before = Desk(work, start, name), work.chat.used.copy()
+async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start: Candidate | None) -> _Found:
+    """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason.
+
+    It begins with the policy `start` of an earlier one, whose edits are the first of its candidates', or with the
+    policy in force.
+    """
+    desk, before = Desk(work, start.actions if start else work.baseline, name), work.chat.used.copy()
     given, problem = await _asked(strategy, desk)
-    proposed = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
+    own = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
+    edits = start.edits if start else ()
+    proposed = [each.model_copy(update={"edits": (*edits, *each.edits)}) for each in own]
     candidates = screen(proposed, work.baseline, work.guard)
     seen, best = await _best_of(candidates, desk, work)
     ended = problem or desk.ended

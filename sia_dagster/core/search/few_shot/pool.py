@@ -21,9 +21,10 @@ NEW_ANSWER: Final = 0.1
 
 
 class Shown(Value):
-    """A well-judged sample, as an example."""
+    """A well-judged sample as an example, or one that the policy has already."""
 
-    span_id: str
+    span_id: str = ""
+    """Empty for one that the policy has."""
     example: Example
     invented: bool = False
     """Whether names and numbers in it are not those of the sample."""
@@ -125,7 +126,7 @@ class Coverage:
         return covers * (1 + NEW_ANSWER - max((alike(output, other, {}) for other in self._outputs), default=0.0))
 
     def _like(self, shown: Shown, span: str) -> float:
-        return alike(self._words[shown.span_id], self._words[span], self._rarity)
+        return alike(words_of(shown.example.input), self._words[span], self._rarity)
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -9,21 +9,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from sia_dagster.core.errors import SearchCapReached
 from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.guard import stops
 from sia_dagster.core.records.policy import Example
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.core.records.search import Candidate
+from sia_dagster.core.records.search import Candidate, CandidateStatus
 from sia_dagster.core.search.arms import best_first, covering_order, price_of, primary_metrics, raced, standing
-from sia_dagster.core.search.causes import find_causes, shortfall
+from sia_dagster.core.search.causes import Complaints, shortfall
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.few_shot.details import without_details
 from sia_dagster.core.search.few_shot.pool import Coverage, Shown, pool_of
 from sia_dagster.core.text import count
 
 NUMBERS: Final = (1, 2, 4, 8)
-"""Of examples; a policy never has more than the last."""
+"""Of examples, those included that the policy has already: they compete with the others for their places."""
 DOUBLED: Final = 0.01
 """Of the score's range, what twice as many examples are expected to gain before any is tried: where the answers do not
 tell, more go on if they are short, fewer if they are long (`LENGTH_PENALTY`)."""
@@ -40,7 +41,7 @@ class FewShot:
     """Examples from the window's own traffic."""
 
     async def search(self, desk: Desk) -> Sequence[Candidate]:
-        """The best set of examples, after it those that lost to none; nothing where no sample can be shown."""
+        """The best set of examples, after it the others with the reason; nothing where no sample can be shown."""
         return await _Search(desk).run()
 
 
@@ -61,52 +62,65 @@ class _Search:
         self.metrics = primary_metrics(self.desk, self.answers)
 
     async def run(self) -> Sequence[Candidate]:
-        desk, primary = self.desk, self.desk.constants[0]
-        room = NUMBERS[-1] - len(desk.start.examples)
-        if why := self._nothing_to_do(room):
+        desk = self.desk
+        if why := self._nothing_to_do():
             desk.ended = why
             return []
-        shown = await self._examples(2 * room)
-        if not shown:
+        shown = await self._examples()
+        if not any(each.span_id for each in shown):
             return []
-        numbers = self._sets(_in_order(shown[:number]) for number in _numbers(min(room, len(shown))))
-        if numbers:
-            causes = find_causes(self.metrics, primary)
-            probes = covering_order(causes, self.metrics, primary, {each.span_id for each in shown})
-            best, *others = await best_first(desk, numbers, probes, self._prices(numbers))
-            sets = [best, *self._like(best, shown)]
-            ranked = await best_first(desk, sets, probes, self._prices(sets))
-            found = await raced(desk, [*ranked, *others], self.metrics, causes)
+        numbers = self._sets(_in_order(shown[:number]) for number in _numbers(len(shown)))
+        if not numbers:
+            desk.ended = "no set of examples passes the guard"
+            return self.stopped
+        try:
+            found = await self._compared(numbers, shown)
             desk.ended = f"{count(len(self.sets), 'set')} of examples were tried"
-            return [*found, *self.stopped]
-        desk.ended = "no set of examples passes the guard"
-        return self.stopped
+        except SearchCapReached as error:
+            desk.ended = str(error)
+            found = [each.model_copy(update={"reasons": (str(error),)}) for each in numbers]
+        return [*found, *self.stopped]
 
-    def _nothing_to_do(self, room: int) -> str:
+    async def _compared(self, numbers: Sequence[Candidate], shown: Sequence[Shown]) -> list[Candidate]:
+        """How many, then in which order and which others; the best of all in front, if it won its race."""
+        desk, primary = self.desk, self.desk.constants[0]
+        causes = Complaints.of(self.metrics, primary).causes(self.metrics)
+        probes = covering_order(causes, self.metrics, primary, {each.span_id for each in shown})
+        best, *others = await best_first(desk, numbers, probes, self._prices(numbers))
+        sets = [best, *self._like(best, shown)]
+        ranked = await best_first(desk, sets, probes, self._prices(sets))
+        return await raced(desk, [*ranked, *others], self.metrics, causes)
+
+    def _nothing_to_do(self) -> str:
         primary = self.desk.constants[0]
         if not self.metrics:
             return f"{primary.name} scored none of the {count(len(self.desk.train), 'sample')} of the train split"
         if not any(shortfall(metric, primary) for metric in self.metrics.values()):
             return f"all {count(len(self.metrics), 'scored sample')} of the train split have the best score"
-        return "" if room > 0 else f"the policy has {count(len(self.desk.start.examples), 'example')}, and no more help"
+        return ""
 
-    async def _examples(self, most: int) -> list[Shown]:
-        """Samples that can be shown, without what identifies somebody, those that cover most first."""
+    async def _examples(self) -> list[Shown]:
+        """What can be shown, without what identifies somebody, those that cover most first.
+
+        Sets `desk.ended` where that is nothing new.
+        """
         pool, primary = pool_of(self.desk, self.answers), self.desk.constants[0]
         weights = {span: max(GOES_WELL, shortfall(metric, primary) or 0.0) for span, metric in self.metrics.items()}
         coverage = Coverage({span: self.train[span].request for span in weights}, weights)
-        left, found, passed_over = list(pool.shown), list[Shown](), 0
-        while left and len(found) < most and passed_over < MOST_PASSED_OVER:
+        left = [*(Shown(example=example) for example in self.desk.start.examples), *pool.shown]
+        found, passed_over = list[Shown](), 0
+        while left and len(found) < NUMBERS[-1] and passed_over < MOST_PASSED_OVER:
             left.remove(picked := coverage.best_of(left))
-            if (safe := await self._without_details(picked, len(found))) is None:
+            safe = await self._without_details(picked, len(found)) if picked.span_id else picked
+            if safe is None:
                 passed_over += 1
             else:
                 found.append(safe)
                 coverage.take(safe)
-        if not found:
+        if not any(each.span_id for each in found):
             losses = {**pool.left_out, "hold what the guard finds": passed_over}
             why = ", ".join(f"{number} {reason}" for reason, number in losses.items() if number)
-            self.desk.ended = f"no train sample can be an example: {why}"
+            self.desk.ended = f"no train sample can be a new example: {why}"
         return found
 
     async def _without_details(self, shown: Shown, turn: int) -> Shown | None:
@@ -142,22 +156,19 @@ class _Search:
         return len({s.source for s in self.desk.train if text in s.request or text in s.output})
 
     def _sets(self, sets: Iterable[Sequence[Shown]]) -> list[Candidate]:
-        """A candidate for each set, but for those that the guard stops: too long, or too dear."""
+        """A candidate for each set that is another than the policy's, but for those that the guard stops."""
         found = list[Candidate]()
         for shown in sets:
-            examples = (*self.desk.start.examples, *(each.example for each in shown))
-            actions = self.desk.start.model_copy(update={"examples": examples})
+            actions = self.desk.start.model_copy(update={"examples": tuple(each.example for each in shown)})
+            if actions == self.desk.start:
+                continue
             name = f"few_shot-{len(self.sets) + 1}"
             self.sets[name] = tuple(shown)
             reasons = tuple(finding.reason for finding in stops(self.desk.guard(actions)))
-            spans, invented = ", ".join(each.span_id for each in shown), sum(each.invented for each in shown)
-            candidate = Candidate(
-                name=name,
-                actions=actions,
-                status="stopped_by_guard" if reasons else "not_chosen",
-                reasons=reasons,
-                thoughts=f"The new examples are the samples {spans}; names and numbers in {invented} of them are invented.",
-            )
+            spans, invented = [each.span_id for each in shown if each.span_id], sum(each.invented for each in shown)
+            thoughts = f"New examples are the samples {', '.join(spans)}; names and numbers of {invented} are invented."
+            status: CandidateStatus = "stopped_by_guard" if reasons else "not_chosen"
+            candidate = Candidate(name=name, actions=actions, status=status, reasons=reasons, thoughts=thoughts)
             (self.stopped if reasons else found).append(candidate)
         return found
 
@@ -168,7 +179,7 @@ class _Search:
         }
 
     def _like(self, best: Candidate, shown: Sequence[Shown]) -> list[Candidate]:
-        """As many examples as `best` has: in the other order, and others that cover most after them."""
+        """As many examples as `best` has: in the other order, and of those that it does not have."""
         number, same = len(self.sets[best.name]), self.sets[best.name]
         others = [same[::-1]] if number > 1 else []
         others += [_in_order(shown[at : at + number]) for at in range(number, len(shown) - number + 1, number)]
