@@ -117,10 +117,10 @@ async def raced(
     for place, candidate in enumerate(ranked):
         if place >= MOST_RACED:
             lost.append(candidate.model_copy(update={"reasons": ("others score more on train samples",)}))
-        elif why := _no_gain_on_train(desk, candidate.actions, metrics):
-            lost.append(candidate.model_copy(update={"reasons": (why,)}))
+        elif (expected := gain_on_train(desk, candidate.actions, metrics)) <= 0:
+            lost.append(candidate.model_copy(update={"reasons": ("it gains nothing on the train samples tried",)}))
         else:
-            result = await desk.race(candidate.actions, causes=causes)
+            result = await desk.race(candidate.actions, causes=causes, expected=expected)
             if result.decision in ("better", "too_small"):
                 rest = (c.model_copy(update={"reasons": (f"{candidate.name} is better",)}) for c in ranked[place + 1 :])
                 return [candidate.model_copy(update={"race": result}), *lost, *rest]
@@ -128,14 +128,25 @@ async def raced(
     return lost
 
 
-def _no_gain_on_train(desk: Desk, actions: Actions, metrics: Mapping[str, EvalMetrics]) -> str:
-    primary, gain, tried = desk.constants[0], 0.0, 0
-    for sample in desk.train:
-        outcome, before = desk.known(actions, sample), metrics.get(sample.span_id)
-        if outcome is not None and before is not None and before.score is not None:
-            score = outcome.score(primary.name)
-            gain, tried = gain + (primary.low if score is None else score) - before.score, tried + 1
-    return f"it gains nothing on the {count(tried, 'train sample')} that it was tried on" if tried and gain <= 0 else ""
+def gain_on_train(desk: Desk, actions: Actions, metrics: Mapping[str, EvalMetrics]) -> float:
+    """The mean gain over all scored train samples, as a share of the range, by those that are known under `actions`.
+
+    Samples that lacked some of the score, of which more are tried, count by their share of all, and so do the others.
+    """
+    primary, gain = desk.constants[0], 0.0
+    train = {sample.span_id: sample for sample in desk.train}
+    for failing in (True, False):
+        spans = [span for span, metric in metrics.items() if bool(shortfall(metric, primary)) is failing]
+        known = [(each, metrics[span]) for span in spans if (each := desk.known(actions, train[span])) is not None]
+        moves = [_moved(outcome, before, primary) for outcome, before in known]
+        gain += sum(moves) / len(moves) * len(spans) / len(metrics) if moves else 0.0
+    return gain
+
+
+def _moved(outcome: ArmOutcome, before: EvalMetrics, primary: EvalConstant) -> float:
+    score = outcome.score(primary.name)
+    was = primary.low if before.score is None else before.score
+    return ((primary.low if score is None else score) - was) / primary.scale
 
 
 def _lost(result: RaceResult) -> str:
