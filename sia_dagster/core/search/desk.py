@@ -7,13 +7,14 @@ from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.prompting import Form, StructuredCalls
 from sia_dagster.core.prompting.structured_answer import Answer
-from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.guard import GuardFinding
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.report import ArmOutcome
-from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.replay import judge_replies, replayable
 from sia_dagster.core.search.causes import Cause
 from sia_dagster.core.search.racing import Hints, run_race
 from sia_dagster.core.search.search_work import SearchWork
@@ -114,6 +115,20 @@ class Desk:
             for sample in samples
             if (outcome := self._work.known(actions, sample, repeat)) is not None
         }
+
+    async def score(self, span_id: str, shown: Example) -> tuple[EvalMetrics, ...]:
+        """What the evaluators say of a train sample with another request and answer, all else as it was recorded.
+
+        The primary one's result comes first. Raises KeyError for a sample of another split, and SearchCapReached.
+        """
+        sample, work = {each.span_id: each for each in self.train}[span_id], self._work
+        await self._turn()
+        asked = sample.model_copy(update={"messages": (Message(role="user", content=shown.input),)})
+        draw = f"example/{work.state.window.key}/{span_id}"
+        with work.chat.step("probe", self.calls_a_row - 1):
+            metrics = await judge_replies(asked, shown.output, replayable(work.evaluators), draw)
+        work.check_answers()
+        return metrics
 
     async def race(
         self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = (), expected: float = 0.0
