@@ -256,6 +256,24 @@ class Desk:
                     return (*before, result)
         return ()
 
+    @property
+    def selection_size(self) -> int:
+        """Groups of conversations of the selection split; 0 where they are too few to choose by."""
+        size = len(self._work.selection_groups)
+        return size if size >= FEWEST_TO_CHOOSE else 0
+
+    async def selection_scores(self, actions: Actions, places: Sequence[int]) -> tuple[float, ...]:
+        """The primary evaluator's mean score in groups of the selection split, as shares of its range: numbers alone.
+
+        Places count from 0, in an order seeded by the window. For strategies that compare in a way of their own; `race`
+        takes fewer answers. What is known costs nothing. Raises SearchCapReached.
+        """
+        groups = [*self._work.selection_groups.values()]
+        asked = [groups[place] for place in places]
+        await self._work.answer([sample for group in asked for sample in group], [actions], "race")
+        outcomes = [[self._work.known(actions, sample) or ArmOutcome() for sample in group] for group in asked]
+        return tuple(sum(each.share(self.constants[0]) for each in group) / len(group) for group in outcomes)
+
     def offer(self, candidate: Candidate) -> None:
         """Keep a candidate even if the search ends early; of several, the last one counts first."""
         self.offered.append(candidate.model_copy(update={"strategy": self.strategy}))

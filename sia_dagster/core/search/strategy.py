@@ -20,6 +20,6 @@ class SearchStrategy(Protocol):
 
 
 STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits}
-"""By name, as in `policy.updater`."""
-NEED_FAILURES = frozenset({"edits"})
+"""By name, as in `policy.updater`. `gepa` is an adapter, which `wiring` adds."""
+NEED_FAILURES = frozenset({"edits", "gepa"})
 """Strategies that learn from scores below the best: without any they are not asked."""
