@@ -50,6 +50,8 @@ def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
         numbers |= {"alpha_spent": report.error_budget.spent, "error_budget_left": report.error_budget.left}
     for noise in report.noise:
         numbers |= present({f"{noise.evaluator}/{noise.kind}_noise": noise.spread})
+    if report.saving:
+        numbers |= present({"saved_share": report.saving.share})
     if report.cost:
         week = {"usd_a_week": report.cost.baseline_usd, "candidate_usd_a_week": report.cost.candidate_usd}
         numbers |= present(week)
@@ -70,6 +72,7 @@ def verdict_metadata(
         "verdict": report.verdict,
         "summary": dg.MetadataValue.md(summary_markdown(state, update, report)),
         "reasons": dg.MetadataValue.md("\n".join(f"- {escape(reason)}" for reason in report.reasons)),
+        **({"saves": saves} if (saves := _saves(report)) else {}),
         "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
         **({"a_person_must_look": concerns_markdown(report.concerns)} if report.concerns else {}),
@@ -83,6 +86,11 @@ def verdict_metadata(
         "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
         "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
     }
+
+
+def _saves(report: ValidationReport) -> str:
+    """What an accepted candidate was shown to save; empty where that was not the question."""
+    return report.saving.in_words if report.saving and report.verdict == "accept" else ""
 
 
 def concerns_markdown(concerns: Sequence[GuardFinding]) -> dg.MarkdownMetadataValue:

@@ -105,4 +105,5 @@ def _what(entry: PolicyVersion) -> str:
         return f"{how}, {window}"
     old, new = primary.baseline_mean, primary.candidate_mean
     counted = conversations_in_groups(*primary.counted)
-    return f"{how}, {window}: {primary.evaluator} {old:.2f} -> {new:.2f} ({counted})"
+    saved = f"{entry.saving.in_words}; " if entry.saving and not entry.override else ""
+    return f"{how}, {window}: {saved}{primary.evaluator} {old:.2f} -> {new:.2f} ({counted})"

@@ -132,6 +132,7 @@ class Admission:
             reasons=(reason,),
             baseline=self.update.baseline,
             candidate=self.update.candidate,
+            question=self.update.question,
             alpha=budget.alpha,
             min_effect=self.loop.validation.min_effect,
             guardrail_margin=self.loop.validation.guardrail_margin,

@@ -151,6 +151,8 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         baseline=update.baseline,
         candidate=update.candidate if trial.changed else None,
         concerns=update.concerns if trial.changed else (),
+        question=update.question,
+        saving=last.saving,
         alpha=rule.alpha,
         min_effect=rule.min_effect,
         guardrail_margin=rule.guardrail_margin,

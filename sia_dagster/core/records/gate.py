@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from sia_dagster.core.records.comparison import Question, asks_for_gain
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
@@ -23,6 +24,7 @@ class InterimAnalysis(Value):
     alpha: float
     """The one-sided nominal level of this look for the primary evaluator (Lan and DeMets)."""
     p_value: float | None = None
+    """Of a gain of the primary evaluator; under the question `not_worse`, of a fall beyond its margin."""
     conditional_power: float | None = None
     """The chance that all conversations would accept if the trend so far goes on; None at the last look."""
     outcome: Literal["accept", "reject", "futile", "go_on", "undecided"]
@@ -186,6 +188,7 @@ class Look(Document):
     verdict: Literal["accept", "reject", "inconclusive"]
     baseline: Actions
     candidate: Actions
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
     evaluators: dict[str, str] = Field(default_factory=dict)
     """Fingerprints by name."""
     difference: float | None = None

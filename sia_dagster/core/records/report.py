@@ -5,7 +5,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
+from sia_dagster.core.records.comparison import (
+    EvaluatorComparison,
+    Question,
+    Saving,
+    SliceComparison,
+    asks_for_gain,
+    primary_of,
+)
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.gate import (
@@ -92,6 +99,10 @@ class ValidationReport(Document):
     candidate: Actions | None = None
     concerns: tuple[GuardFinding, ...] = ()
     """What the contract guard found that a person must look at before the candidate comes into force."""
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
+    """What was to be shown of the candidate."""
+    saving: Saving | None = Field(default=None, exclude_if=not_)
+    """What it costs less, where that was the question and both policies answered."""
     alpha: float = 0.05
     min_effect: float = 0.0
     guardrail_margin: float | None = None

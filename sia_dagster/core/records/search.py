@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, Question, asks_for_gain
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.gate import Carried
 from sia_dagster.core.records.guard import GuardFinding
@@ -104,6 +104,8 @@ class PolicyUpdate(Document):
     candidate: Actions | None
     """The chosen candidate; equal to `baseline` where the policy stays."""
     changed: bool = False
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
+    """What the validation is to show of the candidate."""
     thoughts: str = ""
     reason: str = ""
     """Why this candidate goes on, or why the policy stays."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from sia_dagster.core.config.loop import PolicyConfig
-from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.openinference import policy_settings
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.ports.roles import Evaluator
@@ -33,6 +33,7 @@ from sia_dagster.core.search.metering import MeteredChat
 from sia_dagster.core.search.race import Race, Stratum
 from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.core.statistics import compare_all
+from sia_dagster.core.text import count
 from sia_dagster.core.traffic import group_conversations
 
 FEWEST_TO_CHOOSE: Final = 8
@@ -67,6 +68,11 @@ class SearchWork:
         if self.state.actions is None:
             raise ValueError("a search starts from a policy")
         return self.state.actions
+
+    @cached_property
+    def guard(self) -> ContractGuard:
+        """The contract guard with this window's samples."""
+        return ContractGuard(self.baseline, self.state.samples, self.rules.limits)
 
     @cached_property
     def constants(self) -> tuple[EvalConstant, ...]:
@@ -215,8 +221,7 @@ class Desk:
 
     def guard(self, actions: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
         """What the contract guard finds in a policy, compared with the one in force; empty where it passes."""
-        work = self._work
-        return check_contract(actions, work.baseline, work.state.samples, limits=work.rules.limits, edits=edits)
+        return self._work.guard.check(actions, edits)
 
     async def probe(self, actions: Actions, span_ids: Iterable[str], *, repeat: int = 0) -> dict[str, ArmOutcome]:
         """Answers and scores of train samples under `actions`, by span id; what is known costs nothing.
@@ -233,15 +238,18 @@ class Desk:
             if (outcome := self._work.known(actions, sample, repeat)) is not None
         }
 
-    async def race(self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = ()) -> RaceResult:
+    async def race(
+        self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = (), expected: float = 0.0
+    ) -> RaceResult:
         """Compare two policies on the selection split; numbers alone come back. `old` is by default `start`.
 
-        Samples that show one of `causes` are asked first. Raises SearchCapReached.
+        Samples that show one of `causes` are asked first; `expected` is the gain that probes lead to expect, as a share
+        of the evaluator's range. Raises SearchCapReached.
         """
         old = old or self.start
         key = (new.fingerprint, old.fingerprint)
         if key not in self.races:
-            self.races[key] = await _Racing(self._work, new, old, causes).result()
+            self.races[key] = await _Racing(self._work, new, old, causes, expected).result()
         return self.races[key]
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
@@ -282,7 +290,7 @@ class Desk:
 class _Racing:
     """One race: which groups are asked, and what their answers say."""
 
-    def __init__(self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause]) -> None:
+    def __init__(self, work: SearchWork, new: Actions, old: Actions, causes: Sequence[Cause], expected: float) -> None:
         self._work, self._new, self._old = work, new, old
         groups = work.selection_groups
         shown = {group for group, samples in groups.items() if any(_shows(sample, causes) for sample in samples)}
@@ -293,9 +301,10 @@ class _Racing:
             queue.sort(key=lambda group: any(work.known(old, sample) is None for sample in groups[group]))
         sizes = (len(self._queues[0]), len(self._queues[1]))
         self._primary, *others = work.constants
-        self._races = {constant.name: Race(sizes) for constant in work.constants}
+        self._races = {each.name: Race(sizes, expected=expected if each.primary else 0.0) for each in work.constants}
         self._race = self._races[self._primary.name]
         self._others, self._fallen = others, set[str]()
+        self._rows = self._unscored = 0
 
     async def result(self) -> RaceResult:
         if sum(self._race.sizes) < FEWEST_TO_CHOOSE:
@@ -310,7 +319,7 @@ class _Racing:
             decision, repeat = self._race.decision(), repeat + 1
         mean, _ = self._race.shrunk()
         error = self._race.estimate()[1]
-        objection = self._objection() if decision == "better" else ""
+        objection = self._lacking() or (self._objection() if decision == "better" else "")
         return RaceResult(
             decision="worse" if objection else decision,
             groups=self._race.groups,
@@ -337,14 +346,16 @@ class _Racing:
                 self._compare(stratum, group, constant, repeat)
 
     def _compare(self, stratum: Stratum, group: str, constant: EvalConstant, repeat: int) -> None:
-        """Add the group's mean difference; a group without a score under both says nothing, and counts as equal."""
+        """Add the group's mean difference. An answer without a score, where the old one has one, is the worst."""
         found = []
         for sample in self._work.selection_groups[group]:
             old, new = (self._score(actions, sample, repeat, constant) for actions in (self._old, self._new))
+            if constant is self._primary:
+                self._rows, self._unscored = self._rows + 1, self._unscored + (new is None)
             if old is not None and new is not None:
                 found.append((new - old) / constant.scale)
             elif old is not None and constant is self._primary:
-                found.append(-(old - constant.low) / constant.scale)  # No answer is no better than the worst.
+                found.append((constant.low - old) / constant.scale)
         difference = sum(found) / len(found) if found else 0.0
         if difference < 0 and constant.name in self._work.rules.rule.safety:
             self._fallen.add(constant.name)
@@ -353,6 +364,15 @@ class _Racing:
     def _score(self, actions: Actions, sample: Sample, repeat: int, constant: EvalConstant) -> float | None:
         outcome = self._work.known(actions, sample, repeat)
         return None if outcome is None else outcome.score(constant.name)
+
+    def _lacking(self) -> str:
+        allowed = self._work.rules.rule.max_unscored_share
+        if not self._rows or self._unscored <= allowed * self._rows:
+            return ""
+        return (
+            f"{self._unscored} of {count(self._rows, 'answer')} could not be scored by {self._primary.name} (allowed: "
+            f"{allowed:.0%}): replays or judges failed, so run `sia check`"
+        )
 
     def _objection(self) -> str:
         for constant in self._others:

@@ -17,9 +17,11 @@ SURE_LOSS: Final = -1.0
 WORTH: Final = 0.005
 """A smaller gain is none worth a longer prompt, as a share of the evaluator's range."""
 ENOUGH: Final = 14
-"""Groups after which a gain below WORTH ends the race."""
+"""Groups after which a gain below WORTH ends the race, and a likely gain is enough."""
 LIKELY_GAIN: Final = 0.84
-"""As SURE_GAIN, where all groups were asked: four of five such gains are real."""
+"""As SURE_GAIN, after ENOUGH groups: four of five such gains are real."""
+EXPECTED_SHARE: Final = 0.5
+"""Of the gain that train samples lead to expect: they chose the edits, and so overstate them."""
 FEWEST: Final = (3, 5)
 """Groups of each stratum before anything is decided: with the causes, and without. Where one has fewer, the other
 makes up for it."""
@@ -38,6 +40,8 @@ class Race:
     sizes: tuple[int, int]
     found: tuple[dict[str, list[float]], dict[str, list[float]]] = field(default_factory=lambda: ({}, {}))
     """By stratum and group, one difference a repeat."""
+    expected: float = 0.0
+    """The gain that train samples lead to expect; half of it is the prior's mean."""
     asked: list[int] = field(default_factory=lambda: [0, 0])
     """Groups of each stratum that were given out by `next_stratum`."""
 
@@ -89,12 +93,13 @@ class Race:
         return mean, math.sqrt(variance)
 
     def shrunk(self) -> tuple[float, float]:
-        """The posterior mean under the prior N(0, PRIOR²), and that mean over its standard deviation."""
+        """The posterior mean under a normal prior with standard deviation PRIOR, and that mean over its own."""
         mean, error = self.estimate()
         if math.isinf(error):
             return 0.0, 0.0
-        weight = PRIOR**2 / (PRIOR**2 + error**2)
-        return mean * weight, mean * math.sqrt(weight) / error if error else math.copysign(math.inf, mean or 1.0)
+        precision = 1 / PRIOR**2 + 1 / error**2
+        middle = (EXPECTED_SHARE * self.expected / PRIOR**2 + mean / error**2) / precision
+        return middle, middle * math.sqrt(precision)
 
     def decision(self) -> Literal["better", "worse", "unclear"]:
         """The choice by what is known so far."""
@@ -103,10 +108,10 @@ class Race:
         gain, sureness = self.shrunk()
         if sureness > SURE_GAIN and gain >= WORTH:
             return "better"
-        if sureness < SURE_LOSS or (self.groups >= min(ENOUGH, sum(self.sizes)) and gain < WORTH):
+        enough = self.groups >= min(ENOUGH, sum(self.sizes))
+        if sureness < SURE_LOSS or (enough and gain < WORTH):
             return "worse"
-        complete = self.groups >= sum(self.sizes)
-        return "better" if complete and sureness > LIKELY_GAIN and gain >= WORTH else "unclear"
+        return "better" if enough and sureness > LIKELY_GAIN else "unclear"
 
     def _values(self, stratum: int) -> list[float]:
         return [math.fsum(repeats) / len(repeats) for repeats in self.found[stratum].values()]

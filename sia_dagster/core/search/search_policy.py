@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sia_dagster.core.errors import ModelCallError, SearchCapReached
-from sia_dagster.core.guard import check_contract
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
@@ -13,7 +13,6 @@ from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult,
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search.causes import shortfall
 from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk, SearchWork, WaitsForBatch
-from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
 from sia_dagster.core.text import conversations_in_groups, count
 
@@ -70,7 +69,7 @@ async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start
     desk, before = Desk(work, start, name), work.chat.used.copy()
     given, problem = await _asked(strategy, desk)
     proposed = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
-    candidates = screen(proposed, work.baseline, work.state, work.rules)
+    candidates = screen(proposed, work.baseline, work.guard)
     seen, best = await _best_of(candidates, desk, work)
     ended = problem or desk.ended
     run = StrategyRun(
@@ -241,7 +240,7 @@ def _set_aside_of(state: StateActions) -> str:
 
 
 def screen(
-    proposed: Sequence[Candidate], baseline: Actions, state: StateActions, rules: SearchRules, *, carried: bool = False
+    proposed: Sequence[Candidate], baseline: Actions, guard: ContractGuard, *, carried: bool = False
 ) -> tuple[Candidate, ...]:
     """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule.
 
@@ -260,8 +259,7 @@ def screen(
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
             edits = None if carried else candidate.edits
-            found = check_contract(candidate.actions, baseline, state.samples, limits=rules.limits, edits=edits)
-            screened.append(_with_findings(candidate, found))
+            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits)))
     return tuple(screened)
 
 

@@ -1,5 +1,6 @@
 """Slices of the traffic under the primary evaluator: a gain on the whole may hide a loss in one of them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -43,8 +44,9 @@ def compare_slices(
     A conversation belongs to a slice if any of its samples does, and only those samples are compared; so it may stand
     in several slices. With fewer than `minimum` groups of conversations that are scored under both policies a slice is
     `too_few`. `loses`: the interval's upper end is below 0 at `rule.guardrail_alpha` divided by the number of slices
-    that are tested (Bonferroni: the probability of any false `loses` is at most that level). `holds`: the lower
-    end at `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).
+    that are tested (Bonferroni: the probability of any false `loses` is at most that level). Under the question
+    `not_worse` it is not divided, since the candidate has to show that it is as good. `holds`: the lower end at
+    `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).
     The comparison is at the level of its finding. It is not post-stratified, since the mix hardly varies
     within a slice. `samples` are by span id.
     """
@@ -53,9 +55,11 @@ def compare_slices(
     compared = [_compared(part, constant, rule, 1) for part in parts]
     enough = [comparison.n >= minimum for comparison in compared]
     everyone = len({row.conversation_id for row in rows})
+    largest = _fewest_that_hold(rows, constant, rule)
+    at_once = sum(enough) if rule.question == "better" else 1
     found = []
     for part, comparison, tested in zip(parts, compared, enough, strict=True):
-        strict = _compared(part, constant, rule, sum(enough)) if tested and _fell(comparison) else comparison
+        strict = _compared(part, constant, rule, at_once) if tested and _fell(comparison) else comparison
         finding = _finding(comparison, strict) if tested else "too_few"
         found.append(
             SliceComparison(
@@ -63,6 +67,7 @@ def compare_slices(
                 value=part.value,
                 share=part.conversations / everyone,
                 finding=finding,
+                must_hold=tested and largest is not None and comparison.n >= largest,
                 comparison=strict if finding == "loses" else comparison,
             )
         )
@@ -97,6 +102,19 @@ def _compared(part: _Slice, constant: EvalConstant, rule: ComparisonRule, tested
     """The primary evaluator in the role of a guardrail: no slice must gain, and none may lose."""
     own = {"guardrail_alpha": rule.guardrail_alpha / tested, "seed": f"{rule.seed}/{part.dimension}/{part.value}"}
     return compare(part.rows, constant, role="guardrail", rule=rule.model_copy(update=own))
+
+
+def _fewest_that_hold(rows: Sequence[ValidationRow], constant: EvalConstant, rule: ComparisonRule) -> int | None:
+    """How many groups a slice has that must be shown to hold: so many show it with 80 % power if nothing was lost.
+
+    None where no slice must. The spread of the differences is that of the whole traffic: a slice that loses spreads
+    more by itself, and must not seem too small for that.
+    """
+    if rule.question == "better":
+        return None
+    whole = compare(rows, constant, role="guardrail", rule=rule)
+    needed, (conversations, groups) = whole.conversations_needed, whole.counted
+    return None if needed is None or not groups else math.ceil(needed * groups / conversations)
 
 
 def _fell(comparison: EvaluatorComparison) -> bool:

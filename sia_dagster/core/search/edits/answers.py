@@ -29,6 +29,7 @@ _EDIT = _object(
         "text": _TEXT,
         "samples": {"type": "array", "items": _TEXT},
         "why": _TEXT,
+        "group": {"type": "integer"},
     }
 )
 FORM = Form(name="policy_edits", shape=_object({"thoughts": _TEXT, "edits": {"type": "array", "items": _EDIT}}))
@@ -41,6 +42,7 @@ class _AnsweredEdit(Value):
     text: str = ""
     samples: tuple[str, ...] = ()
     why: str = ""
+    group: int = 0
 
 
 class ProposedEdits(NamedTuple):
@@ -48,6 +50,8 @@ class ProposedEdits(NamedTuple):
 
     edits: tuple[tuple[Edit, ...], ...] = ()
     """Each to be tried by itself; several in one where a prompt was written anew as a whole."""
+    groups: tuple[int, ...] = ()
+    """The number of the cause that each is for, as the answer says; 0 where it does not."""
     thoughts: str = ""
     problems: tuple[str, ...] = ()
     """Why edits, or the whole answer, cannot be used; without text of the answer, which is untrusted."""
@@ -70,29 +74,34 @@ def read_edits(answer: Answer, prompt: str, span_ids: Mapping[str, str]) -> Prop
     if not isinstance(given, list) or not given:
         return ProposedEdits(problems=(NO_EDITS,))
     edits: list[tuple[Edit, ...]] = []
+    groups: list[int] = []
     problems: list[str] = []
     for number, each in enumerate(given[:MOST_EDITS], start=1):
-        edit, problem = _read_edit(number, each, span_ids)
-        edits += [(edit,)] if edit else []
+        edit, group, problem = _read_edit(number, each, span_ids)
+        if edit is not None:
+            edits.append((edit,))
+            groups.append(group)
         problems += [problem] if problem else []
     if len(given) > MOST_EDITS:
         problems.append(f"only the first {MOST_EDITS} of {count(len(given), 'edit')} are tried")
-    return ProposedEdits(tuple(edits), thoughts if isinstance(thoughts, str) else "", tuple(problems))
+    said = thoughts if isinstance(thoughts, str) else ""
+    return ProposedEdits(tuple(edits), tuple(groups), said, tuple(problems))
 
 
-def _read_edit(number: int, given: object, span_ids: Mapping[str, str]) -> tuple[Edit | None, str]:
+def _read_edit(number: int, given: object, span_ids: Mapping[str, str]) -> tuple[Edit | None, int, str]:
     try:
         read = _AnsweredEdit.model_validate(given)
         unknown = [shown for shown in read.samples if shown not in span_ids]
         if not read.samples:
-            return None, f"edit {number} names no sample that motivates it"
+            return None, 0, f"edit {number} names no sample that motivates it"
         if unknown:
-            return None, f"edit {number} names samples that were not shown ({len(unknown)} of {len(read.samples)})"
+            return None, 0, f"edit {number} names samples that were not shown ({len(unknown)} of {len(read.samples)})"
         samples = tuple(dict.fromkeys(span_ids[shown] for shown in read.samples))
-        return Edit.model_validate(read.model_dump() | {"samples": samples}), ""
+        fields = read.model_dump(exclude={"group"}) | {"samples": samples}
+        return Edit.model_validate(fields), read.group, ""
     except ValidationError as error:
         where = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
-        return None, f"edit {number} has wrong fields: {', '.join(where)[:200]}"
+        return None, 0, f"edit {number} has wrong fields: {', '.join(where)[:200]}"
 
 
 def _read_rewritten(rewritten: str, content: JsonObject, prompt: str, span_ids: Mapping[str, str]) -> ProposedEdits:
@@ -109,4 +118,4 @@ def _read_rewritten(rewritten: str, content: JsonObject, prompt: str, span_ids: 
     thoughts = content.get("thoughts")
     if not edits:
         return ProposedEdits(problems=(NO_EDITS,))
-    return ProposedEdits((edits,), thoughts if isinstance(thoughts, str) else "")
+    return ProposedEdits((edits,), (0,), thoughts if isinstance(thoughts, str) else "")

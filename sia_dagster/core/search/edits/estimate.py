@@ -3,7 +3,7 @@
 from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.search.causes import find_causes
+from sia_dagster.core.search.causes import Complaints
 from sia_dagster.core.search.edits.prompt import Evidence, build_prompt
 from sia_dagster.core.search.edits.strategy import CAUSES_A_CALL
 
@@ -19,7 +19,7 @@ def first_prompt(state: StateActions, config: PolicyConfig) -> tuple[JsonObject,
         for metric in sample.evals
         if primary is not None and metric.name == primary.name and metric.score is not None
     }
-    causes = find_causes(metrics, primary)[:CAUSES_A_CALL] if primary else ()
+    causes = Complaints.of(metrics, primary).causes(metrics)[:CAUSES_A_CALL] if primary else ()
     evidence = Evidence(samples=train, metrics=metrics, constants=constants)
     policy = state.actions.system_prompt if state.actions else ""
     return build_prompt(policy, causes, evidence, config).messages

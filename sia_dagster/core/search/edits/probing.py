@@ -1,5 +1,6 @@
 """Edits tried together on a few train samples: whose cause goes away, and who does harm."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -36,6 +37,11 @@ class ProposedEdit(NamedTuple):
         return self.mended / self.probed if self.probed else 0.0
 
     @property
+    def text(self) -> str:
+        """All new text, which names the edit."""
+        return "\n".join(edit.text for edit in self.edits)
+
+    @property
     def marked(self) -> tuple[Edit, ...]:
         """The edits with their cause and what the probe showed."""
         found = {"cause": self.cause.text, "probed": self.probed, "mended": self.mended}
@@ -69,24 +75,25 @@ async def culprits(
     before: Mapping[str, EvalMetrics],
     assembled: Callable[[Sequence[ProposedEdit]], Actions | None],
 ) -> Collection[ProposedEdit]:
-    """The edits without which a harmed sample is as good as it was. Harm that no single edit explains is left.
+    """The edits that harm as many samples as they mend: those without which a harmed sample is as good as it was.
 
     A sample is harmed if its score falls, and falls again in a second answer: once may be chance. Edits for causes of
-    its own are not suspected.
+    its own are not suspected. Harm that no single edit explains is left, and so is an edit that mends more than it
+    harms: the race weighs both, and the harm is a cause of the next round.
     """
     primary, policy = desk.constants[0].name, assembled(proposed)
     harmed = [span for span, outcome in outcomes.items() if _fell(outcome, before.get(span), primary)][:MOST_TRACED]
     if policy is None or not harmed:
         return ()
     again = await desk.probe(policy, harmed, repeat=1)
-    found: list[ProposedEdit] = []
+    found: Counter[str] = Counter()
     for span in harmed:
         if span not in again or not _fell(again[span], before[span], primary):
             continue
-        suspects = [each for each in proposed if span not in each.cause.samples and each not in found]
+        suspects = [each for each in proposed if span not in each.cause.samples]
         culprit = await _culprit(desk, span, suspects, proposed, before[span], assembled)
-        found += [culprit] if culprit else []
-    return found
+        found += Counter([culprit.text] if culprit else [])
+    return [each for each in proposed if found[each.text] >= max(1, each.mended)]
 
 
 async def _culprit(

@@ -14,12 +14,13 @@ from sia_dagster.core.records.guard import for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
-from sia_dagster.core.search.causes import Cause, find_causes, same_cause, without_causes
+from sia_dagster.core.search.causes import Cause, Complaints, same_cause, without_causes
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits.answers import FORM, read_edits
 from sia_dagster.core.search.edits.apply import EditError, apply_edits
 from sia_dagster.core.search.edits.probing import ProposedEdit, covering_samples, culprits
 from sia_dagster.core.search.edits.prompt import Evidence, build_prompt
+from sia_dagster.core.search.naming import name_faults
 
 CAUSES_A_CALL: Final = 3
 """More causes in one question get hastier edits."""
@@ -30,8 +31,6 @@ IDLE_ROUNDS: Final = 2
 """Rounds without a better policy, after which the search ends."""
 WORTH_A_CALL: Final = 0.005
 """A cause that costs less of the mean score, as a share of the evaluator's range, is left."""
-FEWEST_SAMPLES: Final = 2
-"""Of a cause: a single sample is no rule."""
 
 
 class Edits:
@@ -56,6 +55,7 @@ class _Search:
     """Further edits for a cause of which another is tried first."""
     best: Candidate | None = None
     asked: int = 0
+    complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
         self.policy, primary = self.desk.start, self.desk.constants[0]
@@ -65,11 +65,12 @@ class _Search:
             for metric in sample.evals
             if metric.name == primary.name and metric.score is not None
         }
+        self.complaints = Complaints.of(self.metrics, primary)
 
     async def run(self) -> Sequence[Candidate]:
         idle = 0
         try:
-            while idle < IDLE_ROUNDS and (causes := self._worthwhile()):
+            while idle < IDLE_ROUNDS and (causes := await self._worthwhile()):
                 proposed = await self._proposed(causes)
                 idle = 0 if proposed and await self._better(proposed) else idle + 1
             self.desk.ended = f"{IDLE_ROUNDS} rounds brought nothing" if idle else "no cause is worth a further call"
@@ -77,15 +78,14 @@ class _Search:
             self.desk.ended = str(error)
         return [*([self.best] if self.best else []), *self.seen]
 
-    def _worthwhile(self) -> list[Cause]:
+    async def _worthwhile(self) -> list[Cause]:
         """The causes to propose edits for, the largest first."""
-        found = find_causes(self.metrics, self.desk.constants[0])
+        self.asked += 1
+        await name_faults(self.desk, self.complaints, self.metrics, draw=f"faults/{self.asked}")
         return [
             cause
-            for cause in found
-            if cause.worth >= WORTH_A_CALL
-            and len(cause.samples) >= min(FEWEST_SAMPLES, len(self.metrics))
-            and sum(same_cause(cause, tried) for tried in self.tries) < TRIES
+            for cause in self.complaints.causes(self.metrics)
+            if cause.worth >= WORTH_A_CALL and sum(same_cause(cause, tried) for tried in self.tries) < TRIES
         ][: CAUSES_A_CALL * CALLS_A_ROUND]
 
     async def _proposed(self, causes: Sequence[Cause]) -> list[ProposedEdit]:
@@ -129,7 +129,10 @@ class _Search:
         read = read_edits(answer, self.policy.system_prompt, prompt.span_ids)
         for problem in read.problems:
             self._unusable(problem, read.thoughts)
-        return [ProposedEdit(edits, _cause_of(edits, causes), read.thoughts) for edits in read.edits]
+        return [
+            ProposedEdit(edits, _cause_of(edits, group, causes), read.thoughts)
+            for edits, group in zip(read.edits, read.groups, strict=True)
+        ]
 
     def _passes(self, proposed: ProposedEdit) -> bool:
         """Whether the edit applies and the guard lets it through by itself; what it stops is kept for the report."""
@@ -168,7 +171,8 @@ class _Search:
             if actions is None:
                 break
             causes = [each.cause for each in kept]
-            result = await self.desk.race(actions, self.policy, causes=causes)
+            expected = sum(each.cause.worth * each.mended_share for each in kept)
+            result = await self.desk.race(actions, self.policy, causes=causes, expected=expected)
             if result.decision in ("better", "too_small"):
                 self._adopt(actions, kept, result)
                 break
@@ -262,10 +266,12 @@ class _Search:
         return f"edits-{len(self.seen) + len(self.desk.offered) + 1}"
 
 
-def _cause_of(edits: Sequence[Edit], causes: Sequence[Cause]) -> Cause:
-    """The cause whose samples the edit names most; the larger one of equals."""
+def _cause_of(edits: Sequence[Edit], group: int, causes: Sequence[Cause]) -> Cause:
+    """The cause that the answer names; else the one with most of the edit's samples, and of equals the rarest."""
+    if 1 <= group <= len(causes):
+        return causes[group - 1]
     spans = {span for edit in edits for span in edit.samples}
-    return max(causes, key=lambda cause: (len(spans & set(cause.samples)), cause.worth))
+    return max(causes, key=lambda cause: (len(spans & set(cause.samples)), -len(cause.samples), cause.worth))
 
 
 def _metric(outcome: ArmOutcome, evaluator: str) -> EvalMetrics | None:
