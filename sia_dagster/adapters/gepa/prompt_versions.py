@@ -11,8 +11,8 @@ from sia_dagster.core.records.search import Candidate
 from sia_dagster.core.search import Desk
 from sia_dagster.core.search.edits import apply_edits
 
-PATIENCE: Final = 12
-"""Proposals in a row without a better version, after which the search ends."""
+PATIENCE: Final = 20
+"""Proposals in a row without a better version, after which the search ends: where scores are noisy, 12 are too few."""
 NO_BETTER: Final = "it is no better than the version before it on the samples that it was written after"
 Instance = str | int
 """One item of gepa's data sets: a span id of the train split, or a place in the selection split."""

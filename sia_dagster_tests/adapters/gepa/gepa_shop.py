@@ -22,6 +22,7 @@ from simulation.servers import Body, Reply, completion
 
 USEFUL = f"{PROMPT}\nName the order number in every second answer."
 BEST = f"{PROMPT}\n{ASK_FOR_ORDER}"
+OVERFITTED = f"{PROMPT}\nName the order number to these few."
 USELESS = f"{PROMPT}\nSound glad."
 POLICY = PolicyConfig(model="optimizer", updater="gepa")
 
@@ -63,7 +64,8 @@ def shown_in(question: Body) -> list[str]:
 
 def _answer(system: str, user: str) -> Body:
     even = int(re.findall(r"\d+", user)[-1]) % 2 == 0
-    named = ASK_FOR_ORDER in system or ("every second answer" in system and even)
+    named = ASK_FOR_ORDER in system or ("every second" in system and even) or (OVERFITTED in system and "train" in user)
+    named = named and "no order" not in user
     return completion(f"To {user}{' Your order number is 7.' if named else ''}")
 
 
