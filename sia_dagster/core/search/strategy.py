@@ -22,6 +22,6 @@ class SearchStrategy(Protocol):
 
 
 STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits, "few_shot": FewShot, "rewrite": Rewrite}
-"""By name, as in `policy.updater`."""
-NEED_FAILURES = frozenset({"edits", "few_shot", "rewrite"})
+"""By name, as in `policy.updater`. `gepa` is an adapter, which `wiring` adds."""
+NEED_FAILURES = frozenset({"edits", "few_shot", "rewrite", "gepa"})
 """Strategies that learn from scores below the best: without any they are not asked."""
