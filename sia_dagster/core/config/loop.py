@@ -82,15 +82,32 @@ class PlatformConfig(_RangeConfig):
 EvaluatorConfig = Annotated[LLMClassifyConfig | CodeConfig | PlatformConfig, Field(discriminator="kind")]
 
 
+StrategyName = Annotated[
+    str, Field(pattern=r"^(edits|reflection|few_shot|rewrite|model|gepa|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
+]
+
+
 class PolicyConfig(Section):
     """How a better policy is searched."""
 
-    updater: Literal["reflection"] = "reflection"
+    updater: StrategyName | tuple[StrategyName, ...] = "edits"
+    """The search strategy, or several, which share the search's cap and start from what the one before has found:
+    `edits`, `few_shot`, `rewrite`, `model`, `gepa`, or a class of your own, written `package.module:Class`.
+    `reflection` is another name of `edits`."""
     model: str
+    """The model that proposes."""
+    search_calls: int = Field(default=240, ge=1, le=100_000)
+    """Most answers of models that the search of a window may take, stored ones included, over proposing, replaying and
+    judging."""
+    search_usd: float | None = Field(default=None, gt=0)
+    """The same in USD, by the prices that are known. The step that passes it is finished."""
+    search_minutes: float = Field(default=120.0, gt=0)
+    """A strategy that has not ended by then is stopped; what it has found counts."""
     guard_model: str | None = Field(default=None, min_length=1)
     """A model that is asked once a window whether the chosen edits serve the evaluators' criteria or somebody else;
     unless it answers `criteria`, a person must look. By default none is asked."""
     candidates: int = Field(default=3, ge=1, le=16)
+    """Whole prompts that `rewrite` proposes, and examples' sets that `few_shot` tries."""
     max_prompt_tokens: int = Field(default=1500, ge=50)
     """Of the candidate's system prompt."""
     max_context_tokens: int = Field(default=12_000, ge=1000)
@@ -99,6 +116,12 @@ class PolicyConfig(Section):
     """Passages of the system prompt that every candidate keeps, letter for letter."""
     max_extra_usd_a_week: float | None = Field(default=None, ge=0)
     """What a candidate's longer prompt may cost more in a week of the window's traffic; by default any amount."""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The search strategies in their order, each once."""
+        given = (self.updater,) if isinstance(self.updater, str) else self.updater
+        return tuple(dict.fromkeys("edits" if name == "reflection" else name for name in given))
 
 
 class NotifyConfig(Section):

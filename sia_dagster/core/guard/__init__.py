@@ -37,7 +37,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit
 
-__all__ = ["GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
+__all__ = ["ContractGuard", "GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
 
 
 def _keeps_variables(case: GuardInput) -> str | None:
@@ -91,9 +91,20 @@ def check_contract(
     changes that made the candidate, with the samples that motivate them; None where they are not known, and support is
     not checked. Text that is already in the baseline is never held against a candidate.
     """
-    given = None if edits is None else tuple(edits)
-    case = GuardInput(candidate, baseline, Traffic.of(samples), limits or GuardLimits(), given)
-    return tuple(finding for rule in RULES if (finding := _gravest(rule(case))))
+    return ContractGuard(baseline, samples, limits).check(candidate, edits)
+
+
+class ContractGuard:
+    """`check_contract` for many candidates of one window, whose texts are read once."""
+
+    def __init__(self, baseline: Actions, samples: Sequence[Sample], limits: GuardLimits | None = None) -> None:
+        self._baseline, self._traffic, self._limits = baseline, Traffic.of(samples), limits or GuardLimits()
+
+    def check(self, candidate: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
+        """As `check_contract`."""
+        given = None if edits is None else tuple(edits)
+        case = GuardInput(candidate, self._baseline, self._traffic, self._limits, given)
+        return tuple(finding for rule in RULES if (finding := _gravest(rule(case))))
 
 
 def _gravest(findings: Findings) -> GuardFinding | None:

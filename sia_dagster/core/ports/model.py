@@ -22,7 +22,8 @@ class ChatRequest(Value):
     draw: str = "0"
     """Which draw of the answer this is (`logged/0`, `holdout/1`): a repeat is a new draw, never a cache hit."""
     stage: str = ""
-    """The stage that the spend ledger counts the call for: `judge`, `replay`, `update`."""
+    """The stage that the spend ledger counts the call for: `judge`, `replay`, `update`. What follows a slash
+    (`replay/probe`) is counted by itself, at the endpoint of the stage before it."""
 
 
 class ChatReply(Value):
@@ -79,5 +80,14 @@ class ChatModel(Protocol):
         """
 
     @property
+    def pending(self) -> int:
+        """The requests that wait for a batch: what depends on their answers has to wait, too."""
+
+    @property
     def spend(self) -> Mapping[str, Spend]:
         """The spend so far, by `stage` and model (`judge gpt-4o-mini`)."""
+
+
+def endpoint_stage(stage: str) -> str:
+    """The stage whose endpoint answers: `replay` for `replay/probe`."""
+    return stage.partition("/")[0]

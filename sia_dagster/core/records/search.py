@@ -30,6 +30,50 @@ class Edit(Value):
     samples: tuple[str, ...] = ()
     """Span ids of the samples that motivate this edit."""
     why: str = ""
+    cause: str = ""
+    """What evaluators said of those samples, in their words; empty where the edit answers to no single cause."""
+    probed: int = 0
+    """Samples of the train split with that cause which were answered again with this edit among others."""
+    mended: int = 0
+    """Those of `probed` of which evaluators no longer said it."""
+
+
+class RaceResult(Value):
+    """Two policies compared on the selection split until the result is clear enough to choose: numbers alone.
+
+    Differences are new minus old under the primary evaluator, as a share of its range.
+    """
+
+    decision: Literal["better", "worse", "unclear", "too_small"]
+    """`too_small`: the split has too few conversations to choose by, so nothing was compared."""
+    groups: int = 0
+    """Groups of conversations that were compared, each once."""
+    mean: float = 0.0
+    """The mean difference, shrunk towards 0."""
+    error: float = 0.0
+    """Its standard error, before shrinking."""
+    objection: str = ""
+    """Another evaluator that falls beyond its margin; empty where none does."""
+
+
+class StrategyRun(Value):
+    """What one strategy used in a window's search, and what it found."""
+
+    strategy: str
+    calls: dict[str, int] = Field(default_factory=dict)
+    """Answers of models by purpose: `propose`, `probe`, `race`. Stored answers count like paid ones."""
+    cost_usd: float | None = 0.0
+    """Of these answers; None where a model's price is unknown."""
+    gain: float | None = None
+    """Of its best policy over the one that it began with, by the shrunk means of its races; a share of the primary
+    evaluator's range. None where it found none, or none was compared."""
+    ended: str = ""
+    """Why it proposed nothing further, in a sentence."""
+
+    @property
+    def total(self) -> int:
+        """All answers."""
+        return sum(self.calls.values())
 
 
 class Candidate(Value):
@@ -44,6 +88,9 @@ class Candidate(Value):
     concerns: tuple[GuardFinding, ...] = ()
     """What the contract guard found that a person must look at before it comes into force."""
     selection: tuple[EvaluatorComparison, ...] = ()
+    strategy: str = ""
+    race: RaceResult | None = None
+    """Its last comparison on the selection split."""
 
 
 class PolicyUpdate(Document):
@@ -68,4 +115,6 @@ class PolicyUpdate(Document):
     candidates: tuple[Candidate, ...] = ()
     carried: Carried | None = None
     """Where the candidate comes from an earlier window that could not decide it."""
+    strategies: tuple[StrategyRun, ...] = ()
+    """What each strategy used, in the order in which they ran."""
     spend: Spend = Field(default_factory=Spend)

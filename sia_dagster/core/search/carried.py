@@ -7,11 +7,13 @@ measured, 61 % (40 conversations a week) and 91 % (80) of gains of 0.08 are foun
 from collections.abc import Sequence
 
 from sia_dagster.core.config.validation import ValidationConfig
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.search import CARRIED, Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.search_policy import STAYS, SearchRules, concluded, screen
+from sia_dagster.core.search.rules import SearchRules
+from sia_dagster.core.search.search_policy import STAYS, concluded, screen
 from sia_dagster.core.text import count
 
 Undecided = tuple[Look, Carried]
@@ -54,7 +56,8 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     look, carried = undecided
     name = f"{CARRIED}{carried.window}"
     proposed = Candidate(name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns)
-    (screened,) = screen([proposed], look.baseline, state, rules, carried=True)
+    guard = ContractGuard(look.baseline, state.samples, rules.limits)
+    (screened,) = screen([proposed], look.baseline, guard, carried=True)
     objection = state.refusal or "; ".join(screened.reasons)
     if objection:
         dropped = f"{STAYS}the candidate of {carried.window} is not tried again, since {objection}"

@@ -154,17 +154,17 @@ def _updater_is_usable(update: PolicyUpdate) -> dg.AssetCheckResult:
 
 
 def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:
-    """Judged by the policy in force: a candidate whose own answers fail is not chosen, and does not stop the run."""
+    """Judged by the policy whose answers fail least: one candidate that fails is not chosen, and stops no run."""
     compared = [c for candidate in update.candidates for c in candidate.selection if c.samples]
-    worst = max(compared, key=lambda c: c.unscored_baseline / c.samples, default=None)
-    if worst is None:
+    best = min(compared, key=lambda c: max(c.unscored_baseline, c.unscored_candidate) / c.samples, default=None)
+    if best is None:
         return SELECTION_IS_SCORED.holds(True, "Nothing was compared on the selection split.")
-    share = worst.unscored_baseline / worst.samples
+    share = max(best.unscored_baseline, best.unscored_candidate) / best.samples
     advice = " Replays or judges failed, so no candidate can be chosen: run `sia check`, then run the window again."
     failed = "" if share <= allowed else advice
     return SELECTION_IS_SCORED.holds(
         share <= allowed,
-        f"{worst.evaluator}: {worst.unscored_baseline} of {worst.samples} selection samples have no score under the "
-        f"policy in force (allowed: {allowed:.0%}).{failed}",
+        f"{best.evaluator}: {max(best.unscored_baseline, best.unscored_candidate)} of {best.samples} selection samples "
+        f"have no score under one of the policies (allowed: {allowed:.0%}).{failed}",
         unscored_share=round(share, 6),
     )

@@ -23,7 +23,7 @@ from sia_dagster.adapters.engine.wire.completions import called, estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused
-from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.ports.model import ChatReply, ChatRequest, endpoint_stage
 from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.spend import Spend, spend_key
 
@@ -118,7 +118,7 @@ class BatchChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`; raises AnswerPending where the answer comes with a batch."""
-        route = self._routes.get(request.stage)
+        route = self._routes.get(endpoint_stage(request.stage))
         if route is None:
             return await self._direct.complete(request)
         sent = called(request, self._config)

@@ -54,6 +54,11 @@ class OpenAIChat:
         self._closing = False
 
     @property
+    def pending(self) -> int:
+        """Always 0: every call is answered at once."""
+        return 0
+
+    @property
     def spend(self) -> Mapping[str, Spend]:
         """Spend of this object's answers, by `stage model`; see `SpendLedger.spend`."""
         return self._ledger.spend

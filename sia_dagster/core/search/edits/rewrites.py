@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from sia_dagster.core.records.search import Edit
 from sia_dagster.core.records.value import JsonObject
-from sia_dagster.core.search.reflection.clusters import words_of
-from sia_dagster.core.search.reflection.edits import EditError, apply_edits
+from sia_dagster.core.search.edits.apply import EditError, apply_edits
+from sia_dagster.core.text import word_grams
 
 PROMPT_KEYS: Final = (
     "system_prompt",
@@ -92,6 +92,11 @@ def keeps(text: str, prompt: str) -> bool:
         versions = [words_of(sentence) for sentence in theirs - sentences]
         kept += sum(any(_same_words(words_of(each), version) for version in versions) for each in changed)
     return bool(sentences) and kept >= KEPT_SHARE * len(sentences)
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of three letters or more, in any script."""
+    return frozenset(word_grams(text, 3))
 
 
 def _same_words(old: frozenset[str], new: frozenset[str]) -> bool:

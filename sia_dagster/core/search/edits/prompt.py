@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from sia_dagster.core.config.loop import PolicyConfig
@@ -10,13 +10,13 @@ from sia_dagster.core.prompting import NOTICE, estimate_tokens, quote
 from sia_dagster.core.prompting.prompts import load_prompt
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
-from sia_dagster.core.search.failed_samples import shortfall
-from sia_dagster.core.search.reflection.clusters import Cluster
+from sia_dagster.core.search.causes import Cause, clauses_about, shortfall
 
 PLACEHOLDERS = frozenset({"notice", "max_prompt_tokens", "policy", "criteria", "groups", "focus", "samples"})
-MAX_GROUPS, WENT_WELL = 8, 3
+WENT_WELL = 3
+MOST_SHOWN = 6
+"""Samples of one cause at most: more say the same again."""
 LEAST_FIELD_TOKENS = 40
 """A request, output or explanation is shown up to this length at least, however small the budget."""
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -31,70 +31,67 @@ class UpdatePrompt(Value):
     """The span id of each sample shown, by the id it was shown under; empty where none had room."""
 
 
-class EditTask(Value):
-    """The groups of failures that one candidate addresses."""
+class Evidence(Value):
+    """What is known of the train samples under the policy that is to be edited."""
 
-    instruction: str
-    clusters: tuple[Cluster, ...]
+    samples: Mapping[str, Sample]
+    """By span id."""
+    metrics: Mapping[str, EvalMetrics]
+    """The primary evaluator's, by span id."""
+    constants: tuple[EvalConstant, ...]
+    """The primary one first."""
 
 
 class _SampleGroup(Value):
-    """One group's samples, in the order in which they are shown while there is room."""
+    """One cause's samples, in the order in which they are shown while there is room."""
 
     title: str
     pairs: tuple[tuple[Sample, EvalMetrics], ...]
 
 
 @cache
-def reflection_template() -> tuple[str, str]:
+def edits_template() -> tuple[str, str]:
     """The system and the user part of the prompt file."""
-    return check_template(load_prompt("reflection"))
+    return check_template(load_prompt("edits"))
 
 
 def check_template(text: str) -> tuple[str, str]:
     """Both parts of `text`, which a line `---` divides. Raises ValueError for missing or unknown placeholders."""
     system, divider, user = text.partition("\n---\n")
     if not divider:
-        raise ValueError("the reflection prompt needs a line --- between its system and its user part")
+        raise ValueError("the prompt of the edits needs a line --- between its system and its user part")
     found = _PLACEHOLDER.findall(text)
     if wrong := sorted(PLACEHOLDERS.symmetric_difference(found)) or sorted({n for n in found if found.count(n) > 1}):
-        raise ValueError(f"the reflection prompt must hold each of its placeholders once; wrong are {wrong}")
+        raise ValueError(f"the prompt of the edits must hold each of its placeholders once; wrong are {wrong}")
     return system, user
 
 
-def edit_tasks(clusters: Sequence[Cluster], count: int) -> tuple[EditTask, ...]:
-    """`count` tasks: all groups, then the first alone, then the next; from the start again after the last."""
-    shown = clusters[:MAX_GROUPS]
-    every = EditTask(instruction="Propose edits for all groups, the first ones first.", clusters=tuple(shown))
-    single = [
-        EditTask(instruction=f"Propose edits for group {number} alone; others see to the rest.", clusters=(cluster,))
-        for number, cluster in enumerate(shown, start=1)
-    ]
-    tasks = [every, *single] if len(single) > 1 else [every]
-    return tuple(tasks[index % len(tasks)] for index in range(count))
-
-
-def build_prompt(
-    state: StateActions, clusters: Sequence[Cluster], task: EditTask, config: PolicyConfig
-) -> UpdatePrompt:
-    """The chat that asks for edits of the policy's prompt, of at most `config.max_context_tokens` by estimate.
+def build_prompt(policy: str, causes: Sequence[Cause], evidence: Evidence, config: PolicyConfig) -> UpdatePrompt:
+    """The chat that asks for edits of the prompt `policy` for these causes, within `config.max_context_tokens`.
 
     The policy is never cut, since edits quote it; criteria and samples are cut in the middle, and samples are taken
-    from the groups in turn while there is room. Only the train split is read.
+    from the causes in turn while there is room. Of each explanation what it says of these causes is shown.
     """
     max_tokens = config.max_context_tokens
+    constants = evidence.constants
     texts = {
         "notice": NOTICE,
         "max_prompt_tokens": str(config.max_prompt_tokens),
-        "policy": quote(state.actions.system_prompt if state.actions else "", "policy"),
-        "criteria": _criteria(state.eval_constants, max_tokens // 16),
-        "groups": _overview(clusters, state.eval_constants),
-        "focus": task.instruction,
+        "policy": quote(policy, "policy"),
+        "criteria": _criteria(constants, max_tokens // 16),
+        "groups": "\n".join(
+            f"- {_title(cause, n, evidence)}: {len(cause.samples)} answers" for n, cause in _numbered(causes)
+        ),
+        "focus": "Propose a separate edit for each group; others see to what else goes wrong.",
     }
     room = max_tokens - _tokens(_fill({**texts, "samples": ""}))
-    groups = [*_failing(task, clusters, state.eval_constants), _went_well(state)]
-    samples, span_ids = _samples(groups, state.eval_constants, room)
+    groups = [*(_failing(cause, number, causes, evidence) for number, cause in _numbered(causes)), _went_well(evidence)]
+    samples, span_ids = _samples(groups, constants, room)
     return UpdatePrompt(messages=_fill({**texts, "samples": samples}), span_ids=span_ids)
+
+
+def _numbered(causes: Sequence[Cause]) -> Iterable[tuple[int, Cause]]:
+    return enumerate(causes, start=1)
 
 
 def shown_id(span_id: str) -> str:
@@ -122,7 +119,7 @@ def trim_middle(text: str, tokens: int) -> str:
 
 def _fill(texts: Mapping[str, str]) -> tuple[JsonObject, ...]:
     """Both parts filled in at one pass: a placeholder within a text that was filled in stays as it is."""
-    system, user = (_PLACEHOLDER.sub(lambda m: texts[m[1]], part) for part in reflection_template())
+    system, user = (_PLACEHOLDER.sub(lambda m: texts[m[1]], part) for part in edits_template())
     return ({"role": "system", "content": system}, {"role": "user", "content": user})
 
 
@@ -141,40 +138,28 @@ def _criteria(constants: Sequence[EvalConstant], tokens: int) -> str:
     return "\n\n".join(describe(constant) for constant in constants)
 
 
-def _title(cluster: Cluster, number: int, constants: Sequence[EvalConstant]) -> str:
-    constant = next(each for each in constants if each.name == cluster.evaluator)
-    return f"Group {number} ({cluster.evaluator}: {verdict_of(cluster.failures[0].metric, constant)})"
+def _title(cause: Cause, number: int, evidence: Evidence) -> str:
+    constant = next(each for each in evidence.constants if each.name == cause.evaluator)
+    return f"Group {number} ({cause.evaluator}: {verdict_of(evidence.metrics[cause.samples[0]], constant)})"
 
 
-def _overview(clusters: Sequence[Cluster], constants: Sequence[EvalConstant]) -> str:
-    lines = [
-        f"- {_title(cluster, number, constants)}: {len(cluster.failures)} answers"
-        for number, cluster in enumerate(clusters[:MAX_GROUPS], start=1)
-    ]
-    if rest := clusters[MAX_GROUPS:]:
-        lines.append(f"- {len(rest)} smaller groups with {sum(len(c.failures) for c in rest)} answers, not shown")
-    return "\n".join(lines)
+def _failing(cause: Cause, number: int, causes: Sequence[Cause], evidence: Evidence) -> _SampleGroup:
+    shown = [(evidence.samples[span], evidence.metrics[span]) for span in cause.samples[:MOST_SHOWN]]
+    return _SampleGroup(
+        title=_title(cause, number, evidence),
+        pairs=tuple(
+            (sample, metric.model_copy(update={"explanation": clauses_about(metric, causes)}))
+            for sample, metric in shown
+        ),
+    )
 
 
-def _failing(task: EditTask, clusters: Sequence[Cluster], constants: Sequence[EvalConstant]) -> list[_SampleGroup]:
-    return [
-        _SampleGroup(
-            title=_title(cluster, clusters.index(cluster) + 1, constants),
-            pairs=tuple((failure.sample, failure.metric) for failure in cluster.failures),
-        )
-        for cluster in task.clusters
-    ]
-
-
-def _went_well(state: StateActions) -> _SampleGroup:
-    """Samples that the primary evaluator gave its best score, by span id."""
-    best = [
-        (sample, metric)
-        for sample in sorted(state.of("train"), key=lambda sample: sample.span_id)
-        for metric in sample.evals
-        if state.primary and metric.name == state.primary.name and shortfall(metric, state.primary) == 0
-    ]
-    return _SampleGroup(title="Answers that went well", pairs=tuple(best[:WENT_WELL]))
+def _went_well(evidence: Evidence) -> _SampleGroup:
+    """Samples that the primary evaluator gives its best score, by span id."""
+    primary = evidence.constants[0]
+    best = [span for span, metric in sorted(evidence.metrics.items()) if shortfall(metric, primary) == 0]
+    pairs = tuple((evidence.samples[span], evidence.metrics[span]) for span in best[:WENT_WELL])
+    return _SampleGroup(title="Answers that went well", pairs=pairs)
 
 
 def _samples(
