@@ -72,13 +72,14 @@ def in_slices(differences: Array, members: Sequence[Yes], level: float, margin: 
     ones = np.ones(len(differences))
     variance = float(skew_corrected_interval(differences, ones, level).variance)
     spread = planning_spread(differences, ones, variance)
+    parts = [differences[member] for member in members if member.sum() >= RULES.slice_conversations]
+    tested = [own for own in parts if len(own) < len(differences)]
     loses = open_ = False
-    for own in (differences[member] for member in members):
-        if RULES.slice_conversations <= len(own) < len(differences):
-            bounds = skew_corrected_interval(own, np.ones(len(own)), level)
-            loses |= bool(bounds.high < 0)
-            if bounds.low <= -margin and not (loses or open_):
-                open_ = bool(own.mean() < -margin or detectable_effect(len(own), spread, level) <= margin)
+    for own in tested:
+        weights = np.ones(len(own))
+        loses |= bool(skew_corrected_interval(own, weights, level / len(tested)).high < 0)
+        if not (loses or open_) and skew_corrected_interval(own, weights, level).low <= -margin:
+            open_ = bool(own.mean() < -margin or detectable_effect(len(own), spread, level) <= margin)
     return loses, open_
 
 
