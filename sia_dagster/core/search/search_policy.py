@@ -1,18 +1,20 @@
 """The search of one window: strategies work at their desks, and the best candidate goes on to validation."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sia_dagster.core.errors import ModelCallError, SearchCapReached
+from sia_dagster.core.errors import SearchCapReached
 from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
-from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk, SearchWork, WaitsForBatch
+from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
+from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
 from sia_dagster.core.text import conversations_in_groups, count
 
@@ -53,7 +55,7 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
         if perfect and name in NEED_FAILURES:
             continue
         try:
-            tried = await _searched(name, strategy, work, start)
+            tried = await _searched(strategy, work, Desk(work, start, name), best)
         except WaitsForBatch:
             return _stays(state, NO_ANSWERS_YET)
         found.append(tried)
@@ -64,20 +66,23 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
     return _concluded(work, found, best)
 
 
-async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start: Actions) -> _Found:
-    """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason."""
-    desk, before = Desk(work, start, name), work.chat.used.copy()
-    given, problem = await _asked(strategy, desk)
-    proposed = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
-    candidates = screen(proposed, work.baseline, work.guard)
-    seen, best = await _best_of(candidates, desk, work)
-    ended = problem or desk.ended
+async def _searched(strategy: SearchStrategy, work: SearchWork, desk: Desk, earlier: Candidate | None) -> _Found:
+    """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason.
+
+    `earlier` is what it began with, if that is not the policy in force: its edits are a part of every candidate.
+    """
+    before = work.chat.usage
+    given, problem = await ask(strategy, desk, work)
+    offered = [each for each in reversed(desk.offered) if each.actions not in [other.actions for other in given]]
+    candidates = [_as_run(each, desk, earlier) for each in (*given, *offered)]
+    seen, best = await _best_of(screen(candidates, work.baseline, work.guard), desk, work)
+    used = work.chat.usage.since(before)
     run = StrategyRun(
-        strategy=name,
-        calls=dict(sorted((work.chat.used - before).items())),
-        cost_usd=work.chat.cost_usd,
+        strategy=desk.strategy,
+        calls={**used.calls},
+        cost_usd=used.cost_usd,
         gain=_gain(desk, best) if best else None,
-        ended=ended,
+        ended=problem or str(desk.ended),
     )
     return _Found(run, seen, best)
 
@@ -88,37 +93,17 @@ def _gain(desk: Desk, best: Candidate) -> float | None:
     return round(sum(means), 9) if means else None
 
 
-async def _asked(strategy: SearchStrategy, desk: Desk) -> tuple[list[Candidate], str]:
-    """The strategy's candidates, and what went wrong: it raised, did not end in time, or gave something else."""
-    try:
-        async with asyncio.timeout(desk.config.search_minutes * 60):
-            given = await strategy.search(desk)
-    except (SearchCapReached, TimeoutError) as error:
-        late = f"it did not end within {desk.config.search_minutes:g} minutes (policy.search_minutes)"
-        return [], str(error) if isinstance(error, SearchCapReached) else late
-    except (ModelCallError, WaitsForBatch):
-        raise
-    except Exception as error:  # noqa: BLE001  A user's code may raise anything; the window goes on without it.
-        return [], f"it raised {type(error).__name__}{_place_of(error)}"
-    if not isinstance(given, Sequence) or not all(isinstance(each, Candidate) for each in given):
-        return [], f"it returned {type(given).__name__} instead of a sequence of candidates"
-    return [_unchosen(each, desk.strategy) for each in given], ""
-
-
-def _unchosen(candidate: Candidate, strategy: str) -> Candidate:
-    """As a strategy may give it: what is chosen, and by which race, is not for it to say."""
-    status = "not_chosen" if candidate.status == "chosen" else candidate.status
-    return candidate.model_copy(update={"strategy": strategy, "status": status, "selection": ()})
-
-
-def _place_of(error: Exception) -> str:
-    """` (line 12 of strategy.py)`: where it was raised; its message may hold trace text or a secret."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" (line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]})"
+def _as_run(candidate: Candidate, desk: Desk, earlier: Candidate | None) -> Candidate:
+    """As it came of the search: what is chosen, and by which race, is not for a strategy to say."""
+    return candidate.model_copy(
+        update={
+            "strategy": desk.strategy,
+            "status": "not_chosen" if candidate.status == "chosen" else candidate.status,
+            "edits": (*(earlier.edits if earlier else ()), *candidate.edits),
+            "race": desk.raced(candidate.actions),
+            "selection": (),
+        }
+    )
 
 
 async def _best_of(
@@ -127,11 +112,16 @@ async def _best_of(
     """All candidates with how they compare, and the first that is better than the policy that the desk began with."""
     seen, best, compared = list(candidates), None, 0
     for place, candidate in enumerate(candidates):
-        if candidate.status != "not_chosen" or candidate.reasons or best is not None or compared >= MOST_COMPARED:
+        if candidate.status != "not_chosen" or candidate.reasons or best is not None:
+            continue
+        if compared >= MOST_COMPARED:
+            seen[place] = _set_aside(candidate, f"only the first {MOST_COMPARED} candidates of a strategy are compared")
             continue
         compared += 1
         try:
-            result = next(reversed(desk.won(candidate.actions)), None) or await desk.race(candidate.actions)
+            result = next(reversed(desk.won(candidate.actions)), None) or await run_race(
+                work, candidate.actions, desk.start
+            )
         except SearchCapReached as error:
             seen[place] = _set_aside(candidate, str(error))
             continue
