@@ -19,14 +19,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
+from bench.search_desk import of
 from bench.search_gepa import gepa, gepa_parallel
 from bench.search_runs import Strategy, measured
-from bench.search_today import today
 from simulation.search_worlds import WORLDS, World
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
-STRATEGIES: Final[Mapping[str, Strategy]] = {"today": today, "gepa": gepa, "gepa_parallel": gepa_parallel}
-FIRST_SEED: Final = 100
+STRATEGIES: Final[Mapping[str, Strategy]] = {
+    "edits": of("edits"),
+    "three windows": of("edits", windows=3),
+    "gepa": gepa,
+    "gepa_parallel": gepa_parallel,
+}
+FIRST_SEED: Final = 1000
 """Nothing was tuned on the seeds from here on."""
 WORKERS: Final = 2
 HEADINGS: Final = ("calls to 90 %", "charged", "reached", "gain", "variable", "copied", "guard", "words")

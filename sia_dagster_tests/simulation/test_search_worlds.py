@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 import pytest
+from sia_dagster.core.search.reflection import ReflectionUpdater
 
 from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.guard import check_contract
@@ -13,7 +14,6 @@ from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.records.guard import stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.core.search.reflection import ReflectionUpdater
 from simulation.search_worlds import APPLICATION, LEAN, MARGIN, NARROW, PROPOSER, SMALL, WORLDS, Habits, Wording, World
 from simulation.search_worlds.task import HARMS, named, read_policy, sentences_of
 

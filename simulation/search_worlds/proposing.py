@@ -63,6 +63,8 @@ class Habits(Value):
     """Of a prompt's lines, where it is written anew."""
     misquotes: float = 0.03
     """Per answer: an edit looks for text that is not in the prompt."""
+    misplaces: float = 0.1
+    """Of the statements that it puts together: so many go with another fault."""
     most: tuple[int, ...] = (4, 5, 5, 6)
     """How many faults one answer sees to."""
 
@@ -75,6 +77,8 @@ class Instruction(Value):
     """The line of the prompt that it replaces; empty where it is added."""
     samples: tuple[str, ...] = ()
     why: str = ""
+    group: int = 0
+    """The group that shows the fault most, as a share of its samples."""
 
 
 class Proposing:
@@ -96,6 +100,16 @@ class Proposing:
         if found and self._happens(self._habits.misquotes, "misquote"):
             found[0] = {**found[0], "operation": "replace", "find": "the second line of the prompt"}
         return found
+
+    def faults(self, brief: Brief) -> list[JsonObject]:
+        """Which statements name the same fault: `name`, `statements`. What names none is left out."""
+        found: dict[str, list[int]] = {}
+        for number, text in enumerate(brief.statements, start=1):
+            for fault in named(self._task, text):
+                misplaced = self._happens(self._habits.misplaces, "misplace", str(number))
+                name = pick(self._task.remedies, *self._key, str(number)).name if misplaced else fault.remedy
+                found.setdefault(name, []).append(number)
+        return [{"name": name, "statements": numbers} for name, numbers in found.items()]
 
     def whole_prompt(self, brief: Brief) -> str:
         """The prompt written anew: its lines, and the new instructions."""
@@ -138,7 +152,8 @@ class Proposing:
         if self._happens(self._habits.leaks, "leak", remedy.name):
             text = f"{text.rstrip('.')} {self._leak(seen[0][0])}."
         why = f"{len(samples)} of the answers lack it: {seen[0][1].name}."
-        return Instruction(text=text, replaces=replaces, samples=samples[:_MOST_SAMPLES], why=why)
+        group = _group_of(samples, brief.exhibits)
+        return Instruction(text=text, replaces=replaces, samples=samples[:_MOST_SAMPLES], why=why, group=group)
 
     def _wording(self, remedy: Remedy, *, asked: bool) -> str:
         """`asked`: the policy asks for it already, but timidly or of all."""
@@ -176,7 +191,16 @@ def _edit(instruction: Instruction) -> JsonObject:
         "text": instruction.text,
         "samples": list(instruction.samples),
         "why": instruction.why,
+        "group": instruction.group,
     }
+
+
+def _group_of(samples: Sequence[str], exhibits: Sequence[Exhibit]) -> int:
+    shown: dict[int, list[bool]] = {}
+    for exhibit in exhibits:
+        if exhibit.group:
+            shown.setdefault(exhibit.group, []).append(exhibit.id in samples)
+    return max(shown, key=lambda group: (sum(shown[group]) / len(shown[group]), -group), default=0)
 
 
 def _ids(exhibits: Sequence[Exhibit]) -> tuple[str, ...]:

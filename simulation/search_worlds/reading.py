@@ -8,6 +8,12 @@ from sia_dagster.demo import quotes
 
 _BLOCK: Final = re.compile(r"```\n?(.*?)\n?```", re.DOTALL)
 _EXAMPLE: Final = re.compile(r"^# Example \d+$", re.MULTILINE)
+_STATEMENT: Final = re.compile(
+    r"^Statement \d+ \(\d+\):\n<<<statement (\w+)\n(.*?)\n\1 statement>>>$", re.MULTILINE | re.DOTALL
+)
+_GROUP: Final = re.compile(r"^Group (\d+) \([^\n]*\):$", re.MULTILINE)
+_SAMPLE: Final = re.compile(r"^Sample (\S+) \(", re.MULTILINE)
+_WENT_WELL: Final = "Answers that went well"
 _REQUEST: Final = ("request", "input")
 _POLICY: Final = re.compile(r"^<<<policy (?P<tag>[0-9a-f]{12})\n(?P<text>.*?)\n(?P=tag) policy>>>$", re.M | re.DOTALL)
 
@@ -20,6 +26,8 @@ class Exhibit(Value):
     request: str = ""
     said: str = ""
     """What the evaluator says of it."""
+    group: int = 0
+    """The number of the group that it is shown in; 0 for none."""
 
 
 class Brief(Value):
@@ -27,6 +35,8 @@ class Brief(Value):
 
     policy: str
     exhibits: tuple[Exhibit, ...]
+    statements: tuple[str, ...] = ()
+    """What an evaluator said, numbered from 1, where it is asked what belongs together."""
 
 
 def read_brief(prompt: str) -> Brief:
@@ -36,14 +46,27 @@ def read_brief(prompt: str) -> Brief:
     `# Example 1`. A prompt that quotes its evidence otherwise is one exhibit without an id: all that is not the policy.
     """
     ours = quotes.read(prompt)
+    if statements := _STATEMENT.findall(prompt):
+        return Brief(policy="", exhibits=(), statements=tuple(text for _, text in statements))
     quoted = _POLICY.search(prompt)
     if quoted is None:
         return _read_blocks(prompt)
     policy = quoted["text"]
-    shown = tuple(_exhibit(each) for each in ours.exhibits)
+    groups = _groups_of(prompt)
+    shown = tuple(_exhibit(each).model_copy(update={"group": groups.get(each.span_id, 0)}) for each in ours.exhibits)
     if any(each.said for each in shown):
         return Brief(policy=policy, exhibits=shown)
     return Brief(policy=policy, exhibits=(Exhibit(said=prompt.replace(policy, "")),))
+
+
+def _groups_of(prompt: str) -> dict[str, int]:
+    """By a sample's id, the number of the group that it stands in."""
+    parts = _GROUP.split(prompt)
+    found: dict[str, int] = {}
+    for number, text in zip(parts[1::2], parts[2::2], strict=True):
+        for shown in _SAMPLE.findall(text.partition(_WENT_WELL)[0]):
+            found.setdefault(shown, int(number))
+    return found
 
 
 def _exhibit(found: quotes.Exhibit) -> Exhibit:

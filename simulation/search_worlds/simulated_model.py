@@ -157,6 +157,11 @@ class SimulatedModel:
             {name: _field(name, shape, model, brief) for name, shape in properties.items()}, ensure_ascii=False
         )
 
+    @property
+    def pending(self) -> int:
+        """Nothing comes in batches."""
+        return 0
+
 
 def _field(name: str, shape: JsonObject, model: Proposing, brief: Any) -> Any:
     """What an answer's field holds: edits, a whole prompt, or something of the field's type."""
@@ -166,6 +171,8 @@ def _field(name: str, shape: JsonObject, model: Proposing, brief: Any) -> Any:
         return [
             {**empty, **{n: v for n, v in edit.items() if n in wanted or not wanted}} for edit in model.edits(brief)
         ]
+    if name == "faults":
+        return model.faults(brief)
     if name in _PROMPTS:
         return model.whole_prompt(brief)
     return "I looked for what is named most." if name == "thoughts" else _empty(shape)

@@ -6,6 +6,8 @@ from typing import Protocol
 from sia_dagster.core.records.search import Candidate
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits import Edits
+from sia_dagster.core.search.few_shot import FewShot
+from sia_dagster.core.search.rewrite import Rewrite
 
 
 class SearchStrategy(Protocol):
@@ -19,7 +21,7 @@ class SearchStrategy(Protocol):
         """
 
 
-STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits}
-"""By name, as in `policy.updater`."""
-NEED_FAILURES = frozenset({"edits"})
+STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits, "few_shot": FewShot, "rewrite": Rewrite}
+"""By name, as in `policy.updater`. `gepa` is an adapter, which `wiring` adds."""
+NEED_FAILURES = frozenset({"edits", "few_shot", "rewrite", "gepa"})
 """Strategies that learn from scores below the best: without any they are not asked."""

@@ -18,14 +18,14 @@ from sia_dagster.core.search.causes import Cause, Complaints, same_cause, withou
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits.answers import FORM, read_edits
 from sia_dagster.core.search.edits.apply import EditError, apply_edits
-from sia_dagster.core.search.edits.probing import ProposedEdit, covering_samples, culprits
+from sia_dagster.core.search.edits.probing import ProposedEdit, covering_samples, culprits, without_effect
 from sia_dagster.core.search.edits.prompt import Evidence, build_prompt
 from sia_dagster.core.search.naming import name_faults
 
 CAUSES_A_CALL: Final = 3
 """More causes in one question get hastier edits."""
 CALLS_A_ROUND: Final = 4
-TRIES: Final = 2
+TRIES: Final = 3
 """Questions about one cause whose edits did not help: more would repeat themselves."""
 IDLE_ROUNDS: Final = 2
 """Rounds without a better policy, after which the search ends."""
@@ -199,7 +199,10 @@ class _Search:
                 self._drop(each, f"what it is to mend is still found in all {each.probed} train samples tried")
             else:
                 kept.append(each)
-        return kept
+        useless = await without_effect(self.desk, kept, self._with)
+        for each in useless:
+            self._drop(each, "what it is to mend goes away without it, too")
+        return [each for each in kept if each not in useless]
 
     def _drop(self, proposed: ProposedEdit, reason: str) -> None:
         actions = self._with([proposed])
