@@ -55,7 +55,8 @@ def test_each_edit_stands_for_itself_with_its_samples_and_its_group() -> None:
 )
 def test_an_answer_that_cannot_be_used_is_named(answer: object, reply: dict[str, Any], why: str) -> None:
     found = read(answer, **reply)
-    assert found.edits == found.groups == ()
+    assert not found.edits
+    assert not found.groups
     assert len(found.problems) == 1
     assert why in found.problems[0]
 
