@@ -74,7 +74,8 @@ def test_a_race_in_batches_ends_with_the_same_policy_and_asks_for_all_groups_at_
     batch, direct = updates["batch"], updates["direct"]
     assert batch.changed
     assert batch.candidate == direct.candidate
-    assert [each.race.groups for each in (batch.candidates[0], direct.candidates[0]) if each.race] == [23, 8]
+    at_once, in_steps = (next(c.race.groups for c in each.candidates if c.race) for each in (batch, direct))
+    assert at_once > in_steps
     assert set(server.paid.values()) == {1}
 
 

@@ -43,6 +43,29 @@ class Statement:
     """Span ids of the failing samples that it was said of."""
 
 
+class _Leaders:
+    """Of clauses that say the same, the first; found by words that such clauses share, since there may be thousands."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self.clauses: dict[frozenset[str], Clause] = {}
+        self._with: dict[str, list[frozenset[str]]] = {}
+        """By stem, in order."""
+        self._places: dict[frozenset[str], int] = {}
+
+    def of(self, clause: Clause) -> Clause:
+        """The first clause that said the same; this one where none did."""
+        near = {stems for stem in self._lexicon.telling(clause.stems) for stems in self._with.get(stem, ())}
+        for stems in sorted(near, key=self._places.__getitem__):
+            if self._lexicon.same(stems, clause.stems):
+                return self.clauses[stems]
+        self._places[clause.stems] = len(self.clauses)
+        self.clauses[clause.stems] = clause
+        for stem in clause.stems:
+            self._with.setdefault(stem, []).append(clause.stems)
+        return clause
+
+
 @dataclass
 class Complaints:
     """What one evaluator says of a window's train samples, and what is known of which statements belong together."""
@@ -61,7 +84,7 @@ class Complaints:
 
     def statements(self, metrics: Mapping[str, EvalMetrics]) -> list[Statement]:
         """What is said of failing samples at least twice as often as of those with the best score, as a share."""
-        leaders: dict[frozenset[str], Clause] = {}
+        leaders = _Leaders(self.lexicon)
         bad: dict[frozenset[str], list[str]] = {}
         good: Counter[frozenset[str]] = Counter()
         failures = perfect = 0
@@ -71,15 +94,13 @@ class Complaints:
                 continue
             failures, perfect = failures + (lacking > 0), perfect + (lacking <= 0)
             for clause in self.lexicon.clauses(metric.explanation or "", metric.label):
-                known = next((stems for stems in leaders if self.lexicon.same(stems, clause.stems)), None)
-                stems = clause.stems if known is None else known
-                leaders.setdefault(stems, clause)
+                stems = leaders.of(clause).stems
                 if lacking > 0:
                     bad.setdefault(stems, []).append(span)
                 else:
                     good[stems] += 1
         return [
-            Statement(leaders[stems], tuple(dict.fromkeys(spans)))
+            Statement(leaders.clauses[stems], tuple(dict.fromkeys(spans)))
             for stems, spans in bad.items()
             if len(spans) * perfect >= 2 * good[stems] * failures
         ]

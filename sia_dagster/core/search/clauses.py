@@ -72,6 +72,18 @@ class Lexicon:
         heavier = max(self._weight(one), self._weight(other))
         return heavier > 0 and self._weight(one & other) >= SAME * heavier
 
+    def telling(self, stems: frozenset[str]) -> list[str]:
+        """The heaviest stems: whatever says the same has one of them, since the others weigh less than SAME."""
+        heaviest = sorted(stems, key=lambda stem: (-self._weight((stem,)), stem))
+        rest, found = self._weight(stems), list[str]()
+        least = SAME * rest * (1 - 1e-9)
+        for stem in heaviest:
+            if rest < least:
+                break
+            found.append(stem)
+            rest -= self._weight((stem,))
+        return found
+
     def _weight(self, stems: Iterable[str]) -> float:
         rarest = math.log(len(self.weights) + 2)
         return math.fsum(self.weights.get(stem, rarest) for stem in sorted(stems))
