@@ -11,9 +11,10 @@ SOURCES: Final = 3
 def rests_on_several_sources(case: GuardInput) -> Findings:
     """Each edit that rests on fewer than three sources: a person must look.
 
-    Samples that are not of this window do not count. Nothing is found where the edits are not known.
+    Samples that are not of this window do not count. Nothing is found where the edits are not known, or where the words
+    of the policy stay as they are and only its model or parameters change.
     """
-    if case.edits is None:
+    if case.edits is None or case.candidate.words == case.baseline.words:
         return
     if not case.edits:
         yield case.finding("person", "support", "no edit names the samples that motivate the change")

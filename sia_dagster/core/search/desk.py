@@ -14,6 +14,7 @@ from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.search.as_good import saved_share
 from sia_dagster.core.search.causes import Cause
 from sia_dagster.core.search.racing import Hints, run_race
 from sia_dagster.core.search.search_work import SearchWork
@@ -125,6 +126,13 @@ class Desk:
         """
         hints = Hints(causes, min(1.0, max(0.0, expected)))
         return await run_race(self._work, new, old or self.start, hints, self._turn)
+
+    async def saving(self, new: Actions) -> float | None:
+        """The share of a call's cost that is saved under `new`, beside the policy in force; None where it is unknown.
+
+        On a few conversations of the selection split. Raises SearchCapReached.
+        """
+        return await saved_share(self._work, new, self._turn)
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
         """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""

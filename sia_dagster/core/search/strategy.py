@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sia_dagster.core.records.search import Candidate
+from sia_dagster.core.search.cheaper_model import CheaperModel
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits import Edits
 
@@ -19,7 +20,7 @@ class SearchStrategy(Protocol):
         """
 
 
-STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits}
+STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits, "model": CheaperModel}
 """By name, as in `policy.updater`."""
 NEED_FAILURES = frozenset({"edits"})
 """Strategies that learn from scores below the best: without any they are not asked."""
