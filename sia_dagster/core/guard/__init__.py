@@ -16,7 +16,7 @@ from sia_dagster.core.guard._guard_input import Findings, GuardInput, GuardRule,
 from sia_dagster.core.guard._hidden import holds_nothing_hidden
 from sia_dagster.core.guard._identifiers import holds_no_identifier
 from sia_dagster.core.guard._introduced_names import repeats_no_introduced_name
-from sia_dagster.core.guard._length import keeps_cost, keeps_length
+from sia_dagster.core.guard._length import keeps_cost, keeps_length, prompt_tokens
 from sia_dagster.core.guard._limits import GuardLimits
 from sia_dagster.core.guard._names import repeats_no_capitals, repeats_no_name
 from sia_dagster.core.guard._numbers import repeats_no_code, repeats_no_number
@@ -37,7 +37,7 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit
 
-__all__ = ["ContractGuard", "GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
+__all__ = ["ContractGuard", "GuardLimits", "check_contract", "keeps_variables", "missing_passages", "prompt_tokens"]
 
 
 def _keeps_variables(case: GuardInput) -> str | None:

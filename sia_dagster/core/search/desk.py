@@ -7,16 +7,17 @@ from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.prompting import Form, StructuredCalls
 from sia_dagster.core.prompting.structured_answer import Answer
-from sia_dagster.core.records.evaluation import EvalConstant
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.guard import GuardFinding
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.report import ArmOutcome
-from sia_dagster.core.records.sample import Sample
+from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
 from sia_dagster.core.records.value import JsonObject
+from sia_dagster.core.replay import judge_replies, replayable
 from sia_dagster.core.search.as_good import saved_share
 from sia_dagster.core.search.causes import Cause
-from sia_dagster.core.search.racing import Hints, run_race
+from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, Hints, run_race
 from sia_dagster.core.search.search_work import SearchWork
 
 
@@ -116,6 +117,20 @@ class Desk:
             if (outcome := self._work.known(actions, sample, repeat)) is not None
         }
 
+    async def score(self, span_id: str, shown: Example) -> tuple[EvalMetrics, ...]:
+        """What the evaluators say of a train sample with another request and answer, all else as it was recorded.
+
+        The primary one's result comes first. Raises KeyError for a sample of another split, and SearchCapReached.
+        """
+        sample, work = {each.span_id: each for each in self.train}[span_id], self._work
+        await self._turn()
+        asked = sample.model_copy(update={"messages": (Message(role="user", content=shown.input),)})
+        draw = f"example/{work.state.window.key}/{span_id}"
+        with work.chat.step("probe", self.calls_a_row - 1):
+            metrics = await judge_replies(asked, shown.output, replayable(work.evaluators), draw)
+        work.check_answers()
+        return metrics
+
     async def race(
         self, new: Actions, old: Actions | None = None, *, causes: Sequence[Cause] = (), expected: float = 0.0
     ) -> RaceResult:
@@ -133,6 +148,25 @@ class Desk:
         On a few conversations of the selection split. Raises SearchCapReached.
         """
         return await saved_share(self._work, new, self._turn)
+
+    @property
+    def selection_size(self) -> int:
+        """Groups of conversations of the selection split; 0 where they are too few to choose by."""
+        size = len(self._work.selection_groups)
+        return size if size >= FEWEST_TO_CHOOSE else 0
+
+    async def selection_scores(self, actions: Actions, places: Sequence[int]) -> tuple[float, ...]:
+        """The primary evaluator's mean score in groups of the selection split, as shares of its range: numbers alone.
+
+        Places count from 0, in an order seeded by the window. For strategies that compare in a way of their own; `race`
+        takes fewer answers. What is known costs nothing. Raises SearchCapReached.
+        """
+        groups = [*self._work.selection_groups.values()]
+        asked = [groups[place] for place in places]
+        await self._turn()
+        await self._work.answer([sample for group in asked for sample in group], [actions], "race")
+        outcomes = [[self._work.known(actions, sample) or ArmOutcome() for sample in group] for group in asked]
+        return tuple(sum(each.share(self.constants[0]) for each in group) / len(group) for group in outcomes)
 
     def won(self, actions: Actions) -> tuple[RaceResult, ...]:
         """The races by which `actions` is better than `start`: its own, and those of the policies it beat; or none."""

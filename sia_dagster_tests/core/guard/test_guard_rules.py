@@ -195,6 +195,11 @@ def test_a_longer_prompt_is_priced_at_the_weeks_calls(limits: dict[str, Any], pa
     reason = why(added("abc " * 40, base), base, **limits)
     assert (part in reason) if part else not reason
     assert why(base.model_copy(update={"system_prompt": "Be."}), base, **limits) == ""
+    assert why(base.model_copy(update={"model": "large"}), base, **limits) == "", "another model is no longer prompt"
+    other = added("abc " * 40, base).model_copy(update={"model": "large"})
+    assert ("can only be checked at the price of 'm'" in why(other, base, **limits)) == (
+        "max_extra_usd_a_week" in limits
+    )
 
 
 def test_what_many_say_and_what_is_asked_is_no_instruction_from_a_trace() -> None:

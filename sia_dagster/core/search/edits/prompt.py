@@ -49,10 +49,21 @@ class _SampleGroup(Value):
     pairs: tuple[tuple[Sample, EvalMetrics], ...]
 
 
+class Task(Value):
+    """What the model is asked for."""
+
+    template: str
+    """The name of the prompt file."""
+    focus: str
+
+
+EDITS = Task(template="edits", focus="Propose a separate edit for each group; others see to what else goes wrong.")
+
+
 @cache
-def edits_template() -> tuple[str, str]:
+def edits_template(name: str = EDITS.template) -> tuple[str, str]:
     """The system and the user part of the prompt file."""
-    return check_template(load_prompt("edits"))
+    return check_template(load_prompt(name))
 
 
 def check_template(text: str) -> tuple[str, str]:
@@ -66,8 +77,10 @@ def check_template(text: str) -> tuple[str, str]:
     return system, user
 
 
-def build_prompt(policy: str, causes: Sequence[Cause], evidence: Evidence, config: PolicyConfig) -> UpdatePrompt:
-    """The chat that asks for edits of the prompt `policy` for these causes, within `config.max_context_tokens`.
+def build_prompt(
+    policy: str, causes: Sequence[Cause], evidence: Evidence, config: PolicyConfig, task: Task = EDITS
+) -> UpdatePrompt:
+    """The chat that asks for changes of the prompt `policy` for these causes, within `config.max_context_tokens`.
 
     The policy is never cut, since edits quote it; criteria and samples are cut in the middle, and samples are taken
     from the causes in turn while there is room. Of each explanation what it says of these causes is shown.
@@ -82,12 +95,12 @@ def build_prompt(policy: str, causes: Sequence[Cause], evidence: Evidence, confi
         "groups": "\n".join(
             f"- {_title(cause, n, evidence)}: {len(cause.samples)} answers" for n, cause in _numbered(causes)
         ),
-        "focus": "Propose a separate edit for each group; others see to what else goes wrong.",
+        "focus": task.focus,
     }
-    room = max_tokens - _tokens(_fill({**texts, "samples": ""}))
+    room = max_tokens - _tokens(_fill(task, {**texts, "samples": ""}))
     groups = [*(_failing(cause, number, causes, evidence) for number, cause in _numbered(causes)), _went_well(evidence)]
     samples, span_ids = _samples(groups, constants, room)
-    return UpdatePrompt(messages=_fill({**texts, "samples": samples}), span_ids=span_ids)
+    return UpdatePrompt(messages=_fill(task, {**texts, "samples": samples}), span_ids=span_ids)
 
 
 def _numbered(causes: Sequence[Cause]) -> Iterable[tuple[int, Cause]]:
@@ -117,9 +130,9 @@ def trim_middle(text: str, tokens: int) -> str:
     return f"{text[:head]}\n[... {left_out} characters left out ...]\n{text[len(text) - tail :]}"
 
 
-def _fill(texts: Mapping[str, str]) -> tuple[JsonObject, ...]:
+def _fill(task: Task, texts: Mapping[str, str]) -> tuple[JsonObject, ...]:
     """Both parts filled in at one pass: a placeholder within a text that was filled in stays as it is."""
-    system, user = (_PLACEHOLDER.sub(lambda m: texts[m[1]], part) for part in edits_template())
+    system, user = (_PLACEHOLDER.sub(lambda m: texts[m[1]], part) for part in edits_template(task.template))
     return ({"role": "system", "content": system}, {"role": "user", "content": user})
 
 
