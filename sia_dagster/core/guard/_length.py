@@ -30,14 +30,14 @@ def keeps_cost(case: GuardInput) -> str | None:
     limits = case.limits
     if limits.max_extra_usd_a_week is None:
         return None
-    extra = prompt_tokens(case.candidate) - prompt_tokens(case.baseline)
-    if extra <= 0:
-        return None
     if case.candidate.model != case.baseline.model:
         return (
             f"cost: the candidate asks the model {case.candidate.model!r}, and policy.max_extra_usd_a_week can only be "
             f"checked at the price of {case.baseline.model!r}"
         )
+    extra = prompt_tokens(case.candidate) - prompt_tokens(case.baseline)
+    if extra <= 0:
+        return None
     if limits.usd_per_prompt_token is None:
         return (
             f"cost: about {extra} more tokens a call, and policy.max_extra_usd_a_week cannot be checked without the "

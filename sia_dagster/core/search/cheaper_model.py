@@ -31,7 +31,8 @@ class CheaperModel:
 
 async def _saving(candidate: Candidate, desk: Desk) -> float:
     """0 where it is not known, and where no call is to be spent on the candidate, which the search will set aside."""
-    stopped = any(found.action == "stop" for found in desk.guard(candidate.actions, candidate.edits))
+    found = desk.guard(candidate.actions, candidate.edits, "not_worse")
+    stopped = any(finding.action == "stop" for finding in found)
     return 0.0 if stopped or candidate.actions == desk.baseline else await desk.saving(candidate.actions) or 0.0
 
 

@@ -7,6 +7,7 @@ from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.prompting import Form, StructuredCalls
 from sia_dagster.core.prompting.structured_answer import Answer
+from sia_dagster.core.records.comparison import Question
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions, Example
@@ -97,9 +98,11 @@ class Desk:
         work.check_answers()
         return answer
 
-    def guard(self, actions: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
+    def guard(
+        self, actions: Actions, edits: Sequence[Edit] | None = None, question: Question = "better"
+    ) -> tuple[GuardFinding, ...]:
         """What the contract guard finds in a policy, compared with the one in force; empty where it passes."""
-        return self._work.guard.check(actions, edits)
+        return self._work.guard.check(actions, edits, question)
 
     async def probe(self, actions: Actions, span_ids: Iterable[str], *, repeat: int = 0) -> dict[str, ArmOutcome]:
         """Answers and scores of train samples under `actions`, by span id; what is known costs nothing.

@@ -258,7 +258,7 @@ def screen(
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
             edits = None if carried else candidate.edits
-            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits)))
+            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits, candidate.question)))
     return tuple(screened)
 
 

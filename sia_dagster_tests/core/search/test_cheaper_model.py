@@ -16,7 +16,7 @@ from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import Desk
+from sia_dagster.core.search import Desk, SearchStrategy
 from sia_dagster.core.search.cheaper_model import CheaperModel
 from sia_dagster.core.statistics import ComparisonRule
 from sia_dagster_tests.worlds.search_world import (
@@ -179,7 +179,7 @@ class Finds:
 
 @pytest.mark.parametrize("order", [("finds", "model"), ("model", "finds")])
 def test_a_better_policy_comes_before_a_cheaper_one(tmp_path: Path, order: tuple[str, str]) -> None:
-    strategies = {"finds": Finds(), "model": CheaperModel()}
+    strategies: dict[str, SearchStrategy] = {"finds": Finds(), "model": CheaperModel()}
     before = good_state("incorrect")
     with ScriptedServer(Obeys()) as server:
         given = {name: strategies[name] for name in order}
@@ -217,4 +217,5 @@ def test_what_goes_on_is_accepted_as_good_for_a_tenth_of_the_money(tmp_path: Pat
     assert (report.verdict, report.question) == ("accept", "not_worse")
     assert report.reasons[0].startswith("as good for 10% of the money (")
     assert report.saving is not None
-    assert (report.saving.unit, report.saving.share) == ("usd", pytest.approx(0.9))
+    assert report.saving.unit == "usd"
+    assert report.saving.share == pytest.approx(0.9)
