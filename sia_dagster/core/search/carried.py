@@ -66,7 +66,8 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
     chosen = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
     update = concluded(state, reason, (chosen,), chosen)
-    return update.model_copy(update={"carried": carried, "question": look.question})
+    kept = {"carried": carried, "question": look.question, "provenance": look.provenance}
+    return update.model_copy(update=kept)
 
 
 def search_after_carried(fresh: PolicyUpdate, dropped: PolicyUpdate) -> PolicyUpdate:

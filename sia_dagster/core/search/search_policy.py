@@ -13,6 +13,7 @@ from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult,
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search.causes import shortfall
 from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk, SearchWork, WaitsForBatch
+from sia_dagster.core.search.provenance import provenance_of
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
 from sia_dagster.core.text import conversations_in_groups, count
 
@@ -66,7 +67,7 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
 
 async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start: Actions) -> _Found:
     """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason."""
-    desk, before = Desk(work, start, name), work.chat.used.copy()
+    desk, before, paid = Desk(work, start, name), work.chat.used.copy(), work.chat.cost_usd
     given, problem = await _asked(strategy, desk)
     proposed = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
     candidates = screen(proposed, work.baseline, work.guard)
@@ -75,11 +76,16 @@ async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start
     run = StrategyRun(
         strategy=name,
         calls=dict(sorted((work.chat.used - before).items())),
-        cost_usd=work.chat.cost_usd,
+        cost_usd=_since(paid, work.chat.cost_usd),
         gain=_gain(desk, best) if best else None,
         ended=ended,
     )
     return _Found(run, seen, best)
+
+
+def _since(before: float | None, now: float | None) -> float | None:
+    """What was paid since; None where a model's price is unknown."""
+    return None if before is None or now is None else round(now - before, 9)
 
 
 def _gain(desk: Desk, best: Candidate) -> float | None:
@@ -319,6 +325,7 @@ def concluded(
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),
+        provenance=provenance_of(state, candidates, chosen),
         concerns=chosen.concerns if chosen else (),
         candidates=tuple(candidates),
     )
