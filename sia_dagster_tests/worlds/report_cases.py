@@ -1,13 +1,14 @@
 """A window as the reports' tests look at it: built from values alone, with every part filled."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.gate import Look, SelectionGain
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.report import ArmOutcome, ValidationReport, ValidationRow
 from sia_dagster.core.records.sample import Message, Sample, Split, TimeWindow
-from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate
+from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.state import StateActions
 
@@ -250,3 +251,74 @@ def empty() -> tuple[StateActions, PolicyUpdate, ValidationReport]:
         PolicyUpdate(loop="message_desk", window=WINDOW, baseline=None, candidate=None, reason=reason),
         ValidationReport(loop="message_desk", window=WINDOW, verdict="inconclusive", reasons=(reason,)),
     )
+
+
+def searched() -> PolicyUpdate:
+    """The same window's update by a search that records what it used, and where each sentence is from."""
+    before = update()
+    cause = "The answer does not name the order number."
+    new = SentenceOrigin(
+        text=ADDED,
+        window=WINDOW.key,
+        strategy="edits",
+        samples=tuple(f"{number:016x}" for number in range(4, 24, 4)),
+        cause=cause,
+        probed=4,
+        mended=3,
+        gain=0.041,
+    )
+    old = SentenceOrigin(text="Answer in the language of the message.", window="2026-09-07", strategy="rewrite")
+    chosen, *others = before.candidates
+    race = RaceResult(decision="better", groups=14, mean=0.041, error=0.02)
+    told = tuple(edit.model_copy(update={"cause": cause, "probed": 4, "mended": 3}) for edit in before.edits)
+    lost = Candidate(
+        name="edits-2",
+        actions=OLD,
+        status="not_chosen",
+        reasons=("what it is to mend is still found in all 3 train samples tried",),
+        strategy="edits",
+        edits=told[:1],
+        race=RaceResult(decision="worse", groups=9, mean=-0.012, error=0.03),
+    )
+    runs = (
+        StrategyRun(
+            strategy="edits",
+            calls={"propose": 4, "probe": 31, "race": 56},
+            cost_usd=0.0312,
+            gain=0.041,
+            ended="no cause is worth a further call",
+        ),
+        StrategyRun(strategy="few_shot", calls={"race": 12}, cost_usd=None, ended="the search's cap is reached"),
+    )
+    return before.model_copy(
+        update={
+            "provenance": (old, new),
+            "edits": told,
+            "candidates": (chosen.model_copy(update={"race": race}), lost, *others),
+            "strategies": runs,
+        }
+    )
+
+
+def chosen_before(weeks: int) -> tuple[Look, ...]:
+    """A look in each of the weeks before, whose candidate gained 0.1 where it was chosen and 0.04 where it was not."""
+    found = []
+    for back in range(weeks, 0, -1):
+        start = WINDOW.start - timedelta(weeks=back)
+        window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(weeks=1))
+        found.append(
+            Look(
+                loop="message_desk",
+                window=window,
+                at=window.end,
+                fingerprint=f"e{back}",
+                result=f"r{back}",
+                alpha_spent=0.0096,
+                verdict="inconclusive",
+                baseline=OLD,
+                candidate=NEW,
+                difference=0.16,
+                selected=SelectionGain(observed=0.1, shrunk=0.06, scale=4.0),
+            )
+        )
+    return tuple(found)
