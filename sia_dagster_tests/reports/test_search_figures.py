@@ -31,7 +31,11 @@ def words(markup: str) -> str:
 def test_each_sentence_that_the_loop_wrote_leads_to_a_note_on_what_it_rests_on() -> None:
     markup = page(cases.searched())
     marked = re.findall(r"<mark>([^<]*)</mark><sup><a href=\"#(origin-\d+)\">", markup)
-    assert marked == [("Answer in the language of the message.", "origin-1"), (cases.ADDED, "origin-2")]
+    assert marked == [
+        ("Answer in the language of the message.", "origin-1"),
+        ("Keep it under 80 words and say by when something will happen.", "origin-2"),
+        (cases.ADDED, "origin-3"),
+    ]
     text = words(markup)
     assert "Window 2026-09-28, by edits: 3 of 4 samples mended; its race gained +0.041 of the range." in text
     assert "Cause: “The answer does not name the order number.”" in text

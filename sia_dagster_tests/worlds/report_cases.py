@@ -11,6 +11,7 @@ from sia_dagster.core.records.sample import Message, Sample, Split, TimeWindow
 from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.provenance import provenance_of
 
 WINDOW = TimeWindow(key="2026-09-28", start=datetime(2026, 9, 28, tzinfo=UTC), end=datetime(2026, 10, 5, tzinfo=UTC))
 
@@ -255,22 +256,14 @@ def empty() -> tuple[StateActions, PolicyUpdate, ValidationReport]:
 
 def searched() -> PolicyUpdate:
     """The same window's update by a search that records what it used, and where each sentence is from."""
-    before = update()
-    cause = "The answer does not name the order number."
-    new = SentenceOrigin(
-        text=ADDED,
-        window=WINDOW.key,
-        strategy="edits",
-        samples=tuple(f"{number:016x}" for number in range(4, 24, 4)),
-        cause=cause,
-        probed=4,
-        mended=3,
-        gain=0.041,
-    )
+    before, cause = update(), "The answer does not name the order number."
     old = SentenceOrigin(text="Answer in the language of the message.", window="2026-09-07", strategy="rewrite")
-    chosen, *others = before.candidates
+    order, short = before.edits
+    spans = tuple(f"{number:016x}" for number in range(4, 24, 4))
+    told = (order.model_copy(update={"samples": spans, "cause": cause, "probed": 4, "mended": 3}), short)
     race = RaceResult(decision="better", groups=14, mean=0.041, error=0.02)
-    told = tuple(edit.model_copy(update={"cause": cause, "probed": 4, "mended": 3}) for edit in before.edits)
+    first, *others = before.candidates
+    chosen = first.model_copy(update={"race": race, "edits": told, "strategy": "edits"})
     lost = Candidate(
         name="edits-2",
         actions=OLD,
@@ -292,9 +285,9 @@ def searched() -> PolicyUpdate:
     )
     return before.model_copy(
         update={
-            "provenance": (old, new),
+            "provenance": provenance_of(state().model_copy(update={"provenance": (old,)}), (chosen, lost), chosen),
             "edits": told,
-            "candidates": (chosen.model_copy(update={"race": race}), lost, *others),
+            "candidates": (chosen, lost, *others),
             "strategies": runs,
         }
     )
