@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sia_dagster.core.cost import PromptLength
 from sia_dagster.core.records.policy import SentenceOrigin
 from sia_dagster.core.records.search import PolicyUpdate, RaceResult, StrategyRun
+from sia_dagster.defs.verdicts import selection_metadata
 from sia_dagster.reports import search_figures
 from sia_dagster.reports.html.page import render_report
 from sia_dagster.reports.markdown.search import gains_markdown, provenance_markdown
@@ -148,3 +149,12 @@ def test_an_effect_that_was_not_measured_is_not_claimed() -> None:
     assert effect(SentenceOrigin(text="x", window="w")) == "not tried on samples; not raced"
     assert provenance_markdown(()) == "The loop wrote no sentence of this prompt."
     assert search_figures.race_sentence(RaceResult(decision="too_small")).startswith("Not raced")
+
+
+def test_metadata_plots_the_gain_on_selection_beside_the_gain_on_the_holdout() -> None:
+    shown = selection_metadata(cases.searched(), cases.report(), cases.chosen_before(1))
+    numbers = {name: value for name, value in shown.items() if isinstance(value, float)}
+    assert numbers == {"selection_gain_shrunk": 0.041, "selection_gain_observed": 0.27, "holdout_gain": 0.293}
+    assert "2026\\-09\\-21" in shown["gain_on_selection"].value
+    nothing = selection_metadata(cases.update().model_copy(update={"candidates": ()}), cases.report(), ())
+    assert list(nothing) == ["gain_on_selection"], "an unknown number is no number"
