@@ -13,7 +13,7 @@ from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_gro
 from sia_dagster.adapters.local.query import FULLEST, GroupQuery
 from sia_dagster.adapters.local.source_files import TraceFiles, trace_files
 from sia_dagster.adapters.local.where import Condition, named_columns, parse_condition
-from sia_dagster.adapters.local.window_calls import choose, count_kinds, load_calls
+from sia_dagster.adapters.local.window_calls import TextsLeftOut, choose, count_kinds, load_calls
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -48,16 +48,19 @@ class LocalTraces:
         can be read, TraceError for a bad `where`.
         """
         counted = funnel or FunnelCount()
-        damaged: frozenset[str] = frozenset()
+        reading = _Reading()
         with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
             while True:
                 count = FunnelCount()
                 try:
-                    source = _opened(self.path, found, query, Path(folder), count, damaged)
+                    source = _opened(self.path, found, query, Path(folder), count, reading)
                     batches = self._rows(source, query, count)
                     first = next(batches, None)
                 except _DamagedFiles as error:
-                    damaged |= error.files
+                    reading = reading._replace(damaged=reading.damaged | error.files)
+                    continue
+                except TextsLeftOut:
+                    reading = reading._replace(all_texts=True)
                     continue
                 except TraceError:
                     counted.add(count)
@@ -69,7 +72,7 @@ class LocalTraces:
                 return
 
     def _rows(self, source: "_Source", query: SpanQuery, funnel: FunnelCount) -> "Iterator[pa.RecordBatch]":
-        """The rows under the first memory limit that suffices. Raises _DamagedFiles before the first batch."""
+        """The rows under the first memory limit that suffices. Raises _DamagedFiles or TextsLeftOut before any."""
         import duckdb
 
         limits, groups = list(self.memory_limits), source.groups
@@ -102,6 +105,15 @@ class _DamagedFiles(Exception):
         self.files = files
 
 
+class _Reading(NamedTuple):
+    """What an earlier try found out about how the files must be read."""
+
+    damaged: frozenset[str] = frozenset()
+    """Files that are read row by row."""
+    all_texts: bool = False
+    """Whether more texts are needed than those of the smallest hashes."""
+
+
 class _Source(NamedTuple):
     """What is read: files as they are, and the converted ones in one file."""
 
@@ -111,7 +123,7 @@ class _Source(NamedTuple):
 
 
 def _opened(
-    path: str, found: TraceFiles, query: SpanQuery, folder: Path, funnel: FunnelCount, damaged: frozenset[str]
+    path: str, found: TraceFiles, query: SpanQuery, folder: Path, funnel: FunnelCount, reading: "_Reading"
 ) -> _Source:
     """Group what DuckDB reads as it is and convert the rest. Raises TraceFileError where nothing can be read."""
     import duckdb
@@ -121,13 +133,16 @@ def _opened(
     for note in found.notes:
         funnel.note(note)
     with duckdb.connect() as connection:
-        groups, others = direct_groups(connection, [file for file in found.files if str(file.path) not in damaged])
-    target = folder / "spans.parquet"
-    converter = Converter(target, query, named_columns(query.where), funnel)
-    for file in (*others, *(file for file in found.files if str(file.path) in damaged)):
+        groups, others = direct_groups(
+            connection, [file for file in found.files if str(file.path) not in reading.damaged]
+        )
+    target, wanted = folder / "spans.parquet", named_columns(query.where)
+    converter = Converter(target, query, wanted, funnel, all_texts=reading.all_texts)
+    for file in (*others, *(file for file in found.files if str(file.path) in reading.damaged)):
         converter.read(file)
     if types := converter.close():
-        groups.append(FileGroup((str(target),), types, converter.numbers, converted=True))
+        files = (str(target),)
+        groups.append(FileGroup(files, types, converter.numbers, converted=True, last_hash=converter.last_hash))
     elif converter.problems and not groups and not converter.spans:
         name, reason = converter.problems[0]
         raise TraceFileError(reason, path=name if len(found.files) == 1 else f"{path}: {name}")

@@ -33,6 +33,8 @@ class FileGroup(NamedTuple):
     """Whether a column holds bytes that are read as text, which they need not be."""
     converted: bool = False
     """Whether `convert.py` wrote them: their records are counted."""
+    last_hash: str | None = None
+    """Of converted files: the greatest MD5 of an id up to which calls have their text; None where all have."""
     partition: Mapping[str, str | None] = {}
     """Columns that the folders' names give."""
 

@@ -38,15 +38,18 @@ class GroupQuery:
         star = f"* REPLACE ({numbers})" if numbers else "*"
         return f"(SELECT {', '.join([star, *added])} FROM read_parquet({files}, {_PARQUET}{_PLACES if places else ''}))"
 
-    def calls(self, window: TimeWindow, *, exact: bool) -> str:
+    def calls(self, window: TimeWindow, before: int = 0, *, exact: bool) -> str:
         """The window's LLM spans that meet the condition, without their text.
 
+        `file` is the number of the file, from 1 on, after `before` others: its path would double the table's size.
         `answered` is NULL (not known) unless it is asked for exactly: it costs as much as reading the text.
         """
         answered = f"({self.row.has_output()})" if exact or self.group.converted else "NULL::BOOLEAN"
         columns = ", ".join(f"{expression} AS {name}" for name, expression in self.row.facts().items())
+        files = ", ".join(literal(file) for file in self.group.files)
         return (
-            f"SELECT {columns}, {answered} AS answered, {FILE} AS file, file_row_number AS row "
+            f"SELECT {columns}, {answered} AS answered, "
+            f"({before} + list_position([{files}], {FILE}))::UINTEGER AS file, file_row_number AS row "
             f"FROM {self.scan(places=True)} "
             f"WHERE {self._of_window(window)} AND {self._kind()} = 'LLM' AND {self._met()}"
         )

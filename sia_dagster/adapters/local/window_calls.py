@@ -1,6 +1,7 @@
 """The window's calls as a table in the database: counted, without doubles, and the sample chosen."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.local.kinds import LLM, not_a_call
@@ -36,6 +37,10 @@ One of them may name the snapshot that answered (`gpt-4o-2024-08-06`) or the pro
 """
 
 
+class TextsLeftOut(Exception):
+    """Calls are needed whose text was left out as the files were converted."""
+
+
 def load_calls(
     connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, funnel: FunnelCount
 ) -> None:
@@ -53,6 +58,7 @@ def choose(
     """Fill the tables `texts` and `chosen`: the sample's ids with their hash. Both are there without any call, too.
 
     Whether a call has an answer is only known where its text was read, so some more than the sample are read at once.
+    Raises TextsLeftOut.
     """
     looked, more = 0, query.sample_limit + query.sample_limit // 20 + 5
     connection.execute(f"CREATE TEMP TABLE texts AS {queries[0].texts(query, ())}")
@@ -61,7 +67,8 @@ def choose(
             "CREATE OR REPLACE TEMP TABLE looked_at AS SELECT span_id FROM calls WHERE status <> 'ERROR' AND answered "
             f"IS DISTINCT FROM false ORDER BY md5(span_id), span_id LIMIT {more} OFFSET {looked}"
         )
-        rows = _rows_looked_at(connection)
+        _check_texts(connection, queries)
+        rows = _rows_looked_at(connection, queries)
         for sql in texts_queries(queries, query, rows):
             connection.execute(f"INSERT INTO texts {sql}")
         found = connection.execute("SELECT count(DISTINCT span_id) FROM texts WHERE answered").fetchall()[0][0]
@@ -78,18 +85,28 @@ def choose(
 def _fill(
     connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, *, exact: bool
 ) -> None:
-    union = " UNION ALL ".join(group.calls(query.window, exact=exact) for group in queries)
+    before = accumulate((len(group.group.files) for group in queries), initial=0)
+    union = " UNION ALL ".join(
+        group.calls(query.window, first, exact=exact) for group, first in zip(queries, before, strict=False)
+    )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE calls AS {union}")
     connection.execute("CREATE OR REPLACE TEMP TABLE repeats AS FROM calls LIMIT 0")
 
 
-def _rows_looked_at(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[int]]:
+def _check_texts(connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery]) -> None:
+    lasts = [group.group.last_hash for group in queries if group.group.last_hash]
+    if lasts and connection.execute("SELECT max(md5(span_id)) > ? FROM looked_at", [min(lasts)]).fetchall()[0][0]:
+        raise TextsLeftOut
+
+
+def _rows_looked_at(connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery]) -> dict[str, list[int]]:
     """The rows by file, with those of their repeated records."""
     sql = (
         "SELECT file, list(row ORDER BY row) FROM (FROM calls UNION ALL FROM repeats) "
         "WHERE span_id IN (FROM looked_at) GROUP BY file ORDER BY file"
     )
-    return dict(connection.execute(sql).fetchall())
+    files = [file for group in queries for file in group.group.files]
+    return {files[number - 1]: rows for number, rows in connection.execute(sql).fetchall()}
 
 
 def count_kinds(
