@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -13,7 +13,7 @@ from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_gro
 from sia_dagster.adapters.local.query import FULLEST, GroupQuery
 from sia_dagster.adapters.local.source_files import TraceFiles, trace_files
 from sia_dagster.adapters.local.where import Condition, named_columns, parse_condition
-from sia_dagster.adapters.local.window_calls import TextsLeftOut, choose, count_kinds, load_calls
+from sia_dagster.adapters.local.window_calls import TextsLeftOut, choose, count_left_out, load_calls
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -78,10 +78,11 @@ class LocalTraces:
         limits, groups = list(self.memory_limits), source.groups
         while groups:
             count = FunnelCount()
-            with _connection(limits[0], self.threads, groups) as connection:
+            connect = partial(_connection, limits[0], self.threads, groups)
+            with connect() as connection:
                 condition = parse_condition(connection, query.where, [group.types for group in groups], source.columns)
                 try:
-                    batches = _stream(connection, _queries(groups, condition), query, count)
+                    batches = _stream(connection, connect(), _queries(groups, condition), query, count)
                     first = next(batches, None)
                 except duckdb.OutOfMemoryException as error:
                     if not limits[1:]:
@@ -184,18 +185,26 @@ def _queries(groups: list[FileGroup], condition: Condition) -> list[GroupQuery]:
 
 
 def _stream(
-    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
+    connection: "duckdb.DuckDBPyConnection",
+    second: "AbstractContextManager[duckdb.DuckDBPyConnection]",
+    queries: list[GroupQuery],
+    query: SpanQuery,
+    funnel: FunnelCount,
 ) -> "Iterator[pa.RecordBatch]":
-    """The sorted facts of all calls, with text for the sampled ones."""
+    """The sorted facts of all calls, with text for the sampled ones, which a second database reads."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
 
-    _count(connection, queries, query, funnel)
-    load_calls(connection, queries, query, funnel)
-    choose(connection, queries, query, funnel)
-    sampled = _texts(connection)
+    for each in queries:
+        each.all_kinds = _has_all_kinds(connection, each)
+    calls = load_calls(connection, queries, query, funnel)
+    for each in queries:
+        _count(connection, each, query, funnel, sum(calls.get(file, 0) for file in each.group.files))
+    with second as reader:
+        choose(connection, reader, queries, query, funnel)
+        sampled = _texts(reader)
     # DuckDB checks what is stored as text itself.
     has_bytes = any(each.group.has_bytes for each in queries)
     facts = ", ".join(name for name in SPAN_SCHEMA.names if name not in (*TEXT_COLUMNS, "sampled"))
@@ -238,28 +247,31 @@ def _text(column: "pa.Array") -> "pa.Array":
 
 
 def _count(
-    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
+    connection: "duckdb.DuckDBPyConnection", group: GroupQuery, query: SpanQuery, funnel: FunnelCount, calls: int
 ) -> None:
-    """Count the records that are read as they are, and what of all records is not of the window, kind and condition."""
-    for each in queries:
-        if not each.group.converted:
-            other = (
-                once_a_file(_OTHER_KINDS, Path(file), partial(_other_kinds, connection, each, file))
-                for file in each.group.files
-            )
-            each.all_kinds = not any(other)
-        found = count_kinds(connection, each, query, funnel)
-        if each.group.converted:
-            continue
-        files = ", ".join(literal(file) for file in each.group.files)
-        sql = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata([{files}])"
-        records = int(connection.execute(sql).fetchall()[0][0] or 0)
-        funnel.read(records, "OpenInference spans")
-        for file in each.group.files:
-            broken = once_a_file(_UNREADABLE, Path(file), partial(_unreadable, connection, each, file))
-            funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
-            records -= broken
-        funnel.lost("window", "it started in another window", "", records - found)
+    """Count a group's records, and those that are not of the window, kind and condition; `calls` are."""
+    found = calls + count_left_out(connection, group, query, funnel)
+    if group.group.converted:
+        return
+    files = ", ".join(literal(file) for file in group.group.files)
+    sql = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata([{files}])"
+    records = int(connection.execute(sql).fetchall()[0][0] or 0)
+    funnel.read(records, "OpenInference spans")
+    for file in group.group.files:
+        broken = once_a_file(_UNREADABLE, Path(file), partial(_unreadable, connection, group, file))
+        funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
+        records -= broken
+    funnel.lost("window", "it started in another window", "", records - found)
+
+
+def _has_all_kinds(connection: "duckdb.DuckDBPyConnection", query: GroupQuery) -> bool:
+    """Whether all spans of a group have one of OpenInference's kinds."""
+    if query.group.converted:
+        return True
+    return not any(
+        once_a_file(_OTHER_KINDS, Path(file), partial(_other_kinds, connection, query, file))
+        for file in query.group.files
+    )
 
 
 def _other_kinds(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:
