@@ -209,7 +209,11 @@ def in_shop(
 
 def logged(before: StateActions) -> StateActions:
     """The same samples, answered by the very policy in force: their scores are known without a call."""
-    samples = tuple(sample.model_copy(update={"parameters": BASELINE.parameters}) for sample in before.samples)
+    brief = EvalMetrics(name="is_brief", score=1.0)
+    samples = tuple(
+        sample.model_copy(update={"parameters": BASELINE.parameters, "evals": (*sample.evals, brief)})
+        for sample in before.samples
+    )
     return before.model_copy(update={"samples": samples})
 
 

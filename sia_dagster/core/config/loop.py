@@ -105,7 +105,7 @@ class PolicyConfig(Section):
     `reflection` is another name of `edits`."""
     model: str
     """The model that proposes."""
-    search_calls: int = Field(default=240, ge=1, le=100_000)
+    search_calls: int = Field(default=300, ge=1, le=100_000)
     """Most answers of models that the search of a window may take, stored ones included, over proposing, replaying and
     judging."""
     search_usd: float | None = Field(default=None, gt=0)

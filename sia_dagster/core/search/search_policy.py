@@ -14,6 +14,7 @@ from sia_dagster.core.search.as_good import compared_for_less
 from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
 from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.provenance import provenance_of
 from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
 from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
@@ -78,7 +79,7 @@ async def _searched(strategy: SearchStrategy, work: SearchWork, desk: Desk, earl
     given, problem = await ask(strategy, desk, work)
     offered = [each for each in reversed(desk.offered) if each.actions not in [other.actions for other in given]]
     candidates = [_as_run(each, desk, earlier) for each in (*given, *offered)]
-    seen, best = await _best_of(screen(candidates, work.baseline, work.guard), desk, work)
+    seen, best = await _best_of(screen(candidates, work.baseline, work.guard, start=desk.start), desk, work)
     used = work.chat.usage.since(before)
     run = StrategyRun(
         strategy=desk.strategy,
@@ -127,7 +128,7 @@ async def _best_of(
             seen[place] = _set_aside(candidate, str(error))
             continue
         raced = candidate.model_copy(update={"race": result, "selection": work.compared(candidate.actions)})
-        if objection := _objection(result, raced.selection):
+        if objection := _objection(result, raced.selection, desk):
             seen[place] = _set_aside(raced, objection)
         else:
             best = seen[place] = raced
@@ -143,12 +144,17 @@ async def _compared(candidate: Candidate, desk: Desk, work: SearchWork) -> RaceR
     return next(reversed(desk.won(candidate.actions)), None) or await run_race(work, candidate.actions, desk.start)
 
 
-def _objection(result: RaceResult, comparisons: Sequence[EvaluatorComparison]) -> str:
+def _objection(result: RaceResult, comparisons: Sequence[EvaluatorComparison], desk: Desk) -> str:
     if result.decision == "as_good" or (result.decision in ("better", "too_small") and not result.objection):
         return ""
-    primary = primary_of(comparisons)
+    primary, found = primary_of(comparisons), "no gain" if result.decision == "worse" else "too uncertain"
+    if result.objection:
+        return result.objection
+    if desk.start != desk.baseline:
+        over = "over the policy that an earlier strategy has found"
+        return f"the gain {over} is {result.mean:+.3f} of the range ({count(result.groups, 'group')}), which is {found}"
     moves = _moves(primary) if primary and primary.difference is not None else "nothing was scored under both policies"
-    return result.objection or f"{moves}, which is {'no gain' if result.decision == 'worse' else 'too uncertain'}"
+    return f"{moves}, which is {found}"
 
 
 def _concluded(work: SearchWork, found: Sequence[_Found], best: Candidate | None) -> PolicyUpdate:
@@ -239,12 +245,18 @@ def _set_aside_of(state: StateActions) -> str:
 
 
 def screen(
-    proposed: Sequence[Candidate], baseline: Actions, guard: ContractGuard, *, carried: bool = False
+    proposed: Sequence[Candidate],
+    baseline: Actions,
+    guard: ContractGuard,
+    *,
+    start: Actions | None = None,
+    carried: bool = False,
 ) -> tuple[Candidate, ...]:
     """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule.
 
-    What a person must look at is in `concerns`. A `carried` candidate brings its own from the window that found it,
-    and its edits are not known.
+    They leave the policy as it is where they equal `baseline`, or `start`, which an earlier strategy has found. What a
+    person must look at is in `concerns`. A `carried` candidate brings its own from the window that found it, and its
+    edits are not known.
     """
     screened: list[Candidate] = []
     for candidate in proposed:
@@ -252,7 +264,7 @@ def screen(
         twin = next((c.name for c in live if c.actions == candidate.actions), None)
         if candidate.status != "not_chosen" or candidate.reasons:
             screened.append(candidate)  # It was dropped before, with the reason.
-        elif candidate.actions == baseline:
+        elif candidate.actions in (baseline, start):
             screened.append(_set_aside(candidate, "it leaves the policy as it is"))
         elif twin:
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
@@ -319,6 +331,7 @@ def concluded(
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),
+        provenance=provenance_of(state, candidates, chosen),
         concerns=chosen.concerns if chosen else (),
         candidates=tuple(candidates),
     )

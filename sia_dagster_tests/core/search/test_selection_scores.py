@@ -40,7 +40,7 @@ def scores(before: StateActions, folder: Path, shop: Shop, *places: int) -> tupl
     async def work(chat: ChatModel) -> tuple[float, ...]:
         desk, metered = desk_in(before, chat)
         found = await desk.selection_scores(BETTER, places)
-        assert set(metered.used) == {"race"}
+        assert set(metered.usage.calls) == {"race"}
         assert await desk.selection_scores(BETTER, places) == found
         return found
 
