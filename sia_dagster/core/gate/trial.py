@@ -182,14 +182,13 @@ def analyse(
     decision = seen.decide(comparisons)
     ties = decision.verdict != "accept" and seen.decide(_without_ties(comparisons)).verdict == "accept"
     primary = primary_of(comparisons)
-    outcome, p_value = OUTCOMES[decision.verdict], p_of(primary, rule) if primary else None
     taken = InterimAnalysis(
         conversations=seen.conversations,
         groups=len(groups),
         repeats=1 + max((row.repeat for row in rows), default=repeats - 1),
         alpha=rule.alpha,
-        p_value=p_value,
-        outcome=outcome,
+        p_value=p_of(primary) if primary else None,
+        outcome=OUTCOMES[decision.verdict],
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
