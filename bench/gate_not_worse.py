@@ -17,7 +17,7 @@ from bench.calibration import Array, graded
 from bench.gate_cells import ALPHA, LEVELS, RULES, WEEKLY, Scenario, Share, Yes, collect
 from bench.gate_looks import Answers, Decides, Part, Seen, Twice, in_looks, only_once
 from bench.gate_scenarios import SLICES
-from sia_dagster.core.statistics.intervals import conversations_needed, planning_spread, skew_corrected_interval
+from sia_dagster.core.statistics.intervals import detectable_effect, planning_spread, skew_corrected_interval
 
 PRICE = 1 / 3
 """What a call of the cheaper model costs, of what it cost before."""
@@ -71,15 +71,15 @@ def in_slices(differences: Array, members: Sequence[Yes], level: float, margin: 
     """Whether a slice loses; whether a large one is not shown to hold, or any tested one is seen to fall."""
     ones = np.ones(len(differences))
     variance = float(skew_corrected_interval(differences, ones, level).variance)
-    largest = conversations_needed(margin, level, planning_spread(differences, ones, variance))
+    spread = planning_spread(differences, ones, variance)
+    parts = [differences[member] for member in members if member.sum() >= RULES.slice_conversations]
+    tested = [own for own in parts if len(own) < len(differences)]
     loses = open_ = False
-    for member in members:
-        own = differences[member]
-        if RULES.slice_conversations <= len(own) < len(differences):
-            bounds = skew_corrected_interval(own, np.ones(len(own)), level)
-            loses |= bool(bounds.high < 0)
-            fell = float(own.mean()) < -margin
-            open_ |= bool(bounds.low <= -margin) and (fell or (largest is not None and len(own) >= largest))
+    for own in tested:
+        weights = np.ones(len(own))
+        loses |= bool(skew_corrected_interval(own, weights, level / len(tested)).high < 0)
+        if not (loses or open_) and skew_corrected_interval(own, weights, level).low <= -margin:
+            open_ = bool(own.mean() < -margin or detectable_effect(len(own), spread, level) <= margin)
     return loses, open_
 
 
@@ -197,15 +197,19 @@ def _row(answers: Twice, effect: float, margin: float, price: float = PRICE) -> 
 
 
 def table(windows: int) -> dict[str, Any]:
-    """All rows at all sizes: shares by name, printed as they come."""
+    """All rows at all sizes: shares by name, printed as they come. Slices take long, so a quarter of the windows."""
     result: dict[str, Any] = {}
-    parts = (("must not be accepted", at_the_margin()), ("as good", as_good()), ("a part loses", in_a_slice()))
-    for seed, (title, rows) in enumerate(parts):
+    parts = (
+        ("must not be accepted", at_the_margin(), windows),
+        ("as good", as_good(), windows),
+        ("a part loses", in_a_slice(), windows // 4),
+    )
+    for seed, (title, rows, each) in enumerate(parts):
         columns = [f"accepted, {ALPHA}", f"accepted, {WEEKLY:.5f}", "refused", "calls", "mean > -margin"]
         print(f"\n{title:<58}" + "".join(f"{column:>28}" for column in columns))
         for number, (name, sized) in enumerate(rows.items()):
             for n in SIZES:
-                found = collect(sized(n), windows, 8000 + 1000 * seed + 10 * number + SIZES.index(n))
+                found = collect(sized(n), each, 8000 + 1000 * seed + 10 * number + SIZES.index(n))
                 shares = {key: Share.of(hits) for key, hits in found.items() if hits.dtype == bool}
                 calls = float(found["calls_week"].mean())
                 cell = {key: share._asdict() for key, share in shares.items()} | {"calls": calls}

@@ -13,6 +13,7 @@ from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
 from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.gepa import Gepa
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig, PolicyConfig
 from sia_dagster.core.errors import ConfigError
@@ -86,15 +87,16 @@ def strategies_of(config: PolicyConfig, folder: Path) -> dict[str, SearchStrateg
 
 
 def _strategy(name: str) -> SearchStrategy:
-    if name in STRATEGIES:
-        return STRATEGIES[name]()
+    known = STRATEGIES | {"gepa": Gepa}
+    if name in known:
+        return known[name]()
     module, _, attribute = name.partition(":")
     try:
         made: SearchStrategy = getattr(import_module(module), attribute)()
     except Exception as error:
         raise ConfigError(
             f"policy.updater: {name!r} cannot be used ({type(error).__name__}): write a strategy of the package "
-            f"({', '.join(STRATEGIES)}) or package.module:Class of your own, which takes no arguments"
+            f"({', '.join(known)}) or package.module:Class of your own, which takes no arguments"
         ) from error
     if not callable(getattr(made, "search", None)):
         raise ConfigError(f"policy.updater: {name!r} has no method `search`")

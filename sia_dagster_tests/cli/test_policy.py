@@ -61,6 +61,12 @@ def test_list_shows_when_by_whom_and_why(sia: Sia, folder: Path) -> None:
     assert out.rstrip().endswith(f"promoted, window {bare.window.key if bare.window else None}")
 
 
+def test_list_names_what_a_policy_saves(sia: Sia, folder: Path) -> None:
+    registry(folder, version(1, NEW, evidence=(verdicts.KEPT_LEVEL,), saving=verdicts.SAVED))
+    said = f"promoted, window {FIRST.key}: as good for 33% of the money (28% to 40%); correctness 0.39 -> 0.38"
+    assert said in sia("policy", "show").out
+
+
 def test_list_as_json_is_the_registry(sia: Sia, store: PolicyFiles) -> None:
     listed = json.loads(sia("policy", "list", "--loop", "desk", "--json").out)
     assert [entry["actions"]["system_prompt"] for entry in listed] == [NEW.system_prompt, LAST.system_prompt]

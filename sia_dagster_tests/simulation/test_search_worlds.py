@@ -3,10 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
-from sia_dagster.core.search.reflection import ReflectionUpdater
 
 from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.guard import check_contract
@@ -14,7 +13,21 @@ from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.records.guard import stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
-from simulation.search_worlds import APPLICATION, LEAN, MARGIN, NARROW, PROPOSER, SMALL, WORLDS, Habits, Wording, World
+from sia_dagster.core.records.search import PolicyUpdate
+from sia_dagster.core.search import STRATEGIES, MeteredChat, SearchRules, SearchWork, search_policy
+from simulation.search_worlds import (
+    APPLICATION,
+    LEAN,
+    MARGIN,
+    NARROW,
+    PROPOSER,
+    SMALL,
+    WORLDS,
+    Habits,
+    SimulatedModel,
+    Wording,
+    World,
+)
 from simulation.search_worlds.task import HARMS, named, read_policy, sentences_of
 
 SEED = 3
@@ -157,28 +170,31 @@ def test_the_guard_lets_the_best_policy_pass(world: World) -> None:
     assert stops(check_contract(best, world.baseline, world.samples(SEED))) == ()
 
 
+def searched(
+    world: World, samples: Sequence[Sample], model: SimulatedModel, policy: Actions, calls: int = 2000
+) -> PolicyUpdate:
+    config = PolicyConfig(model=PROPOSER, search_calls=calls)
+    chat = MeteredChat(model, config)
+    work = SearchWork(world.state(samples, policy), chat, world.evaluators(chat), SearchRules(), config)
+    return asyncio.run(search_policy(work, {"edits": STRATEGIES["edits"]()}))
+
+
 @pytest.mark.parametrize("world", [w for w in WORLDS.values() if w.name != "examples"], ids=lambda world: world.name)
 def test_a_proposing_model_without_bad_habits_reaches_the_best_through_our_prompt(world: World) -> None:
-    async def climb() -> Actions:
-        policy, model = world.baseline, world.model(SEED, habits=NO_FAULTS, wording=Wording(garbled=0, chinese=0))
-        for window in range(8):
-            samples = world.samples(SEED, train=90, selection=0, holdout=0, window=window, actions=policy)
-            updater = ReflectionUpdater(PolicyConfig(model=PROPOSER, candidates=1), model)
-            candidates = await updater.propose(world.state(samples, policy))
-            policy = next((c.actions for c in candidates if c.status != "unusable"), policy)
-        return policy
-
-    reached = world.true_score(asyncio.run(climb()))
-    assert reached > world.true_score(world.best) - 0.03
+    policy, model = world.baseline, world.model(SEED, habits=NO_FAULTS, wording=Wording(garbled=0, chinese=0))
+    for window in range(3):
+        samples = world.samples(SEED, train=90, selection=0, holdout=0, window=window, actions=policy)
+        policy = searched(world, samples, model, policy).candidate or policy
+    assert world.true_score(policy) > world.true_score(world.best) - 0.03
 
 
 def test_the_proposing_model_errs_as_it_is_told() -> None:
     world = WORLDS["rules"]
-    state = world.state(world.samples(SEED))
+    samples = world.samples(SEED, train=30, selection=0, holdout=0)
 
     def texts(habits: Habits) -> str:
-        updater = ReflectionUpdater(PolicyConfig(model=PROPOSER, candidates=8), world.model(SEED, habits=habits))
-        return json.dumps([c.model_dump(mode="json")["edits"] for c in asyncio.run(updater.propose(state))])
+        update = searched(world, samples, world.model(SEED, habits=habits), world.baseline, calls=40)
+        return json.dumps([edit.model_dump(mode="json") for each in update.candidates for edit in each.edits])
 
     assert not re.search(r"\d{6}|in one short sentence|try to", texts(NO_FAULTS))
     assert "Answer in one short sentence" in texts(NO_FAULTS.model_copy(update={"harmful": 1.0}))

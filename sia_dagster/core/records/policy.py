@@ -30,6 +30,11 @@ class Actions(Value):
     """Names that stand in the prompt as `{name}` or `{{name}}` and are filled in at each call."""
 
     @property
+    def words(self) -> tuple[str, tuple[Example, ...]]:
+        """What it tells the model: its prompt and its examples."""
+        return self.system_prompt, self.examples
+
+    @property
     def fingerprint(self) -> str:
         """Of the whole policy; equal policies have equal fingerprints."""
         return fingerprint(self.model_dump(mode="json"))

@@ -14,7 +14,7 @@ from sia_dagster.core.records.comparison import (
     primary_of,
 )
 from sia_dagster.core.records.document import Document
-from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.gate import (
     Carried,
     ErrorBudget,
@@ -53,6 +53,11 @@ class ArmOutcome(Value):
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score; None where it gave none."""
         return next((e.score for e in self.evals if e.name == evaluator), None)
+
+    def share(self, constant: EvalConstant) -> float:
+        """The evaluator's score as a share of its range; 0, the worst, where it gave none."""
+        score = self.score(constant.name)
+        return 0.0 if score is None else (score - constant.low) / constant.scale
 
     def does_not_apply(self, evaluator: str) -> bool:
         """Whether the evaluator does not apply to this answer."""

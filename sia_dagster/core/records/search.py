@@ -38,14 +38,19 @@ class Edit(Value):
     """Those of `probed` of which evaluators no longer said it."""
 
 
+def _is_none(value: float | None) -> bool:
+    return value is None
+
+
 class RaceResult(Value):
     """Two policies compared on the selection split until the result is clear enough to choose: numbers alone.
 
     Differences are new minus old under the primary evaluator, as a share of its range.
     """
 
-    decision: Literal["better", "worse", "unclear", "too_small"]
-    """`too_small`: the split has too few conversations to choose by, so nothing was compared."""
+    decision: Literal["better", "worse", "unclear", "too_small", "as_good"]
+    """`as_good`: it costs less, and no evaluator falls beyond its margin. `too_small`: the split has too few
+    conversations to choose by, so nothing was compared."""
     groups: int = 0
     """Groups of conversations that were compared, each once."""
     mean: float = 0.0
@@ -54,6 +59,8 @@ class RaceResult(Value):
     """Its standard error, before shrinking."""
     objection: str = ""
     """Another evaluator that falls beyond its margin; empty where none does."""
+    saved: float | None = Field(default=None, exclude_if=_is_none)
+    """The share of a call's cost that is saved, where that is the question."""
 
 
 class StrategyRun(Value):
@@ -89,6 +96,8 @@ class Candidate(Value):
     """What the contract guard found that a person must look at before it comes into force."""
     selection: tuple[EvaluatorComparison, ...] = ()
     strategy: str = ""
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
+    """What its comparison, and its validation if it goes on, is to show."""
     race: RaceResult | None = None
     """Its last comparison on the selection split."""
 

@@ -10,7 +10,8 @@ from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.search import Candidate, RaceResult
 from sia_dagster.core.search.causes import Cause, shortfall
-from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk
+from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE
 from sia_dagster.core.text import count
 
 ROWS: Final = 16

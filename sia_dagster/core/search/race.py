@@ -16,7 +16,7 @@ SURE_LOSS: Final = -1.0
 """The same from which it counts as worse: only time is lost by a wrong one."""
 WORTH: Final = 0.005
 """A smaller gain is none worth a longer prompt, as a share of the evaluator's range."""
-ENOUGH: Final = 14
+ENOUGH: Final = 10
 """Groups after which a gain below WORTH ends the race, and a likely gain is enough."""
 LIKELY_GAIN: Final = 0.84
 """As SURE_GAIN, after ENOUGH groups: four of five such gains are real."""

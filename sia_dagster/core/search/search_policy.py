@@ -1,18 +1,21 @@
 """The search of one window: strategies work at their desks, and the best candidate goes on to validation."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sia_dagster.core.errors import ModelCallError, SearchCapReached
+from sia_dagster.core.errors import SearchCapReached
 from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.comparison import EvaluatorComparison, primary_of
 from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.as_good import compared_for_less
+from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
-from sia_dagster.core.search.desk import FEWEST_TO_CHOOSE, Desk, SearchWork, WaitsForBatch
+from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
+from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
 from sia_dagster.core.text import conversations_in_groups, count
 
@@ -48,41 +51,41 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
     if why := nothing_to_learn(state):
         return _stays(state, why)
     perfect = nothing_to_improve(state)
-    best, found = None, list[_Found]()
+    start, best, found = work.baseline, None, list[_Found]()
     for name, strategy in strategies.items():
         if perfect and name in NEED_FAILURES:
             continue
         try:
-            tried = await _searched(name, strategy, work, best)
+            tried = await _searched(strategy, work, Desk(work, start, name), best)
         except WaitsForBatch:
             return _stays(state, NO_ANSWERS_YET)
         found.append(tried)
-        best = tried.best or best
+        if tried.best is not None and tried.best.question == "better":
+            best, start = tried.best, tried.best.actions
+        elif best is None:
+            best = tried.best  # Those after it still look for a gain over the policy in force.
     if not found:
         return _stays(state, perfect)
     return _concluded(work, found, best)
 
 
-async def _searched(name: str, strategy: SearchStrategy, work: SearchWork, start: Candidate | None) -> _Found:
+async def _searched(strategy: SearchStrategy, work: SearchWork, desk: Desk, earlier: Candidate | None) -> _Found:
     """One strategy's search, with its candidates checked and compared. Whatever goes wrong in it is its reason.
 
-    It begins with the policy `start` of an earlier one, whose edits are the first of its candidates', or with the
-    policy in force.
+    `earlier` is what it began with, if that is not the policy in force: its edits are a part of every candidate.
     """
-    desk, before = Desk(work, start.actions if start else work.baseline, name), work.chat.used.copy()
-    given, problem = await _asked(strategy, desk)
-    own = [*given, *(each for each in reversed(desk.offered) if each.actions not in [c.actions for c in given])]
-    edits = start.edits if start else ()
-    proposed = [each.model_copy(update={"edits": (*edits, *each.edits)}) for each in own]
-    candidates = screen(proposed, work.baseline, work.guard)
-    seen, best = await _best_of(candidates, desk, work)
-    ended = problem or desk.ended
+    before = work.chat.usage
+    given, problem = await ask(strategy, desk, work)
+    offered = [each for each in reversed(desk.offered) if each.actions not in [other.actions for other in given]]
+    candidates = [_as_run(each, desk, earlier) for each in (*given, *offered)]
+    seen, best = await _best_of(screen(candidates, work.baseline, work.guard, start=desk.start), desk, work)
+    used = work.chat.usage.since(before)
     run = StrategyRun(
-        strategy=name,
-        calls=dict(sorted((work.chat.used - before).items())),
-        cost_usd=work.chat.cost_usd,
+        strategy=desk.strategy,
+        calls={**used.calls},
+        cost_usd=used.cost_usd,
         gain=_gain(desk, best) if best else None,
-        ended=ended,
+        ended=problem or str(desk.ended),
     )
     return _Found(run, seen, best)
 
@@ -93,37 +96,17 @@ def _gain(desk: Desk, best: Candidate) -> float | None:
     return round(sum(means), 9) if means else None
 
 
-async def _asked(strategy: SearchStrategy, desk: Desk) -> tuple[list[Candidate], str]:
-    """The strategy's candidates, and what went wrong: it raised, did not end in time, or gave something else."""
-    try:
-        async with asyncio.timeout(desk.config.search_minutes * 60):
-            given = await strategy.search(desk)
-    except (SearchCapReached, TimeoutError) as error:
-        late = f"it did not end within {desk.config.search_minutes:g} minutes (policy.search_minutes)"
-        return [], str(error) if isinstance(error, SearchCapReached) else late
-    except (ModelCallError, WaitsForBatch):
-        raise
-    except Exception as error:  # noqa: BLE001  A user's code may raise anything; the window goes on without it.
-        return [], f"it raised {type(error).__name__}{_place_of(error)}"
-    if not isinstance(given, Sequence) or not all(isinstance(each, Candidate) for each in given):
-        return [], f"it returned {type(given).__name__} instead of a sequence of candidates"
-    return [_unchosen(each, desk.strategy) for each in given], ""
-
-
-def _unchosen(candidate: Candidate, strategy: str) -> Candidate:
-    """As a strategy may give it: what is chosen, and by which race, is not for it to say."""
-    status = "not_chosen" if candidate.status == "chosen" else candidate.status
-    return candidate.model_copy(update={"strategy": strategy, "status": status, "selection": ()})
-
-
-def _place_of(error: Exception) -> str:
-    """` (line 12 of strategy.py)`: where it was raised; its message may hold trace text or a secret."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" (line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]})"
+def _as_run(candidate: Candidate, desk: Desk, earlier: Candidate | None) -> Candidate:
+    """As it came of the search: what is chosen, and by which race, is not for a strategy to say."""
+    return candidate.model_copy(
+        update={
+            "strategy": desk.strategy,
+            "status": "not_chosen" if candidate.status == "chosen" else candidate.status,
+            "edits": (*(earlier.edits if earlier else ()), *candidate.edits),
+            "race": desk.raced(candidate.actions),
+            "selection": (),
+        }
+    )
 
 
 async def _best_of(
@@ -132,16 +115,19 @@ async def _best_of(
     """All candidates with how they compare, and the first that is better than the policy that the desk began with."""
     seen, best, compared = list(candidates), None, 0
     for place, candidate in enumerate(candidates):
-        if candidate.status != "not_chosen" or candidate.reasons or best is not None or compared >= MOST_COMPARED:
+        if candidate.status != "not_chosen" or candidate.reasons or best is not None:
+            continue
+        if compared >= MOST_COMPARED:
+            seen[place] = _set_aside(candidate, f"only the first {MOST_COMPARED} candidates of a strategy are compared")
             continue
         compared += 1
         try:
-            result = next(reversed(desk.won(candidate.actions)), None) or await desk.race(candidate.actions)
+            result = await _compared(candidate, desk, work)
         except SearchCapReached as error:
             seen[place] = _set_aside(candidate, str(error))
             continue
         raced = candidate.model_copy(update={"race": result, "selection": work.compared(candidate.actions)})
-        if objection := _objection(result, raced.selection):
+        if objection := _objection(result, raced.selection, desk):
             seen[place] = _set_aside(raced, objection)
         else:
             best = seen[place] = raced
@@ -151,12 +137,23 @@ async def _best_of(
     return tuple(seen), best
 
 
-def _objection(result: RaceResult, comparisons: Sequence[EvaluatorComparison]) -> str:
-    if result.decision in ("better", "too_small"):
+async def _compared(candidate: Candidate, desk: Desk, work: SearchWork) -> RaceResult:
+    if candidate.question == "not_worse":
+        return await compared_for_less(work, candidate.actions)
+    return next(reversed(desk.won(candidate.actions)), None) or await run_race(work, candidate.actions, desk.start)
+
+
+def _objection(result: RaceResult, comparisons: Sequence[EvaluatorComparison], desk: Desk) -> str:
+    if result.decision == "as_good" or (result.decision in ("better", "too_small") and not result.objection):
         return ""
-    primary = primary_of(comparisons)
+    primary, found = primary_of(comparisons), "no gain" if result.decision == "worse" else "too uncertain"
+    if result.objection:
+        return result.objection
+    if desk.start != desk.baseline:
+        over = "over the policy that an earlier strategy has found"
+        return f"the gain {over} is {result.mean:+.3f} of the range ({count(result.groups, 'group')}), which is {found}"
     moves = _moves(primary) if primary and primary.difference is not None else "nothing was scored under both policies"
-    return result.objection or f"{moves}, which is {'no gain' if result.decision == 'worse' else 'too uncertain'}"
+    return f"{moves}, which is {found}"
 
 
 def _concluded(work: SearchWork, found: Sequence[_Found], best: Candidate | None) -> PolicyUpdate:
@@ -185,6 +182,8 @@ def _why(best: Candidate, work: SearchWork) -> str:
             f"{FEWEST_TO_CHOOSE} would choose by chance"
         )
     moves = _moves(primary) if primary is not None and primary.difference is not None else "it won its race"
+    if best.race is not None and best.race.saved is not None:
+        moves = f"it saves {best.race.saved:.0%} of a call's cost, and {moves}"
     return f"{best.name} goes on to validation: {moves} on the selection split"
 
 
@@ -245,12 +244,18 @@ def _set_aside_of(state: StateActions) -> str:
 
 
 def screen(
-    proposed: Sequence[Candidate], baseline: Actions, guard: ContractGuard, *, carried: bool = False
+    proposed: Sequence[Candidate],
+    baseline: Actions,
+    guard: ContractGuard,
+    *,
+    start: Actions | None = None,
+    carried: bool = False,
 ) -> tuple[Candidate, ...]:
     """The candidates, with reasons on those that are dropped: they change nothing, repeat one, or break a rule.
 
-    What a person must look at is in `concerns`. A `carried` candidate brings its own from the window that found it,
-    and its edits are not known.
+    They leave the policy as it is where they equal `baseline`, or `start`, which an earlier strategy has found. What a
+    person must look at is in `concerns`. A `carried` candidate brings its own from the window that found it, and its
+    edits are not known.
     """
     screened: list[Candidate] = []
     for candidate in proposed:
@@ -258,13 +263,13 @@ def screen(
         twin = next((c.name for c in live if c.actions == candidate.actions), None)
         if candidate.status != "not_chosen" or candidate.reasons:
             screened.append(candidate)  # It was dropped before, with the reason.
-        elif candidate.actions == baseline:
+        elif candidate.actions in (baseline, start):
             screened.append(_set_aside(candidate, "it leaves the policy as it is"))
         elif twin:
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
             edits = None if carried else candidate.edits
-            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits)))
+            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits, candidate.question)))
     return tuple(screened)
 
 
@@ -321,6 +326,7 @@ def concluded(
         baseline=state.actions,
         candidate=chosen.actions if chosen else state.actions,
         changed=chosen is not None,
+        question=chosen.question if chosen else "better",
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),

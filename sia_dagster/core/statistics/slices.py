@@ -44,9 +44,8 @@ def compare_slices(
     A conversation belongs to a slice if any of its samples does, and only those samples are compared; so it may stand
     in several slices. With fewer than `minimum` groups of conversations that are scored under both policies a slice is
     `too_few`. `loses`: the interval's upper end is below 0 at `rule.guardrail_alpha` divided by the number of slices
-    that are tested (Bonferroni: the probability of any false `loses` is at most that level). Under the question
-    `not_worse` it is not divided, since the candidate has to show that it is as good. `holds`: the lower end at
-    `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).
+    that are tested (Bonferroni: the probability of any false `loses` is at most that level). `holds`: the lower
+    end at `rule.guardrail_alpha` is above minus the margin (all that hold must, so no correction: intersection-union).
     The comparison is at the level of its finding. It is not post-stratified, since the mix hardly varies
     within a slice. `samples` are by span id.
     """
@@ -55,11 +54,10 @@ def compare_slices(
     compared = [_compared(part, constant, rule, 1) for part in parts]
     enough = [comparison.n >= minimum for comparison in compared]
     everyone = len({row.conversation_id for row in rows})
-    largest = _fewest_that_hold(rows, constant, rule)
-    at_once = sum(enough) if rule.question == "better" else 1
+    fewest = _fewest_that_hold(rows, constant, rule)
     found = []
     for part, comparison, tested in zip(parts, compared, enough, strict=True):
-        strict = _compared(part, constant, rule, at_once) if tested and _fell(comparison) else comparison
+        strict = _compared(part, constant, rule, sum(enough)) if tested and _fell(comparison) else comparison
         finding = _finding(comparison, strict) if tested else "too_few"
         found.append(
             SliceComparison(
@@ -67,7 +65,7 @@ def compare_slices(
                 value=part.value,
                 share=part.conversations / everyone,
                 finding=finding,
-                must_hold=tested and largest is not None and comparison.n >= largest,
+                must_hold=tested and fewest is not None and comparison.n >= fewest,
                 comparison=strict if finding == "loses" else comparison,
             )
         )

@@ -14,7 +14,7 @@ from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.report import ValidationReport, ValidationRow
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.search.carried import carried_candidate, carry_on
-from sia_dagster.core.search.search_policy import SearchRules
+from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster_tests.core.gate.test_trial import BREVITY, UPDATE, row, trial
 from sia_dagster_tests.core.search.test_carried import FOUR, look

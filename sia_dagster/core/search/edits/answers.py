@@ -1,5 +1,6 @@
 """Reads a proposing model's answer: separate edits, each with the samples that call for it."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from sia_dagster.core.text import count
 MOST_EDITS: Final = 32
 """Of one answer: it was asked about three causes, and each edit that is tried costs answers."""
 NO_EDITS: Final = "the answer proposes no edits"
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
 def _object(properties: JsonObject) -> JsonObject:
@@ -42,7 +44,13 @@ class _AnsweredEdit(Value):
     text: str = ""
     samples: tuple[str, ...] = ()
     why: str = ""
-    group: int = 0
+    group: object = 0
+
+    @property
+    def number(self) -> int:
+        """Of the group; 0 for whatever is no number, since an edit is also known by its samples."""
+        given = str(self.group)
+        return int(given) if _NUMBER.fullmatch(given) else 0
 
 
 class ProposedEdits(NamedTuple):
@@ -98,7 +106,7 @@ def _read_edit(number: int, given: object, span_ids: Mapping[str, str]) -> tuple
             return None, 0, f"edit {number} names samples that were not shown ({len(unknown)} of {len(read.samples)})"
         samples = tuple(dict.fromkeys(span_ids[shown] for shown in read.samples))
         fields = read.model_dump(exclude={"group"}) | {"samples": samples}
-        return Edit.model_validate(fields), read.group, ""
+        return Edit.model_validate(fields), read.number, ""
     except ValidationError as error:
         where = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
         return None, 0, f"edit {number} has wrong fields: {', '.join(where)[:200]}"

@@ -30,6 +30,8 @@ class ProposedEdit(NamedTuple):
     """Samples with the cause that were answered again."""
     mended: int = 0
     """Those of which the evaluator no longer names it."""
+    targets: tuple[str, ...] = ()
+    """The span ids of the probed ones."""
 
     @property
     def mended_share(self) -> float:
@@ -49,8 +51,9 @@ class ProposedEdit(NamedTuple):
 
     def probed_on(self, outcomes: Mapping[str, ArmOutcome]) -> "ProposedEdit":
         """With the result on those samples of its cause that were answered."""
-        targets = [outcomes[span] for span in self.cause.samples if span in outcomes]
-        return self._replace(probed=len(targets), mended=sum(not _still_named(each, self.cause) for each in targets))
+        targets = tuple(span for span in self.cause.samples if span in outcomes)
+        mended = sum(not _still_named(outcomes[span], self.cause) for span in targets)
+        return self._replace(probed=len(targets), mended=mended, targets=targets)
 
 
 def covering_samples(
@@ -94,6 +97,23 @@ async def culprits(
         culprit = await _culprit(desk, span, suspects, proposed, before[span], assembled)
         found += Counter([culprit.text] if culprit else [])
     return [each for each in proposed if found[each.text] >= max(1, each.mended)]
+
+
+async def without_effect(
+    desk: Desk, proposed: Sequence[ProposedEdit], assembled: Callable[[Sequence[ProposedEdit]], Actions | None]
+) -> list[ProposedEdit]:
+    """The doubtful edits whose causes go away by the others alone: they change nothing, or do harm that is not seen.
+
+    An edit is doubtful if its cause stayed in one of its samples.
+    """
+    left = list(proposed)
+    for each in [each for each in proposed if each.mended < each.probed]:
+        rest = [other for other in left if other is not each]
+        actions = assembled(rest) if rest else desk.start
+        if actions is not None:
+            again = each.probed_on(await desk.probe(actions, each.targets))
+            left = rest if again.mended >= each.mended else left
+    return [each for each in proposed if each not in left]
 
 
 async def _culprit(

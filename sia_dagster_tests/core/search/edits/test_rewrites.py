@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sia_dagster.core.search.reflection.edits import apply_edits
-from sia_dagster.core.search.reflection.rewrites import edits_between, rewritten_prompt
+from sia_dagster.core.search.edits.apply import apply_edits
+from sia_dagster.core.search.edits.rewrites import edits_between, rewritten_prompt
 
 PROMPT = "You answer shoppers. Be kind.\nBe brief.\n\nSign with your name."
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sia_dagster.core.records.search import Edit
-from sia_dagster.core.search.reflection.edits import EditError, apply_edits
+from sia_dagster.core.search.edits.apply import EditError, apply_edits
 
 PROMPT = "You answer shoppers. Be kind.\nBe brief.\n\nSign with your name."
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
