@@ -67,7 +67,9 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     tried = count(carried.times, "window")
     reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
     chosen = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
-    return concluded(state, reason, (chosen,), chosen).model_copy(update={"carried": carried})
+    update = concluded(state, reason, (chosen,), chosen)
+    kept = {"carried": carried, "question": look.question, "provenance": look.provenance}
+    return update.model_copy(update=kept)
 
 
 def search_after_carried(fresh: PolicyUpdate, dropped: PolicyUpdate) -> PolicyUpdate:

@@ -14,6 +14,7 @@ from sia_dagster.core.search.as_good import compared_for_less
 from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
 from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.provenance import provenance_of
 from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
 from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
@@ -330,6 +331,7 @@ def concluded(
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),
+        provenance=provenance_of(state, candidates, chosen),
         concerns=chosen.concerns if chosen else (),
         candidates=tuple(candidates),
     )
