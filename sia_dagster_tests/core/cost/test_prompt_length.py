@@ -32,6 +32,6 @@ def test_without_a_promotion_the_policy_of_the_traces_is_the_first() -> None:
 
 
 def test_an_unknown_price_or_traffic_gives_no_cost() -> None:
-    unknown = prompt_lengths([], FIRST, None, calls_a_week=10, price_of={}.get)
+    unknown = prompt_lengths([], FIRST, None, calls_a_week=10, price_of=lambda _: None)
     uncounted = prompt_lengths([], FIRST, None, calls_a_week=0, price_of=PRICES.get)
     assert [each.usd_a_week for each in (*unknown, *uncounted)] == [None, None]
