@@ -75,6 +75,9 @@ bench-gate: install ## How often the gate errs, and what it finds: simulated win
 bench-year: install ## Years of windows through the real assets, over a simulated endpoint (a quarter of an hour)
 	@$(BIN)/python -m bench.year
 
+bench-search: install ## What searches reach on simulated tasks with a known best, and for how many calls (ten minutes)
+	@$(BIN)/python -m bench.search
+
 bench-peers: install $(PEERS_INSTALLED) ## The judge's stage beside DSPy's Evaluate, which gets an environment of its own
 	@$(BIN)/python -m bench.peers $(PEERS)/bin/python
 
@@ -94,4 +97,4 @@ lock: install ## Compile requirements.lock from pyproject.toml, and those of the
 clean: ## Remove what the demo and the tests made (not .venv, .venv-phoenix, .venv-peers)
 	rm -rf .sia .dagster/history .dagster/schedules .dagster/storage .dagster/.nux .dagster/.telemetry .dagster/logs .pytest_cache .hypothesis .coverage
 
-.PHONY: help install phoenix demo dev test coverage check bench bench-faults bench-templates bench-guard bench-gate bench-year bench-peers lock clean
+.PHONY: help install phoenix demo dev test coverage check bench bench-faults bench-templates bench-guard bench-gate bench-year bench-search bench-peers lock clean

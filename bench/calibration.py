@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
@@ -164,7 +165,8 @@ def agree(scores: Scores, accepted: npt.NDArray[np.bool_], p_values: Array) -> N
 
 def verdict_of(found: EvaluatorComparison, n: int) -> str:
     rule = ComparisonRule(alpha=ALPHA, min_effect=MIN_EFFECT)
-    return decide([found], rule, conversations=n, candidate_changed=True).verdict
+    given = CriteriaInput(comparisons=(found,), rule=rule, conversations=n, candidate_changed=True)
+    return decide(given).verdict
 
 
 def rows_of(scores: Scores, window: int) -> list[ValidationRow]:

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from bench.calibration import Array, Scores, by_conversation, rows_of
 from sia_dagster.core.config.validation import ValidationConfig
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.error_budget import window_alpha
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.records.evaluation import EvalConstant
@@ -126,7 +127,8 @@ def agree(scores: Scores, found: Tested, alpha: float, *, window: int = 0) -> No
     rule = ComparisonRule(alpha=alpha, min_effect=MIN_EFFECT, seed=str(window))
     constant = EvalConstant(name="q", kind="code", fingerprint="", primary=True)
     seen = compare(rows_of(scores, window), constant, role="primary", rule=rule)
-    decision = decide([seen], rule, conversations=scores.samples.shape[1], candidate_changed=True)
+    size = scores.samples.shape[1]
+    decision = decide(CriteriaInput(comparisons=(seen,), rule=rule, conversations=size, candidate_changed=True))
     verdict = "reject" if found.rejects(alpha)[window] else "inconclusive"
     verdict = "accept" if found.accepts(alpha)[window] else verdict
     error = 6 * np.sqrt(alpha * (1 - alpha) / RESAMPLES)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from bench.calibration import Array, Simulation, by_conversation
-from bench.gate_cells import ALPHA, LEVELS, RULES, Scenario, Tested, Yes, tested
+from bench.gate_cells import ALPHA, LEVELS, RULES, Scenario, Yes, tested
 from sia_dagster.core.statistics.group_sequential import DESIGNS, conditional_power, look_levels, plan_looks
 
 LOOKS = RULES.looks
@@ -34,7 +34,36 @@ class Answers(NamedTuple):
     weights: Array
 
 
-def in_looks(answers: Answers, alpha: float, generator: np.random.Generator, looks: int = LOOKS) -> Stopped:
+class Part(NamedTuple):
+    """What a look sees of the windows that are still open: (windows, conversations)."""
+
+    differences: Array
+    weights: Array
+    places: npt.NDArray[np.intp]
+    """Of these windows among all."""
+
+
+class Seen(NamedTuple):
+    """What a look finds in each of these windows."""
+
+    accepts: Yes
+    rejects: Yes
+    p: Array
+
+
+Decides = Callable[[Part, float, float, np.random.Generator], Seen]
+"""What a look finds at a level of its own, and one of guardrails and slices."""
+
+
+def gains(part: Part, level: float, _: float, generator: np.random.Generator) -> Seen:
+    """Whether the candidate is better."""
+    found = tested(part.differences, part.weights, generator)
+    return Seen(found.accepts(level), found.rejects(level), found.p)
+
+
+def in_looks(
+    answers: Answers, alpha: float, generator: np.random.Generator, looks: int = LOOKS, decides: Decides = gains
+) -> Stopped:
     """Look at more and more, and stop where it is clear or out of reach.
 
     As in the product, what is out of reach is told at the guardrails' level, which is the coarser one, and too few
@@ -43,17 +72,19 @@ def in_looks(answers: Answers, alpha: float, generator: np.random.Generator, loo
     count, size = answers.once.shape
     planned = plan_looks([str(place) for place in range(size)], looks)
     if len(planned) == 1:
-        return _at_once(tested(answers.once, answers.weights, generator), alpha)
-    design, levels = DESIGNS[looks], look_levels(alpha, looks)
+        everything = Part(answers.once, answers.weights, np.arange(count))
+        return _at_once(decides(everything, alpha, ALPHA, generator))
+    design, levels, others = DESIGNS[looks], look_levels(alpha, looks), look_levels(ALPHA, looks)
     accepted, futile, refused, open_ = *np.zeros((3, count), dtype=bool), np.ones(count, dtype=bool)
     calls = np.zeros(count)
     for look, groups in enumerate(planned):
         second = design.second_answers and look == len(planned) - 1
         calls[open_] = 2.0 if second else len(groups) / size
         differences = (answers.twice if second else answers.once)[open_, : len(groups)]
-        found = tested(differences, answers.weights[open_, : len(groups)], generator)
         places = np.flatnonzero(open_)
-        yes, no = found.accepts(levels[look]), found.rejects(levels[look])
+        part = Part(differences, answers.weights[open_, : len(groups)], places)
+        found = decides(part, levels[look], others[look], generator)
+        yes, no = found.accepts, found.rejects & ~found.accepts
         accepted[places[yes]], refused[places[no]] = True, True
         if look < len(planned) - 1:
             power = conditional_power(found.p, max(alpha, ALPHA), looks, look)
@@ -64,10 +95,9 @@ def in_looks(answers: Answers, alpha: float, generator: np.random.Generator, loo
     return Stopped(accepted, futile, open_, calls)
 
 
-def _at_once(found: Tested, alpha: float) -> Stopped:
-    accepted = found.accepts(alpha)
-    none = np.zeros_like(accepted)
-    return Stopped(accepted, none, ~accepted & ~found.rejects(alpha), np.ones(len(accepted)))
+def _at_once(found: Seen) -> Stopped:
+    none = np.zeros_like(found.accepts)
+    return Stopped(found.accepts, none, ~found.accepts & ~found.rejects, np.ones(len(none)))
 
 
 def only_once(simulate: Simulation) -> "Twice":

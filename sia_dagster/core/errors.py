@@ -114,6 +114,10 @@ class SpendCapReached(ModelCallError):
         self.spent, self.cap, self.unit = spent, cap, unit
 
 
+class SearchCapReached(ModelCallError):
+    """The search's own cap (`policy.search_calls`, `policy.search_usd`) leaves no room for the next step."""
+
+
 class BatchesUnderWay(ModelCallError):
     """A stage's requests were submitted as batches, and this run does not wait: run the window again to collect them.
 

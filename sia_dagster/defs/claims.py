@@ -90,7 +90,9 @@ REPLAYS_ARE_SCORED = Claim(
     "The share of held-out samples that could not be compared is within validation.max_unscored_share.",
     blocking=True,
 )
-CANDIDATE_IS_BETTER = Claim("candidate_is_better", "The candidate is shown to be better on held-out samples.")
+CANDIDATE_IS_BETTER = Claim(
+    "candidate_is_better", "The candidate is shown to be better, or as good for less money, on held-out samples."
+)
 NO_SLICE_LOSES = Claim(
     "no_slice_loses",
     "No part of the traffic (model, language, length, tag, tool use) is shown to lose under the candidate.",
@@ -106,7 +108,7 @@ JUDGES_ARE_STEADY = Claim(
 JUDGES_ARE_FAIR = Claim("judges_are_fair", "No judge's scores depend on the order of its labels or an answer's length.")
 PROMISE_IS_KEPT = Claim(
     "promise_is_kept",
-    "The policy promoted in the window before gains on this window's traffic what its verdict promised.",
+    "The policy promoted in the window before keeps on this window's traffic what its verdict promised.",
 )
 APPROVED_POLICY_IS_IN_FORCE = Claim(
     "approved_policy_is_in_force",

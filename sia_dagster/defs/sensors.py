@@ -95,7 +95,7 @@ def rollback_sensor(names: LoopNames, job: dg.JobDefinition) -> dg.SensorDefinit
     @dg.sensor(
         name=f"{names.name}_proposes_rollback",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reports that the policy in force gains less on the next window's traffic than its verdict "
+        description="Reports that the policy in force does not keep on the next window's traffic what its verdict "
         "promised, and how to roll back. It changes nothing by itself.",
         job=job,
         required_resource_keys={storage_key},
@@ -158,6 +158,7 @@ def _facts(names: LoopNames, materialization: dg.AssetMaterialization) -> dict[s
         "loop": names.name,
         "window": window or "",
         "report": _text(materialization, "report"),
+        **({"saves": saves} if (saves := _text(materialization, "saves")) else {}),
         **({"a_person_must_look": look} if look else {}),
         "approve": f"materialise {names.name}/promoted_policy for this window, or "
         f"`sia policy promote --loop {names.name} --window {window}{signed}`",

@@ -7,6 +7,7 @@ import dagster as dg
 
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
@@ -50,6 +51,8 @@ def _gate_numbers(report: ValidationReport) -> dict[str, Any]:
         numbers |= {"alpha_spent": report.error_budget.spent, "error_budget_left": report.error_budget.left}
     for noise in report.noise:
         numbers |= present({f"{noise.evaluator}/{noise.kind}_noise": noise.spread})
+    if report.saving:
+        numbers |= present({"saved_share": report.saving.share})
     if report.cost:
         week = {"usd_a_week": report.cost.baseline_usd, "candidate_usd_a_week": report.cost.candidate_usd}
         numbers |= present(week)
@@ -70,6 +73,7 @@ def verdict_metadata(
         "verdict": report.verdict,
         "summary": dg.MetadataValue.md(summary_markdown(state, update, report)),
         "reasons": dg.MetadataValue.md("\n".join(f"- {escape(reason)}" for reason in report.reasons)),
+        **({"saves": saves} if (saves := _saves(report)) else {}),
         "report": link(path),
         "comparison": dg.MetadataValue.md(comparison_table(report)),
         **({"a_person_must_look": concerns_markdown(report.concerns)} if report.concerns else {}),
@@ -83,6 +87,26 @@ def verdict_metadata(
         "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
         "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
     }
+
+
+def selection_metadata(update: PolicyUpdate, report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
+    """The gain on selection, which chose the candidate, beside the gain on the holdout; both plot by window."""
+    from sia_dagster.reports.markdown.search import gains_markdown
+    from sia_dagster.reports.search_figures import gain_pairs
+
+    now = next((pair for pair in gain_pairs(update, report, ()) if pair.window == report.window.key), None)
+    numbers = {
+        "selection_gain_shrunk": now.shrunk if now else None,
+        "selection_gain_observed": now.observed if now else None,
+        "holdout_gain": now.holdout if now else None,
+    }
+    gains = dg.MetadataValue.md(gains_markdown(update, report, looks))
+    return {**{name: round(value, 6) for name, value in present(numbers).items()}, "gain_on_selection": gains}
+
+
+def _saves(report: ValidationReport) -> str:
+    """What an accepted candidate was shown to save; empty where that was not the question."""
+    return report.saving.in_words if report.saving and report.verdict == "accept" else ""
 
 
 def concerns_markdown(concerns: Sequence[GuardFinding]) -> dg.MarkdownMetadataValue:

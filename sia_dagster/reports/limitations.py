@@ -65,20 +65,21 @@ def _named(parts: list[SliceComparison]) -> str:
 
 def _models(state: StateActions, report: ValidationReport) -> Iterator[str]:
     """A policy has one model: replays send it the requests that other models answered in production."""
-    asked = report.candidate.model if report.candidate else ""
-    others = Counter(s.model for s in state.samples if s.model and asked not in (s.model, s.answered_by))
+    asked = tuple(dict.fromkeys(policy.model for policy in (report.baseline, report.candidate) if policy))
+    others = Counter(s.model for s in state.samples if s.model and not {s.model, s.answered_by} & set(asked))
     if others:
         part = share(others.total() / len(state.samples))
         more = [count(len(others) - NAMED, "more model")] if len(others) > NAMED else []
         names = _and([*(trimmed(name, MODEL) for name, _ in others.most_common(NAMED)), *more])
-        alone = f"both policies were replayed with {trimmed(asked, MODEL)} only"
+        alone = f"both policies were replayed with {_and([trimmed(name, MODEL) for name in asked])} only"
         yield f"How it performs with {names}, which produced {part} of the window's samples: {alone}."
 
 
 def _guardrails(report: ValidationReport) -> Iterator[str]:
     for c in report.comparisons:
         margin = c.margin if c.margin is not None else report.guardrail_margin
-        if c.role != "guardrail" or margin is None:
+        must_keep = c.role == "guardrail" or (c.role == "primary" and c.margin is not None)
+        if not must_keep or margin is None:
             continue
         if c.ci_low is None:
             counted = conversations_in_groups(*c.counted)

@@ -43,7 +43,9 @@ def decision_summary(state: StateActions, update: PolicyUpdate, report: Validati
         SummaryPart(term="What would change", sentences=(_changed(update), *edit_sentences(update.edits))),
         SummaryPart(term="A person must look", sentences=concern_sentences(report.concerns)),
         SummaryPart(term="For whom", sentences=tuple(_for_whom(state, report))),
-        SummaryPart(term="What it gains", sentences=tuple(_gains(report))),
+        SummaryPart(term="What it gains", sentences=tuple(_gains(report)))
+        if report.question == "better"
+        else SummaryPart(term="What it saves, and keeps", sentences=tuple(_keeps(report))),
         SummaryPart(term="What it costs", sentences=(_cost(report),)),
         SummaryPart(term="Not shown", sentences=limitations(state, report)),
         _next_step(update, report),
@@ -140,6 +142,33 @@ def _gains(report: ValidationReport) -> Iterator[str]:
             yield f"{_moved(comparison)}{_guarded(comparison, report)}"
 
 
+def _keeps(report: ValidationReport) -> Iterator[str]:
+    """Of a candidate that is to be as good for less money."""
+    yield _saved(report)
+    for comparison in report.comparisons:
+        if comparison.difference is not None:
+            yield f"{_moved(comparison)}{_guarded(comparison, report)}"
+    if report.primary and report.rows:
+        yield _by_sample(report, report.primary.evaluator)
+
+
+def _saved(report: ValidationReport) -> str:
+    found = report.saving
+    if found is None or found.share is None:
+        return "Whether it costs less is not known: neither prices nor tokens of the replayed calls are."
+    if found.unit == "usd":
+        cost = f"1,000 calls cost {dollars(1000 * found.baseline)} → {dollars(1000 * found.candidate)}"
+    else:
+        cost = f"A call takes {found.baseline:,.0f} → {found.candidate:,.0f} tokens, and a price is missing"
+    if found.low is None or found.high is None:
+        return f"{cost}; too few conversations to distinguish it from chance."
+    level = confidence(found.alpha)
+    if found.is_shown:
+        return f"{cost}: it saves at least {share(found.low)}, with {level} confidence ({share(found.share)} observed)."
+    ends = f"the interval of what it saves is {share(found.low)} to {share(found.high)}"
+    return f"{cost}; {ends}, so no saving is shown."
+
+
 def _by_sample(report: ValidationReport, primary: str) -> str:
     """How many answers scored higher, and how many lower, which a mean hides."""
     changes = [pair.change for pair in paired(report.rows, primary)]
@@ -171,12 +200,13 @@ def _guarded(c: EvaluatorComparison, report: ValidationReport) -> str:
     if c.role == "safety":
         return f", a safety evaluator: {count(len(c.fallen), 'sample')} scored lower." if c.samples else "."
     margin = c.margin if c.margin is not None else report.guardrail_margin
+    role = "the primary evaluator" if c.role == "primary" else "a guardrail"
     if margin is None or c.ci_low is None or c.ci_high is None:
-        return ", a guardrail."
+        return f", {role}."
     allowed = signed(-margin * c.scale, c.scale)
     if c.ci_low > -margin * c.scale:
-        return f", a guardrail: at worst {signed(c.ci_low, c.scale)}, and {allowed} is allowed."
-    return f", a guardrail: a fall beyond the allowed {allowed} is not excluded."
+        return f", {role}: at worst {signed(c.ci_low, c.scale)}, and {allowed} is allowed."
+    return f", {role}: a fall beyond the allowed {allowed} is not excluded."
 
 
 def _cost(report: ValidationReport) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from importlib import import_module
 from pathlib import Path
 
 from sia_dagster.adapters.config.environment import require
@@ -12,14 +13,16 @@ from sia_dagster.adapters.engine.batches.batch_exchange import BatchExchange
 from sia_dagster.adapters.engine.batches.batch_routes import BatchTerms, batch_routes
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store import CompletionStore, LedgerScope
+from sia_dagster.adapters.gepa import Gepa
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LoopConfig, PolicyConfig
+from sia_dagster.core.errors import ConfigError
 from sia_dagster.core.evaluators import build_evaluator
 from sia_dagster.core.ports.model import ChatModel
-from sia_dagster.core.ports.roles import Evaluator, PolicyUpdater
+from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
-from sia_dagster.core.search.reflection import ReflectionUpdater
+from sia_dagster.core.search import STRATEGIES, SearchStrategy
 from sia_dagster.wiring.loop_session import ChatSettings
 
 
@@ -74,9 +77,30 @@ def evaluators_of(loop: LoopConfig, folder: Path, chat: ChatModel | None) -> tup
     )
 
 
-def updater_of(config: PolicyConfig, chat: ChatModel) -> PolicyUpdater:
-    """The search strategy that the configuration names."""
-    return ReflectionUpdater(config, chat=chat)
+def strategies_of(config: PolicyConfig, folder: Path) -> dict[str, SearchStrategy]:
+    """The search strategies that the configuration names, in its order; a user's own is imported from `folder`, too.
+
+    Raises ConfigError.
+    """
+    importable_from(folder)
+    return {name: _strategy(name) for name in config.strategies}
+
+
+def _strategy(name: str) -> SearchStrategy:
+    known = STRATEGIES | {"gepa": Gepa}
+    if name in known:
+        return known[name]()
+    module, _, attribute = name.partition(":")
+    try:
+        made: SearchStrategy = getattr(import_module(module), attribute)()
+    except Exception as error:
+        raise ConfigError(
+            f"policy.updater: {name!r} cannot be used ({type(error).__name__}): write a strategy of the package "
+            f"({', '.join(known)}) or package.module:Class of your own, which takes no arguments"
+        ) from error
+    if not callable(getattr(made, "search", None)):
+        raise ConfigError(f"policy.updater: {name!r} has no method `search`")
+    return made
 
 
 def batches_ended(settings: ChatSettings, batches: Iterable[str]) -> bool:

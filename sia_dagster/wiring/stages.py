@@ -21,8 +21,10 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import total
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search import (
+    MeteredChat,
     PlannedValidation,
     SearchRules,
+    SearchWork,
     Undecided,
     ask_guard_model,
     carry_on,
@@ -30,7 +32,7 @@ from sia_dagster.core.search import (
     search_policy,
     too_noisy_to_search,
 )
-from sia_dagster.wiring.endpoint import updater_of
+from sia_dagster.wiring.endpoint import evaluators_of, strategies_of
 from sia_dagster.wiring.loop_session import LoopSession, StageResult
 from sia_dagster.wiring.prices import guard_limits
 from sia_dagster.wiring.session import eval_constants, run_stage
@@ -63,17 +65,18 @@ async def search_window(
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
         _check_evaluators(state, evaluators)
-        rules = SearchRules.of(session.loop, workers=session.workers, limits=guard_limits(session, state))
+        limits, config = guard_limits(session, state), session.loop.policy
+        rules = SearchRules.of(session.loop, workers=session.workers, limits=limits, in_batches=session.in_batches)
         again = carry_on(state, carried, rules) if carried else None
         if again and again.changed:
             return again
         update = too_noisy_to_search(state, earlier, _planned_validation(session))
         if update is None:
-            updater = updater_of(session.loop.policy, chat)
-            update = await search_policy(
-                state, updater=updater, chat=chat, evaluators=evaluators, rules=rules, progress=progress
-            )
-        if guard := session.loop.policy.guard_model:
+            metered = MeteredChat(chat, config)
+            own = evaluators_of(session.loop, session.folder, metered)
+            work = SearchWork(state, metered, own, rules, config, progress)
+            update = await search_policy(work, strategies_of(config, session.folder))
+        if guard := config.guard_model:
             update = await ask_guard_model(update, state, chat=chat, model=guard)
         update = search_after_carried(update, again) if again else update
         return update.model_copy(update={"spend": total(chat.spend.values())})

@@ -13,21 +13,25 @@ from bench.gate_cells import ALPHA, LEVELS, RULES, WEEKLY, Scenario, Share, agre
 from bench.gate_groups import GROUPED, Traffic, copies, grouped, heavy_tail, of_four
 from bench.gate_looks import Answers, Stopped, in_looks, looked_at, passes_twice
 from bench.gate_loops import Plan, expected, mixed, no_better, one_gain, years
+from bench.gate_not_worse import KINDS, asked, cheaper, models, not_worse
+from bench.gate_not_worse import Traffic as BenchTraffic
 from bench.gate_pool import kinds, pooled, post_stratified
 from bench.gate_scenarios import five_candidates, guardrail, one_test, slices, three_evaluators
 from bench.gate_skew import collapsing, skewed
 from bench.gate_years import told, year_of, year_plans
 from sia_dagster.core.gate.pooling import pool, weights_of
 from sia_dagster.core.gate.rules import ValidationRules
-from sia_dagster.core.gate.trial import analyse
+from sia_dagster.core.gate.trial import Trial, analyse
 from sia_dagster.core.records.gate import HeldOut
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.statistics.compare import ComparisonRule
 from sia_dagster.core.statistics.intervals import sign_flip_p
 from sia_dagster.core.traffic.groups import group_conversations
-from sia_dagster_tests.core.gate.test_trial import row, trial
+from sia_dagster_tests.core.gate.test_not_worse import cost
+from sia_dagster_tests.core.gate.test_trial import UPDATE, row, trial
 from sia_dagster_tests.worlds.evaluation_samples import sample
-from sia_dagster_tests.worlds.search_world import CORRECTNESS
+from sia_dagster_tests.worlds.search_world import CORRECTNESS, state_of
+from sia_dagster_tests.worlds.search_world import sample as held_sample
 
 WINDOWS = 500
 
@@ -236,6 +240,55 @@ def ended_in_the_product(answers: tuple[npt.NDArray[Any], npt.NDArray[Any]], loo
         if ended != "go_on":
             break
     return ended, len(rows) / size
+
+
+@pytest.mark.parametrize(("size", "effect"), [(30, 0.0), (60, -0.2), (60, 0.0)])
+def test_the_second_question_ends_as_in_the_product(size: int, effect: float) -> None:
+    traffic = cheaper(models(0.9, 0.95), size, effect)(generator(), 5)
+    slices_of = tuple(generator(number).random((5, size)) < 0.6 for number in (1, 2))
+    traffic = traffic._replace(slices=slices_of)
+    margin = 0.15
+    found = in_looks(traffic.answers, ALPHA, generator(), 2, not_worse(traffic, margin))
+    ended = [asked_of_the_product(traffic, window, margin) for window in range(5)]
+    names = ("accept", "futile", "undecided")
+    told_here = zip(found.accepted, found.futile, found.undecided, strict=True)
+    assert [tuple(word == said for said in names) for word in ended] == [tuple(told) for told in told_here]
+
+
+def asked_of_the_product(traffic: BenchTraffic, window: int, margin: float) -> str:
+    """How the last look at one window ends in the product; its slices are tags."""
+    size = len(traffic.old_cost[window])
+    update = UPDATE.model_copy(update={"question": "not_worse"})
+    samples = [
+        held_sample(place, "holdout").model_copy(
+            update={"tags": tuple(f"tag{n}" for n, each in enumerate(traffic.slices) if each[window][place])}
+        )
+        for place in range(size)
+    ]
+    held_out = HeldOut(samples=tuple(samples))
+    tried = Trial(state=state_of(*samples), update=update, held_out=held_out)
+    rules = ValidationRules(
+        rule=ComparisonRule(alpha=ALPHA, guardrail_margin=margin), looks=2, slices=("tag",), max_conversations=size
+    )
+    for look, planned in enumerate(tried.looks(rules)):
+        rows = []
+        for place, held in enumerate(tried.holdout.samples[: len(planned.groups)]):
+            answer = traffic.answers.once[window][place]
+            costs = traffic.old_cost[window][place], traffic.new_cost[window][place]
+            rows.append(cost(row(held, max(0.0, -answer), max(0.0, answer)), *map(float, costs)))
+        ended = analyse(tried, rows, [CORRECTNESS], rules=rules, look=look).taken.outcome
+        if ended != "go_on":
+            break
+    return ended
+
+
+def test_the_second_question_errs_as_seldom_as_it_says_and_finds_what_is_as_good() -> None:
+    lost = collect(asked(cheaper(KINDS["graded"], 120, -0.1), 0.1), 1000, 7)
+    assert Share.of(lost["accept_05"]).low <= ALPHA
+    assert Share.of(lost["accept_week"]).low <= WEEKLY
+    assert lost["naive"].mean() > 0.4
+    assert share(asked(cheaper(KINDS["graded"], 120, 0.0), 0.1), "accept_week") > 0.9
+    assert share(asked(cheaper(KINDS["graded"], 120, 0.0, 1.0), 0.1), "accept_05") < 0.05, "it costs the same"
 
 
 def test_the_looks_cost_less_where_it_is_clear_and_find_more_where_it_is_close() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sia_dagster.adapters.files.registry_files import PolicyFiles
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.report import Verdict
 from sia_dagster_tests.worlds import verdicts
 from sia_dagster_tests.worlds.cli_world import (
@@ -61,6 +61,12 @@ def test_list_shows_when_by_whom_and_why(sia: Sia, folder: Path) -> None:
     assert out.rstrip().endswith(f"promoted, window {bare.window.key if bare.window else None}")
 
 
+def test_list_names_what_a_policy_saves(sia: Sia, folder: Path) -> None:
+    registry(folder, version(1, NEW, evidence=(verdicts.KEPT_LEVEL,), saving=verdicts.SAVED))
+    said = f"promoted, window {FIRST.key}: as good for 33% of the money (28% to 40%); correctness 0.39 -> 0.38"
+    assert said in sia("policy", "show").out
+
+
 def test_list_as_json_is_the_registry(sia: Sia, store: PolicyFiles) -> None:
     listed = json.loads(sia("policy", "list", "--loop", "desk", "--json").out)
     assert [entry["actions"]["system_prompt"] for entry in listed] == [NEW.system_prompt, LAST.system_prompt]
@@ -88,6 +94,25 @@ def test_show_tells_the_policy_in_force(sia: Sia, folder: Path) -> None:
         'parameters: {"temperature": 0.2}',
         "system prompt:",
         *NEW.system_prompt.splitlines(),
+    ]
+
+
+def test_show_says_where_the_sentences_of_the_loop_are_from(sia: Sia, folder: Path) -> None:
+    origin = SentenceOrigin(
+        text="Name the order.\x1b[31m",
+        window=FIRST.key,
+        strategy="edits",
+        cause="it names no order\x1b[2J",
+        probed=4,
+        mended=3,
+        gain=0.04,
+    )
+    registry(folder, version(1, NEW, provenance=(origin,)))
+    out = sia("policy", "show").out
+    assert out.splitlines()[-2:] == [
+        "sentences that the loop wrote:",
+        f"  Name the order.⟨U+001B⟩[31m [window {FIRST.key}, by edits: 3 of 4 samples mended; its race gained "
+        "+0.040 of the range; it names no order⟨U+001B⟩[2J]",
     ]
 
 

@@ -19,6 +19,7 @@ from sia_dagster.reports.wording import confidence, dollars, share
 from sia_dagster_tests.reports.test_page import ATTACKS, Page
 from sia_dagster_tests.worlds import gate_cases as gate
 from sia_dagster_tests.worlds import report_cases as cases
+from sia_dagster_tests.worlds.verdicts import SAVED
 
 
 def shown_parts(
@@ -116,6 +117,52 @@ def test_the_gain_is_what_is_promised_at_least() -> None:
     )
 
 
+def as_good(**changes: object) -> ValidationReport:
+    """The window of a candidate that was to be as good for less money."""
+    primary, *others = gate.report().comparisons
+    levels = {"difference": -0.02, "candidate_mean": 0.39, "ci_low": -0.04, "ci_high": 0.01, "margin": 0.05}
+    asked = {"question": "not_worse", "saving": SAVED, "comparisons": (primary.model_copy(update=levels), *others)}
+    return changed(**(asked | changes))
+
+
+def test_what_is_as_good_says_what_it_saves_and_keeps() -> None:
+    parts = shown_parts(as_good())
+    assert "What it gains" not in parts
+    kept = parts["What it saves, and keeps"]
+    assert "1,000 calls cost $0.90 → $0.30: it saves at least 60 %, with 99 % confidence (67 % observed)." in kept
+    assert "(\u22120.02), the primary evaluator: at worst \u22120.04, and \u22120.05 is allowed." in kept
+    assert "is_brief: from 1.00 to 0.98 (\u22120.02), a guardrail: at worst" in kept
+    page = text_of(as_good())
+    assert "each evaluator's whole bar has to lie right of it, the primary one's too" in page
+    assert "As good for less money" in page
+    assert "has to gain" not in page
+    assert "As good for less money" not in text_of(gate.report())
+
+
+@pytest.mark.parametrize(
+    ("saving", "sentence"),
+    [
+        (None, "Whether it costs less is not known"),
+        ({"low": -0.1}, "the interval of what it saves is \u221210 % to 72 %, so no saving is shown"),
+        ({"low": None, "high": None}, "too few conversations to distinguish it from chance"),
+        (
+            {"unit": "tokens", "baseline": 300, "candidate": 100},
+            "A call takes 300 → 100 tokens, and a price is missing",
+        ),
+    ],
+)
+def test_a_saving_that_is_not_shown_is_not_claimed(saving: dict[str, object] | None, sentence: str) -> None:
+    found = None if saving is None else SAVED.model_copy(update=saving)
+    assert sentence in shown_parts(as_good(saving=found))["What it saves, and keeps"]
+
+
+def test_what_the_primary_evaluator_may_have_lost_is_named() -> None:
+    primary, *others = as_good().comparisons
+    open_ = as_good(comparisons=(primary.model_copy(update={"ci_low": -0.12}), *others))
+    hidden = " ".join(limitations(gate.state(), open_))
+    assert "That correctness keeps its level: it may have fallen by \u22120.12." in hidden
+
+
 @pytest.mark.parametrize(
     ("low", "high", "sentence"),
     [
@@ -204,6 +251,11 @@ def test_models_that_no_replay_asked_are_named() -> None:
         f"How it performs with large, which produced {share(half / len(samples))} of the window's samples: both "
         "policies were replayed with simulated-application only."
     )
+    other = report.candidate.model_copy(update={"model": "large"}) if report.candidate else None
+    changed_model = limitations(
+        state.model_copy(update={"samples": samples}), report.model_copy(update={"candidate": other})
+    )
+    assert not any("both policies were replayed" in sentence for sentence in changed_model)
 
 
 def test_a_window_of_an_earlier_version_hides_nothing_that_it_did_not_look_at() -> None:

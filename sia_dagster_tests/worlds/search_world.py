@@ -1,7 +1,7 @@
 """A small application for the tests of replay, search and validation: shoppers ask, a desk answers.
 
 The scripted server plays three models. `app` names the order number when its prompt asks for it, `judge` finds
-correct what names it, `optimizer` answers what the test tells it to.
+correct what names it, `optimizer` answers what the test tells it to, one proposal a question.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sia_dagster.adapters.engine.calls.chat import OpenAIChat
 from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.sqlite import SqliteStore
-from sia_dagster.core.config.llm import LLMConfig
+from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.config.loop import CodeConfig, LLMClassifyConfig, LoopConfig, PlatformConfig, PolicyConfig
 from sia_dagster.core.evaluators.build import build_evaluator
 from sia_dagster.core.ports.model import ChatModel
@@ -23,7 +23,10 @@ from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Message, Sample, Split, TimeWindow
+from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search import MeteredChat, SearchRules, SearchStrategy, SearchWork, search_policy
+from sia_dagster.core.search.edits import Edits
 from simulation.servers import Body, Reply, ScriptedServer, completion
 
 Result = TypeVar("Result")
@@ -133,10 +136,10 @@ def proposal(*edits: Body) -> Body:
 
 
 class Shop:
-    """The server's script; `proposals` are the optimizer's answers by the number of groups it is to mend."""
+    """The server's script; `proposals` are the optimizer's answers in order, the last of them for all that follow."""
 
     def __init__(self, *proposals: Body | Reply, answer: Callable[[str, str], Body | Reply] | None = None) -> None:
-        self._proposals = proposals or (proposal(edit()),)
+        self._proposals = [*(proposals or (proposal(edit()),))]
         self._answer = answer or answer_by_prompt
 
     def __call__(self, body: Body, _: int) -> Body | Reply:
@@ -145,8 +148,7 @@ class Shop:
             return self._answer(system, user)
         if body["model"] == "judge":
             return judgement(user)
-        focus = re.search(r"Propose edits for group (\d+) alone", user)
-        return self._proposals[int(focus[1]) if focus else 0]
+        return self._proposals.pop(0) if len(self._proposals) > 1 else self._proposals[0]
 
 
 def prompt_of(body: Body) -> str:
@@ -161,8 +163,9 @@ def answer_by_prompt(system: str, user: str) -> Body | Reply:
 
 def judgement(user: str) -> Body:
     quoted = re.search(r"<<<output (\w+)\n(.*?)\n\1 output>>>", user, re.S)
-    label = "correct" if quoted and "order number" in quoted[2] else "incorrect"
-    return completion(json.dumps({"explanation": f"It is {label}.", "label": label}))
+    right = quoted is not None and "order number" in quoted[2]
+    found = ("It is correct.", "correct") if right else (NO_ORDER, "incorrect")
+    return completion(json.dumps(dict(zip(("explanation", "label"), found, strict=True))))
 
 
 def asked(server: ScriptedServer, model: str) -> list[Body]:
@@ -181,17 +184,54 @@ def evaluators(chat: ChatModel) -> tuple[Evaluator, ...]:
     )
 
 
-def in_shop(server: ScriptedServer, folder: Path, work: Callable[[ChatModel], Awaitable[Result]]) -> Result:
-    """Run `work` with the real client against the server and an empty completion store."""
+def in_shop(
+    server: ScriptedServer,
+    folder: Path,
+    work: Callable[[ChatModel], Awaitable[Result]],
+    *,
+    store: str = "",
+    prices: Mapping[str, Price] | None = None,
+) -> Result:
+    """Run `work` with the real client against the server; with an empty completion store unless `store` names one."""
 
     async def run() -> Result:
-        config = LLMConfig(base_url=server.base_url, max_attempts=1)
-        store = SqliteStore(folder / f"{len(list(folder.iterdir()))}.sqlite")
+        config = LLMConfig(base_url=server.base_url, max_attempts=1, prices=dict(prices or {}))
+        kept = SqliteStore(folder / f"{store or len(list(folder.iterdir()))}.sqlite")
         try:
             scope = LedgerScope(loop="desk", window=WINDOW.key)
-            async with OpenAIChat(config, api_key=None, store=store, scope=scope, endpoint="shop") as chat:
+            async with OpenAIChat(config, api_key=None, store=kept, scope=scope, endpoint="shop") as chat:
                 return await work(chat)
         finally:
-            store.close()
+            kept.close()
 
     return asyncio.run(run())
+
+
+def logged(before: StateActions) -> StateActions:
+    """The same samples, answered by the very policy in force: their scores are known without a call."""
+    brief = EvalMetrics(name="is_brief", score=1.0)
+    samples = tuple(
+        sample.model_copy(update={"parameters": BASELINE.parameters, "evals": (*sample.evals, brief)})
+        for sample in before.samples
+    )
+    return before.model_copy(update={"samples": samples})
+
+
+def search(
+    server: ScriptedServer,
+    folder: Path,
+    before: StateActions,
+    *,
+    config: PolicyConfig = POLICY,
+    strategies: Mapping[str, SearchStrategy] | None = None,
+    rules: SearchRules | None = None,
+    **kept: Any,
+) -> PolicyUpdate:
+    """The search of one window, by the default strategy; `kept` are arguments of `in_shop`."""
+
+    async def work(chat: ChatModel) -> PolicyUpdate:
+        metered = MeteredChat(chat, config)
+        desk = SearchWork(before, metered, evaluators(metered), rules or SearchRules(workers=4), config)
+        return await search_policy(desk, strategies or {"edits": Edits()})
+
+    return in_shop(server, folder, work, **kept)

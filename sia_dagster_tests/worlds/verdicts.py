@@ -10,7 +10,7 @@ from sia_dagster.core.gate.holdout_reuse import look_of
 from sia_dagster.core.gate.recheck import GateTerms
 from sia_dagster.core.policy.promotion import PromotionRequest, PromotionStores
 from sia_dagster.core.policy.promotion import promote as promote_by
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, Saving
 from sia_dagster.core.records.gate import InterimAnalysis
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import Promotion
@@ -68,6 +68,30 @@ def report(
         comparisons=(BETTER, KEPT),
         interim_analyses=(InterimAnalysis(conversations=60, alpha=0.0095, p_value=0.0004, outcome="accept"),),
     )
+
+
+KEPT_LEVEL = BETTER.model_copy(
+    update={
+        "candidate_mean": 0.38,
+        "difference": -0.01,
+        "ci_low": -0.04,
+        "ci_high": 0.02,
+        "p_value": 0.7,
+        "margin": 0.05,
+    }
+)
+"""The primary evaluator, within its margin."""
+
+
+SAVED = Saving(
+    unit="usd", n=60, conversations=60, baseline=0.0009, candidate=0.0003, share=0.667, low=0.6, high=0.72, alpha=0.0095
+)
+
+
+def as_good(window: TimeWindow, baseline: Actions, candidate: Actions) -> ValidationReport:
+    """A report of a candidate that is as good for a third of the money."""
+    asked = {"question": "not_worse", "saving": SAVED, "comparisons": (KEPT_LEVEL, KEPT)}
+    return report(window, baseline, candidate).model_copy(update=asked)
 
 
 def record(root: Path, found: ValidationReport) -> None:

@@ -10,6 +10,7 @@ from sia_dagster.core.config.fields import Name, Rails, SecretName, Section, Tim
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.trace_source import TracesConfig
 from sia_dagster.core.config.validation import ValidationConfig, WatchConfig
+from sia_dagster.core.records.value import JsonObject
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 
@@ -82,15 +83,42 @@ class PlatformConfig(_RangeConfig):
 EvaluatorConfig = Annotated[LLMClassifyConfig | CodeConfig | PlatformConfig, Field(discriminator="kind")]
 
 
+StrategyName = Annotated[
+    str, Field(pattern=r"^(edits|reflection|few_shot|rewrite|model|gepa|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
+]
+
+
+class ModelChoice(Section):
+    """A model that may take the place of the one in force."""
+
+    model: str = Field(min_length=1)
+    parameters: JsonObject = Field(default_factory=dict)
+    """Of the call, such as `temperature`; those that are not given stay as they are, and null takes one away."""
+
+
 class PolicyConfig(Section):
     """How a better policy is searched."""
 
-    updater: Literal["reflection"] = "reflection"
+    updater: StrategyName | tuple[StrategyName, ...] = "edits"
+    """The search strategy, or several, which share the search's cap and start from what the one before has found:
+    `edits`, `few_shot`, `rewrite`, `model`, `gepa`, or a class of your own, written `package.module:Class`.
+    `reflection` is another name of `edits`."""
     model: str
+    """The model that proposes."""
+    search_calls: int = Field(default=300, ge=1, le=100_000)
+    """Most answers of models that the search of a window may take, stored ones included, over proposing, replaying and
+    judging."""
+    search_usd: float | None = Field(default=None, gt=0)
+    """The same in USD, by the prices that are known. The step that passes it is finished."""
+    search_minutes: float = Field(default=120.0, gt=0)
+    """A strategy that has not ended by then is stopped; what it has found counts."""
     guard_model: str | None = Field(default=None, min_length=1)
     """A model that is asked once a window whether the chosen edits serve the evaluators' criteria or somebody else;
     unless it answers `criteria`, a person must look. By default none is asked."""
     candidates: int = Field(default=3, ge=1, le=16)
+    """Whole prompts that `rewrite` proposes, and examples' sets that `few_shot` tries."""
+    models: tuple[ModelChoice, ...] = ()
+    """The models that the strategy `model` tries: with the same prompt, whether one is as good for less money."""
     max_prompt_tokens: int = Field(default=1500, ge=50)
     """Of the candidate's system prompt."""
     max_context_tokens: int = Field(default=12_000, ge=1000)
@@ -99,6 +127,12 @@ class PolicyConfig(Section):
     """Passages of the system prompt that every candidate keeps, letter for letter."""
     max_extra_usd_a_week: float | None = Field(default=None, ge=0)
     """What a candidate's longer prompt may cost more in a week of the window's traffic; by default any amount."""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The search strategies in their order, each once."""
+        given = (self.updater,) if isinstance(self.updater, str) else self.updater
+        return tuple(dict.fromkeys("edits" if name == "reflection" else name for name in given))
 
 
 class NotifyConfig(Section):

@@ -15,7 +15,7 @@ from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.search import guard_prompt
-from sia_dagster.core.search.reflection import first_prompt
+from sia_dagster.core.search.edits import first_prompt
 
 MESSAGE_TOKENS = 4
 """Added to each message by the wire form of a chat."""

@@ -7,7 +7,6 @@ from math import ceil
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.loop import LLMClassifyConfig, LoopConfig
 from sia_dagster.core.cost.call_sizes import Work, guarding, judge_spec, judging, replaying, updating
-from sia_dagster.core.evaluators.judge import JudgeSpec
 from sia_dagster.core.gate import ValidationRules
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -17,6 +16,9 @@ from sia_dagster.core.traffic import policy_from_traces, set_near_duplicates_asi
 
 NEXT_REPLAYS = 3
 """Most policies that the next window replays: the candidate, the policy it was to replace and the loop's first one."""
+
+PROPOSED_SHARE = 0.05
+"""Of a search's answers, those that propose; measured, one of twenty to one of thirty."""
 
 CostOf = Callable[[str, str, Spend], float | None]
 """The USD for the tokens of a spend, by model and stage of the ledger (`judge`, `replay`, `update`); None: unknown."""
@@ -69,8 +71,8 @@ def estimate(
     `in_batches` says that answers come in batches, which all looks' requests are sent in at once.
 
     The estimate is an upper bound for a window that runs to the end: judges are watched, the candidate of the window
-    before is replayed on this one, every candidate is replayed on the selection split beside the policy in force, and
-    one of them on the holdout. The holdout is filled from earlier windows, assumed to be like this one, no interim
+    before is replayed on this one, the search uses all of `policy.search_calls`, and its candidate is replayed on the
+    holdout. The holdout is filled from earlier windows, assumed to be like this one, no interim
     look stops it early, and a second draw measures noise. Tokens are those of `estimate_tokens` plus MESSAGE_TOKENS a
     message; logged outputs stand for future replies; judges explain in EXPLANATION_TOKENS; FAILING_SHARE of the train
     split scores low and is shown to the updater, which answers in UPDATE_TOKENS; a candidate's prompt is GROWTH_TOKENS
@@ -89,8 +91,8 @@ def estimate(
     lines += _lines("judge_watch", judges, _like(samples, _watched(loop, len(samples))))
     lines += _lines("next_window_results", [replay, *judges], holdout * (NEXT_REPLAYS * (loop.validation.repeats or 1)))
     if train:
-        lines += _search_lines(loop, actions, train, specs)
-        lines += _lines("updated_policy", [replay, *judges], selection * (loop.policy.candidates + 1))
+        lines += _search_lines(loop, [updating(loop, actions, train, specs), replay, *judges], [*train, *selection])
+        lines += _lines("updated_policy", guarding(loop, actions, train, specs), train[:1])
     lines += _validation_lines(loop, replay, judges, holdout, in_batches=in_batches)
     return Estimate(lines=tuple(_priced(line, cost_of) for line in lines))
 
@@ -106,12 +108,13 @@ def _validation_lines(
     return _lines("validation_results", [replay], both + noise) + judged
 
 
-def _search_lines(
-    loop: LoopConfig, actions: Actions, train: list[Sample], specs: Sequence[JudgeSpec]
-) -> list[StageEstimate]:
-    """The updater's calls, and the guard model's."""
-    lines = _lines("updated_policy", [updating(loop, actions, train, specs)], [*train[:1]] * loop.policy.candidates)
-    return lines + _lines("updated_policy", guarding(loop, actions, train, specs), train[:1])
+def _search_lines(loop: LoopConfig, work: Sequence[Work], samples: list[Sample]) -> list[StageEstimate]:
+    """As many answers as the search's cap allows: PROPOSED_SHARE of them propose, the others replay and judge."""
+    proposing, *replaying_and_judging = work
+    proposals = ceil(loop.policy.search_calls * PROPOSED_SHARE)
+    rows = (loop.policy.search_calls - proposals) // len(replaying_and_judging)
+    lines = _lines("updated_policy", [proposing], samples[:1] * proposals)
+    return lines + _lines("updated_policy", replaying_and_judging, _like(samples, rows))
 
 
 def _no_file(name: str) -> str:

@@ -101,10 +101,23 @@ def source_of(function: Callable[..., Any]) -> object:
     """What a fingerprint takes of a function: its source, else its bytecode, else nothing."""
     target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
     try:
-        return inspect.getsource(target)
+        return _source(target)
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
         return _bytecode(code) if isinstance(code, CodeType) else ""
+
+
+def _source(target: Callable[..., Any], tries: int = 3) -> str:
+    """The source text, which is read again where another thread disturbed it.
+
+    CPython 3.11 counts the depth of its parser for all threads at once (its issue 106905).
+    """
+    try:
+        return inspect.getsource(target)
+    except SystemError:
+        if tries == 1:
+            raise
+        return _source(target, tries - 1)
 
 
 def _bytecode(code: CodeType) -> JsonObject:

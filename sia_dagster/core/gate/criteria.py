@@ -11,7 +11,7 @@ from sia_dagster.core.gate.explain import (
     needed_sentence,
     unseen_share,
 )
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
+from sia_dagster.core.records.comparison import EvaluatorComparison, Saving, SliceComparison, primary_of
 from sia_dagster.core.records.judge_report import JudgeWatch
 from sia_dagster.core.records.value import Value
 from sia_dagster.core.statistics import MIN_CONVERSATIONS, ComparisonRule, conversations_needed
@@ -38,6 +38,8 @@ class CriteriaInput(Value):
     """Held-out conversations: the window's own, and those pooled from earlier ones."""
     candidate_changed: bool
     slices: tuple[SliceComparison, ...] = ()
+    saving: Saving | None = None
+    """Of a candidate that is to be shown not worse; None where no call was answered under both policies."""
     watch: tuple[JudgeWatch, ...] = ()
 
     @property
@@ -189,23 +191,27 @@ def guardrails_hold(given: CriteriaInput) -> Iterator[Finding]:
     All must pass, so their errors need no correction (intersection-union); a point estimate protects nothing.
     """
     for c in given.guardrails:
-        if c.applies_nowhere:
-            continue
-        margin = given.margin(c) * c.scale
-        if c.ci_low is None or c.ci_high is None:
-            sentence = f"{c.evaluator}: {counted_in(c)} were scored under both policies, too few to exclude a fall"
-            yield Finding(kind="undecided", sentence=f"{sentence}{needed_sentence(c)}", needed=c.conversations_needed)
-        elif c.ci_high < -margin:
-            yield Finding(
-                kind="reject", sentence=f"{comparison_sentence(c)}: it falls by more than its margin of {margin:.2f}"
-            )
-        elif c.ci_low > -margin:
-            yield Finding(kind="holds", sentence=f"{comparison_sentence(c)}: no fall beyond its margin of {margin:.2f}")
-        else:
-            sentence = f"{comparison_sentence(c)}: a fall beyond its margin of {margin:.2f} is not ruled out"
-            needed = more_than_seen(c)
-            about = f"; showing that it keeps it would take about {needed:,} held-out conversations" if needed else ""
-            yield Finding(kind="undecided", sentence=f"{sentence}{about}", needed=needed)
+        yield from keeps_its_level(c, given)
+
+
+def keeps_its_level(c: EvaluatorComparison, given: CriteriaInput) -> Iterator[Finding]:
+    """Whether one evaluator is shown not to fall beyond its margin."""
+    if c.applies_nowhere:
+        return
+    margin = given.margin(c) * c.scale
+    if c.ci_low is None or c.ci_high is None:
+        sentence = f"{c.evaluator}: {counted_in(c)} were scored under both policies, too few to exclude a fall"
+        yield Finding(kind="undecided", sentence=f"{sentence}{needed_sentence(c)}", needed=c.conversations_needed)
+    elif c.ci_high < -margin:
+        sentence = f"{comparison_sentence(c)}: it falls by more than its margin of {margin:.2f}"
+        yield Finding(kind="reject", sentence=sentence)
+    elif c.ci_low > -margin:
+        yield Finding(kind="holds", sentence=f"{comparison_sentence(c)}: no fall beyond its margin of {margin:.2f}")
+    else:
+        sentence = f"{comparison_sentence(c)}: a fall beyond its margin of {margin:.2f} is not ruled out"
+        needed = more_than_seen(c)
+        about = f"; showing that it keeps it would take about {needed:,} held-out conversations" if needed else ""
+        yield Finding(kind="undecided", sentence=f"{sentence}{about}", needed=needed)
 
 
 def rare_collapse_is_unseen(given: CriteriaInput) -> Iterator[Finding]:
@@ -237,13 +243,15 @@ def no_slice_loses(given: CriteriaInput) -> Iterator[Finding]:
     """No slice of the traffic may be shown to lose; slices that could not be shown to hold are named at an accept."""
     for part in given.slices:
         if part.finding == "loses":
-            yield Finding(
-                kind="reject",
-                sentence=f"where {_named(part)} ({part.share:.0%} of the conversations), "
-                f"{comparison_sentence(part.comparison)}: this part of the traffic loses",
-            )
+            yield Finding(kind="reject", sentence=f"{slice_sentence(part)}: this part of the traffic loses")
     yield from _unshown(given.slices, "not_shown", "not shown to hold within the margin")
     yield from _unshown(given.slices, "too_few", "too few conversations to be tested")
+
+
+def slice_sentence(part: SliceComparison) -> str:
+    """The comparison on one slice, with its numbers."""
+    share = f"{part.share:.0%} of the conversations"
+    return f"where {_named(part)} ({share}), {comparison_sentence(part.comparison)}"
 
 
 def safety_vetoes(given: CriteriaInput) -> Iterator[Finding]:

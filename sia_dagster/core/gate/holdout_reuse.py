@@ -35,15 +35,23 @@ def look_fingerprint(loop: LoopConfig, update: PolicyUpdate, evaluators: Mapping
     rules["statistics"] = STATISTICS
     roles = {each.name: [each.margin, each.safety] for each in loop.evaluators}
     policies = [actions.fingerprint if actions else None for actions in (update.baseline, update.candidate)]
-    return fingerprint_of({"policies": policies, "evaluators": dict(evaluators), "rules": rules, "roles": roles})
+    question = {} if update.question == "better" else {"question": update.question}
+    told = {"policies": policies, "evaluators": dict(evaluators), "rules": rules, "roles": roles}
+    return fingerprint_of(told | question)
 
 
 def result_of(report: ValidationReport) -> str:
-    """Fingerprint of the result: every score of every row, and every comparison's numbers to nine digits."""
+    """Fingerprint of the result: every score of every row, and every comparison's numbers to nine digits.
+
+    So are those of the saving, where that is the question.
+    """
+    saved = report.saving
+    ends = () if saved is None else (saved.baseline, saved.candidate, saved.share, saved.low, saved.high)
     return fingerprint_of(
         {
             "rows": [_scores(row) for row in report.rows],
             "comparisons": [_numbers(comparison) for comparison in report.comparisons],
+            **({"saving": [_rounded(end) for end in ends]} if ends else {}),
         }
     )
 
@@ -79,6 +87,7 @@ def look_of(
         verdict=report.verdict,
         baseline=report.baseline,
         candidate=report.candidate,
+        question=report.question,
         evaluators=dict(evaluators),
         difference=primary.difference if primary else None,
         p_value=primary.p_value if primary else None,
@@ -86,6 +95,7 @@ def look_of(
         groups=report.grouping.groups if report.grouping else None,
         unscored=missing_scores(report.rows, [comparison.evaluator for comparison in report.comparisons]),
         concerns=report.concerns,
+        provenance=report.provenance,
         carries_on=report.carries_on,
         carried=report.carried,
     )
@@ -114,6 +124,7 @@ def reuse_reason(look: Look, standing: Look) -> str:
     """The reason for refusing another attempt: the look that stands, its result, and what differs now."""
     changes = {
         "another candidate": look.candidate != standing.candidate,
+        "another question": look.question != standing.question,
         "another policy in force": look.baseline != standing.baseline,
         "other evaluators": look.evaluators != standing.evaluators,
     }
@@ -174,9 +185,12 @@ def _scores(row: ValidationRow) -> list[object]:
 
 def _numbers(comparison: EvaluatorComparison) -> list[object]:
     numbers = (comparison.difference, comparison.ci_low, comparison.ci_high, comparison.p_value)
+    return [comparison.evaluator, comparison.role, comparison.n, *map(_rounded, numbers)]
+
+
+def _rounded(value: float | None) -> float | None:
     # Adding 0 makes -0.0 the same as 0.0.
-    rounded = (None if value is None else round(value, _DIGITS) + 0.0 for value in numbers)
-    return [comparison.evaluator, comparison.role, comparison.n, *rounded]
+    return None if value is None else round(value, _DIGITS) + 0.0
 
 
 TOO_LATE = "it had no score when this holdout was evaluated, and later scores do not count"

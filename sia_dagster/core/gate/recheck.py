@@ -7,6 +7,7 @@ holdout was evaluated: an edited document fails at least one of both.
 from collections.abc import Iterator
 
 from sia_dagster.core.config.loop import LoopConfig
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.holdout_reuse import result_of
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.guard import GuardLimits, check_contract
@@ -59,6 +60,8 @@ class GateTerms(Value):
             return ()
         counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
         limits = self.limits.model_copy(update=counted)
+        if report.question == "not_worse":
+            limits = limits.without_cost  # It was shown to cost less.
         found = stops(check_contract(report.candidate, report.baseline, (), limits=limits))
         return tuple(f"the candidate breaks the contract of the policy in force: {each.reason}" for each in found)
 
@@ -80,7 +83,9 @@ class GateTerms(Value):
 def stored_rule(report: ValidationReport, terms: GateTerms) -> ComparisonRule:
     """The rule under which the report was made, at the levels of its last look."""
     level = report.interim_analyses[-1].alpha if report.interim_analyses else report.alpha
-    rule = ComparisonRule(alpha=level, min_effect=report.min_effect, max_unscored_share=terms.max_unscored_share)
+    rule = ComparisonRule(
+        question=report.question, alpha=level, min_effect=report.min_effect, max_unscored_share=terms.max_unscored_share
+    )
     guardrails = next((c.alpha for c in report.comparisons if c.role != "primary" and c.alpha is not None), None)
     known = {"guardrail_alpha": guardrails, "guardrail_margin": report.guardrail_margin}
     margins = {c.evaluator: c.margin for c in report.comparisons if c.margin is not None}
@@ -95,12 +100,15 @@ def stored_rule(report: ValidationReport, terms: GateTerms) -> ComparisonRule:
 
 def _decided_otherwise(report: ValidationReport, terms: GateTerms) -> Iterator[str]:
     again = decide(
-        report.comparisons,
-        stored_rule(report, terms),
-        conversations=report.conversations,
-        candidate_changed=report.candidate is not None,
-        slices=report.slices,
-        watch=report.watch,
+        CriteriaInput(
+            comparisons=report.comparisons,
+            rule=stored_rule(report, terms),
+            conversations=report.conversations,
+            candidate_changed=report.candidate is not None,
+            slices=report.slices,
+            watch=report.watch,
+            saving=report.saving,
+        )
     )
     if again.verdict != "accept":
         yield (
@@ -115,6 +123,8 @@ def _unlike(report: ValidationReport, look: Look) -> Iterator[str]:
         yield f"according to the looks ledger, this window's holdout gave {look.verdict} {_when(look)}"
     if (look.baseline, look.candidate) != (report.baseline, report.candidate):
         yield f"according to the looks ledger, this window's holdout was used for other policies {_when(look)}"
+    elif look.question != report.question:
+        yield f"according to the looks ledger, this window's holdout was used for another question {_when(look)}"
     elif look.result != result_of(report):
         yield (
             f"the stored numbers are not those that the looks ledger recorded {_when(look)}: materialise "

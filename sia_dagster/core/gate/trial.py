@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.explain import is_all_ties
 from sia_dagster.core.gate.pooling import own_holdout, weights_of
 from sia_dagster.core.gate.rules import ValidationRules
 from sia_dagster.core.gate.verdict import Decision, decide
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
+from sia_dagster.core.records.comparison import EvaluatorComparison, Saving, SliceComparison, primary_of
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.gate import Grouping, HeldOut, InterimAnalysis, MissingScore
 from sia_dagster.core.records.judge_report import JudgeWatch
@@ -24,9 +25,11 @@ from sia_dagster.core.statistics import (
     ComparisonRule,
     adjusted_rules,
     compare_all,
+    compare_costs,
     compare_slices,
     conditional_power,
     design_effect,
+    p_of,
     paired_scores,
     plan_looks,
 )
@@ -135,6 +138,8 @@ class Analysis(NamedTuple):
     Second answers to the same samples decide nothing then; only more conversations, or a later look's level, exclude a
     rare fall.
     """
+    saving: Saving | None = None
+    """Where that is the question."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -166,18 +171,20 @@ def analyse(
     """
     planned = trial.looks(rules) or (PlannedLook((), 1),)
     looks = planned if rows else planned[-1:]
-    named = rules.rule.model_copy(update={"seed": f"{trial.state.loop}/{trial.state.window.key}/holdout"})
+    seed = f"{trial.state.loop}/{trial.state.window.key}/holdout"
+    named = rules.rule.model_copy(update={"seed": seed, "question": trial.update.question})
     rule = adjusted_rules(named, len(looks))[look]
     holdout = trial.holdout
     groups, repeats = looks[look]
     given = weights_of(holdout, groups), holdout.grouping.stands_for
     comparisons = compare_all(rows, constants, rule, *given) if trial.policies else ()
     slices = _slices(holdout.samples, rows, constants, rule=rule, rules=rules)
-    seen = _Seen(trial, rule, slices, trial.conversations(groups))
+    saving = compare_costs(rows, rule.alpha, given[0]) if rule.question == "not_worse" else None
+    seen = _Seen(trial, rule, slices, saving, trial.conversations(groups))
     decision = seen.decide(comparisons)
     ties = decision.verdict != "accept" and seen.decide(_without_ties(comparisons)).verdict == "accept"
     primary = primary_of(comparisons)
-    outcome, p_value = OUTCOMES[decision.verdict], primary.p_value if primary else None
+    outcome, p_value = OUTCOMES[decision.verdict], p_of(primary, rule) if primary else None
     taken = InterimAnalysis(
         conversations=seen.conversations,
         groups=len(groups),
@@ -188,7 +195,8 @@ def analyse(
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
-    return Analysis(comparisons, slices, decision, taken, tuple(rows), _design_effect(holdout, rows, constants), ties)
+    effect = _design_effect(holdout, rows, constants)
+    return Analysis(comparisons, slices, decision, taken, tuple(rows), effect, ties, saving)
 
 
 class _Seen(NamedTuple):
@@ -197,16 +205,20 @@ class _Seen(NamedTuple):
     trial: Trial
     rule: ComparisonRule
     slices: tuple[SliceComparison, ...]
+    saving: Saving | None
     conversations: int
 
     def decide(self, comparisons: Sequence[EvaluatorComparison]) -> Decision:
         return decide(
-            comparisons,
-            self.rule,
-            conversations=self.conversations,
-            candidate_changed=self.trial.changed,
-            slices=self.slices,
-            watch=self.trial.watch,
+            CriteriaInput(
+                comparisons=tuple(comparisons),
+                rule=self.rule,
+                conversations=self.conversations,
+                candidate_changed=self.trial.changed,
+                slices=self.slices,
+                watch=self.trial.watch,
+                saving=self.saving,
+            )
         )
 
 

@@ -23,11 +23,15 @@ from sia_dagster.core.gate.criteria import (
     something_was_compared,
     traffic_does_not_fall,
 )
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
-from sia_dagster.core.records.judge_report import JudgeWatch
+from sia_dagster.core.gate.not_worse import (
+    candidate_costs_less,
+    nothing_falls,
+    slices_keep_their_level,
+    traffic_keeps_its_level,
+)
+from sia_dagster.core.records.comparison import Question
 from sia_dagster.core.records.report import Verdict
 from sia_dagster.core.records.value import Value
-from sia_dagster.core.statistics import ComparisonRule
 
 
 class Decision(Value):
@@ -49,7 +53,7 @@ VERDICTS: dict[FindingKind, Verdict] = {
 }
 """By the decisive kind of finding, in the order of precedence."""
 
-CRITERIA: tuple[Criterion, ...] = (
+_EVIDENCE: tuple[Criterion, ...] = (
     judge_is_steady,
     something_was_compared,
     enough_conversations,
@@ -57,41 +61,44 @@ CRITERIA: tuple[Criterion, ...] = (
     candidate_is_scored_as_often,
     candidate_is_judged_as_often,
     safety_vetoes,
+)
+
+CRITERIA: tuple[Criterion, ...] = (
+    *_EVIDENCE,
     primary_gains,
     traffic_does_not_fall,
     guardrails_hold,
     no_slice_loses,
     rare_collapse_is_unseen,
 )
+"""Of a candidate that is to be shown better."""
+
+NOT_WORSE: tuple[Criterion, ...] = (
+    *_EVIDENCE,
+    candidate_costs_less,
+    nothing_falls,
+    traffic_keeps_its_level,
+    no_slice_loses,
+    slices_keep_their_level,
+    rare_collapse_is_unseen,
+)
+"""Of one that is to be shown as good for less money."""
 
 
-def decide(
-    comparisons: Sequence[EvaluatorComparison],
-    rule: ComparisonRule,
-    *,
-    conversations: int,
-    candidate_changed: bool,
-    slices: Sequence[SliceComparison] = (),
-    watch: Sequence[JudgeWatch] = (),
-) -> Decision:
-    """The verdict by all criteria. `conversations` counts the held-out ones, scored or not."""
-    given = CriteriaInput(
-        comparisons=tuple(comparisons),
-        rule=rule,
-        conversations=conversations,
-        candidate_changed=candidate_changed,
-        slices=tuple(slices),
-        watch=tuple(watch),
-    )
-    return decide_on(given)
+BY_QUESTION: dict[Question, tuple[Criterion, ...]] = {"better": CRITERIA, "not_worse": NOT_WORSE}
 
 
-def decide_on(given: CriteriaInput, criteria: Sequence[Criterion] = CRITERIA) -> Decision:
-    """Fold the criteria's findings: void evidence is `inconclusive`; one `reject` rejects; one undecided leaves open.
+def decide(given: CriteriaInput, criteria: Sequence[Criterion] | None = None) -> Decision:
+    """Fold the findings of the question's criteria, or of those given.
 
-    `accept` requires that all hold.
+    Void evidence is `inconclusive`; one `reject` rejects; one undecided leaves open; `accept` requires that all hold.
+    A candidate that is as good for less money says so first.
     """
-    return fold([finding for criterion in criteria for finding in criterion(given)])
+    chosen = BY_QUESTION[given.rule.question] if criteria is None else criteria
+    decision = fold([finding for criterion in chosen for finding in criterion(given)])
+    if decision.verdict != "accept" or given.saving is None:
+        return decision
+    return decision.model_copy(update={"reasons": (given.saving.in_words, *decision.reasons)})
 
 
 def fold(findings: Sequence[Finding]) -> Decision:

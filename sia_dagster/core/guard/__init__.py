@@ -16,7 +16,7 @@ from sia_dagster.core.guard._guard_input import Findings, GuardInput, GuardRule,
 from sia_dagster.core.guard._hidden import holds_nothing_hidden
 from sia_dagster.core.guard._identifiers import holds_no_identifier
 from sia_dagster.core.guard._introduced_names import repeats_no_introduced_name
-from sia_dagster.core.guard._length import keeps_cost, keeps_length
+from sia_dagster.core.guard._length import keeps_cost, keeps_length, prompt_tokens
 from sia_dagster.core.guard._limits import GuardLimits
 from sia_dagster.core.guard._names import repeats_no_capitals, repeats_no_name
 from sia_dagster.core.guard._numbers import repeats_no_code, repeats_no_number
@@ -32,12 +32,13 @@ from sia_dagster.core.guard._support import rests_on_several_sources
 from sia_dagster.core.guard._text_between_slots import keeps_text_between_slots
 from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.guard._variables import keeps_variables
+from sia_dagster.core.records.comparison import Question
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.search import Edit
 
-__all__ = ["GuardLimits", "check_contract", "keeps_variables", "missing_passages"]
+__all__ = ["ContractGuard", "GuardLimits", "check_contract", "keeps_variables", "missing_passages", "prompt_tokens"]
 
 
 def _keeps_variables(case: GuardInput) -> str | None:
@@ -91,9 +92,23 @@ def check_contract(
     changes that made the candidate, with the samples that motivate them; None where they are not known, and support is
     not checked. Text that is already in the baseline is never held against a candidate.
     """
-    given = None if edits is None else tuple(edits)
-    case = GuardInput(candidate, baseline, Traffic.of(samples), limits or GuardLimits(), given)
-    return tuple(finding for rule in RULES if (finding := _gravest(rule(case))))
+    return ContractGuard(baseline, samples, limits).check(candidate, edits)
+
+
+class ContractGuard:
+    """`check_contract` for many candidates of one window, whose texts are read once."""
+
+    def __init__(self, baseline: Actions, samples: Sequence[Sample], limits: GuardLimits | None = None) -> None:
+        self._baseline, self._traffic, self._limits = baseline, Traffic.of(samples), limits or GuardLimits()
+
+    def check(
+        self, candidate: Actions, edits: Sequence[Edit] | None = None, question: Question = "better"
+    ) -> tuple[GuardFinding, ...]:
+        """As `check_contract`; of a candidate that has to be shown to cost less (`not_worse`) no cost is estimated."""
+        given = None if edits is None else tuple(edits)
+        limits = self._limits if question == "better" else self._limits.without_cost
+        case = GuardInput(candidate, self._baseline, self._traffic, limits, given)
+        return tuple(finding for rule in RULES if (finding := _gravest(rule(case))))
 
 
 def _gravest(findings: Findings) -> GuardFinding | None:

@@ -34,12 +34,14 @@ def copies_no_sample(case: GuardInput) -> Findings:
 
     Case, punctuation and line breaks do not hide a copy. A name of several words that stands in the policy in force
     (`order_id`) is one word: a list of a schema's columns is no copy. What few users, tools or variables hold stops;
-    what many hold, the application answered or a judge explained may be the application's own phrase.
+    what many hold, the application answered or a judge explained may be the application's own phrase. An example of a
+    call repeats one by nature: what stands in examples alone is for a person, as they are (`_support`).
     """
     names = frozenset(_NAME.findall(case.known_folded))
-    new = set(_shingles(case.text, names)) - set(_shingles(case.known, names))
+    of_prompt, known = set(_shingles(case.prompt, names)), set(_shingles(case.known, names))
+    new = set(_shingles(case.text, names)) - known
     for words, found in case.traffic.held(new, lambda each: _shingles(each.text, names)).items():
-        sure = found.first.author in FROM_OUTSIDE and len(found.by) < case.traffic.many
+        sure = words in of_prompt and found.first.author in FROM_OUTSIDE and len(found.by) < case.traffic.many
         action: GuardAction = "stop" if sure else "person"
         yield case.finding(action, "copied text", shown(" ".join(words)), found.first.place)
 
@@ -50,9 +52,9 @@ def follows_no_trace(case: GuardInput) -> Findings:
     In any language: a sentence of its own in the text of a user, a tool or a variable, held by few sources, is no
     instruction of the application's. Questions do not count. One of four words counts where the candidate has it as a
     sentence of its own, a longer one anywhere. Longer ones than these are copied text. It stops if it has five words
-    or more outside of quotes: a shorter one may be chance, a quoted one an example.
+    or more in the prompt outside of quotes: a shorter one may be chance, a quoted one an example.
     """
-    own, unquoted = ({words for words, _ in _sentences(text)} for text in (case.text, _QUOTED.sub("\n", case.text)))
+    own, unquoted = ({words for words, _ in _sentences(text)} for text in (case.text, _QUOTED.sub("\n", case.prompt)))
     known = {words for words, _ in _sentences(case.known)}
     within = set(_parts(known, SENTENCE))
     asked = (own | set(_parts(own, SENTENCE + 1))) - known - within

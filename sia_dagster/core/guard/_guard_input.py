@@ -34,6 +34,11 @@ class GuardInput:
         return plain(raw_text(self.candidate))
 
     @cached_property
+    def prompt(self) -> str:
+        """The same without the examples: what stands in these alone may be a customer's, since a person reads them."""
+        return plain(raw_text(self.candidate.model_copy(update={"examples": ()})))
+
+    @cached_property
     def known(self) -> str:
         """The same of the policy in force: nothing that stands in it is held against a candidate."""
         return plain(raw_text(self.baseline))

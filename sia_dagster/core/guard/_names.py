@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -65,14 +66,16 @@ def repeats_no_capitals(case: GuardInput) -> Findings:
         yield case.finding("person", "copied detail", what, found[1].place)
 
 
-def _words(text: str) -> Iterator[_Word]:
-    end = 0
+@lru_cache(maxsize=8192)  # A search checks some dozens of candidates against the same texts.
+def _words(text: str) -> list[_Word]:
+    end, found = 0, []
     for match in _WORD.finditer(text):
         between = text[end : match.start()]
         opens = not end or _OPENING.search(between) is not None
         follows = bool(between) and between.isspace() and not opens
-        yield _Word(match[0], follows=follows, opens=opens, after_comma=between.strip(" ") == ",")
+        found.append(_Word(match[0], follows=follows, opens=opens, after_comma=between.strip(" ") == ","))
         end = match.end()
+    return found
 
 
 def _adjacent(words: Iterable[_Word]) -> Iterator[Pair]:

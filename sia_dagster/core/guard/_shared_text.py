@@ -6,6 +6,7 @@ Here a person must look, where `_copying` stops: fewer words in common may be ch
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from sia_dagster.core.guard._guard_input import Findings, GuardInput
@@ -61,6 +62,7 @@ def shares_no_text(case: GuardInput) -> Findings:
     yield from _run_together(case)
 
 
+@lru_cache(maxsize=8192)  # A search checks some dozens of candidates against the same texts.
 def _read(text: str) -> list[Words]:
     """The content words of each sentence."""
     return [tuple(content_words(sentence)) for sentence, _ in sentences(text) if len(sentence) > SHORTEST]

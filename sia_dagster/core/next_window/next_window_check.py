@@ -132,11 +132,14 @@ def _results(
     state, previous, promoted = check.state, check.previous, check.promoted
     promising = promoted is not None or (previous is not None and previous.verdict == "accept")
     promised = _promised(previous, state) if comparisons and promising else None
-    faults = shortfalls(comparisons, promised, rule)
+    asked = previous.question if previous else "better"
+    faults = shortfalls(comparisons, promised, rule.model_copy(update={"question": asked}))
     back = _rollback_to(check) if faults else None
     primary = primary_of(comparisons)
     lost = primary is not None and rule.is_unscored(primary)
-    figures = NextWindowFigures(primary=primary, promised=promised, faults=faults, rollback_to=back, lost=lost)
+    figures = NextWindowFigures(
+        primary=primary, promised=promised, faults=faults, rollback_to=back, lost=lost, question=asked
+    )
     return NextWindowResults(
         loop=state.loop,
         window=state.window,
@@ -162,21 +165,23 @@ def shortfalls(
 ) -> tuple[str, ...]:
     """The shortfalls that are shown, one sentence each: of the promise, the baseline or a guardrail's margin.
 
-    An evaluator with too many unscored samples shows nothing: what is missing is rarely missing at random. A safety
-    evaluator may not score a single sample lower.
+    A candidate that was to be as good promised to keep the primary evaluator's margin, too. An evaluator with too many
+    unscored samples shows nothing: what is missing is rarely missing at random. A safety evaluator may not score a
+    single sample lower.
     """
     faults = []
     for c in comparisons:
         margin = rule.margin(c.evaluator) * c.scale
         if c.ci_high is None or rule.is_unscored(c):
             continue
-        if c.role == "primary" and c.ci_high < 0:
+        gains = rule.must_gain(c.role)
+        if gains and c.ci_high < 0:
             faults.append(f"{c.evaluator} is worse than under the policy that it replaces")
-        elif c.role == "primary" and promised is not None and c.ci_high < promised:
+        elif gains and promised is not None and c.ci_high < promised:
             faults.append(f"{c.evaluator} gains less than was promised")
         elif c.role == "safety" and c.fallen:
             faults.append(f"{c.evaluator}, which may not fall, scored {count(len(c.fallen), 'sample')} lower")
-        elif c.role != "primary" and c.ci_high < -margin:
+        elif not gains and c.ci_high < -margin:
             faults.append(f"{c.evaluator} falls by more than its margin of {margin:.3g}")
     return tuple(faults)
 
@@ -186,6 +191,8 @@ def _promised(previous: ValidationReport | None, state: StateActions) -> float |
     primary = previous.primary if previous else None
     constant = state.primary
     if previous is None or primary is None or constant is None or primary.evaluator != constant.name:
+        return None
+    if previous.question != "better":
         return None
     evals = (e for row in previous.rows for e in (*row.baseline.evals, *row.candidate.evals))
     fingerprints = {e.fingerprint for e in evals if e.name == constant.name and e.fingerprint}

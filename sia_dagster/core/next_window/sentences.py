@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, Question
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.state import StateActions
@@ -20,6 +20,8 @@ class NextWindowFigures(Value):
     faults: tuple[str, ...] = ()
     """The shortfalls, one sentence each."""
     rollback_to: int | None = None
+    question: Question = "better"
+    """Of the verdict."""
     lost: bool = False
     """Whether too many samples have no score of the primary evaluator to show anything."""
 
@@ -86,6 +88,8 @@ def _kept(figures: NextWindowFigures) -> str:
             f"could not be checked: {conversations_in_groups(*scored)} were scored under both policies, and fewer than "
             f"{MIN_CONVERSATIONS} show nothing"
         )
+    if figures.question == "not_worse":
+        return f"is still not shown to be worse by more than a margin ({_numbers(primary)})"
     promise = "" if figures.promised is None else f", where at least {figures.promised:+.3g} was promised"
     return f"is not shown to fall short{promise} ({_numbers(primary)})"
 

@@ -102,6 +102,8 @@ def promotion_entry(
         replaced=report.baseline if parent is None else None,
         window=report.window,
         evidence=report.comparisons,
+        saving=report.saving,
+        provenance=report.provenance,
         report=request.report,
         concerns=report.concerns,
         by=_name(request),

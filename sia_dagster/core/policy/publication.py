@@ -68,7 +68,8 @@ def commit_message(entry: PolicyVersion) -> str:
     It holds no text of a trace.
     """
     primary = primary_of(entry.evidence)
-    lines = [f"{_what(entry)}{_window(entry)}", *([_gain(primary)] if primary else [])]
+    saved = [entry.saving.in_words] if entry.saving and not entry.override else []
+    lines = [f"{_what(entry)}{_window(entry)}", *saved, *([_gain(primary)] if primary else [])]
     return "\n".join([*lines, "", _mark(entry).line])
 
 
@@ -88,8 +89,9 @@ def _window(entry: PolicyVersion) -> str:
 
 def _gain(c: EvaluatorComparison) -> str:
     change = " -> ".join("?" if mean is None else f"{mean:.3g}" for mean in (c.baseline_mean, c.candidate_mean))
-    gain = "" if c.difference is None else f", gain {c.difference:+.3g}"
-    p_value = "" if c.p_value is None else f", p = {c.p_value:.2g}"
+    name = "gain" if c.margin is None else "difference"
+    gain = "" if c.difference is None else f", {name} {c.difference:+.3g}"
+    p_value = "" if c.p_value is None or c.margin is not None else f", p = {c.p_value:.2g}"
     return f"{c.evaluator} {change}{gain}{p_value}, {conversations_in_groups(*c.counted)}"
 
 

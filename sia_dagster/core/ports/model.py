@@ -1,6 +1,6 @@
 """The port of a language model: request, reply, and the role that answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pydantic import Field
@@ -22,7 +22,8 @@ class ChatRequest(Value):
     draw: str = "0"
     """Which draw of the answer this is (`logged/0`, `holdout/1`): a repeat is a new draw, never a cache hit."""
     stage: str = ""
-    """The stage that the spend ledger counts the call for: `judge`, `replay`, `update`."""
+    """The stage that the spend ledger counts the call for: `judge`, `replay`, `update`. What follows a slash
+    (`replay/probe`) is counted by itself, at the endpoint of the stage before it."""
 
 
 class ChatReply(Value):
@@ -60,8 +61,8 @@ class ChatModel(Protocol):
         A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
         """
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
-        """The stored answer, without asking for one and without counting it in `spend`; None where there is none."""
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
+        """The stored answer to each, looked up at once; None where there is none. Nothing is counted in `spend`."""
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether the endpoint is known to answer this model's requests in another form than `request` asks for."""
@@ -79,5 +80,14 @@ class ChatModel(Protocol):
         """
 
     @property
+    def pending(self) -> int:
+        """The requests that wait for a batch: what depends on their answers has to wait, too."""
+
+    @property
     def spend(self) -> Mapping[str, Spend]:
         """The spend so far, by `stage` and model (`judge gpt-4o-mini`)."""
+
+
+def endpoint_stage(stage: str) -> str:
+    """The stage whose endpoint answers: `replay` for `replay/probe`."""
+    return stage.partition("/")[0]

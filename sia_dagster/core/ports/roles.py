@@ -1,12 +1,10 @@
-"""Roles with several implementations: evaluator, policy updater, notifier."""
+"""Roles with several implementations: evaluator, notifier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
-from sia_dagster.core.records.search import Candidate
-from sia_dagster.core.records.state import StateActions
 
 
 class Evaluator(Protocol):
@@ -20,16 +18,6 @@ class Evaluator(Protocol):
         """Score `sample.output`. A failure of this row is a value with `error` and no score.
 
         Raises only errors that must stop the stage (EndpointRefused, SpendCapReached).
-        """
-
-
-class PolicyUpdater(Protocol):
-    """Proposes policies by the failures on the train split."""
-
-    async def propose(self, state: StateActions) -> Sequence[Candidate]:
-        """Candidates in order of preference; `status` is `not_chosen` or `unusable`, never `chosen`.
-
-        Sees `state.of("train")` only. Raises EndpointRefused or SpendCapReached.
         """
 
 

@@ -1,9 +1,21 @@
 """Both policies under one evaluator, as frozen values."""
 
 from collections.abc import Iterable
+from operator import not_
 from typing import Literal
 
+from pydantic import Field
+
 from sia_dagster.core.records.value import Value
+
+Question = Literal["better", "not_worse"]
+"""What a candidate is to be shown: a gain of the primary evaluator; or a saving, with no evaluator worse by more than
+its margin."""
+
+
+def asks_for_gain(question: Question) -> bool:
+    """Whether it is the question that there was first: it is not stored, so that documents keep the bytes they had."""
+    return question == "better"
 
 
 class EvaluatorComparison(Value):
@@ -51,7 +63,8 @@ class EvaluatorComparison(Value):
     alpha: float | None = None
     """The one-sided level of the test and of each end of the interval; None where nothing was tested."""
     margin: float | None = None
-    """Of a guardrail: the share of its range that it may have lost at most."""
+    """Of a guardrail, and under the question `not_worse` of the primary evaluator: the share of its range that it may
+    have lost at most."""
     fallen: tuple[str, ...] = ()
     """Of a safety evaluator: the span ids of the samples that it scored lower under the candidate."""
     scale: float = 1.0
@@ -81,15 +94,56 @@ class EvaluatorComparison(Value):
 
     @property
     def is_too_small(self) -> bool:
-        """Whether so few conversations would show even the largest possible gain with less than 80 % power."""
+        """Whether so few conversations would show even the largest possible gain with less than 80 % power.
+
+        Where no gain is asked for, none is too small.
+        """
         smallest, most = self.minimum_detectable_effect, self.most_gain
-        tested = self.role == "primary" and self.alpha is not None
+        tested = self.role == "primary" and self.alpha is not None and self.margin is None
         return tested and (smallest is None or (most is not None and smallest > most))
 
 
 def primary_of(comparisons: Iterable[EvaluatorComparison]) -> EvaluatorComparison | None:
     """The comparison under the primary evaluator, which decides; None where there is none."""
     return next((c for c in comparisons if c.role == "primary"), None)
+
+
+class Saving(Value):
+    """What the replayed calls cost under both policies, paired by group of conversations; without the judges."""
+
+    unit: Literal["usd", "tokens"]
+    """`tokens`, read and written, where the price of a call is unknown."""
+    n: int
+    """Groups of conversations that both policies answered."""
+    conversations: int
+    baseline: float
+    """Mean of a call, in `unit`."""
+    candidate: float
+    share: float | None = None
+    """Of the baseline's cost, what is saved; below 0 where the candidate costs more. None where nothing costs."""
+    low: float | None = None
+    """One-sided lower bound of `share` at level alpha, as `high` is the upper. None below five groups."""
+    high: float | None = None
+    alpha: float
+    """The one-sided level of each end."""
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The conversations that both policies answered, and the groups of them that count."""
+        return self.conversations, self.n
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the candidate is shown to cost less."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def in_words(self) -> str:
+        """`as good for 33 % of the money (28 % to 39 %)`: what an accepted candidate costs, of what it did before."""
+        if self.share is None or self.low is None or self.high is None:
+            return ""
+        what = {"usd": "money", "tokens": "tokens"}[self.unit]
+        return f"as good for {1 - self.share:.0%} of the {what} ({1 - self.high:.0%} to {1 - self.low:.0%})"
 
 
 class SliceComparison(Value):
@@ -103,4 +157,7 @@ class SliceComparison(Value):
     """Of the held-out conversations, 0..1."""
     finding: Literal["loses", "holds", "not_shown", "too_few"]
     """`holds`: no fall beyond the guardrails' margin; `too_few`: below `validation.slice_conversations`."""
+    must_hold: bool = Field(default=False, exclude_if=not_)
+    """Under the question `not_worse`: whether it is so large that a candidate that is as good would be shown to hold in
+    it with 80 % power."""
     comparison: EvaluatorComparison

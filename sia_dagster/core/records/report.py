@@ -5,9 +5,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison, primary_of
+from sia_dagster.core.records.comparison import (
+    EvaluatorComparison,
+    Question,
+    Saving,
+    SliceComparison,
+    asks_for_gain,
+    primary_of,
+)
 from sia_dagster.core.records.document import Document
-from sia_dagster.core.records.evaluation import EvalMetrics
+from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.gate import (
     Carried,
     ErrorBudget,
@@ -19,7 +26,7 @@ from sia_dagster.core.records.gate import (
 )
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.judge_report import JudgeWatch
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
@@ -46,6 +53,11 @@ class ArmOutcome(Value):
     def score(self, evaluator: str) -> float | None:
         """The evaluator's score; None where it gave none."""
         return next((e.score for e in self.evals if e.name == evaluator), None)
+
+    def share(self, constant: EvalConstant) -> float:
+        """The evaluator's score as a share of its range; 0, the worst, where it gave none."""
+        score = self.score(constant.name)
+        return 0.0 if score is None else (score - constant.low) / constant.scale
 
     def does_not_apply(self, evaluator: str) -> bool:
         """Whether the evaluator does not apply to this answer."""
@@ -87,6 +99,12 @@ class ValidationReport(Document):
     candidate: Actions | None = None
     concerns: tuple[GuardFinding, ...] = ()
     """What the contract guard found that a person must look at before the candidate comes into force."""
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the candidate's sentences that the loop wrote."""
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
+    """What was to be shown of the candidate."""
+    saving: Saving | None = Field(default=None, exclude_if=not_)
+    """What it costs less, where that was the question and both policies answered."""
     alpha: float = 0.05
     min_effect: float = 0.0
     guardrail_margin: float | None = None

@@ -27,7 +27,7 @@ _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 class ReplayPlan(Value):
     """What is replayed and how often."""
 
-    scope: Literal["selection", "holdout", "again"]
+    scope: Literal["probe", "selection", "holdout", "again"]
     """Part of every draw, as is the window: no answer is used for another split or another week. `again` is a second
     draw of held-out answers under one policy."""
     window: str

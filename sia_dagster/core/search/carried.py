@@ -7,11 +7,13 @@ measured, 61 % (40 conversations a week) and 91 % (80) of gains of 0.08 are foun
 from collections.abc import Sequence
 
 from sia_dagster.core.config.validation import ValidationConfig
+from sia_dagster.core.guard import ContractGuard
 from sia_dagster.core.records.gate import Carried, Look
 from sia_dagster.core.records.registry import PolicyDecision
 from sia_dagster.core.records.search import CARRIED, Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search.search_policy import STAYS, SearchRules, concluded, screen
+from sia_dagster.core.search.rules import SearchRules
+from sia_dagster.core.search.search_policy import STAYS, concluded, screen
 from sia_dagster.core.text import count
 
 Undecided = tuple[Look, Carried]
@@ -53,8 +55,11 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     """
     look, carried = undecided
     name = f"{CARRIED}{carried.window}"
-    proposed = Candidate(name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns)
-    (screened,) = screen([proposed], look.baseline, state, rules, carried=True)
+    proposed = Candidate(
+        name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns, question=look.question
+    )
+    guard = ContractGuard(look.baseline, state.samples, rules.limits)
+    (screened,) = screen([proposed], look.baseline, guard, carried=True)
     objection = state.refusal or "; ".join(screened.reasons)
     if objection:
         dropped = f"{STAYS}the candidate of {carried.window} is not tried again, since {objection}"
@@ -62,7 +67,9 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     tried = count(carried.times, "window")
     reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
     chosen = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
-    return concluded(state, reason, (chosen,), chosen).model_copy(update={"carried": carried})
+    update = concluded(state, reason, (chosen,), chosen)
+    kept = {"carried": carried, "question": look.question, "provenance": look.provenance}
+    return update.model_copy(update=kept)
 
 
 def search_after_carried(fresh: PolicyUpdate, dropped: PolicyUpdate) -> PolicyUpdate:

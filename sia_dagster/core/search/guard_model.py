@@ -32,10 +32,12 @@ _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 async def ask_guard_model(update: PolicyUpdate, state: StateActions, *, chat: ChatModel, model: str) -> PolicyUpdate:
     """The update with one more concern, unless the model answers that the chosen candidate serves the criteria.
 
-    One call; none where the policy stays. An answer that cannot be used is a concern, too. Raises EndpointRefused and
-    SpendCapReached.
+    One call; none where the words of the policy stay. An answer that cannot be used is a concern, too. Raises
+    EndpointRefused and SpendCapReached.
     """
     if not update.changed or update.baseline is None or update.candidate is None:
+        return update
+    if update.candidate.words == update.baseline.words:
         return update
     messages = guard_prompt(update.baseline, _changes(update), state.eval_constants)
     request = ChatRequest(model=model, messages=messages, draw="update/guard", stage="update")
@@ -65,10 +67,13 @@ def _parts() -> tuple[str, str]:
 
 
 def _changes(update: PolicyUpdate) -> tuple[str, ...]:
-    """The edits; where a strategy names none, the whole new prompt."""
-    if update.edits:
-        return tuple(f"{edit.operation}\nold text: {edit.find}\nnew text: {edit.text}" for edit in update.edits)
-    return (f"the whole new prompt:\n{update.candidate.system_prompt if update.candidate else ''}",)
+    """The edits, or the whole new prompt where a strategy names none; and the new examples."""
+    new, old = update.candidate or Actions(), update.baseline or Actions()
+    edits = [f"{edit.operation}\nold text: {edit.find}\nnew text: {edit.text}" for edit in update.edits]
+    whole = [f"the whole new prompt:\n{new.system_prompt}"] if new.system_prompt != old.system_prompt else []
+    shown = [each for each in new.examples if each not in old.examples]
+    examples = [f"a new example\nrequest: {each.input}\nanswer: {each.output}" for each in shown]
+    return (*(edits or whole), *examples)
 
 
 def _finding(model: str, serves: object) -> GuardFinding:

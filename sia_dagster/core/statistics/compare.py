@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from sia_dagster.core.config.loop import LoopConfig
-from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.comparison import EvaluatorComparison, Question
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
 from sia_dagster.core.records.value import Value
@@ -31,8 +31,10 @@ Role = Literal["primary", "guardrail", "safety"]
 
 
 class ComparisonRule(Value):
-    """What counts as better. Shares are of an evaluator's range."""
+    """What counts as better, or as not worse. Shares are of an evaluator's range."""
 
+    question: Question = "better"
+    """`not_worse`: the primary evaluator, too, may lose up to its margin, and must not lose more."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """The primary evaluator's one-sided level, of the test and of each end of the interval. The interval covers
     1 - 2 alpha (90 % at 0.05)."""
@@ -69,8 +71,12 @@ class ComparisonRule(Value):
         return "safety" if constant.name in self.safety else "guardrail"
 
     def margin(self, evaluator: str) -> float:
-        """The most that this guardrail may lose, as a share of its range."""
+        """The most that this evaluator may lose, as a share of its range, where it need not gain."""
         return self.margins.get(evaluator, self.guardrail_margin)
+
+    def must_gain(self, role: Role) -> bool:
+        """Whether an evaluator in this role has to show a gain; else it has to keep its level within its margin."""
+        return role == "primary" and self.question == "better"
 
     def level(self, role: Role) -> float:
         """The one-sided level of an evaluator in this role."""
@@ -82,7 +88,7 @@ class ComparisonRule(Value):
 
     def target(self, role: Role, evaluator: str) -> float:
         """The effect that conversations are planned for: the gain to show, or the loss to rule out."""
-        return self.min_effect if role == "primary" else self.margin(evaluator)
+        return self.min_effect if self.must_gain(role) else self.margin(evaluator)
 
 
 class PairedScore(Value):
@@ -147,7 +153,7 @@ def compare(
         unscored_baseline=_unscored((row.span_id, row.baseline.score(constant.name)) for row in rows),
         unscored_candidate=_unscored((row.span_id, row.candidate.score(constant.name)) for row in rows),
         **_applicability(every, rows, constant.name),
-        margin=None if role == "primary" else rule.margin(constant.name),
+        margin=None if rule.must_gain(role) else rule.margin(constant.name),
         fallen=_fallen(rows, constant.name) if role == "safety" else (),
         traffic_difference=_traffic_difference(rows, constant.name, stands_for or {}),
         scale=constant.scale,
@@ -173,7 +179,7 @@ def _numbers(
     differences = (new - old) / scale
     bounds = skew_corrected_interval(differences, weights, level)
     spread = planning_spread(differences, weights, float(bounds.variance))
-    gain = max(float(bounds.middle), target) if found.role == "primary" else target
+    gain = max(float(bounds.middle), target) if rule.must_gain(found.role) else target
     numbers: dict[str, float | int | None] = {
         "baseline_mean": float(np.average(old, weights=weights)),
         "candidate_mean": float(np.average(new, weights=weights)),
@@ -182,8 +188,8 @@ def _numbers(
     }
     if len(pairs) >= MIN_CONVERSATIONS:
         smallest = float(detectable_effect(len(pairs), spread, level))
-        # Only the primary evaluator is decided by its p-value; the others by their interval.
-        flips = resamples_for(level) if found.role == "primary" else RESAMPLES
+        # Only an evaluator that must gain is decided by its p-value; the others by their interval.
+        flips = resamples_for(level) if rule.must_gain(found.role) else RESAMPLES
         numbers |= {
             "ci_low": float(bounds.low) * scale,
             "ci_high": float(bounds.high) * scale,
@@ -192,6 +198,21 @@ def _numbers(
             "alpha": level,
         }
     return numbers
+
+
+def p_of(c: EvaluatorComparison, rule: ComparisonRule) -> float | None:
+    """One-sided p of what an evaluator must show: a gain by sign flips, or that it lost no more than its margin.
+
+    The latter is read off the interval: the distance from minus the margin in units of those standard errors that
+    make its lower end. Only the conditional power of a look rests on it; the verdict is the interval's. None where
+    nothing was tested.
+    """
+    from scipy.special import ndtr, ndtri
+
+    if c.margin is None or c.p_value is None or c.ci_low is None or c.difference is None or c.alpha is None:
+        return c.p_value
+    error = (c.difference - c.ci_low) / -float(ndtri(c.alpha))
+    return float(ndtr(-(c.difference + c.margin * c.scale) / error)) if error > 0 else 1.0
 
 
 def _conversations(pairs: Sequence[PairedScore]) -> int:

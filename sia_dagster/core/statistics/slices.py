@@ -1,5 +1,6 @@
 """Slices of the traffic under the primary evaluator: a gain on the whole may hide a loss in one of them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -53,6 +54,7 @@ def compare_slices(
     compared = [_compared(part, constant, rule, 1) for part in parts]
     enough = [comparison.n >= minimum for comparison in compared]
     everyone = len({row.conversation_id for row in rows})
+    fewest = _fewest_that_hold(rows, constant, rule)
     found = []
     for part, comparison, tested in zip(parts, compared, enough, strict=True):
         strict = _compared(part, constant, rule, sum(enough)) if tested and _fell(comparison) else comparison
@@ -63,6 +65,7 @@ def compare_slices(
                 value=part.value,
                 share=part.conversations / everyone,
                 finding=finding,
+                must_hold=tested and fewest is not None and comparison.n >= fewest,
                 comparison=strict if finding == "loses" else comparison,
             )
         )
@@ -97,6 +100,19 @@ def _compared(part: _Slice, constant: EvalConstant, rule: ComparisonRule, tested
     """The primary evaluator in the role of a guardrail: no slice must gain, and none may lose."""
     own = {"guardrail_alpha": rule.guardrail_alpha / tested, "seed": f"{rule.seed}/{part.dimension}/{part.value}"}
     return compare(part.rows, constant, role="guardrail", rule=rule.model_copy(update=own))
+
+
+def _fewest_that_hold(rows: Sequence[ValidationRow], constant: EvalConstant, rule: ComparisonRule) -> int | None:
+    """How many groups a slice has that must be shown to hold: so many show it with 80 % power if nothing was lost.
+
+    None where no slice must. The spread of the differences is that of the whole traffic: a slice that loses spreads
+    more by itself, and must not seem too small for that.
+    """
+    if rule.question == "better":
+        return None
+    whole = compare(rows, constant, role="guardrail", rule=rule)
+    needed, (conversations, groups) = whole.conversations_needed, whole.counted
+    return None if needed is None or not groups else math.ceil(needed * groups / conversations)
 
 
 def _fell(comparison: EvaluatorComparison) -> bool:

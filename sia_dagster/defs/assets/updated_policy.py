@@ -20,7 +20,7 @@ from sia_dagster.defs.claims import (
     SELECTION_IS_SCORED,
     UPDATER_IS_USABLE,
 )
-from sia_dagster.defs.metadata import outcome_metadata, table
+from sia_dagster.defs.metadata import outcome_metadata, present, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -94,6 +94,7 @@ def _earlier_reports(stage: StageContext) -> tuple[ValidationReport, ...]:
 
 
 def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
+    from sia_dagster.reports.markdown.search import provenance_markdown
     from sia_dagster.reports.markdown.tables import candidates_markdown, change_markdown, edits_markdown
 
     update = outcome.value
@@ -102,6 +103,7 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
         "changed": update.changed,
         "reason": visible(update.reason),
         **({"carried_from": update.carried.window, "tried_before": update.carried.times} if update.carried else {}),
+        **_strategies(update),
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_for_a_person": sum(bool(candidate.concerns) for candidate in update.candidates),
@@ -112,7 +114,24 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
         "prompt_diff": dg.MetadataValue.md(change_markdown(update)),
         "edits": dg.MetadataValue.md(edits_markdown(update)),
         "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),
+        "sentences_of_the_loop": dg.MetadataValue.md(provenance_markdown(update.provenance)),
     }
+
+
+def _strategies(update: PolicyUpdate) -> dict[str, Any]:
+    """What the strategies used and found; the numbers plot by window."""
+    from sia_dagster.reports import search_figures
+
+    selected = update.selected
+    numbers = {
+        "search_calls": sum(run.total for run in update.strategies),
+        "search_cost_usd": search_figures.search_cost(update.strategies),
+        "selection_gain_shrunk": selected.shrunk if selected else None,
+        "selection_gain_observed": selected.observed if selected else None,
+    }
+    rows = search_figures.strategy_rows(update)
+    shown = [dict(zip(search_figures.STRATEGY_HEAD, map(visible, row), strict=True)) for row in rows]
+    return {**present(numbers), **({"strategies": table(shown)} if shown else {})}
 
 
 def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:
@@ -154,17 +173,17 @@ def _updater_is_usable(update: PolicyUpdate) -> dg.AssetCheckResult:
 
 
 def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:
-    """Judged by the policy in force: a candidate whose own answers fail is not chosen, and does not stop the run."""
+    """Judged by the policy whose answers fail least: one candidate that fails is not chosen, and stops no run."""
     compared = [c for candidate in update.candidates for c in candidate.selection if c.samples]
-    worst = max(compared, key=lambda c: c.unscored_baseline / c.samples, default=None)
-    if worst is None:
+    best = min(compared, key=lambda c: max(c.unscored_baseline, c.unscored_candidate) / c.samples, default=None)
+    if best is None:
         return SELECTION_IS_SCORED.holds(True, "Nothing was compared on the selection split.")
-    share = worst.unscored_baseline / worst.samples
+    share = max(best.unscored_baseline, best.unscored_candidate) / best.samples
     advice = " Replays or judges failed, so no candidate can be chosen: run `sia check`, then run the window again."
     failed = "" if share <= allowed else advice
     return SELECTION_IS_SCORED.holds(
         share <= allowed,
-        f"{worst.evaluator}: {worst.unscored_baseline} of {worst.samples} selection samples have no score under the "
-        f"policy in force (allowed: {allowed:.0%}).{failed}",
+        f"{best.evaluator}: {max(best.unscored_baseline, best.unscored_candidate)} of {best.samples} selection samples "
+        f"have no score under one of the policies (allowed: {allowed:.0%}).{failed}",
         unscored_share=round(share, 6),
     )

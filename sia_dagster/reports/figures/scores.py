@@ -35,9 +35,9 @@ def forest_plot(
 ) -> str:
     """New minus old with its interval, one row an evaluator, as a share of the evaluator's range.
 
-    `min_effect` and `margin` are such shares: what the primary must gain, and what a guardrail without a margin of its
-    own may lose (not drawn where None). Numbers at the right are in the evaluator's own units. Without comparisons the
-    figure says so.
+    `min_effect` and `margin` are such shares: what the primary must gain, unless it has a margin, and what a guardrail
+    without a margin of its own may lose (not drawn where None). Numbers at the right are in the evaluator's own units.
+    Without comparisons the figure says so.
     """
     if not comparisons:
         return _empty("forest", "Nothing was compared in this window.")
@@ -131,7 +131,7 @@ def frame(scale: svg.Axis, bottom: float, label: str, *, signs: bool) -> list[st
 
 
 def _mark(comparison: EvaluatorComparison, min_effect: float, margin: float | None) -> float | None:
-    if comparison.role == "primary":
+    if comparison.role == "primary" and comparison.margin is None:
         return min_effect or None
     allowed = comparison.margin if comparison.margin is not None else margin
     return None if allowed is None or comparison.role == "safety" else -allowed

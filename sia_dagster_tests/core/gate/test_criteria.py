@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.verdict import Decision, decide
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.judge_report import JudgeWatch
@@ -42,7 +43,8 @@ def part(finding: str = "holds", value: str = "de", **fields: Any) -> SliceCompa
 
 
 def decided(*comparisons: EvaluatorComparison, changed: bool = True, **surroundings: Any) -> Decision:
-    return decide(comparisons, RULE, conversations=64, candidate_changed=changed, **surroundings)
+    given = {"comparisons": comparisons, "rule": RULE, "conversations": 64, "candidate_changed": changed}
+    return decide(CriteriaInput.model_validate(given | surroundings))
 
 
 def test_a_drifted_judge_voids_even_a_clear_gain_and_says_since_when() -> None:

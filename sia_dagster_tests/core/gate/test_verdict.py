@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sia_dagster.core.gate.criteria import CriteriaInput, Finding
-from sia_dagster.core.gate.verdict import CRITERIA, Decision, decide, decide_on, fold
+from sia_dagster.core.gate.verdict import CRITERIA, Decision, decide, fold
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
@@ -52,7 +52,8 @@ def guardrail(**fields: Any) -> EvaluatorComparison:
 
 
 def decided(*comparisons: EvaluatorComparison, conversations: int = 64, changed: bool = True) -> Decision:
-    return decide(comparisons, RULE, conversations=conversations, candidate_changed=changed)
+    given = CriteriaInput(comparisons=comparisons, rule=RULE, conversations=conversations, candidate_changed=changed)
+    return decide(given)
 
 
 def evidence() -> CriteriaInput:
@@ -234,7 +235,7 @@ def test_an_accept_says_what_no_sample_could_show_and_only_where_it_applies() ->
 
 def test_nothing_found_is_never_an_accept() -> None:
     assert fold([]) == Decision(verdict="inconclusive", reasons=(), void=True)
-    assert decide_on(evidence(), ()).verdict == "inconclusive"
+    assert decide(evidence(), ()).verdict == "inconclusive"
 
 
 findings = st.lists(
@@ -263,7 +264,7 @@ def test_a_further_criterion_is_a_further_function() -> None:
     def never(evidence: Any) -> Any:
         yield Finding(kind="undecided", sentence=f"the judge drifted over {evidence.conversations} conversations")
 
-    decision = decide_on(evidence(), (*CRITERIA, never))
+    decision = decide(evidence(), (*CRITERIA, never))
     assert decision.verdict == "inconclusive"
     assert decision.reasons[0] == "the judge drifted over 64 conversations"
 
@@ -287,7 +288,7 @@ def test_from_rows_to_a_verdict() -> None:
     def verdict(old_rate: float, new_rate: float, n: int) -> str:
         constant = EvalConstant(name="q", kind="code", fingerprint="f", primary=True)
         found = compare(rows(old_rate, new_rate, n), constant, role="primary", rule=RULE)
-        return decide([found], RULE, conversations=n, candidate_changed=True).verdict
+        return decided(found, conversations=n).verdict
 
     assert verdict(0.4, 0.75, 60) == "accept"
     assert verdict(0.75, 0.4, 60) == "reject"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sia_dagster.core.errors import EndpointRefused
+from sia_dagster.core.gate.criteria import CriteriaInput
 from sia_dagster.core.gate.verdict import decide
 from sia_dagster.core.judge_watch.history import judge_history, reset_anchors
 from sia_dagster.core.judge_watch.watch import NO_ANSWERS, NOT_ASKED, NOTHING_FROZEN, WatchRules
@@ -238,7 +239,10 @@ def test_a_window_that_says_nothing_does_not_end_a_drift(judged: Court) -> None:
     found = judged.watch(2)
     assert found.since == (week(1).key, week(2).key)
     assert (found.drifted, found.shift) == (True, None)
-    assert decide((), ComparisonRule(), conversations=9, candidate_changed=True, watch=(found,)).void
+    given = CriteriaInput(
+        comparisons=(), rule=ComparisonRule(), conversations=9, candidate_changed=True, watch=(found,)
+    )
+    assert decide(given).void
     judged.opinion[0] = honest
     assert (judged.watch(3).since, judged.watch(3).drifted) == ((), False)
 

@@ -136,6 +136,23 @@ def test_a_gain_below_what_was_promised_falls_short(tmp_path: Path) -> None:
     assert "Put version 1 in force again" in found.reason
 
 
+def test_what_was_as_good_promised_to_be_no_worse(tmp_path: Path) -> None:
+    asked_for = verdict(question="not_worse", comparisons=(primary(margin=0.05),))
+    found, _ = hold(tmp_path, check(asked_for, promoted()), alike)
+    assert (found.falls_short, found.promised) == (False, None)
+    assert "is still not shown to be worse by more than a margin (correctness +0 [" in found.reason
+    worse, _ = hold(tmp_path, check(asked_for, promoted()), upside_down)
+    assert worse.falls_short
+    assert "correctness falls by more than its margin of 0.05" in worse.reason
+    assert worse.rollback_to == 0
+
+
+def test_a_fall_within_the_margin_keeps_that_promise() -> None:
+    fell = primary(difference=-0.02, ci_low=-0.03, ci_high=-0.01)
+    assert shortfalls((fell,), None, ComparisonRule()) != ()
+    assert shortfalls((fell,), None, ComparisonRule(question="not_worse")) == ()
+
+
 def test_a_guardrail_that_falls_beyond_its_margin_falls_short(tmp_path: Path) -> None:
     found, _ = hold(tmp_path, check(verdict(candidate=CHATTY), promoted(actions=CHATTY)))
     assert found.falls_short

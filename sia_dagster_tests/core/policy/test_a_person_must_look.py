@@ -5,21 +5,24 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
 
+from sia_dagster.core.config.loop import LLMClassifyConfig, PolicyConfig
+from sia_dagster.core.evaluators import build_evaluator
 from sia_dagster.core.policy import PromotionRequest, promote
 from sia_dagster.core.ports.model import ChatModel
+from sia_dagster.core.ports.roles import Evaluator
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import SearchRules, search_policy
+from sia_dagster.core.search import Desk, MeteredChat, SearchRules, SearchWork, search_policy
 from sia_dagster_tests.corpora.guard_worlds import ATTACKS_BY_KIND, POLICY, Attack, edited_by, everyday, world_of
 from sia_dagster_tests.worlds.verdicts import record, report, stores
+from simulation.search_worlds import PROPOSER, WORLDS
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
 WINDOW = TimeWindow(key="2026-09-28", start=START, end=START + timedelta(weeks=1))
@@ -29,12 +32,12 @@ ODD = Attack("markup", "user", "hello", "Say <b>when</b> we answer.", "person", 
 
 
 class Gullible:
-    """An updater that believes what a trace says of the prompt, and names its causes."""
+    """A strategy that believes what a trace says of the prompt, and names its causes."""
 
     def __init__(self, attack: Attack) -> None:
         self._attack = attack
 
-    async def propose(self, state: StateActions) -> Sequence[Candidate]:
+    async def search(self, desk: Desk) -> Sequence[Candidate]:
         actions, edit = edited_by(self._attack)
         return [Candidate(name="gullible", actions=actions, status="not_chosen", edits=(edit,))]
 
@@ -46,8 +49,16 @@ def found_by(attack: Attack) -> PolicyUpdate:
     state = StateActions(
         loop="desk", window=WINDOW, actions=POLICY, policy_share=1.0, samples=tuple(samples), eval_constants=(JUDGE,)
     )
-    chat = cast("ChatModel", None)
-    return asyncio.run(search_policy(state, updater=Gullible(attack), chat=chat, evaluators=(), rules=SearchRules()))
+    config = PolicyConfig(model=PROPOSER)
+    chat = MeteredChat(WORLDS["rules"].model(seed=1), config)
+    work = SearchWork(state, chat, (judge(chat),), SearchRules(), config)
+    return asyncio.run(search_policy(work, {"gullible": Gullible(attack)}))
+
+
+def judge(chat: ChatModel) -> Evaluator:
+    rails = {"correct": 1.0, "incorrect": 0.0}
+    config = LLMClassifyConfig(name=JUDGE.name, kind="llm_classify", model="judge", template="{output}", rails=rails)
+    return build_evaluator(config, chat=chat, template="{output}", primary=True)
 
 
 def accepted(update: PolicyUpdate) -> ValidationReport:

@@ -18,11 +18,11 @@ from sia_dagster.core.policy.rollback import rollback, rolled_back_policies
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.gate import TrafficCost
 from sia_dagster.core.records.judge_report import JudgeWatch, WatchRecord
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
-from sia_dagster_tests.worlds.verdicts import BETTER, EVALUATORS, KEPT, record, report, stores
+from sia_dagster_tests.worlds.verdicts import BETTER, EVALUATORS, KEPT, SAVED, as_good, record, report, stores
 from simulation.loops import loop_config
 
 START = datetime(2026, 9, 28, tzinfo=UTC)
@@ -38,6 +38,9 @@ OLD = Actions(system_prompt="Be polite to {customer}.", model="small", variables
 
 
 NEW = OLD.model_copy(update={"system_prompt": "Be polite to {customer}. Name the order."})
+
+
+CHEAPER = OLD.model_copy(update={"model": "tiny"})
 
 
 MONDAY = WINDOW.end + timedelta(hours=9)
@@ -123,6 +126,33 @@ def test_numbers_that_were_edited_too_are_refused_by_the_ledger(tmp_path: Path) 
     assert done.promoted is None
     assert "its own numbers" not in done.reason
     assert "the stored numbers are not those that the looks ledger recorded" in done.reason
+
+
+def test_what_is_as_good_for_less_money_is_promoted_with_its_saving(tmp_path: Path) -> None:
+    found = as_good(WINDOW, OLD, CHEAPER)
+    record(tmp_path, found)
+    done = promote(found, ruling("auto", by=""), stores(tmp_path))
+    assert done.promoted is not None
+    assert (done.promoted.actions, done.promoted.saving) == (CHEAPER, SAVED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"question": "better"}, "was used for another question"),
+        ({"question": "better"}, "its own numbers give inconclusive"),
+        ({"saving": SAVED.model_copy(update={"low": 0.65})}, "the stored numbers are not those"),
+        ({"saving": None}, "its own numbers give inconclusive"),
+    ],
+)
+def test_a_question_or_a_saving_that_was_edited_is_refused(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    found = as_good(WINDOW, OLD, CHEAPER)
+    record(tmp_path, found)
+    done = promote(found.model_copy(update=changes), ruling(), stores(tmp_path))
+    assert done.promoted is None
+    assert reason in done.reason
 
 
 def test_another_candidate_than_the_one_that_was_tested_is_refused(there: PromotionStores) -> None:
@@ -499,3 +529,18 @@ def test_nothing_comes_into_force_without_two_keys(
     record(root, found)
     done = promote(found, ruling(kind), stores(root))
     assert (done.promoted is not None) == (verdict == "accept" and low > 0 and p_value <= 0.0095)
+
+
+def test_a_version_keeps_where_its_sentences_are_from_and_a_rollback_to_it_too(there: PromotionStores) -> None:
+    origin = SentenceOrigin(text="Name the order.", window=WINDOW.key, cause="no order", gain=0.1)
+    first = promote(accepted(provenance=(origin,)), ruling(), there).promoted
+    assert first is not None
+    assert first.provenance == (origin,)
+    assert rollback(there.policies, 0, at=MONDAY, by="Ada").provenance == (), "before any promotion there was none"
+    assert rollback(there.policies, 1, at=MONDAY, by="Ada").provenance == (origin,)
+
+
+def test_a_version_without_such_sentences_keeps_the_bytes_that_it_had(there: PromotionStores) -> None:
+    entry = promote(accepted(), ruling(), there).promoted
+    assert entry is not None
+    assert "provenance" not in entry.model_dump()

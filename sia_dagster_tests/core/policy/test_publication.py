@@ -19,6 +19,7 @@ from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.registry import PolicyVersion, Publication
 from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster_tests.worlds.verdicts import KEPT_LEVEL, SAVED
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 
@@ -139,6 +140,15 @@ def test_the_commit_message_names_window_verdict_gain_and_policy() -> None:
         "",
         f"sia:desk/1/{entry.actions.fingerprint}",
     ]
+
+
+def test_the_commit_message_of_what_is_as_good_names_the_saving() -> None:
+    entry = promotion(1, "kind").model_copy(update={"evidence": (KEPT_LEVEL,), "saving": SAVED})
+    assert commit_message(entry).splitlines()[1:3] == [
+        "as good for 33% of the money (28% to 40%)",
+        "correctness 0.39 -> 0.38, difference -0.01, 60 conversations",
+    ]
+    assert "as good" not in commit_message(entry.model_copy(update={"override": True}))
 
 
 def test_the_commit_message_of_an_override_claims_no_verdict() -> None:

@@ -19,7 +19,7 @@ from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.search.carried import carried_candidate, carry_on, search_after_carried
-from sia_dagster.core.search.search_policy import SearchRules
+from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.wiring.stages import search_window
 from sia_dagster_tests.wiring.test_stages import session
 from sia_dagster_tests.worlds.search_world import BASELINE, BETTER, PROMPT, WINDOW, sample, state, state_of

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.special import stdtrit
 from scipy.stats import binomtest, permutation_test
 
-from sia_dagster.core.gate.verdict import decide
+from sia_dagster.core.gate.criteria import CriteriaInput
+from sia_dagster.core.gate.verdict import Decision, decide
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.report import ArmOutcome, ValidationRow
@@ -95,11 +96,15 @@ def test_unscored_samples_are_counted_by_policy() -> None:
     assert (found.unscored_baseline, found.unscored_candidate) == (1, 2)
 
 
+def decided(found: EvaluatorComparison, rule: ComparisonRule) -> Decision:
+    return decide(CriteriaInput(comparisons=(found,), rule=rule, conversations=found.n, candidate_changed=True))
+
+
 def test_a_policy_that_fails_in_most_repeats_is_not_as_good_as_the_repeats_that_came_through() -> None:
     rows = [row(f"c{n}", f"s{n}", 0, None if repeat else 1, repeat) for n in range(40) for repeat in range(3)]
     found = compared(rows)
     assert (found.unscored, found.unscored_baseline, found.unscored_candidate) == (0, 0, 27)
-    decision = decide([found], RULE, conversations=40, candidate_changed=True)
+    decision = decided(found, RULE)
     assert decision.verdict == "inconclusive"
     assert "27 more of 40 samples have no score under the candidate" in decision.reasons[0]
 
@@ -304,7 +309,7 @@ def test_a_large_group_counts_once_and_its_conversations_are_told() -> None:
     assert (found.n, found.conversations) == (41, 100)
     assert found.difference == pytest.approx((-0.3 + 40 * 0.12) / 41)
     assert found.traffic_difference == pytest.approx((60 * -0.3 + 40 * 0.12) / 100)
-    decision = decide([found], RULE, conversations=100, candidate_changed=True)
+    decision = decided(found, RULE)
     assert decision.verdict == "inconclusive", "most of the traffic is answered worse"
     assert "but fell by -0.13 where each conversation counts" in decision.reasons[0]
 
@@ -510,7 +515,7 @@ def test_the_first_look_of_a_daily_loop_can_accept() -> None:
     clear = compare(singles([(0.0, 1.0)] * 50), CONSTANT, role="primary", rule=rule)
     assert clear.p_value is not None
     assert clear.p_value <= level
-    assert decide([clear], rule, conversations=50, candidate_changed=True).verdict == "accept"
+    assert decided(clear, rule).verdict == "accept"
 
 
 def test_importing_the_module_loads_no_numerics() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
@@ -23,7 +23,7 @@ from sia_dagster.adapters.engine.wire.completions import called, estimate_prompt
 from sia_dagster.adapters.engine.wire.failures import Failure
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import BatchesUnderWay, CallFailed, EndpointRefused
-from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.ports.model import ChatReply, ChatRequest, endpoint_stage
 from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.spend import Spend, spend_key
 
@@ -118,7 +118,7 @@ class BatchChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """See `core.ports.ChatModel.complete`; raises AnswerPending where the answer comes with a batch."""
-        route = self._routes.get(request.stage)
+        route = self._routes.get(endpoint_stage(request.stage))
         if route is None:
             return await self._direct.complete(request)
         sent = called(request, self._config)
@@ -132,9 +132,9 @@ class BatchChat:
             raise AnswerPending
         return await self._called(request, sent)
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
         """See `core.ports.ChatModel.stored`."""
-        return await self._direct.stored(request)
+        return await self._direct.stored(requests)
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""

@@ -21,7 +21,7 @@ from sia_dagster.adapters.engine.wire.failures import Failure, action_after
 from sia_dagster.adapters.request_chunks import chunks
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import EndpointRefused
-from sia_dagster.core.ports.model import ChatReply
+from sia_dagster.core.ports.model import ChatReply, endpoint_stage
 from sia_dagster.core.records.spend import spend_key
 from sia_dagster.core.records.value import Value
 
@@ -138,7 +138,7 @@ class BatchExchange:
 
     async def _send(self, part: Sequence[PendingRequest], requests: PendingRequests, tries: Mapping[str, int]) -> None:
         """One batch of one stage and model."""
-        route = self._routes[part[0].stage]
+        route = self._routes[endpoint_stage(part[0].stage)]
         submitted = self._new_batch(part, route)
         batched = [
             BatchedRequest(
@@ -182,7 +182,7 @@ class BatchExchange:
         )
 
     def _route(self, submitted: SubmittedBatch) -> BatchRoute:
-        route = self._routes.get(submitted.stage)
+        route = self._routes.get(endpoint_stage(submitted.stage))
         if route is not None and route.identity == submitted.endpoint:
             return route
         return next(route for route in self._routes.values() if route.identity == submitted.endpoint)

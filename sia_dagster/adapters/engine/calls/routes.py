@@ -13,6 +13,7 @@ from sia_dagster.adapters.engine.rate_limits.pace import Pace
 from sia_dagster.adapters.engine.rate_limits.shared_limits import account_of
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.errors import ConfigError
+from sia_dagster.core.ports.model import endpoint_stage
 
 ApiKeys = str | Mapping[str, str | None] | None
 """The key of every stage, or the keys by stage (`judge`, `replay`, `update`; `""` for any other)."""
@@ -69,7 +70,7 @@ class Routes:
 
     def of(self, stage: str) -> Route:
         """The route of this stage's calls."""
-        return self._by_stage.get(stage) or self._by_stage[""]
+        return self._by_stage.get(endpoint_stage(stage)) or self._by_stage[""]
 
     async def close(self) -> None:
         """Close all of them."""

@@ -12,7 +12,7 @@ from sia_dagster.adapters.engine.store import LedgerScope
 from sia_dagster.adapters.engine.store.answers import Answers
 from sia_dagster.core.config.llm import LLMConfig, Price
 from sia_dagster.core.errors import ConfigError
-from sia_dagster.core.ports.model import ChatReply, ChatRequest
+from sia_dagster.core.ports.model import ChatReply, ChatRequest, endpoint_stage
 from sia_dagster.core.records.spend import Spend
 
 
@@ -123,7 +123,7 @@ class SpendLedger:
 
     def price(self, request: ChatRequest) -> Price | None:
         """The price of the request's model in its stage; None where it is unknown."""
-        return price_of(request.model, self._prices.get(request.stage, self._config.prices))
+        return price_of(request.model, self._prices.get(endpoint_stage(request.stage), self._config.prices))
 
     async def reserve(self, request: ChatRequest, *, estimated_prompt: int) -> Reservation:
         """Hold what the call may cost. Waits while it would fit under the caps but for calls in flight.
