@@ -17,7 +17,7 @@ from sia_dagster_tests.worlds.search_world import (
     search,
     state,
 )
-from simulation.servers import Body, Reply, ScriptedServer, completion
+from simulation.servers import Body, Reply, ScriptedServer, completion, refusal
 
 WEEK = logged(state(train=6, selection=12))
 GREET = "Greet the shopper."
@@ -65,3 +65,10 @@ def test_a_sentence_that_the_prompt_has_is_not_added_again(tmp_path: Path) -> No
     assert update.candidate is not None
     assert update.candidate.system_prompt.count(ASK_FOR_ORDER) == 1
     assert max(prompt_of(body).count(ASK_FOR_ORDER) for body in asked(server, "app")) == 1
+
+
+def test_a_question_beyond_the_models_context_is_reported_with_the_key_that_shortens_it(tmp_path: Path) -> None:
+    said = "request (4732 tokens) exceeds the available context size (1024 tokens), try increasing it"
+    with ScriptedServer(Shop(refusal(400, said, code="exceed_context_size_error"))) as server:
+        update = search(server, tmp_path, WEEK)
+    assert f"{said}; policy.max_context_tokens makes the question shorter" in update.reason
