@@ -166,7 +166,7 @@ class StructuredCalls:
         try:
             reply = await self._chat.complete(asked)
         except CallFailed as error:
-            failed = Answer(problem=str(error), attempts=error.attempts)
+            failed = Answer(problem=str(error), too_long=error.kind == "too_long", attempts=error.attempts)
             return _Try(way, asked, failed, _verdict_of(error, request.model))
         return self._read(way, asked, reply)
 

@@ -96,7 +96,10 @@ class Desk:
         with work.chat.step("propose", 1):
             answer = await calls.ask(request)
         work.check_answers()
-        return answer
+        if not answer.too_long:
+            return answer
+        hint = f"{answer.problem}; policy.max_context_tokens makes the question shorter"
+        return answer.model_copy(update={"problem": hint})
 
     def guard(
         self, actions: Actions, edits: Sequence[Edit] | None = None, question: Question = "better"

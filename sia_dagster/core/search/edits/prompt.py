@@ -12,6 +12,7 @@ from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 from sia_dagster.core.search.causes import Cause, clauses_about, shortfall
+from sia_dagster.core.text import count
 
 PLACEHOLDERS = frozenset({"notice", "max_prompt_tokens", "policy", "criteria", "groups", "focus", "samples"})
 WENT_WELL = 3
@@ -98,9 +99,7 @@ def build_prompt(
         "max_prompt_tokens": str(config.max_prompt_tokens),
         "policy": quote(policy, "policy"),
         "criteria": _criteria(constants, max_tokens // 16),
-        "groups": "\n".join(
-            f"- {_title(cause, n, evidence)}: {len(cause.samples)} answers" for n, cause in _numbered(causes)
-        ),
+        "groups": "\n".join(_named(cause, number, evidence) for number, cause in _numbered(causes)),
         "focus": f"{task.focus}{_tried(evidence.tried)}",
     }
     room = max_tokens - _tokens(_fill(task, {**texts, "samples": ""}))
@@ -172,6 +171,12 @@ def _criteria(constants: Sequence[EvalConstant], tokens: int) -> str:
 def _title(cause: Cause, number: int, evidence: Evidence) -> str:
     constant = next(each for each in evidence.constants if each.name == cause.evaluator)
     return f"Group {number} ({cause.evaluator}: {verdict_of(evidence.metrics[cause.samples[0]], constant)})"
+
+
+def _named(cause: Cause, number: int, evidence: Evidence) -> str:
+    """The group and its fault: where answers have several, their explanations do not tell which one is meant."""
+    heading = f"- {_title(cause, number, evidence)}, {count(len(cause.samples), 'answer')}:"
+    return f"{heading}\n{quote(trim_middle(cause.text, LEAST_FIELD_TOKENS), 'fault')}" if cause.text else heading
 
 
 def _failing(cause: Cause, number: int, causes: Sequence[Cause], evidence: Evidence) -> _SampleGroup:

@@ -161,6 +161,9 @@ class _Search:
         actions = self._with([proposed])
         if actions is None or actions == self.policy:
             return False
+        if all(each.operation == "add" and each.text in self.policy.system_prompt for each in proposed.edits):
+            self._unusable("it adds what the prompt has already")
+            return False
         findings = self.desk.guard(actions, edits=[*self.adopted, *proposed.edits])
         if stopping := stops(findings):
             self._note("stopped_by_guard", actions, [proposed], tuple(finding.reason for finding in stopping))
