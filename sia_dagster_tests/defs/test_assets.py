@@ -163,7 +163,13 @@ def test_every_paid_call_is_counted_once(run: Run) -> None:
     paid = sum(shown(run, stage)["model_calls_paid_in_this_run"] for stage in stages)
     assert paid == len(server.requests)
     spent = {record.data["stage and model"] for stage in stages for record in spent_in(run, stage)}
-    assert spent == {"judge simulated-judge", "replay simulated-application", "update simulated-optimizer"}
+    assert spent == {
+        "judge simulated-judge",
+        "judge/probe simulated-judge",
+        "replay simulated-application",
+        "replay/probe simulated-application",
+        "update simulated-optimizer",
+    }
 
 
 @pytest.mark.parametrize(("stage", "columns"), [("traces", SPAN_COLUMNS), ("eval_results", EVAL_RESULT_COLUMNS)])
@@ -217,7 +223,7 @@ def test_a_listener_hears_how_far_each_stage_is(run: Run) -> None:
     with listen(lambda step: progress.append((step.done, step.of, step.what))):
         assert found.run().success
     ends = {what: (done, of) for done, of, what in progress}
-    replays = {"selection replay", "holdout replay", "noise replay", "noise judging"}
+    replays = {"probe replay", "holdout replay", "noise replay", "noise judging"}
     assert set(ends) == {"evaluations", "judgements of judges", *replays}
     assert all(done == of for done, of in ends.values())
     silent = len(progress)
