@@ -57,7 +57,7 @@ def strategy_rows(update: PolicyUpdate) -> tuple[Row, ...]:
 
 
 def search_cost(runs: Sequence[StrategyRun]) -> float | None:
-    """In USD, of all strategies; None where a price is unknown."""
+    """In USD, of all answers of all strategies, stored ones as well; None where a price is unknown."""
     known = [run.cost_usd for run in runs if run.cost_usd is not None]
     return round(sum(known), 9) if len(known) == len(runs) else None
 

@@ -139,7 +139,7 @@ def test_what_each_strategy_used_can_be_read(run: Run) -> None:
     assert used.data["strategy"] == "edits"
     assert used.data["why it ended"]
     assert seen["search_calls"] == int(used.data["all answers"]) == seen["model_calls"]
-    assert seen["search_cost_usd"] == pytest.approx(seen["cost_usd"])
+    assert seen["search_cost_usd"] >= seen["cost_usd"], "an answer that another stage paid for counts, too"
 
 
 def test_numbers_are_numbers_so_that_they_plot(run: Run) -> None:

@@ -1,7 +1,6 @@
 """The simulated search tasks are what they say: a known best, a score without noise, answers that can be had again."""
 
 import asyncio
-import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -192,12 +191,13 @@ def test_the_proposing_model_errs_as_it_is_told() -> None:
     world = WORLDS["rules"]
     samples = world.samples(SEED, train=30, selection=0, holdout=0)
 
-    def texts(habits: Habits) -> str:
-        update = searched(world, samples, world.model(SEED, habits=habits), world.baseline, calls=40)
-        return json.dumps([edit.model_dump(mode="json") for each in update.candidates for edit in each.edits])
+    def texts(**habits: float) -> list[str]:
+        model = world.model(SEED, habits=NO_FAULTS.model_copy(update=habits))
+        update = searched(world, samples, model, world.baseline, calls=120)
+        return [edit.text for each in update.candidates for edit in each.edits]
 
-    assert not re.search(r"\d{6}|in one short sentence|try to", texts(NO_FAULTS))
-    assert "Answer in one short sentence" in texts(NO_FAULTS.model_copy(update={"harmful": 1.0}))
-    assert re.search(r"as (?:with \d{6}|for [A-Z]|in ')", texts(NO_FAULTS.model_copy(update={"leaks": 1.0})))
-    assert "our shop" in texts(NO_FAULTS.model_copy(update={"drops_variable": 1.0}))
-    assert len(texts(NO_FAULTS.model_copy(update={"bloats": 1.0})).split()) > len(texts(NO_FAULTS).split()) + 8 * 60
+    assert not re.search(r"\d{6}|in one short sentence|try to", str(texts()))
+    assert "Answer in one short sentence" in str(texts(harmful=1.0))
+    assert re.search(r"as (?:with \d{6}|for [A-Z]|in ')", str(texts(leaks=1.0)))
+    assert "our shop" in str(texts(drops_variable=1.0))
+    assert max(len(text.split()) for text in texts()) < 60 < max(len(text.split()) for text in texts(bloats=1.0))

@@ -116,7 +116,7 @@ class PolicyConfig(Section):
     """A model that is asked once a window whether the chosen edits serve the evaluators' criteria or somebody else;
     unless it answers `criteria`, a person must look. By default none is asked."""
     candidates: int = Field(default=3, ge=1, le=16)
-    """Whole prompts that `rewrite` proposes, and examples' sets that `few_shot` tries."""
+    """Whole prompts that `rewrite` proposes, and sets of the best number of examples that `few_shot` compares."""
     models: tuple[ModelChoice, ...] = ()
     """The models that the strategy `model` tries: with the same prompt, whether one is as good for less money."""
     max_prompt_tokens: int = Field(default=1500, ge=50)

@@ -29,6 +29,9 @@ EXPLANATION_TOKENS = 120
 FAILING_SHARE = 1 / 3
 """Of the train samples: this share is assumed to score low, and so to be shown to the updater."""
 
+FAULTS = ("late", "rude", "long")
+"""What the assumed failures are marked down for: as many causes as one question to the updater shows."""
+
 GUARD_TOKENS = 100
 """Of the guard model's answer."""
 
@@ -129,7 +132,8 @@ def _primary(loop: LoopConfig, specs: Sequence[JudgeSpec]) -> EvalConstant:
 
 
 def _assumed(sample: Sample, place: int, constant: EvalConstant) -> Sample:
-    """The sample with an assumed score: low for FAILING_SHARE of the samples, high for the others."""
-    score = constant.low if place % round(1 / FAILING_SHARE) == 0 else constant.high
-    metric = EvalMetrics(name=constant.name, score=score, explanation="word " * EXPLANATION_TOKENS)
+    """The sample with an assumed score: low, for one of FAULTS, in FAILING_SHARE of the samples, else high."""
+    turn, of = divmod(place, round(1 / FAILING_SHARE))
+    score, word = (constant.high, "right") if of else (constant.low, FAULTS[turn % len(FAULTS)])
+    metric = EvalMetrics(name=constant.name, score=score, explanation=f"{word} " * EXPLANATION_TOKENS)
     return sample.model_copy(update={"evals": (metric,)})

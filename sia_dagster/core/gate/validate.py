@@ -152,6 +152,7 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         candidate=update.candidate if trial.changed else None,
         concerns=update.concerns if trial.changed else (),
         provenance=update.provenance if trial.changed else (),
+        strategies=update.strategies,
         question=update.question,
         saving=last.saving,
         alpha=rule.alpha,

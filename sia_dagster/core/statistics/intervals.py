@@ -150,9 +150,10 @@ def moments(differences: "Array", scaled: "Array", added: float, weight: "Array 
 
 def t_quantile(size: "Array | float", alpha: float) -> "Array":
     """t(1 - alpha) of `size` - 1 degrees of freedom: how many standard errors an end lies from the mean."""
+    import numpy as np
     from scipy.special import stdtrit
 
-    return stdtrit(size - 1, 1 - alpha)
+    return np.asarray(stdtrit(size - 1, 1 - alpha), dtype=np.float64)
 
 
 def hall_end(found: Moments, t: "Array") -> "Array":

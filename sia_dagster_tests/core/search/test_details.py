@@ -21,7 +21,7 @@ def invented(request: str, answer: str = "", *others: str, holders: int = 1, tur
     [
         ("Dear Mara Lind", "Mara Lind", ("Dear Alex Morgan", "Alex Morgan")),
         ("From Mara Lind", "To Mara Lind", ("From Alex Morgan", "To Alex Morgan")),
-        ("Mara Ines Lind here", "Dear Ms Lind, Mara", ("Alex Morgan here", "Dear Ms Morgan, Alex")),
+        ("Mara Ines Lind here", "To Ms Lind, Mara", ("Alex Morgan here", "To Ms Morgan, Alex")),
         ("Mara Lind for Tom Okafor", "Tom Okafor", ("Alex Morgan for Robin Hayes", "Robin Hayes")),
         ("4711 and 0815, not 12", "0815", ("1234 and 2345, not 12", "2345")),
         ("from 4711-0815", "4711", ("from 1234-2345", "1234")),

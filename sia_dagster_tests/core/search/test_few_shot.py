@@ -20,7 +20,15 @@ from sia_dagster.core.records.policy import Example
 from sia_dagster.core.records.sample import Message, Sample, Split, ToolCall
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
-from sia_dagster.core.search import STRATEGIES, Desk, MeteredChat, SearchRules, SearchWork, search_policy
+from sia_dagster.core.search import (
+    STRATEGIES,
+    Desk,
+    MeteredChat,
+    SearchRules,
+    SearchWork,
+    ask_guard_model,
+    search_policy,
+)
 from sia_dagster.core.search.few_shot import FewShot
 from sia_dagster_tests.worlds.search_world import (
     ASK_FOR_ORDER,
@@ -408,3 +416,17 @@ def test_after_edits_both_are_in_the_policy_and_in_the_report(tmp_path: Path) ->
     assert ASK_FOR_ORDER in update.candidate.system_prompt
     assert examples_of(update)
     assert [each.text for each in update.edits] == [ASK_FOR_ORDER]
+
+
+def test_the_guard_model_is_shown_the_examples(tmp_path: Path) -> None:
+    before = window(*GOOD, *BAD)
+    update, _ = searched(tmp_path, before)
+
+    async def ask(chat: ChatModel) -> PolicyUpdate:
+        return await ask_guard_model(update, before, chat=chat, model="guard")
+
+    with ScriptedServer(lambda body, _: completion('{"thoughts": "x", "serves": "criteria"}')) as server:
+        assert in_shop(server, tmp_path, ask) == update
+    shown = str(server.requests[0]["messages"][1]["content"])
+    assert shown.count("a new example\nrequest: ") == len(examples_of(update))
+    assert "the whole new prompt" not in shown
