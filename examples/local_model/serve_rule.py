@@ -7,11 +7,12 @@ A model of 135 million parameters cannot write instructions for itself. Where a 
 import argparse
 import hashlib
 import json
+import re
 from typing import Any
 
 from aiohttp import web
 
-from sia_dagster.demo.quotes import Reading, read
+from sia_dagster.demo.quotes import read
 
 BRIEF = (
     "Extract and present the main key point of the input text in one very short sentence, including essential details.",
@@ -30,27 +31,24 @@ WORDINGS = {
 harm: the loop is there to find that out."""
 SHOWN = 6
 """The most samples named as the reason of an edit."""
+_GROUP = re.compile(r"^- Group (\d+) [^\n]*\n<<<fault (\w+)\n(.*?)\n\2 fault>>>$", re.MULTILINE | re.DOTALL)
 
 
 def propose(prompt: str) -> dict[str, Any]:
-    """Edits for the two commonest faults, each one of the sentences that might mend it, by a hash of the prompt."""
+    """For each group of the question an edit: a sentence that might mend its fault, chosen by a hash of the prompt."""
     reading = read(prompt)
     policy = reading.quotes.get("policy", "")
     edits: list[dict[str, Any]] = []
-    for fault, spans in samples_by_fault(reading):
-        left = [wording for wording in WORDINGS[fault] if wording not in policy]
-        is_mended = any(edit["text"] in WORDINGS[fault] for edit in edits)
-        if left and not is_mended and len(edits) < 2:
+    for number, _, said in _GROUP.findall(prompt):
+        fault = next((each for each in WORDINGS if each in said), "")
+        used = (policy, *(edit["text"] for edit in edits))
+        left = [wording for wording in WORDINGS.get(fault, ()) if not any(wording in text for text in used)]
+        if left:
             text = left[hashed(prompt, fault) % len(left)]
-            edits.append({"operation": "add", "find": "", "text": text, "samples": spans[:SHOWN], "why": fault})
+            spans = [each.span_id for each in reading.exhibits if fault in each.quotes.get("explanation", "")]
+            edit = {"operation": "add", "find": "", "text": text, "samples": spans[:SHOWN], "why": fault}
+            edits.append(edit | {"group": int(number)})
     return {"thoughts": "A sentence from a list for each fault.", "edits": edits}
-
-
-def samples_by_fault(reading: Reading) -> list[tuple[str, list[str]]]:
-    """The ids of the samples that show each fault, the commonest fault first."""
-    told = [(each.span_id, each.quotes.get("explanation", "")) for each in reading.exhibits]
-    found = [(fault, [span for span, said in told if fault in said]) for fault in WORDINGS]
-    return sorted((pair for pair in found if pair[1]), key=lambda pair: -len(pair[1]))
 
 
 def hashed(*parts: str) -> int:

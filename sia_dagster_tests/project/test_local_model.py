@@ -82,7 +82,7 @@ def test_a_week_of_notes_gives_a_better_prompt_that_answers_the_next_week(
         assert answer_notes(folder, FIRST, 40, monkeypatch) == {"You help the staff of a small shop."}
         run = sia("run", "--window", FIRST)
         assert f"notes {FIRST}: accept\n" in run.out, (run.out, run.err)
-        assert sia("policy", "promote", "--window", FIRST, "--by", "me").code == 0
+        assert sia("policy", "promote", "--window", FIRST, "--by", "me", "--note", "It reads well.").code == 0
         (prompt,) = answer_notes(folder, SECOND, 2, monkeypatch)
         assert prompt.startswith("You help the staff of a small shop.\n")
 
