@@ -21,6 +21,7 @@ from bench.gate_bounds import BOUNDS
 from bench.gate_cells import ALPHA, LEVELS, MARGIN, RULES, WEEKLY, Scenario, Share, collect
 from bench.gate_groups import GROUPED
 from bench.gate_looks import LOOKED_AT, in_all_looks, looked_at, only_once, passes_twice
+from bench.gate_not_worse import table as not_worse
 from bench.gate_pool import pooled
 from bench.gate_scenarios import (
     CLUSTERED,
@@ -203,6 +204,7 @@ def run(windows: int, loops: int) -> dict[str, Any]:
         skewed = table(SKEWED, windows, 6000, [f"{name}, {level}" for name in BOUNDS])
     show("\nguardrails that lost their margin", [f"{ALPHA}", f"{WEEKLY:.5f}", "mean above -margin"])
     guarded = table(GUARDED, windows, 6500, ("product, 05", "product, week"))
+    for_less = not_worse(windows // 5)
     show("\n160 conversations", ["the product's looks", "two looks", "one look"])
     looked = looks(windows)
     print()
@@ -222,6 +224,7 @@ def run(windows: int, loops: int) -> dict[str, Any]:
         "stated_effect": stated,
         "skewed": skewed,
         "guarded": guarded,
+        "as_good_for_less": for_less,
         "looks": looked,
         "conversations_needed": plans,
         "years": yearly,

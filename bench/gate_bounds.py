@@ -6,11 +6,11 @@ Differences and weights are (windows, conversations). What the product takes is 
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
 from bench.calibration import Array
 from bench.gate_cells import Yes
-from sia_dagster.core.statistics.intervals import hall_end, moments, plus_two, skew_corrected_interval
+from sia_dagster.core.statistics.intervals import hall_end, moments, plus_two, skew_corrected_interval, t_quantile
 
 Bound = Callable[[Array, Array, float], Yes]
 
@@ -31,12 +31,13 @@ def before(differences: Array, weights: Array, alpha: float) -> Yes:
 def worst_case_t(differences: Array, weights: Array, alpha: float) -> Yes:
     """A t bound with one conversation at -1."""
     found = moments(differences, _scaled(weights), 1.0)
-    return np.asarray(found.mean > stdtrit(found.size - 1, 1 - alpha) * found.error)
+    return np.asarray(found.mean > t_quantile(found.size, alpha) * found.error)
 
 
 def hall_alone(differences: Array, weights: Array, alpha: float) -> Yes:
     """Hall's bound without anything added (Journal of the Royal Statistical Society B 54, 1992)."""
-    return np.asarray(hall_end(moments(differences, _scaled(weights), 0.0), alpha) > 0)
+    found = moments(differences, _scaled(weights), 0.0)
+    return np.asarray(hall_end(found, t_quantile(found.size, alpha)) > 0)
 
 
 def _scaled(weights: Array) -> Array:

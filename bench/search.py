@@ -28,6 +28,9 @@ RESULTS = Path(__file__).parent / "results" / "search.json"
 STRATEGIES: Final[Mapping[str, Strategy]] = {
     "edits": of("edits"),
     "three windows": of("edits", windows=3),
+    "rewrite": of("rewrite"),
+    "few_shot": of("few_shot"),
+    "edits, few_shot": of("edits", "few_shot"),
     "gepa": gepa,
     "gepa_parallel": gepa_parallel,
 }

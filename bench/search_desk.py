@@ -5,6 +5,7 @@ from functools import partial
 
 from bench.search_runs import SELECTION, TRAIN, Step, Strategy, data
 from sia_dagster.core.config.loop import PolicyConfig
+from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.search import (
     STRATEGIES,
@@ -18,11 +19,11 @@ from sia_dagster.core.search import (
 from simulation.search_worlds import PROPOSER, World
 
 
-async def _searched(
-    world: World, seed: int, cap: int, *, strategies: Sequence[str], windows: int = 1
+async def searched(
+    world: World, seed: int, cap: int, *, strategies: Sequence[str], windows: int = 1, start: Actions | None = None
 ) -> Sequence[Step]:
     """What wins its race is a step; what goes on counts as adopted, and is logged in the next window."""
-    model, policy = world.model(seed), world.baseline
+    model, policy = world.model(seed), start or world.baseline
     steps, logged = [Step(0, policy)], 0
     config = PolicyConfig(model=PROPOSER, updater=tuple(strategies), search_calls=cap)
     for window in range(windows):
@@ -37,7 +38,7 @@ async def _searched(
         if update.changed and update.candidate:
             policy = update.candidate
             steps.append(Step(model.total, policy, logged))
-    return steps
+    return [*steps, Step(model.total, policy, logged)]
 
 
 def _note(steps: list[Step], model: object, logged: int, candidate: Candidate) -> None:
@@ -63,4 +64,4 @@ class _Noted:
 
 def of(*strategies: str, windows: int = 1) -> Strategy:
     """The benchmark's strategy that runs these, one after the other."""
-    return partial(_searched, strategies=strategies, windows=windows)
+    return partial(searched, strategies=strategies, windows=windows)

@@ -14,6 +14,7 @@ from sia_dagster.cli.open_project import CommandProject, open_project
 from sia_dagster.cli.options import json_option, loop_option, window_option
 from sia_dagster.core.errors import SiaError
 from sia_dagster.core.progress import Advance, extras
+from sia_dagster.core.records.registry import Promotion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.search import PolicyUpdate
@@ -41,7 +42,7 @@ def command(loop_name: str | None, window: str, as_json: bool) -> None:
     result = _run(project.definitions.resolve_job_def(project.names.job), key)
     if not result.success:
         raise SiaError(failure_of(result))
-    facts = _facts(project, result.asset_value(project.names.asset("validation_results")))
+    facts = _facts(project, result.asset_value(project.names.asset("validation_results")), _promotion(project, result))
     update: PolicyUpdate = result.asset_value(project.names.asset("updated_policy"))
     facts["search"] = update.reason
     facts["examined_in"] = following = _unchecked_window(project, chosen)
@@ -102,8 +103,16 @@ def _shown(advance: Advance) -> dict[str, Any]:
     return {**shown, "extras": ", ".join(extras(advance))}
 
 
-def _facts(project: CommandProject, report: ValidationReport) -> dict[str, Any]:
-    waits = report.verdict == "accept" and project.loop.promotion == "manual"
+def _promotion(project: CommandProject, result: "ExecuteInProcessResult") -> Promotion | None:
+    """What became of the candidate; None where the job leaves that to a person."""
+    if project.loop.promotion == "manual":
+        return None
+    found: Promotion = result.asset_value(project.names.asset("promoted_policy"))
+    return found
+
+
+def _facts(project: CommandProject, report: ValidationReport, promotion: Promotion | None) -> dict[str, Any]:
+    waits = report.verdict == "accept" and not (promotion and promotion.promoted)
     approve = f"sia policy promote --loop {report.loop} --window {report.window.key}"
     return {
         "loop": report.loop,
@@ -112,6 +121,7 @@ def _facts(project: CommandProject, report: ValidationReport) -> dict[str, Any]:
         "reasons": list(report.reasons),
         "samples_needed": report.samples_needed,
         "report": str(project.report_path(report.window.key)),
+        "not_promoted": promotion.reason if waits and promotion else None,
         "approve": approve if waits else None,
     }
 
@@ -126,6 +136,8 @@ def _text(facts: dict[str, Any]) -> str:
     lines.append(f"  report: {facts['report']}")
     if facts["examined_in"]:
         lines.append(f"  candidate checked on the next window's traffic: {facts['examined_in']}")
+    if facts["not_promoted"]:
+        lines.append(f"  not promoted: {visible(facts['not_promoted'])}")
     if facts["approve"]:
         lines.append(f"  to approve it: {facts['approve']}")
     return "\n".join(lines)

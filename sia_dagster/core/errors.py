@@ -14,7 +14,8 @@ SiaError
 ├── ModelCallError         a model call gave no usable answer
 │   ├── CallFailed         this call failed after its attempts (a value of that row)
 │   ├── EndpointRefused    401, 403, unknown model: no call can succeed, so the run stops
-│   ├── SpendCapReached      the window's cap is spent: stop before the next call, keep everything
+│   ├── SpendCapReached    the window's cap is spent: stop before the next call, keep everything
+│   ├── SearchCapReached   the search's own cap leaves no room for the next step: what it has found counts
 │   └── BatchesUnderWay    requests were submitted as batches: run again when the endpoint has answered them
 ├── GateLogError           the gate's records cannot be read or written
 └── PolicyError            the registry of policies

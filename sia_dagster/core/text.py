@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -55,6 +56,19 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     return value
+
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|$)|[\u0964\u3002\uff01\uff1f]+|$)", re.M)
+
+
+def sentences(text: str) -> Iterator[tuple[int, str]]:
+    """Each sentence with the place where it begins, without the white space around it; a line's end ends one, too.
+
+    Without those that have no letter, such as the number of a list's item.
+    """
+    for match in _SENTENCE.finditer(text):
+        if any(map(str.isalpha, match[0])):
+            yield match.start(), match[0].rstrip()
 
 
 _UNSPACED = (

@@ -11,6 +11,10 @@ from sia_dagster.core.progress import Advance, Progress, Remaining, progress_lin
 
 QUIET_SECONDS = 60.0
 """The longest time without a line."""
+
+BUSY_SECONDS = 1.0
+"""The shortest time between two lines, the last one aside: each is an event that Dagster commits to its database."""
+
 _listener: ContextVar[Progress | None] = ContextVar("progress_listener", default=None)
 
 
@@ -37,19 +41,23 @@ def progress_of(context: dg.AssetExecutionContext, clock: Callable[[], float] = 
 
 
 class Throttled:
-    """Logs progress at each tenth of a stage, and at least every QUIET_SECONDS."""
+    """Logs progress at each tenth of a stage, at least every QUIET_SECONDS, and at most every BUSY_SECONDS.
+
+    What is done within BUSY_SECONDS has one line, its last.
+    """
 
     def __init__(self, log: Callable[[str], object], clock: Callable[[], float]) -> None:
         self._log, self._clock = log, clock
         self._remaining: dict[str, Remaining] = {}
         self._last: tuple[str, int] = ("", -1)
-        self._at = clock()
+        self._at = clock()  # No line before BUSY_SECONDS: what ends sooner says so in one.
 
     def __call__(self, advance: Advance) -> None:
         """Log the report, if it is time for a line."""
         remaining = self._remaining.setdefault(advance.what, Remaining(self._clock))
         left, now = remaining.seconds(advance), self._clock()
-        place = (advance.what, 10 * advance.done // max(advance.of, 1))
-        if place != self._last or now - self._at >= QUIET_SECONDS:
+        place, since = (advance.what, 10 * advance.done // max(advance.of, 1)), now - self._at
+        due = since >= BUSY_SECONDS or advance.done == advance.of
+        if (place != self._last and due) or since >= QUIET_SECONDS:
             self._last, self._at = place, now
             self._log(progress_line(advance, left))

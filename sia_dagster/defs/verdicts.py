@@ -7,6 +7,7 @@ import dagster as dg
 
 from sia_dagster.adapters.files.storage import StoragePath
 from sia_dagster.core.records.comparison import EvaluatorComparison
+from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
@@ -86,6 +87,21 @@ def verdict_metadata(
         "worst_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="worst")),
         "most_improved_samples": dg.MetadataValue.md(samples_table(report.rows, primary, which="most_improved")),
     }
+
+
+def selection_metadata(update: PolicyUpdate, report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
+    """The gain on selection, which chose the candidate, beside the gain on the holdout; both plot by window."""
+    from sia_dagster.reports.markdown.search import gains_markdown
+    from sia_dagster.reports.search_figures import gain_pairs
+
+    now = next((pair for pair in gain_pairs(update, report, ()) if pair.window == report.window.key), None)
+    numbers = {
+        "selection_gain_shrunk": now.shrunk if now else None,
+        "selection_gain_observed": now.observed if now else None,
+        "holdout_gain": now.holdout if now else None,
+    }
+    gains = dg.MetadataValue.md(gains_markdown(update, report, looks))
+    return {**{name: round(value, 6) for name, value in present(numbers).items()}, "gain_on_selection": gains}
 
 
 def _saves(report: ValidationReport) -> str:

@@ -37,7 +37,7 @@ WEEKS: tuple[WeekPlan, ...] = (
     WeekPlan(
         conversations=122, errors=2, what="the first prompt asks for politeness only: many answers lack something"
     ),
-    WeekPlan(conversations=12, what="few conversations: those held out a week before decide, too"),
+    WeekPlan(conversations=12, what="few conversations, all answered well"),
     WeekPlan(conversations=118, errors=1, what="answered under what the weeks before found"),
     WeekPlan(conversations=120, errors=2, what="normal traffic: the closer to the best, the less there is to find"),
     WeekPlan(conversations=116, injected=True, errors=1, what="a customer's note tries to reach the prompt"),

@@ -81,6 +81,11 @@ def signed(value: float | None, scale: float = 1.0) -> str:
     return _minus(text) if float(text) else text[1:]
 
 
+def of_range(gain: float) -> str:
+    """A gain as a share of an evaluator's range, with three decimals: gains of a search are small."""
+    return f"{signed(gain, 0.1)} of the range"
+
+
 def interval(low: float | None, high: float | None, scale: float = 1.0) -> str:
     """`[low, high]`; empty where a bound is unknown."""
     return "" if low is None or high is None else f"[{signed(low, scale)}, {signed(high, scale)}]"

@@ -28,6 +28,7 @@ from sia_dagster.core.search import (
     Undecided,
     ask_guard_model,
     carry_on,
+    in_order_of_gain,
     search_after_carried,
     search_policy,
     too_noisy_to_search,
@@ -60,7 +61,8 @@ async def search_window(
 ) -> StageResult[PolicyUpdate]:
     """Candidates, guarded and compared on the selection split; a `carried` candidate goes on instead, if it still may.
 
-    No search starts where the noise of the `earlier` windows hides any gain. Raises as `evaluate_window`.
+    No search starts where the noise of the `earlier` windows hides any gain; of several strategies the one that gained
+    most for an answer in them comes first. Raises as `evaluate_window`.
     """
 
     async def work(chat: ChatModel, evaluators: tuple[Evaluator, ...], progress: Progress) -> PolicyUpdate:
@@ -75,7 +77,8 @@ async def search_window(
             metered = MeteredChat(chat, config)
             own = evaluators_of(session.loop, session.folder, metered)
             work = SearchWork(state, metered, own, rules, config, progress)
-            update = await search_policy(work, strategies_of(config, session.folder))
+            strategies = strategies_of(config, session.folder)
+            update = await search_policy(work, in_order_of_gain(strategies, (each.strategies for each in earlier)))
         if guard := config.guard_model:
             update = await ask_guard_model(update, state, chat=chat, model=guard)
         update = search_after_carried(update, again) if again else update

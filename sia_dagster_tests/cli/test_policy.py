@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sia_dagster.adapters.files.registry_files import PolicyFiles
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.report import Verdict
 from sia_dagster_tests.worlds import verdicts
 from sia_dagster_tests.worlds.cli_world import (
@@ -94,6 +94,25 @@ def test_show_tells_the_policy_in_force(sia: Sia, folder: Path) -> None:
         'parameters: {"temperature": 0.2}',
         "system prompt:",
         *NEW.system_prompt.splitlines(),
+    ]
+
+
+def test_show_says_where_the_sentences_of_the_loop_are_from(sia: Sia, folder: Path) -> None:
+    origin = SentenceOrigin(
+        text="Name the order.\x1b[31m",
+        window=FIRST.key,
+        strategy="edits",
+        cause="it names no order\x1b[2J",
+        probed=4,
+        mended=3,
+        gain=0.04,
+    )
+    registry(folder, version(1, NEW, provenance=(origin,)))
+    out = sia("policy", "show").out
+    assert out.splitlines()[-2:] == [
+        "sentences that the loop wrote:",
+        f"  Name the order.⟨U+001B⟩[31m [window {FIRST.key}, by edits: 3 of 4 samples mended; its race gained "
+        "+0.040 of the range; it names no order⟨U+001B⟩[2J]",
     ]
 
 

@@ -54,6 +54,21 @@ def test_a_window_that_decides_nothing_says_how_much_it_would_take(
     assert "to approve it" not in run.out
 
 
+def test_a_window_that_is_accepted_and_not_in_force_says_why_and_how_to_approve_it(
+    sia: Sia, folder: Path, provider: SimulatedProvider
+) -> None:
+    """`promotion: auto` promotes the newest closed window alone; an older one must not look as if it were in force."""
+    configure(folder, provider.base_url, loops=[loop_entry(promotion="auto")])
+    write_week(folder)
+    run = sia("run", "--window", FIRST.key)
+    assert run.out.startswith(f"desk {FIRST.key}: accept\n"), run.err
+    assert "  not promoted: a later window has closed since" in run.out
+    approve = f"sia policy promote --loop desk --window {FIRST.key}"
+    assert f"  to approve it: {approve}\n" in run.out
+    assert json.loads(sia("run", "--window", FIRST.key, "--json").out)["approve"] == approve
+    assert not PolicyFiles(folder / ".sia", "desk").versions()
+
+
 def test_a_window_that_is_not_closed_is_not_run(sia: Sia, folder: Path, provider: SimulatedProvider) -> None:
     configure(folder, provider.base_url)
     refused = sia("run", "--window", "2999-01-04")

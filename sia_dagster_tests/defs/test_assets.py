@@ -118,6 +118,30 @@ def test_documents_are_what_their_models_say(run: Run) -> None:
     assert found.versions == (promotion.promoted,)
 
 
+def test_sentences_keep_where_they_are_from_when_they_come_into_force(run: Run) -> None:
+    found, _, _ = run
+    update = found.document("updated_policy", PolicyUpdate)
+    promoted = found.document("promoted_policy", Promotion).promoted
+    assert promoted is not None
+    assert promoted.provenance == update.provenance
+    assert update.provenance
+    for origin in promoted.provenance:
+        assert origin.text in promoted.actions.system_prompt
+        assert (origin.window, origin.strategy) == (FIRST, "edits")
+        assert origin.samples
+        assert 0 < origin.mended <= origin.probed
+    assert "<mark>" in Path(shown(run, "validation_results")["report"]).read_text(encoding="utf-8")
+
+
+def test_what_each_strategy_used_can_be_read(run: Run) -> None:
+    seen = shown(run, "updated_policy")
+    (used,) = seen["strategies"].records
+    assert used.data["strategy"] == "edits"
+    assert used.data["why it ended"]
+    assert seen["search_calls"] == int(used.data["all answers"]) == seen["model_calls"]
+    assert seen["search_cost_usd"] >= seen["cost_usd"], "an answer that another stage paid for counts, too"
+
+
 def test_numbers_are_numbers_so_that_they_plot(run: Run) -> None:
     found, _, _ = run
     report = found.document("validation_results", ValidationReport)
@@ -162,6 +186,7 @@ def test_every_column_is_described(run: Run, stage: str, columns: dict[str, str]
         ("updated_policy", "prompt_diff", "model, parameters, examples and tools stay"),
         ("updated_policy", "edits", "Add"),
         ("updated_policy", "candidates_tried", "chosen for validation"),
+        ("updated_policy", "sentences_of_the_loop", "samples mended"),
         ("validation_results", "comparison", "correctness"),
         ("validation_results", "worst_samples", "order"),
         ("validation_results", "most_improved_samples", "order"),

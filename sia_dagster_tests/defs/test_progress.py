@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sia_dagster.core.progress import RECENT_REPORTS, Advance, Remaining, progress_line
 from sia_dagster.core.records.spend import Spend
-from sia_dagster.defs.progress_log import QUIET_SECONDS, Throttled
+from sia_dagster.defs.progress_log import BUSY_SECONDS, QUIET_SECONDS, Throttled
 from sia_dagster_tests.fakes.clocks import VirtualTime
 from simulation.loops import CORRECTNESS, FIRST, IS_BRIEF, NAME, desk, metadata, simulated
 from simulation.servers import Body, Reply, refusal
@@ -54,14 +54,26 @@ def test_rows_that_all_came_at_one_moment_tell_no_speed() -> None:
     assert [remaining.seconds(step(done)) for done in range(1, 30)] == [None] * 29
 
 
-@given(st.integers(1, 3000))
+@given(st.integers(1, 590))  # no tenth lasts QUIET_SECONDS
 def test_the_log_has_a_line_at_each_tenth_and_no_more(of: int) -> None:
-    lines: list[str] = []
-    log = Throttled(lines.append, VirtualTime())
+    clock, lines = VirtualTime(), list[str]()
+    log = Throttled(lines.append, clock)
     for done in range(1, of + 1):
+        clock.now += BUSY_SECONDS
         log(step(done, of))
     assert len(lines) == min(of, 11) or (of < 11 and len(lines) == of)
     assert lines[-1] == f"evaluations: {of} of {of}"
+
+
+def test_a_quick_stage_has_a_line_a_second_and_its_last() -> None:
+    clock, lines = VirtualTime(), list[str]()
+    log = Throttled(lines.append, clock)
+    for done in range(1, 241):
+        clock.now += 0.01
+        log(step(done))
+    assert [line.split(",")[0] for line in lines] == [f"evaluations: {done} of 240" for done in (100, 200, 240)]
+    log(Advance(done=12, of=12, what="selection replay"))
+    assert lines[3:] == ["selection replay: 12 of 12"]
 
 
 def test_a_slow_stage_says_something_each_minute() -> None:

@@ -1,15 +1,17 @@
 """A window as the reports' tests look at it: built from values alone, with every part filled."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sia_dagster.core.records.comparison import EvaluatorComparison
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.gate import Look, SelectionGain
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.report import ArmOutcome, ValidationReport, ValidationRow
 from sia_dagster.core.records.sample import Message, Sample, Split, TimeWindow
-from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate
+from sia_dagster.core.records.search import Candidate, Edit, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.provenance import provenance_of
 
 WINDOW = TimeWindow(key="2026-09-28", start=datetime(2026, 9, 28, tzinfo=UTC), end=datetime(2026, 10, 5, tzinfo=UTC))
 
@@ -250,3 +252,66 @@ def empty() -> tuple[StateActions, PolicyUpdate, ValidationReport]:
         PolicyUpdate(loop="message_desk", window=WINDOW, baseline=None, candidate=None, reason=reason),
         ValidationReport(loop="message_desk", window=WINDOW, verdict="inconclusive", reasons=(reason,)),
     )
+
+
+def searched() -> PolicyUpdate:
+    """The same window's update by a search that records what it used, and where each sentence is from."""
+    before, cause = update(), "The answer does not name the order number."
+    old = SentenceOrigin(text="Answer in the language of the message.", window="2026-09-07", strategy="rewrite")
+    order, short = before.edits
+    spans = tuple(f"{number:016x}" for number in range(4, 24, 4))
+    told = (order.model_copy(update={"samples": spans, "cause": cause, "probed": 4, "mended": 3}), short)
+    race = RaceResult(decision="better", groups=14, mean=0.041, error=0.02)
+    first, *others = before.candidates
+    chosen = first.model_copy(update={"race": race, "edits": told, "strategy": "edits"})
+    lost = Candidate(
+        name="edits-2",
+        actions=OLD,
+        status="not_chosen",
+        reasons=("what it is to mend is still found in all 3 train samples tried",),
+        strategy="edits",
+        edits=told[:1],
+        race=RaceResult(decision="worse", groups=9, mean=-0.012, error=0.03),
+    )
+    runs = (
+        StrategyRun(
+            strategy="edits",
+            calls={"propose": 4, "probe": 31, "race": 56},
+            cost_usd=0.0312,
+            gain=0.041,
+            ended="no cause is worth a further call",
+        ),
+        StrategyRun(strategy="few_shot", calls={"race": 12}, cost_usd=None, ended="the search's cap is reached"),
+    )
+    return before.model_copy(
+        update={
+            "provenance": provenance_of(state().model_copy(update={"provenance": (old,)}), (chosen, lost), chosen),
+            "edits": told,
+            "candidates": (chosen, lost, *others),
+            "strategies": runs,
+        }
+    )
+
+
+def chosen_before(weeks: int) -> tuple[Look, ...]:
+    """A look in each of the weeks before, whose candidate gained 0.1 where it was chosen and 0.04 where it was not."""
+    found = []
+    for back in range(weeks, 0, -1):
+        start = WINDOW.start - timedelta(weeks=back)
+        window = TimeWindow(key=f"{start:%Y-%m-%d}", start=start, end=start + timedelta(weeks=1))
+        found.append(
+            Look(
+                loop="message_desk",
+                window=window,
+                at=window.end,
+                fingerprint=f"e{back}",
+                result=f"r{back}",
+                alpha_spent=0.0096,
+                verdict="inconclusive",
+                baseline=OLD,
+                candidate=NEW,
+                difference=0.16,
+                selected=SelectionGain(observed=0.1, shrunk=0.06, scale=4.0),
+            )
+        )
+    return tuple(found)

@@ -148,7 +148,8 @@ class Proposing:
         samples = tuple(dict.fromkeys(exhibit.id for exhibit, _ in seen))
         lines = [line for line in brief.policy.splitlines() if remedy.asks(line.casefold())]
         replaces = lines[0] if len(lines) == 1 and brief.policy.count(lines[0]) == 1 else ""
-        text = self._wording(remedy, asked=bool(lines))
+        tried = any(remedy.asks(text.casefold()) for text in brief.tried)
+        text = self._wording(remedy, asked=bool(lines) or tried)
         if self._happens(self._habits.leaks, "leak", remedy.name):
             text = f"{text.rstrip('.')} {self._leak(seen[0][0])}."
         why = f"{len(samples)} of the answers lack it: {seen[0][1].name}."
@@ -156,7 +157,7 @@ class Proposing:
         return Instruction(text=text, replaces=replaces, samples=samples[:_MOST_SAMPLES], why=why, group=group)
 
     def _wording(self, remedy: Remedy, *, asked: bool) -> str:
-        """`asked`: the policy asks for it already, but timidly or of all."""
+        """`asked`: the policy asks for it already, or such an edit was tried, but timidly or of all."""
         point, habits = draw(*self._key, "wording", remedy.name), self._habits
         steps = ((habits.wrong, remedy.wrong), (habits.harmful, _HARMFUL), (habits.timid, remedy.timid))
         for share, texts in steps:

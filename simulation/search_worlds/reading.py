@@ -11,6 +11,7 @@ _EXAMPLE: Final = re.compile(r"^# Example \d+$", re.MULTILINE)
 _STATEMENT: Final = re.compile(
     r"^Statement \d+ \(\d+\):\n<<<statement (\w+)\n(.*?)\n\1 statement>>>$", re.MULTILINE | re.DOTALL
 )
+_TRIED: Final = re.compile(r"^<<<tried (\w+)\n(.*?)\n\1 tried>>>$", re.MULTILINE | re.DOTALL)
 _GROUP: Final = re.compile(r"^Group (\d+) \([^\n]*\):$", re.MULTILINE)
 _SAMPLE: Final = re.compile(r"^Sample (\S+) \(", re.MULTILINE)
 _WENT_WELL: Final = "Answers that went well"
@@ -35,6 +36,8 @@ class Brief(Value):
 
     policy: str
     exhibits: tuple[Exhibit, ...]
+    tried: tuple[str, ...] = ()
+    """Edits that did not help."""
     statements: tuple[str, ...] = ()
     """What an evaluator said, numbered from 1, where it is asked what belongs together."""
 
@@ -55,7 +58,7 @@ def read_brief(prompt: str) -> Brief:
     groups = _groups_of(prompt)
     shown = tuple(_exhibit(each).model_copy(update={"group": groups.get(each.span_id, 0)}) for each in ours.exhibits)
     if any(each.said for each in shown):
-        return Brief(policy=policy, exhibits=shown)
+        return Brief(policy=policy, exhibits=shown, tried=tuple(text for _, text in _TRIED.findall(prompt)))
     return Brief(policy=policy, exhibits=(Exhibit(said=prompt.replace(policy, "")),))
 
 

@@ -62,9 +62,9 @@ class SimulatedModel:
         self.calls[request.stage, request.model] += 1
         return self._counted(request, reply)
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
-        found = self._store.get(_key(request))
-        return found.model_copy(update={"cached": True}) if found else None
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
+        found = [self._store.get(_key(request)) for request in requests]
+        return [reply.model_copy(update={"cached": True}) if reply else None for reply in found]
 
     def ignores_form(self, request: ChatRequest) -> bool:
         return False

@@ -29,6 +29,8 @@ EVALUATION = re.compile(r"(eval|annotation)\.([A-Za-z0-9_\s]+)\.(label|score|exp
 _KINDS = ", ".join(f"'{name}'" for name in ("LLM", *OTHERS))
 EMPTY_TEXTS = ("", "[]", "{}", "null")
 """Texts that mean "no value" in a column."""
+ANSWERED = "sia_answered"
+"""The column of converted files that says whether there is an answer, also where its text is left out."""
 
 
 class SpanExpressions:
@@ -133,6 +135,8 @@ class SpanExpressions:
 
     def has_output(self) -> str:
         """Whether there is an answer: messages or the raw value."""
+        if ANSWERED in self.types:
+            return quoted(ANSWERED)
         messages, value = TEXTS["output_messages"], TEXTS["output_value"]
         return self._any_filled(c for c in self.types if c == value or c.startswith(messages))
 

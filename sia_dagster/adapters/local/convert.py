@@ -1,19 +1,18 @@
 """Converts files of any form to one Parquet file with the columns of an OpenInference export."""
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from sia_dagster.adapters.local.columns import EVALUATION, LLM, TEXTS
+from sia_dagster.adapters.local.call_texts import COLUMNS, NO_TEXTS, call_texts, is_answered, text_of
+from sia_dagster.adapters.local.columns import ANSWERED, LLM
 from sia_dagster.adapters.local.conventions import to_openinference
 from sia_dagster.adapters.local.forms import BAD_SHAPES, Form, FormError, Span
 from sia_dagster.adapters.local.kinds import LLM as LLM_KIND
 from sia_dagster.adapters.local.kinds import is_call, not_a_call, recorded_kind
 from sia_dagster.adapters.local.reading import Broken, NoRecords, Record, microseconds, read_records, unwrapped
 from sia_dagster.adapters.local.reading.records import TOO_DEEP
+from sia_dagster.adapters.local.smallest_hashes import SmallestHashes
 from sia_dagster.adapters.local.source_files import TraceFile
 from sia_dagster.adapters.local.unknown import what_it_is
 from sia_dagster.core.openinference.attributes import load_object
@@ -38,20 +37,26 @@ _ATTRIBUTES: Final = (
     "attributes.user.id",
     "attributes.metadata.user_id",
 )
-STAGED: Final = (*_SPAN, *_TIMES, *_ATTRIBUTES, *TEXTS.values(), "evals", "annotations")
+STAGED: Final = (*_SPAN, *_TIMES, *_ATTRIBUTES, ANSWERED, *COLUMNS)
 """The columns of the Parquet file; those that `traces.where` names follow."""
 _OF_CALL: Final = tuple(column.removeprefix("attributes.") for column in _ATTRIBUTES[1:])
 _COUNTED: Final = tuple(column.removeprefix("attributes.") for column in _COUNTS)
-_GATHERED: Final = tuple(column.removeprefix("attributes.") for column in TEXTS.values())
-_PREFIXES: Final = tuple(f"{name}." for name in _GATHERED)
 
 
 class Converter:
     """Reads files one after the other and writes the window's calls of a model to `target`."""
 
-    def __init__(self, target: Path, query: SpanQuery, wanted: Collection[str], funnel: FunnelCount) -> None:
-        """`wanted` are the columns that the condition names, without case; `funnel` counts what is left out."""
+    def __init__(
+        self, target: Path, query: SpanQuery, wanted: Collection[str], funnel: FunnelCount, *, all_texts: bool = False
+    ) -> None:
+        """`wanted` are the columns that the condition names, without case; `funnel` counts what is left out.
+
+        Texts are written for the calls that may be sampled, as far as that is known before the condition is evaluated
+        and doubles are found, or for all on request.
+        """
         self._target, self._query, self._funnel = target, query, funnel
+        is_known = not all_texts and not query.where.strip()
+        self._smallest = SmallestHashes(_SPARE * (query.sample_limit + 1)) if is_known else None
         self._start, self._end = (round(m.timestamp() * 1e6) for m in (query.window.start, query.window.end))
         self._wanted = {name.casefold(): name for name in wanted if name not in STAGED}
         self._rows: list[tuple[Any, ...]] = []
@@ -95,6 +100,11 @@ class Converter:
         self._writer.close()
         wanted = {name: "DOUBLE" if name in self.numbers else "VARCHAR" for name in sorted(self._found)}
         return {name: _TYPES.get(name, "VARCHAR") for name in STAGED} | wanted
+
+    @property
+    def last_hash(self) -> str | None:
+        """The greatest MD5 of an id up to which the texts are written; None where all are."""
+        return self._smallest.greatest if self._smallest else None
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -161,23 +171,22 @@ class Converter:
         return ""
 
     def _add(self, span: Span, start: int, attributes: JsonObject, file: TraceFile) -> None:
-        evals, annotations = _evaluations(span.columns, self._query)
-        gathered = _gathered(attributes)
-        texts = [_text(attributes[n] if attributes.get(n) is not None else gathered.get(n)) for n in _GATHERED]
+        answered = is_answered(attributes)
+        is_held = not self._smallest or (answered and self._smallest.take(span.span_id))
+        texts = call_texts(attributes, span.columns, self._query) if is_held else NO_TEXTS
         row = (
             span.span_id,
             span.trace_id or None,
             span.parent_id or None,
             span.name or None,
-            _text(span.status if span.status is not None else attributes.get("otel.status_code")),
+            text_of(span.status if span.status is not None else attributes.get("otel.status_code")),
             _number(span.columns.get("latency_ms"), float),
             start,
             microseconds(span.end),
             LLM_KIND,
-            *(_number(attributes.get(n), int) if n in _COUNTED else _text(attributes.get(n)) for n in _OF_CALL),
+            *(_number(attributes.get(n), int) if n in _COUNTED else text_of(attributes.get(n)) for n in _OF_CALL),
+            answered,
             *texts,
-            evals,
-            annotations,
         )
         if self._wanted:
             found = self._of_condition(span, attributes, file)
@@ -196,7 +205,7 @@ class Converter:
         found: JsonObject = {}
         for folded, wanted in self._wanted.items():
             if (value := _held(known, folded)) is not None:
-                found[wanted] = _text(value)
+                found[wanted] = text_of(value)
                 self._found.add(wanted)
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
                     self._texts.add(wanted)
@@ -222,12 +231,15 @@ class Converter:
 
 
 _GREATEST = 2**63 - 1
+_SPARE = 4
+"""Calls with text, as a multiple of the sample: doubles are found later."""
 _NAMES = 500
 """Names of columns that are kept."""
 _TYPES = {
     **dict.fromkeys(_TIMES, "TIMESTAMP WITH TIME ZONE"),
     **dict.fromkeys(_COUNTS, "BIGINT"),
     "latency_ms": "DOUBLE",
+    ANSWERED: "BOOLEAN",
 }
 
 
@@ -238,7 +250,12 @@ def _reason(error: Exception) -> str:
 def _arrow_type(name: str) -> "pa.DataType":
     import pyarrow as pa
 
-    types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC")}
+    types = {
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+        "BOOLEAN": pa.bool_(),
+    }
     return types.get(_TYPES.get(name, ""), pa.string())
 
 
@@ -255,50 +272,6 @@ def _held(columns: JsonObject, name: str) -> Any:
         if value is not None:
             return value
     return None
-
-
-def _gathered(attributes: JsonObject) -> JsonObject:
-    """Flattened attributes (`llm.input_messages.0.message.role`) as one object by the name that they share."""
-    found: JsonObject = {}
-    for key, value in attributes.items():
-        if key.startswith(_PREFIXES):
-            # The names are of two or three parts.
-            first, second, rest = key.split(".", 2)
-            name = f"{first}.{second}"
-            if name not in _GATHERED:
-                third, _, rest = rest.partition(".")
-                name = f"{name}.{third}"
-            found.setdefault(name, {})[rest] = value
-    return found
-
-
-def _evaluations(columns: JsonObject, query: SpanQuery) -> tuple[str | None, str | None]:
-    """The platform's evaluations (`eval.<name>.<field>`) and people's annotations, as JSON, of the query's names."""
-    names = {"eval": query.recorded, "annotation": query.annotated}
-    found: dict[str, dict[str, JsonObject]] = {"eval": {}, "annotation": {}}
-    for column, value in columns.items():
-        match = EVALUATION.fullmatch(column) if column.startswith(("eval.", "annotation.")) else None
-        wanted = names[match[1]] if match else None
-        if match and value not in (None, "") and (wanted is None or match[2] in wanted):
-            fields = found[match[1]].setdefault(match[2], {})
-            if match[3] == "text":
-                fields.setdefault("explanation", _text(value))
-            else:
-                fields[match[3]] = _text(value)
-    evals, annotations = (_text(found[kind]) if found[kind] else None for kind in ("eval", "annotation"))
-    return evals, annotations
-
-
-def _text(value: Any) -> str | None:
-    """The value as text, JSON where it is an object or a list; None for an empty one."""
-    if value.__class__ is str:
-        return value or None
-    if value is None:
-        return None
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except (TypeError, ValueError):
-        return json.dumps(value, default=str)
 
 
 def _number(value: Any, kind: type) -> Any:

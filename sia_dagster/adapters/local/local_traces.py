@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -13,7 +13,7 @@ from sia_dagster.adapters.local.parquet_files import FileGroup, Seen, direct_gro
 from sia_dagster.adapters.local.query import FULLEST, GroupQuery
 from sia_dagster.adapters.local.source_files import TraceFiles, trace_files
 from sia_dagster.adapters.local.where import Condition, named_columns, parse_condition
-from sia_dagster.adapters.local.window_calls import choose, count_kinds, load_calls
+from sia_dagster.adapters.local.window_calls import TextsLeftOut, choose, count_left_out, load_calls
 from sia_dagster.core.errors import TraceError, TraceFileError
 from sia_dagster.core.ports.trace_store import SpanQuery
 from sia_dagster.core.records.funnel import FunnelCount
@@ -48,16 +48,19 @@ class LocalTraces:
         can be read, TraceError for a bad `where`.
         """
         counted = funnel or FunnelCount()
-        damaged: frozenset[str] = frozenset()
+        reading = _Reading()
         with trace_files(self.path) as found, tempfile.TemporaryDirectory(prefix="sia-spans-") as folder:
             while True:
                 count = FunnelCount()
                 try:
-                    source = _opened(self.path, found, query, Path(folder), count, damaged)
+                    source = _opened(self.path, found, query, Path(folder), count, reading)
                     batches = self._rows(source, query, count)
                     first = next(batches, None)
                 except _DamagedFiles as error:
-                    damaged |= error.files
+                    reading = reading._replace(damaged=reading.damaged | error.files)
+                    continue
+                except TextsLeftOut:
+                    reading = reading._replace(all_texts=True)
                     continue
                 except TraceError:
                     counted.add(count)
@@ -69,16 +72,17 @@ class LocalTraces:
                 return
 
     def _rows(self, source: "_Source", query: SpanQuery, funnel: FunnelCount) -> "Iterator[pa.RecordBatch]":
-        """The rows under the first memory limit that suffices. Raises _DamagedFiles before the first batch."""
+        """The rows under the first memory limit that suffices. Raises _DamagedFiles or TextsLeftOut before any."""
         import duckdb
 
         limits, groups = list(self.memory_limits), source.groups
         while groups:
             count = FunnelCount()
-            with _connection(limits[0], self.threads, groups) as connection:
+            connect = partial(_connection, limits[0], self.threads, groups)
+            with connect() as connection:
                 condition = parse_condition(connection, query.where, [group.types for group in groups], source.columns)
                 try:
-                    batches = _stream(connection, _queries(groups, condition), query, count)
+                    batches = _stream(connection, connect(), _queries(groups, condition), query, count)
                     first = next(batches, None)
                 except duckdb.OutOfMemoryException as error:
                     if not limits[1:]:
@@ -102,6 +106,15 @@ class _DamagedFiles(Exception):
         self.files = files
 
 
+class _Reading(NamedTuple):
+    """What an earlier try found out about how the files must be read."""
+
+    damaged: frozenset[str] = frozenset()
+    """Files that are read row by row."""
+    all_texts: bool = False
+    """Whether more texts are needed than those of the smallest hashes."""
+
+
 class _Source(NamedTuple):
     """What is read: files as they are, and the converted ones in one file."""
 
@@ -111,7 +124,7 @@ class _Source(NamedTuple):
 
 
 def _opened(
-    path: str, found: TraceFiles, query: SpanQuery, folder: Path, funnel: FunnelCount, damaged: frozenset[str]
+    path: str, found: TraceFiles, query: SpanQuery, folder: Path, funnel: FunnelCount, reading: "_Reading"
 ) -> _Source:
     """Group what DuckDB reads as it is and convert the rest. Raises TraceFileError where nothing can be read."""
     import duckdb
@@ -121,13 +134,16 @@ def _opened(
     for note in found.notes:
         funnel.note(note)
     with duckdb.connect() as connection:
-        groups, others = direct_groups(connection, [file for file in found.files if str(file.path) not in damaged])
-    target = folder / "spans.parquet"
-    converter = Converter(target, query, named_columns(query.where), funnel)
-    for file in (*others, *(file for file in found.files if str(file.path) in damaged)):
+        groups, others = direct_groups(
+            connection, [file for file in found.files if str(file.path) not in reading.damaged]
+        )
+    target, wanted = folder / "spans.parquet", named_columns(query.where)
+    converter = Converter(target, query, wanted, funnel, all_texts=reading.all_texts)
+    for file in (*others, *(file for file in found.files if str(file.path) in reading.damaged)):
         converter.read(file)
     if types := converter.close():
-        groups.append(FileGroup((str(target),), types, converter.numbers, converted=True))
+        files = (str(target),)
+        groups.append(FileGroup(files, types, converter.numbers, converted=True, last_hash=converter.last_hash))
     elif converter.problems and not groups and not converter.spans:
         name, reason = converter.problems[0]
         raise TraceFileError(reason, path=name if len(found.files) == 1 else f"{path}: {name}")
@@ -169,18 +185,26 @@ def _queries(groups: list[FileGroup], condition: Condition) -> list[GroupQuery]:
 
 
 def _stream(
-    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
+    connection: "duckdb.DuckDBPyConnection",
+    second: "AbstractContextManager[duckdb.DuckDBPyConnection]",
+    queries: list[GroupQuery],
+    query: SpanQuery,
+    funnel: FunnelCount,
 ) -> "Iterator[pa.RecordBatch]":
-    """The sorted facts of all calls, with text for the sampled ones."""
+    """The sorted facts of all calls, with text for the sampled ones, which a second database reads."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from sia_dagster.core.openinference.schema import SPAN_SCHEMA, TEXT_COLUMNS
 
-    _count(connection, queries, query, funnel)
-    load_calls(connection, queries, query, funnel)
-    choose(connection, queries, query, funnel)
-    sampled = _texts(connection)
+    for each in queries:
+        each.all_kinds = _has_all_kinds(connection, each)
+    calls = load_calls(connection, queries, query, funnel)
+    for each in queries:
+        _count(connection, each, query, funnel, sum(calls.get(file, 0) for file in each.group.files))
+    with second as reader:
+        choose(connection, reader, queries, query, funnel)
+        sampled = _texts(reader)
     # DuckDB checks what is stored as text itself.
     has_bytes = any(each.group.has_bytes for each in queries)
     facts = ", ".join(name for name in SPAN_SCHEMA.names if name not in (*TEXT_COLUMNS, "sampled"))
@@ -223,28 +247,31 @@ def _text(column: "pa.Array") -> "pa.Array":
 
 
 def _count(
-    connection: "duckdb.DuckDBPyConnection", queries: list[GroupQuery], query: SpanQuery, funnel: FunnelCount
+    connection: "duckdb.DuckDBPyConnection", group: GroupQuery, query: SpanQuery, funnel: FunnelCount, calls: int
 ) -> None:
-    """Count the records that are read as they are, and what of all records is not of the window, kind and condition."""
-    for each in queries:
-        if not each.group.converted:
-            other = (
-                once_a_file(_OTHER_KINDS, Path(file), partial(_other_kinds, connection, each, file))
-                for file in each.group.files
-            )
-            each.all_kinds = not any(other)
-        found = count_kinds(connection, each, query, funnel)
-        if each.group.converted:
-            continue
-        files = ", ".join(literal(file) for file in each.group.files)
-        sql = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata([{files}])"
-        records = int(connection.execute(sql).fetchall()[0][0] or 0)
-        funnel.read(records, "OpenInference spans")
-        for file in each.group.files:
-            broken = once_a_file(_UNREADABLE, Path(file), partial(_unreadable, connection, each, file))
-            funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
-            records -= broken
-        funnel.lost("window", "it started in another window", "", records - found)
+    """Count a group's records, and those that are not of the window, kind and condition; `calls` are."""
+    found = calls + count_left_out(connection, group, query, funnel)
+    if group.group.converted:
+        return
+    files = ", ".join(literal(file) for file in group.group.files)
+    sql = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata([{files}])"
+    records = int(connection.execute(sql).fetchall()[0][0] or 0)
+    funnel.read(records, "OpenInference spans")
+    for file in group.group.files:
+        broken = once_a_file(_UNREADABLE, Path(file), partial(_unreadable, connection, group, file))
+        funnel.lost("record", "it has no span id, or no start time that can be read", Path(file).name, broken)
+        records -= broken
+    funnel.lost("window", "it started in another window", "", records - found)
+
+
+def _has_all_kinds(connection: "duckdb.DuckDBPyConnection", query: GroupQuery) -> bool:
+    """Whether all spans of a group have one of OpenInference's kinds."""
+    if query.group.converted:
+        return True
+    return not any(
+        once_a_file(_OTHER_KINDS, Path(file), partial(_other_kinds, connection, query, file))
+        for file in query.group.files
+    )
 
 
 def _other_kinds(connection: "duckdb.DuckDBPyConnection", query: GroupQuery, file: str) -> int:

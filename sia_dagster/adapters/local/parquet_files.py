@@ -33,6 +33,8 @@ class FileGroup(NamedTuple):
     """Whether a column holds bytes that are read as text, which they need not be."""
     converted: bool = False
     """Whether `convert.py` wrote them: their records are counted."""
+    last_hash: str | None = None
+    """Of converted files: the greatest MD5 of an id up to which calls have their text; None where all have."""
     partition: Mapping[str, str | None] = {}
     """Columns that the folders' names give."""
 
@@ -78,13 +80,15 @@ def _direct_types(connection: "duckdb.DuckDBPyConnection", path: Path) -> tuple[
         if file.read(4) != b"PAR1":
             return {}, False
     try:
-        types, bare = (_described(connection, path, setting) for setting in ("true", "false"))
+        types = bare = _described(connection, path, "false")
+        if has_bytes := "BLOB" in str(bare):
+            types = _described(connection, path, "true")
     except duckdb.OutOfMemoryException:
         raise
     except (duckdb.Error, UnicodeError):  # a name in another encoding than the system's
         return {}, False
     direct = _is_export(types) and not any(bare.get(name) == "BLOB" for name in _IDS)
-    return (types, "BLOB" in str(bare)) if direct else ({}, False)
+    return (types, has_bytes) if direct else ({}, False)
 
 
 def _described(connection: "duckdb.DuckDBPyConnection", path: Path, binary_as_string: str) -> dict[str, str]:

@@ -38,15 +38,18 @@ class GroupQuery:
         star = f"* REPLACE ({numbers})" if numbers else "*"
         return f"(SELECT {', '.join([star, *added])} FROM read_parquet({files}, {_PARQUET}{_PLACES if places else ''}))"
 
-    def calls(self, window: TimeWindow, *, exact: bool) -> str:
+    def calls(self, window: TimeWindow, before: int = 0, *, exact: bool) -> str:
         """The window's LLM spans that meet the condition, without their text.
 
+        `file` is the number of the file, from 1 on, after `before` others: paths would be a fifth of the table.
         `answered` is NULL (not known) unless it is asked for exactly: it costs as much as reading the text.
         """
         answered = f"({self.row.has_output()})" if exact or self.group.converted else "NULL::BOOLEAN"
         columns = ", ".join(f"{expression} AS {name}" for name, expression in self.row.facts().items())
+        files = ", ".join(literal(file) for file in self.group.files)
         return (
-            f"SELECT {columns}, {answered} AS answered, {FILE} AS file, file_row_number AS row "
+            f"SELECT {columns}, {answered} AS answered, "
+            f"({before} + list_position([{files}], {FILE}))::UINTEGER AS file, file_row_number AS row "
             f"FROM {self.scan(places=True)} "
             f"WHERE {self._of_window(window)} AND {self._kind()} = 'LLM' AND {self._met()}"
         )
@@ -65,12 +68,12 @@ class GroupQuery:
             f"SELECT span_id, answered, {shown}, evals, annotations FROM rows"
         )
 
-    def kinds(self, window: TimeWindow) -> str:
-        """The window's spans by kind, and whether they meet the condition: how many, and one of them."""
+    def left_out(self, window: TimeWindow) -> str:
+        """The window's spans that are not among its calls, by kind: how many, and one of them."""
+        is_call = _surely(f"{self._kind()} = 'LLM'")
         return (
-            "SELECT kind, meets, count(*) AS spans, min(span_id) FILTER (kind IS DISTINCT FROM 'LLM' OR NOT meets) AS "
-            f"example FROM (SELECT {self._kind()} AS kind, {_surely(self.condition)} AS meets, "
-            f"{self.row.span_id} AS span_id FROM {self.scan()} WHERE {self._of_window(window)}) GROUP BY ALL"
+            f"SELECT {self._kind()} AS kind, count(*), min({self.row.span_id}) FROM {self.scan()} "
+            f"WHERE {self._of_window(window)} AND NOT ({is_call} AND {_surely(self.condition)}) GROUP BY kind"
         )
 
     def unreadable(self) -> str:

@@ -1,6 +1,7 @@
 """The window's calls as a table in the database: counted, without doubles, and the sample chosen."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from sia_dagster.adapters.local.kinds import LLM, not_a_call
@@ -36,72 +37,104 @@ One of them may name the snapshot that answered (`gpt-4o-2024-08-06`) or the pro
 """
 
 
+class TextsLeftOut(Exception):
+    """Calls are needed whose text was left out as the files were converted."""
+
+
 def load_calls(
     connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, funnel: FunnelCount
-) -> None:
-    """Fill the tables `calls` (each call of the window once) and `repeats` (further records of these)."""
+) -> dict[str, int]:
+    """Fill the tables `calls` (each call of the window once) and `repeats` (further records of these).
+
+    Returns how many records of calls each file holds.
+    """
     _fill(connection, queries, query, exact=False)
     if _is_nested(connection) and not all(group.group.converted for group in queries):
         _fill(connection, queries, query, exact=True)
+    records = connection.execute("SELECT file, count(*) FROM calls GROUP BY file").fetchall()
     _drop_repeats(connection, funnel)
     _drop_nested(connection, funnel)
+    return {_files(queries)[number - 1]: count for number, count in records}
 
 
 def choose(
-    connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, funnel: FunnelCount
+    connection: "duckdb.DuckDBPyConnection",
+    reader: "duckdb.DuckDBPyConnection",
+    queries: Sequence[GroupQuery],
+    query: SpanQuery,
+    funnel: FunnelCount,
 ) -> None:
-    """Fill the tables `texts` and `chosen`: the sample's ids with their hash. Both are there without any call, too.
+    """Fill the tables `texts` and `chosen` of `reader`: the sample's ids with their hash. They may be empty.
 
-    Whether a call has an answer is only known where its text was read, so some more than the sample are read at once.
+    Whether a call has an answer is only known where its text was read. `reader` is a database of its own, since one
+    whose memory is filled by `calls` gives each page of a file back to the system, and needs twice the time. Raises
+    TextsLeftOut.
     """
-    looked, more = 0, query.sample_limit + query.sample_limit // 20 + 5
-    connection.execute(f"CREATE TEMP TABLE texts AS {queries[0].texts(query, ())}")
+    looked, more = 0, query.sample_limit
+    reader.execute(f"CREATE TEMP TABLE texts AS {queries[0].texts(query, ())}")
     while True:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE looked_at AS SELECT span_id FROM calls WHERE status <> 'ERROR' AND answered "
             f"IS DISTINCT FROM false ORDER BY md5(span_id), span_id LIMIT {more} OFFSET {looked}"
         )
-        rows = _rows_looked_at(connection)
+        _check_texts(connection, queries)
+        rows = _rows_looked_at(connection, queries)
         for sql in texts_queries(queries, query, rows):
-            connection.execute(f"INSERT INTO texts {sql}")
-        found = connection.execute("SELECT count(DISTINCT span_id) FROM texts WHERE answered").fetchall()[0][0]
-        looked, more = looked + more, 4 * more
+            reader.execute(f"INSERT INTO texts {sql}")
+        found = reader.execute("SELECT count(DISTINCT span_id) FROM texts WHERE answered").fetchall()[0][0]
         if not rows or found >= query.sample_limit:
             break
-    connection.execute(
+        looked += more
+        more = min(4 * looked, (query.sample_limit - found) * looked // max(found, 1) + 5)
+    reader.execute(
         "CREATE TEMP TABLE chosen AS SELECT DISTINCT span_id, md5(span_id) AS hash FROM texts WHERE answered "
         f"ORDER BY hash, span_id LIMIT {query.sample_limit}"
     )
-    _count_answers(connection, query, funnel)
+    silent = reader.execute("SELECT span_id FROM texts GROUP BY span_id HAVING NOT bool_or(answered)").fetchall()
+    _count_answers(connection, [span_id for (span_id,) in silent], query, funnel)
 
 
 def _fill(
     connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery], query: SpanQuery, *, exact: bool
 ) -> None:
-    union = " UNION ALL ".join(group.calls(query.window, exact=exact) for group in queries)
+    before = accumulate((len(group.group.files) for group in queries), initial=0)
+    union = " UNION ALL ".join(
+        group.calls(query.window, first, exact=exact) for group, first in zip(queries, before, strict=False)
+    )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE calls AS {union}")
     connection.execute("CREATE OR REPLACE TEMP TABLE repeats AS FROM calls LIMIT 0")
 
 
-def _rows_looked_at(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[int]]:
+def _check_texts(connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery]) -> None:
+    lasts = [group.group.last_hash for group in queries if group.group.last_hash]
+    if lasts and connection.execute("SELECT max(md5(span_id)) > ? FROM looked_at", [min(lasts)]).fetchall()[0][0]:
+        raise TextsLeftOut
+
+
+def _rows_looked_at(connection: "duckdb.DuckDBPyConnection", queries: Sequence[GroupQuery]) -> dict[str, list[int]]:
     """The rows by file, with those of their repeated records."""
     sql = (
         "SELECT file, list(row ORDER BY row) FROM (FROM calls UNION ALL FROM repeats) "
         "WHERE span_id IN (FROM looked_at) GROUP BY file ORDER BY file"
     )
-    return dict(connection.execute(sql).fetchall())
+    return {_files(queries)[number - 1]: rows for number, rows in connection.execute(sql).fetchall()}
 
 
-def count_kinds(
+def _files(queries: Sequence[GroupQuery]) -> list[str]:
+    """The files by the numbers that the table `calls` has for them, less one."""
+    return [file for group in queries for file in group.group.files]
+
+
+def count_left_out(
     connection: "duckdb.DuckDBPyConnection", group: GroupQuery, query: SpanQuery, funnel: FunnelCount
 ) -> int:
-    """Count the window's spans of other kinds, and those that the condition leaves out; returns all of the window."""
+    """Count the window's spans of other kinds, and those that the condition leaves out; returns how many."""
     total = 0
-    for kind, meets, spans, example in connection.execute(group.kinds(query.window)).fetchall():
+    for kind, spans, example in connection.execute(group.left_out(query.window)).fetchall():
         total += spans
         if kind != LLM:
             funnel.lost("kind", not_a_call(kind), example, spans)
-        elif not meets:
+        else:
             funnel.lost("condition", "traces.where leaves it out", example, spans)
     return total
 
@@ -141,15 +174,18 @@ def _drop_nested(connection: "duckdb.DuckDBPyConnection", funnel: FunnelCount) -
     connection.execute("DELETE FROM calls WHERE rowid IN (SELECT record FROM nested)")
 
 
-def _count_answers(connection: "duckdb.DuckDBPyConnection", query: SpanQuery, funnel: FunnelCount) -> None:
+def _count_answers(
+    connection: "duckdb.DuckDBPyConnection", silent: Sequence[str], query: SpanQuery, funnel: FunnelCount
+) -> None:
     """Count what cannot be sampled: failed calls, and those that are known to have no answer."""
-    silent = "answered = false OR span_id IN (SELECT span_id FROM texts GROUP BY span_id HAVING NOT bool_or(answered))"
-    counted = f"""
-        SELECT status = 'ERROR' AS failed, coalesce({silent}, false) AS silent, count(*), min(span_id)
+    counted = """
+        SELECT status = 'ERROR' AS failed,
+            coalesce(answered = false OR span_id IN (SELECT unnest(?::VARCHAR[])), false) AS silent,
+            count(*), min(span_id)
         FROM calls GROUP BY ALL ORDER BY ALL
         """
     usable = 0
-    for failed, is_silent, calls, example in connection.execute(counted).fetchall():
+    for failed, is_silent, calls, example in connection.execute(counted, [silent]).fetchall():
         if failed:
             funnel.lost("answer", FAILED, example, calls)
         elif is_silent:

@@ -14,7 +14,8 @@ from sia_dagster.core.records.registry import PolicyDecision, PolicyVersion, Pro
 from sia_dagster.core.text import conversations_in_groups
 from sia_dagster.reports.changes import settings_changes
 from sia_dagster.reports.prompt_diff import unified_lines
-from sia_dagster.reports.wording import visible
+from sia_dagster.reports.provenance import origin_notes
+from sia_dagster.reports.wording import trimmed, visible
 
 _SETTINGS = ("model", "parameters", "examples", "tools", "variables")
 _COLOURS = {"+": "green", "-": "red"}
@@ -57,7 +58,17 @@ def policy_text(entry: PolicyVersion | None, actions: Actions, *, in_force: bool
     settings = actions.model_dump(mode="json")
     shown = [f"{name}: {_value(settings[name])}" for name in _SETTINGS if settings[name]]
     text.append(visible("\n".join([*shown, "system prompt:"])) + "\n", style="not bold")
-    return text.append(visible(actions.system_prompt), style="not bold")
+    text.append(visible(actions.system_prompt), style="not bold")
+    return text.append(_origins(entry), style="not bold") if entry and entry.provenance else text
+
+
+def _origins(entry: PolicyVersion) -> str:
+    """Where the sentences of the prompt are from that the loop wrote, a line each."""
+    lines = ["", "sentences that the loop wrote:"]
+    for note in origin_notes(entry.provenance):
+        cause = f"; {note.cause}" if note.cause else ""
+        lines.append(f"  {trimmed(note.text, 80)} [window {note.window}: {note.effect}{cause}]")
+    return visible("\n".join(lines))
 
 
 def promotion_text(promotion: Promotion) -> str:

@@ -10,6 +10,7 @@ from sia_dagster.core.config.fields import Name, Rails, SecretName, Section, Tim
 from sia_dagster.core.config.llm import LLMConfig
 from sia_dagster.core.config.trace_source import TracesConfig
 from sia_dagster.core.config.validation import ValidationConfig, WatchConfig
+from sia_dagster.core.records.value import JsonObject
 
 WindowKind = Literal["hourly", "daily", "weekly", "monthly"]
 
@@ -87,6 +88,14 @@ StrategyName = Annotated[
 ]
 
 
+class ModelChoice(Section):
+    """A model that may take the place of the one in force."""
+
+    model: str = Field(min_length=1)
+    parameters: JsonObject = Field(default_factory=dict)
+    """Of the call, such as `temperature`; those that are not given stay as they are, and null takes one away."""
+
+
 class PolicyConfig(Section):
     """How a better policy is searched."""
 
@@ -96,7 +105,7 @@ class PolicyConfig(Section):
     `reflection` is another name of `edits`."""
     model: str
     """The model that proposes."""
-    search_calls: int = Field(default=240, ge=1, le=100_000)
+    search_calls: int = Field(default=300, ge=1, le=100_000)
     """Most answers of models that the search of a window may take, stored ones included, over proposing, replaying and
     judging."""
     search_usd: float | None = Field(default=None, gt=0)
@@ -107,7 +116,9 @@ class PolicyConfig(Section):
     """A model that is asked once a window whether the chosen edits serve the evaluators' criteria or somebody else;
     unless it answers `criteria`, a person must look. By default none is asked."""
     candidates: int = Field(default=3, ge=1, le=16)
-    """Whole prompts that `rewrite` proposes, and examples' sets that `few_shot` tries."""
+    """Whole prompts that `rewrite` proposes, and sets of the best number of examples that `few_shot` compares."""
+    models: tuple[ModelChoice, ...] = ()
+    """The models that the strategy `model` tries: with the same prompt, whether one is as good for less money."""
     max_prompt_tokens: int = Field(default=1500, ge=50)
     """Of the candidate's system prompt."""
     max_context_tokens: int = Field(default=12_000, ge=1000)

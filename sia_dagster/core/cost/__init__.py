@@ -4,6 +4,15 @@ Actual spend is counted by `adapters/engine/money`.
 """
 
 from sia_dagster.core.cost.estimate import Estimate, estimate, estimate_sentence
+from sia_dagster.core.cost.prompt_length import PromptLength, prompt_lengths
 from sia_dagster.core.cost.traffic_cost import calls_a_week, traffic_cost
 
-__all__ = ["Estimate", "calls_a_week", "estimate", "estimate_sentence", "traffic_cost"]
+__all__ = [
+    "Estimate",
+    "PromptLength",
+    "calls_a_week",
+    "estimate",
+    "estimate_sentence",
+    "prompt_lengths",
+    "traffic_cost",
+]

@@ -113,13 +113,14 @@ class Admission:
         return Trial(state=self.state, update=self.update, watch=self._watch)
 
     def _look(self, report: ValidationReport) -> Look:
-        return look_of(
+        look = look_of(
             report,
             fingerprint=self.fingerprint,
             evaluators=self.state.evaluator_fingerprints,
             alpha=window_alpha(self.loop.validation, self.state.window),
             at=self.gate.at,
         )
+        return look.model_copy(update={"selected": self.update.selected})
 
     def _budget(self, own: Look | None) -> ErrorBudget:
         return error_budget_of(self.loop.validation, self.state.window, self.looks, own)
@@ -132,6 +133,7 @@ class Admission:
             reasons=(reason,),
             baseline=self.update.baseline,
             candidate=self.update.candidate,
+            provenance=self.update.provenance,
             question=self.update.question,
             alpha=budget.alpha,
             min_effect=self.loop.validation.min_effect,

@@ -95,6 +95,7 @@ def look_of(
         groups=report.grouping.groups if report.grouping else None,
         unscored=missing_scores(report.rows, [comparison.evaluator for comparison in report.comparisons]),
         concerns=report.concerns,
+        provenance=report.provenance,
         carries_on=report.carries_on,
         carried=report.carried,
     )

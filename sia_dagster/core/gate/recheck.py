@@ -60,6 +60,8 @@ class GateTerms(Value):
             return ()
         counted = {"calls_a_week": report.cost.calls_a_week} if report.cost else {"max_extra_usd_a_week": None}
         limits = self.limits.model_copy(update=counted)
+        if report.question == "not_worse":
+            limits = limits.without_cost  # It was shown to cost less.
         found = stops(check_contract(report.candidate, report.baseline, (), limits=limits))
         return tuple(f"the candidate breaks the contract of the policy in force: {each.reason}" for each in found)
 

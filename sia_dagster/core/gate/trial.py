@@ -171,9 +171,7 @@ def analyse(
     """
     planned = trial.looks(rules) or (PlannedLook((), 1),)
     looks = planned if rows else planned[-1:]
-    seed = f"{trial.state.loop}/{trial.state.window.key}/holdout"
-    named = rules.rule.model_copy(update={"seed": seed, "question": trial.update.question})
-    rule = adjusted_rules(named, len(looks))[look]
+    rule = adjusted_rules(_rule_of(trial, rules), len(looks))[look]
     holdout = trial.holdout
     groups, repeats = looks[look]
     given = weights_of(holdout, groups), holdout.grouping.stands_for
@@ -184,19 +182,24 @@ def analyse(
     decision = seen.decide(comparisons)
     ties = decision.verdict != "accept" and seen.decide(_without_ties(comparisons)).verdict == "accept"
     primary = primary_of(comparisons)
-    outcome, p_value = OUTCOMES[decision.verdict], p_of(primary, rule) if primary else None
     taken = InterimAnalysis(
         conversations=seen.conversations,
         groups=len(groups),
         repeats=1 + max((row.repeat for row in rows), default=repeats - 1),
         alpha=rule.alpha,
-        p_value=p_value,
-        outcome=outcome,
+        p_value=p_of(primary) if primary else None,
+        outcome=OUTCOMES[decision.verdict],
     )
     if taken.outcome == "undecided" and look < len(looks) - 1:
         taken = _on_the_way(taken, decision, rules.rule, (len(looks), look))
     effect = _design_effect(holdout, rows, constants)
     return Analysis(comparisons, slices, decision, taken, tuple(rows), effect, ties, saving)
+
+
+def _rule_of(trial: Trial, rules: ValidationRules) -> ComparisonRule:
+    """The window's rule for what the search asks of its candidate."""
+    seed = f"{trial.state.loop}/{trial.state.window.key}/holdout"
+    return rules.rule.model_copy(update={"seed": seed, "question": trial.update.question})
 
 
 class _Seen(NamedTuple):

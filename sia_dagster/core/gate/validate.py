@@ -151,6 +151,8 @@ def _report(trial: Trial, rules: ValidationRules, analyses: Sequence[Analysis]) 
         baseline=update.baseline,
         candidate=update.candidate if trial.changed else None,
         concerns=update.concerns if trial.changed else (),
+        provenance=update.provenance if trial.changed else (),
+        strategies=update.strategies,
         question=update.question,
         saving=last.saving,
         alpha=rule.alpha,

@@ -32,6 +32,7 @@ from sia_dagster.core.guard._support import rests_on_several_sources
 from sia_dagster.core.guard._text_between_slots import keeps_text_between_slots
 from sia_dagster.core.guard._traffic import Traffic
 from sia_dagster.core.guard._variables import keeps_variables
+from sia_dagster.core.records.comparison import Question
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.sample import Sample
@@ -100,10 +101,13 @@ class ContractGuard:
     def __init__(self, baseline: Actions, samples: Sequence[Sample], limits: GuardLimits | None = None) -> None:
         self._baseline, self._traffic, self._limits = baseline, Traffic.of(samples), limits or GuardLimits()
 
-    def check(self, candidate: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
-        """As `check_contract`."""
+    def check(
+        self, candidate: Actions, edits: Sequence[Edit] | None = None, question: Question = "better"
+    ) -> tuple[GuardFinding, ...]:
+        """As `check_contract`; of a candidate that has to be shown to cost less (`not_worse`) no cost is estimated."""
         given = None if edits is None else tuple(edits)
-        case = GuardInput(candidate, self._baseline, self._traffic, self._limits, given)
+        limits = self._limits if question == "better" else self._limits.without_cost
+        case = GuardInput(candidate, self._baseline, self._traffic, limits, given)
         return tuple(finding for rule in RULES if (finding := _gravest(rule(case))))
 
 

@@ -29,3 +29,8 @@ class GuardLimits(Value):
             calls_a_week=calls_a_week,
             usd_per_prompt_token=usd_per_prompt_token,
         )
+
+    @property
+    def without_cost(self) -> "GuardLimits":
+        """The same for any cost."""
+        return self.model_copy(update={"max_extra_usd_a_week": None})

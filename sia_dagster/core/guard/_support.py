@@ -13,13 +13,14 @@ def rests_on_several_sources(case: GuardInput) -> Findings:
     """Each new example, and each edit that rests on fewer than three sources: a person must look.
 
     An example shows one call, and whoever wrote that speaks in all later ones. Samples that are not of this window do
-    not count. Nothing is found of edits where they are not known.
+    not count. Nothing is found of edits where they are not known, or where the words of the policy stay as they are and
+    only its model or parameters change.
     """
     new = [each for each in case.candidate.examples if each not in case.baseline.examples]
     if new:
         what = f"{count(len(new), 'new example')} of calls, each with the words of one conversation: read them"
         yield case.finding("person", "support", what)
-    if case.edits is None:
+    if case.edits is None or case.candidate.words == case.baseline.words:
         return
     if not case.edits and not new:
         yield case.finding("person", "support", "no edit names the samples that motivate the change")

@@ -103,6 +103,7 @@ def promotion_entry(
         window=report.window,
         evidence=report.comparisons,
         saving=report.saving,
+        provenance=report.provenance,
         report=request.report,
         concerns=report.concerns,
         by=_name(request),

@@ -43,6 +43,7 @@ def rollback(
             actions=actions,
             at=at,
             parent=current.version,
+            provenance=next((entry.provenance for entry in versions if entry.version == target), ()),
             restores=restores,
             by=by,
             note=note,

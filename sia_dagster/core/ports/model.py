@@ -1,6 +1,6 @@
 """The port of a language model: request, reply, and the role that answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pydantic import Field
@@ -61,8 +61,8 @@ class ChatModel(Protocol):
         A request that the endpoint refuses as malformed (400, 422) is CallFailed with `status`.
         """
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
-        """The stored answer, without asking for one and without counting it in `spend`; None where there is none."""
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
+        """The stored answer to each, looked up at once; None where there is none. Nothing is counted in `spend`."""
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """Whether the endpoint is known to answer this model's requests in another form than `request` asks for."""

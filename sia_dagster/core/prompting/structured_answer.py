@@ -136,6 +136,8 @@ class Answer(Value):
     content: JsonObject | None = None
     problem: str = ""
     """Empty exactly if there is `content`."""
+    too_long: bool = False
+    """Whether there is none because the question is longer than the model's context."""
     text: str = ""
     """An answer that is not of the form asked for, as it came."""
     attempts: int = Field(default=0, ge=0)

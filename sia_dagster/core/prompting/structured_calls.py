@@ -100,11 +100,13 @@ class StructuredCalls:
         The answer in `way` counts before others. It says of the ways what it would say if it came now, where the
         answers between `way` and its own are stored too.
         """
+        ways = (way, *(other for other in AnswerMethod if other is not way))
+        requests = [self._form.at(each, request) for each in ways]
         kept: dict[AnswerMethod, _Try] = {}
-        for each in (way, *(other for other in AnswerMethod if other is not way)):
-            if (found := await self._stored(each, request)) is not None:
-                kept[each] = found
-                if found.verdict == "right":
+        for each, asked, reply in zip(ways, requests, await self._chat.stored(requests), strict=True):
+            if reply is not None:
+                kept[each] = self._read(each, asked, reply)
+                if kept[each].verdict == "right":
                     break
         best = next((each for verdict in ("right", "own") for each in kept.values() if each.verdict == verdict), None)
         if best is None:
@@ -159,17 +161,12 @@ class StructuredCalls:
     def _ignores(self, way: AnswerMethod, request: ChatRequest) -> bool:
         return way is not AnswerMethod.TEXT and self._chat.ignores_form(self._form.at(way, request))
 
-    async def _stored(self, way: AnswerMethod, request: ChatRequest) -> _Try | None:
-        asked = self._form.at(way, request)
-        reply = await self._chat.stored(asked)
-        return None if reply is None else self._read(way, asked, reply)
-
     async def _try(self, way: AnswerMethod, request: ChatRequest) -> _Try:
         asked = self._form.at(way, request)
         try:
             reply = await self._chat.complete(asked)
         except CallFailed as error:
-            failed = Answer(problem=str(error), attempts=error.attempts)
+            failed = Answer(problem=str(error), too_long=error.kind == "too_long", attempts=error.attempts)
             return _Try(way, asked, failed, _verdict_of(error, request.model))
         return self._read(way, asked, reply)
 

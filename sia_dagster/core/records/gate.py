@@ -1,6 +1,7 @@
 """The records of a verdict besides the comparison: looks, pooling, noise, error budget and cost."""
 
 from datetime import UTC, datetime, timedelta
+from operator import not_
 from typing import ClassVar, Final, Literal
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from pydantic import Field
 from sia_dagster.core.records.comparison import Question, asks_for_gain
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.guard import GuardFinding
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.sample import Sample, TimeWindow
 from sia_dagster.core.records.value import Value
 
@@ -167,6 +168,20 @@ class MissingScore(Value):
     evaluator: str
 
 
+class SelectionGain(Value):
+    """What the selection split showed of the candidate that it chose, over the policy in force.
+
+    Shares of the primary evaluator's range. The choice makes them larger than they are (the winner's curse).
+    """
+
+    observed: float | None = None
+    """The mean paired difference."""
+    shrunk: float | None = None
+    """The sum of the shrunk means of the races that led to it."""
+    scale: float = 1.0
+    """The evaluator's range, for differences in its own units."""
+
+
 WHENEVER = datetime.max.replace(tzinfo=UTC)
 """A cut-off later than any record: for a window's own, which are read whenever they were written."""
 
@@ -200,6 +215,10 @@ class Look(Document):
     """Missing scores: they stay missing when the window is run again, since later scores were not evaluated."""
     concerns: tuple[GuardFinding, ...] = ()
     """What the contract guard found that a person must look at before the candidate comes into force."""
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the candidate's sentences, for a window that tries it again."""
+    selected: SelectionGain | None = Field(default=None, exclude_if=not_)
+    """What chose the candidate in this window; None where it was carried, or nothing was compared."""
     carries_on: bool = False
     """Whether the next window tries the candidate again."""
     carried: Carried | None = None

@@ -30,6 +30,11 @@ class Actions(Value):
     """Names that stand in the prompt as `{name}` or `{{name}}` and are filled in at each call."""
 
     @property
+    def words(self) -> tuple[str, tuple[Example, ...]]:
+        """What it tells the model: its prompt and its examples."""
+        return self.system_prompt, self.examples
+
+    @property
     def fingerprint(self) -> str:
         """Of the whole policy; equal policies have equal fingerprints."""
         return fingerprint(self.model_dump(mode="json"))
@@ -55,6 +60,26 @@ class Actions(Value):
         for example in self.examples:
             head += [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
         return head + [message.to_openai() for message in history]
+
+
+class SentenceOrigin(Value):
+    """A sentence of a prompt that the loop wrote, and what it rests on."""
+
+    text: str
+    window: str
+    """The key of the window whose search wrote it."""
+    strategy: str = ""
+    samples: tuple[str, ...] = ()
+    """Span ids of the samples that motivated it."""
+    cause: str = ""
+    """What evaluators said of those samples; empty where it answers to no single cause."""
+    probed: int = 0
+    """Samples of the train split with that cause which were answered again with it."""
+    mended: int = 0
+    """Those of `probed` of which evaluators no longer said it."""
+    gain: float | None = None
+    """Of the race that adopted it, with what was adopted beside it: shrunk, a share of the primary evaluator's range.
+    None where it was not raced."""
 
 
 class PolicyShare(Value):

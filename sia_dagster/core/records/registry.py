@@ -9,7 +9,7 @@ from pydantic import Field
 from sia_dagster.core.records.comparison import EvaluatorComparison, Saving
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.guard import GuardFinding
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.report import Verdict
 from sia_dagster.core.records.sample import TimeWindow
 
@@ -38,6 +38,8 @@ class PolicyVersion(Document):
     evidence: tuple[EvaluatorComparison, ...] = ()
     saving: Saving | None = Field(default=None, exclude_if=not_)
     """What its verdict showed to be saved; None where the question was a gain."""
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the sentences of its prompt that the loop wrote."""
     report: str | None = None
     """The place of the window's report."""
     concerns: tuple[GuardFinding, ...] = ()

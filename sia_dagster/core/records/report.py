@@ -26,8 +26,9 @@ from sia_dagster.core.records.gate import (
 )
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.judge_report import JudgeWatch
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.sample import TimeWindow
+from sia_dagster.core.records.search import StrategyRun
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
 
@@ -99,6 +100,10 @@ class ValidationReport(Document):
     candidate: Actions | None = None
     concerns: tuple[GuardFinding, ...] = ()
     """What the contract guard found that a person must look at before the candidate comes into force."""
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the candidate's sentences that the loop wrote."""
+    strategies: tuple[StrategyRun, ...] = Field(default=(), exclude_if=not_)
+    """What each search strategy of the window used, and gained on selection."""
     question: Question = Field(default="better", exclude_if=asks_for_gain)
     """What was to be shown of the candidate."""
     saving: Saving | None = Field(default=None, exclude_if=not_)

@@ -1,14 +1,15 @@
 """The outcome of a search: edits, candidates, and the one that goes on."""
 
+from operator import not_
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sia_dagster.core.records.comparison import EvaluatorComparison, Question, asks_for_gain
+from sia_dagster.core.records.comparison import EvaluatorComparison, Question, asks_for_gain, primary_of
 from sia_dagster.core.records.document import Document
-from sia_dagster.core.records.gate import Carried
+from sia_dagster.core.records.gate import Carried, SelectionGain
 from sia_dagster.core.records.guard import GuardFinding
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.sample import TimeWindow
 from sia_dagster.core.records.spend import Spend
 from sia_dagster.core.records.value import Value
@@ -38,14 +39,19 @@ class Edit(Value):
     """Those of `probed` of which evaluators no longer said it."""
 
 
+def _is_none(value: float | None) -> bool:
+    return value is None
+
+
 class RaceResult(Value):
     """Two policies compared on the selection split until the result is clear enough to choose: numbers alone.
 
     Differences are new minus old under the primary evaluator, as a share of its range.
     """
 
-    decision: Literal["better", "worse", "unclear", "too_small"]
-    """`too_small`: the split has too few conversations to choose by, so nothing was compared."""
+    decision: Literal["better", "worse", "unclear", "too_small", "as_good"]
+    """`as_good`: it costs less, and no evaluator falls beyond its margin. `too_small`: the split has too few
+    conversations to choose by, so nothing was compared."""
     groups: int = 0
     """Groups of conversations that were compared, each once."""
     mean: float = 0.0
@@ -54,6 +60,8 @@ class RaceResult(Value):
     """Its standard error, before shrinking."""
     objection: str = ""
     """Another evaluator that falls beyond its margin; empty where none does."""
+    saved: float | None = Field(default=None, exclude_if=_is_none)
+    """The share of a call's cost that is saved, where that is the question."""
 
 
 class StrategyRun(Value):
@@ -89,6 +97,8 @@ class Candidate(Value):
     """What the contract guard found that a person must look at before it comes into force."""
     selection: tuple[EvaluatorComparison, ...] = ()
     strategy: str = ""
+    question: Question = Field(default="better", exclude_if=asks_for_gain)
+    """What its comparison, and its validation if it goes on, is to show."""
     race: RaceResult | None = None
     """Its last comparison on the selection split."""
 
@@ -110,6 +120,8 @@ class PolicyUpdate(Document):
     reason: str = ""
     """Why this candidate goes on, or why the policy stays."""
     edits: tuple[Edit, ...] = ()
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the sentences of `candidate` that the loop wrote, in this window or before."""
     concerns: tuple[GuardFinding, ...] = ()
     """Of the chosen candidate."""
     candidates: tuple[Candidate, ...] = ()
@@ -118,3 +130,14 @@ class PolicyUpdate(Document):
     strategies: tuple[StrategyRun, ...] = ()
     """What each strategy used, in the order in which they ran."""
     spend: Spend = Field(default_factory=Spend)
+
+    @property
+    def selected(self) -> SelectionGain | None:
+        """What the selection split showed of the candidate; None where it chose none, or nothing was compared."""
+        chosen = next((candidate for candidate in self.candidates if candidate.status == "chosen"), None)
+        primary = primary_of(chosen.selection) if chosen else None
+        if primary is None or primary.difference is None:
+            return None
+        gains = [run.gain for run in self.strategies if run.gain is not None]
+        shrunk = round(sum(gains), 9) if gains else None
+        return SelectionGain(observed=primary.difference / primary.scale, shrunk=shrunk, scale=primary.scale)

@@ -1,11 +1,13 @@
 """State-actions: a window's samples under the policy in force."""
 
+from operator import not_
+
 from pydantic import Field
 
 from sia_dagster.core.records.document import Document
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.funnel import Funnel
-from sia_dagster.core.records.policy import Actions, PolicyShare
+from sia_dagster.core.records.policy import Actions, PolicyShare, SentenceOrigin
 from sia_dagster.core.records.sample import Sample, Split, TimeWindow
 
 
@@ -18,6 +20,8 @@ class StateActions(Document):
     """The policy in force; None for a window without usable traffic and no policy promoted before it."""
     policy_version: int | None = None
     """The registry's version of `actions`; None where they were read from the traces."""
+    provenance: tuple[SentenceOrigin, ...] = Field(default=(), exclude_if=not_)
+    """Of the sentences of `actions` that the loop wrote in earlier windows."""
     policy_share: float | None = None
     """The share of the window's samples that `actions` produced; None without samples."""
     policies: tuple[PolicyShare, ...] = ()

@@ -7,6 +7,7 @@ from sia_dagster.core.search.carried import Undecided, carried_candidate, carry_
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.guard_model import ask_guard_model, guard_prompt
 from sia_dagster.core.search.metering import MeteredChat
+from sia_dagster.core.search.order import in_order_of_gain
 from sia_dagster.core.search.rules import SearchRules
 from sia_dagster.core.search.search_policy import search_policy
 from sia_dagster.core.search.search_work import SearchWork
@@ -27,6 +28,7 @@ __all__ = [
     "carried_candidate",
     "carry_on",
     "guard_prompt",
+    "in_order_of_gain",
     "search_after_carried",
     "search_policy",
     "too_noisy_to_search",

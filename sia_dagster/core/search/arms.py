@@ -79,10 +79,10 @@ async def best_first(
     Successive halving (Jamieson and Talwalkar, Non-stochastic best arm identification, AISTATS 2016). As many answers
     of the cap are left as a race needs; where it allows no more, by price alone. Raises SearchCapReached.
     """
-    left, dropped = sorted(candidates, key=lambda each: prices[each.name]), list[Candidate]()
-    while len(left) > 1:
-        affordable = desk.calls_left // desk.calls_a_row - 2 * FEWEST_TO_CHOOSE
-        asked = probes[: max(0, min(max(FEWEST_ROWS, ROWS // len(left)), affordable // len(left)))]
+    left, dropped, asked = sorted(candidates, key=lambda each: prices[each.name]), list[Candidate](), probes[:0]
+    while len(left) > 1 or not asked:
+        affordable = (desk.calls_left // desk.calls_a_row - 2 * FEWEST_TO_CHOOSE) // len(left)
+        asked = probes[: max(0, min(max(FEWEST_ROWS, ROWS // max(2, len(left))), affordable))]
         if not asked:
             break
         worth = {each.name: await score_of(desk, each.actions, asked) - prices[each.name] for each in left}
@@ -118,10 +118,10 @@ async def raced(
     for place, candidate in enumerate(ranked):
         if place >= MOST_RACED:
             lost.append(candidate.model_copy(update={"reasons": ("others score more on train samples",)}))
-        elif (expected := gain_on_train(desk, candidate.actions, metrics)) <= 0:
+        elif (expected := gain_on_train(desk, candidate.actions, metrics)) is not None and expected <= 0:
             lost.append(candidate.model_copy(update={"reasons": ("it gains nothing on the train samples tried",)}))
         else:
-            result = await desk.race(candidate.actions, causes=causes, expected=expected)
+            result = await desk.race(candidate.actions, causes=causes, expected=expected or 0.0)
             if result.decision in ("better", "too_small"):
                 rest = (c.model_copy(update={"reasons": (f"{candidate.name} is better",)}) for c in ranked[place + 1 :])
                 return [candidate.model_copy(update={"race": result}), *lost, *rest]
@@ -129,19 +129,19 @@ async def raced(
     return lost
 
 
-def gain_on_train(desk: Desk, actions: Actions, metrics: Mapping[str, EvalMetrics]) -> float:
-    """The mean gain over all scored train samples, as a share of the range, by those that are known under `actions`.
+def gain_on_train(desk: Desk, actions: Actions, metrics: Mapping[str, EvalMetrics]) -> float | None:
+    """The mean gain over all scored train samples, as a share of the range; None where none was tried.
 
     Samples that lacked some of the score, of which more are tried, count by their share of all, and so do the others.
     """
-    primary, gain = desk.constants[0], 0.0
+    primary, gain, tried = desk.constants[0], 0.0, False
     train = {sample.span_id: sample for sample in desk.train}
     for failing in (True, False):
         spans = [span for span, metric in metrics.items() if bool(shortfall(metric, primary)) is failing]
         known = [(each, metrics[span]) for span in spans if (each := desk.known(actions, train[span])) is not None]
-        moves = [_moved(outcome, before, primary) for outcome, before in known]
-        gain += sum(moves) / len(moves) * len(spans) / len(metrics) if moves else 0.0
-    return gain
+        if moves := [_moved(outcome, before, primary) for outcome, before in known]:
+            gain, tried = gain + sum(moves) / len(moves) * len(spans) / len(metrics), True
+    return gain if tried else None
 
 
 def _moved(outcome: ArmOutcome, before: EvalMetrics, primary: EvalConstant) -> float:

@@ -55,7 +55,9 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     """
     look, carried = undecided
     name = f"{CARRIED}{carried.window}"
-    proposed = Candidate(name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns)
+    proposed = Candidate(
+        name=name, actions=look.candidate, status="not_chosen", concerns=look.concerns, question=look.question
+    )
     guard = ContractGuard(look.baseline, state.samples, rules.limits)
     (screened,) = screen([proposed], look.baseline, guard, carried=True)
     objection = state.refusal or "; ".join(screened.reasons)
@@ -66,7 +68,8 @@ def carry_on(state: StateActions, undecided: Undecided, rules: SearchRules) -> P
     reason = f"the candidate of {carried.window} goes on without a new search, since {tried} could not decide it"
     chosen = screened.model_copy(update={"status": "chosen", "reasons": (reason,)})
     update = concluded(state, reason, (chosen,), chosen)
-    return update.model_copy(update={"carried": carried, "question": look.question})
+    kept = {"carried": carried, "question": look.question, "provenance": look.provenance}
+    return update.model_copy(update=kept)
 
 
 def search_after_carried(fresh: PolicyUpdate, dropped: PolicyUpdate) -> PolicyUpdate:

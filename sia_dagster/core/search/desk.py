@@ -7,6 +7,7 @@ from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.ports.model import ChatRequest
 from sia_dagster.core.prompting import Form, StructuredCalls
 from sia_dagster.core.prompting.structured_answer import Answer
+from sia_dagster.core.records.comparison import Question
 from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.guard import GuardFinding
 from sia_dagster.core.records.policy import Actions, Example
@@ -15,6 +16,7 @@ from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
 from sia_dagster.core.records.value import JsonObject
 from sia_dagster.core.replay import judge_replies, replayable
+from sia_dagster.core.search.as_good import saved_share
 from sia_dagster.core.search.causes import Cause
 from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, Hints, run_race
 from sia_dagster.core.search.search_work import SearchWork
@@ -94,11 +96,16 @@ class Desk:
         with work.chat.step("propose", 1):
             answer = await calls.ask(request)
         work.check_answers()
-        return answer
+        if not answer.too_long:
+            return answer
+        hint = f"{answer.problem}; policy.max_context_tokens makes the question shorter"
+        return answer.model_copy(update={"problem": hint})
 
-    def guard(self, actions: Actions, edits: Sequence[Edit] | None = None) -> tuple[GuardFinding, ...]:
+    def guard(
+        self, actions: Actions, edits: Sequence[Edit] | None = None, question: Question = "better"
+    ) -> tuple[GuardFinding, ...]:
         """What the contract guard finds in a policy, compared with the one in force; empty where it passes."""
-        return self._work.guard.check(actions, edits)
+        return self._work.guard.check(actions, edits, question)
 
     async def probe(self, actions: Actions, span_ids: Iterable[str], *, repeat: int = 0) -> dict[str, ArmOutcome]:
         """Answers and scores of train samples under `actions`, by span id; what is known costs nothing.
@@ -140,6 +147,13 @@ class Desk:
         """
         hints = Hints(causes, min(1.0, max(0.0, expected)))
         return await run_race(self._work, new, old or self.start, hints, self._turn)
+
+    async def saving(self, new: Actions) -> float | None:
+        """The share of a call's cost that is saved under `new`, beside the policy in force; None where it is unknown.
+
+        On a few conversations of the selection split. Raises SearchCapReached.
+        """
+        return await saved_share(self._work, new, self._turn)
 
     @property
     def selection_size(self) -> int:

@@ -32,10 +32,12 @@ _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 async def ask_guard_model(update: PolicyUpdate, state: StateActions, *, chat: ChatModel, model: str) -> PolicyUpdate:
     """The update with one more concern, unless the model answers that the chosen candidate serves the criteria.
 
-    One call; none where the policy stays. An answer that cannot be used is a concern, too. Raises EndpointRefused and
-    SpendCapReached.
+    One call; none where the words of the policy stay. An answer that cannot be used is a concern, too. Raises
+    EndpointRefused and SpendCapReached.
     """
     if not update.changed or update.baseline is None or update.candidate is None:
+        return update
+    if update.candidate.words == update.baseline.words:
         return update
     messages = guard_prompt(update.baseline, _changes(update), state.eval_constants)
     request = ChatRequest(model=model, messages=messages, draw="update/guard", stage="update")

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -125,9 +125,9 @@ class MeteredChat:
         self._used[step.purpose] += answers
         step.reserved -= answers
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
         """See `core.ports.ChatModel.stored`."""
-        return await self._chat.stored(self._booked(request))
+        return await self._chat.stored([self._booked(request) for request in requests])
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""

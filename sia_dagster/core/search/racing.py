@@ -39,11 +39,11 @@ async def run_race(
     """
     key = (new.fingerprint, old.fingerprint)
     if key not in work.races:
-        work.races[key] = await _Racing(work, new, old, hints or Hints(), turn).result()
+        work.races[key] = await Racing(work, new, old, hints or Hints(), turn).result()
     return work.races[key]
 
 
-class _Racing:
+class Racing:
     """One race under way."""
 
     def __init__(self, work: SearchWork, new: Actions, old: Actions, hints: Hints, turn: Turn | None) -> None:
@@ -65,6 +65,7 @@ class _Racing:
         self._rows = self._unscored = 0
 
     async def result(self) -> RaceResult:
+        """Ask until it is clear, or all groups were asked. Raises as `run_race`."""
         if sum(self._race.sizes) < FEWEST_TO_CHOOSE:
             return RaceResult(decision="too_small", groups=0)
         decision = self._race.decision()

@@ -10,9 +10,11 @@ from sia_dagster.core.records.guard import GuardFinding, for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Candidate, PolicyUpdate, RaceResult, StrategyRun
 from sia_dagster.core.records.state import StateActions
+from sia_dagster.core.search.as_good import compared_for_less
 from sia_dagster.core.search.asking import ask
 from sia_dagster.core.search.causes import shortfall
 from sia_dagster.core.search.desk import Desk
+from sia_dagster.core.search.provenance import provenance_of
 from sia_dagster.core.search.racing import FEWEST_TO_CHOOSE, run_race
 from sia_dagster.core.search.search_work import SearchWork, WaitsForBatch
 from sia_dagster.core.search.strategy import NEED_FAILURES, SearchStrategy
@@ -59,8 +61,10 @@ async def search_policy(work: SearchWork, strategies: Mapping[str, SearchStrateg
         except WaitsForBatch:
             return _stays(state, NO_ANSWERS_YET)
         found.append(tried)
-        if tried.best is not None:
+        if tried.best is not None and tried.best.question == "better":
             best, start = tried.best, tried.best.actions
+        elif best is None:
+            best = tried.best  # Those after it still look for a gain over the policy in force.
     if not found:
         return _stays(state, perfect)
     return _concluded(work, found, best)
@@ -119,9 +123,7 @@ async def _best_of(
             continue
         compared += 1
         try:
-            result = next(reversed(desk.won(candidate.actions)), None) or await run_race(
-                work, candidate.actions, desk.start
-            )
+            result = await _compared(candidate, desk, work)
         except SearchCapReached as error:
             seen[place] = _set_aside(candidate, str(error))
             continue
@@ -136,8 +138,14 @@ async def _best_of(
     return tuple(seen), best
 
 
+async def _compared(candidate: Candidate, desk: Desk, work: SearchWork) -> RaceResult:
+    if candidate.question == "not_worse":
+        return await compared_for_less(work, candidate.actions)
+    return next(reversed(desk.won(candidate.actions)), None) or await run_race(work, candidate.actions, desk.start)
+
+
 def _objection(result: RaceResult, comparisons: Sequence[EvaluatorComparison], desk: Desk) -> str:
-    if result.decision in ("better", "too_small"):
+    if result.decision == "as_good" or (result.decision in ("better", "too_small") and not result.objection):
         return ""
     primary, found = primary_of(comparisons), "no gain" if result.decision == "worse" else "too uncertain"
     if result.objection:
@@ -175,6 +183,8 @@ def _why(best: Candidate, work: SearchWork) -> str:
             f"{FEWEST_TO_CHOOSE} would choose by chance"
         )
     moves = _moves(primary) if primary is not None and primary.difference is not None else "it won its race"
+    if best.race is not None and best.race.saved is not None:
+        moves = f"it saves {best.race.saved:.0%} of a call's cost, and {moves}"
     return f"{best.name} goes on to validation: {moves} on the selection split"
 
 
@@ -260,7 +270,7 @@ def screen(
             screened.append(_set_aside(candidate, f"it is the same policy as {twin}"))
         else:
             edits = None if carried else candidate.edits
-            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits)))
+            screened.append(_with_findings(candidate, guard.check(candidate.actions, edits, candidate.question)))
     return tuple(screened)
 
 
@@ -317,9 +327,11 @@ def concluded(
         baseline=state.actions,
         candidate=chosen.actions if chosen else state.actions,
         changed=chosen is not None,
+        question=chosen.question if chosen else "better",
         thoughts=chosen.thoughts if chosen else "",
         reason=reason,
         edits=chosen.edits if chosen else (),
+        provenance=provenance_of(state, candidates, chosen),
         concerns=chosen.concerns if chosen else (),
         candidates=tuple(candidates),
     )

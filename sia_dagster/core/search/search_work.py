@@ -52,6 +52,8 @@ class SearchWork:
     """By policy's fingerprint, span id and repeat."""
     races: dict[tuple[str, str], RaceResult] = field(default_factory=dict)
     """By the fingerprints of the new and the old policy."""
+    for_less: dict[str, RaceResult] = field(default_factory=dict)
+    """By fingerprint, whether a policy seems as good as the one in force for less money."""
     forms: dict[str, StructuredCalls] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of replays: what one task of a strategy has answered, another does not ask again."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sia_dagster.core.records.search import Candidate
+from sia_dagster.core.search.cheaper_model import CheaperModel
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits import Edits
 from sia_dagster.core.search.few_shot import FewShot
@@ -21,7 +22,12 @@ class SearchStrategy(Protocol):
         """
 
 
-STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {"edits": Edits, "few_shot": FewShot, "rewrite": Rewrite}
+STRATEGIES: dict[str, Callable[[], SearchStrategy]] = {
+    "edits": Edits,
+    "few_shot": FewShot,
+    "model": CheaperModel,
+    "rewrite": Rewrite,
+}
 """By name, as in `policy.updater`. `gepa` is an adapter, which `wiring` adds."""
 NEED_FAILURES = frozenset({"edits", "few_shot", "rewrite", "gepa"})
 """Strategies that learn from scores below the best: without any they are not asked."""

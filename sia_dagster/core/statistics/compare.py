@@ -200,7 +200,7 @@ def _numbers(
     return numbers
 
 
-def p_of(c: EvaluatorComparison, rule: ComparisonRule) -> float | None:
+def p_of(c: EvaluatorComparison) -> float | None:
     """One-sided p of what an evaluator must show: a gain by sign flips, or that it lost no more than its margin.
 
     The latter is read off the interval: the distance from minus the margin in units of those standard errors that

@@ -12,11 +12,12 @@ bounds are checked against published tables in the tests.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sia_dagster.core.statistics.compare import ComparisonRule
+from sia_dagster.core.statistics.root import root_between
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,6 @@ def look_levels(alpha: float, looks: int) -> tuple[float, ...]:
     if looks not in DESIGNS:
         raise ValueError(f"{', '.join(map(str, DESIGNS))} looks can be planned, not {looks}")
     import numpy as np
-    from scipy.optimize import brentq
     from scipy.special import ndtr, ndtri
 
     design = DESIGNS[looks]
@@ -93,7 +93,11 @@ def look_levels(alpha: float, looks: int) -> tuple[float, ...]:
             return float(np.sum(given.masses * ndtr(late)))
 
         rest = spent[look] - spent[look - 1]
-        bound = float(brentq(lambda c, rest=rest: beyond(c) - rest, 0.0, _FAR, xtol=1e-12))
+
+        def left(bound: float, beyond: Callable[[float], float] = beyond, rest: float = rest) -> float:
+            return beyond(bound) - rest
+
+        bound = root_between(left, 0.0, _FAR, within=1e-12)
         levels.append(float(ndtr(-bound)))
         density = density.next(bound, correlation)
     return tuple(levels)

@@ -128,9 +128,11 @@ def _lower_end(differences: "Array", scaled: "Array", alpha: float) -> "Array":
     """
     import numpy as np
 
-    hall = hall_end(moments(differences, scaled, _added_to_halls(alpha)), alpha)
-    heavy = (scaled**2).mean(axis=-1)
-    return np.maximum(hall, _edgeworth_end(moments(differences, scaled, unseen(alpha), heavy), alpha))
+    hall = moments(differences, scaled, _added_to_halls(alpha))
+    edgeworth = moments(differences, scaled, unseen(alpha), (scaled**2).mean(axis=-1))
+    return np.maximum(
+        hall_end(hall, t_quantile(hall.size, alpha)), _edgeworth_end(edgeworth, t_quantile(edgeworth.size, alpha))
+    )
 
 
 def moments(differences: "Array", scaled: "Array", added: float, weight: "Array | float" = 1.0) -> Moments:
@@ -146,22 +148,27 @@ def moments(differences: "Array", scaled: "Array", added: float, weight: "Array 
     return Moments(mean, np.maximum(variance, _NO_VARIANCE), third, size)
 
 
-def hall_end(found: Moments, alpha: float) -> "Array":
-    """Hall's lower end: mean - sqrt(V / (N - 1)) (3/a) (cbrt(1 + a (t - a/6)) - 1), with a = M3 / V^1.5 / sqrt(N)."""
+def t_quantile(size: "Array | float", alpha: float) -> "Array":
+    """t(1 - alpha) of `size` - 1 degrees of freedom: how many standard errors an end lies from the mean."""
     import numpy as np
     from scipy.special import stdtrit
 
+    return np.asarray(stdtrit(size - 1, 1 - alpha), dtype=np.float64)
+
+
+def hall_end(found: Moments, t: "Array") -> "Array":
+    """Hall's lower end: mean - sqrt(V / (N - 1)) (3/a) (cbrt(1 + a (t - a/6)) - 1), with a = M3 / V^1.5 / sqrt(N)."""
+    import numpy as np
+
     skewness = np.where(np.abs(found.skewness) < _NO_SKEWNESS, _NO_SKEWNESS, found.skewness)
-    steps = 3 / skewness * (np.cbrt(1 + skewness * (stdtrit(found.size - 1, 1 - alpha) - skewness / 6)) - 1)
+    steps = 3 / skewness * (np.cbrt(1 + skewness * (t - skewness / 6)) - 1)
     return np.asarray(found.mean - steps * found.error)
 
 
-def _edgeworth_end(found: Moments, alpha: float) -> "Array":
+def _edgeworth_end(found: Moments, t: "Array") -> "Array":
     """Mean - sqrt(V / (N - 1)) (t - a (2 t^2 + 1) / 6); a skewness to the right takes off at most half of t."""
     import numpy as np
-    from scipy.special import stdtrit
 
-    t = stdtrit(found.size - 1, 1 - alpha)
     steps = t - np.minimum(found.skewness * (2 * t**2 + 1) / 6, t / 2)
     return np.asarray(found.mean - steps * found.error)
 
@@ -257,9 +264,10 @@ def detectable_effect(conversations: "Array | int", spread: "Array | float", alp
 
     sizes, spreads = np.broadcast_arrays(np.asarray(conversations, dtype=float), np.asarray(spread, dtype=float))
     low, high = np.full(sizes.shape, -1.0), np.full(sizes.shape, 2.0)
+    halls, edgeworths = ((n, t_quantile(sizes + n, alpha)) for n in (_added_to_halls(alpha), unseen(alpha)))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        shown = _end_of_unskewed(middle, spreads, sizes, alpha) > 0
+        shown = _end_of_unskewed(middle, spreads, sizes, halls, edgeworths) > 0
         low, high = np.where(shown, low, middle), np.where(shown, middle, high)
     return np.asarray(high + stdtrit(sizes - 1, POWER) * spreads / np.sqrt(sizes))
 
@@ -267,7 +275,13 @@ def detectable_effect(conversations: "Array | int", spread: "Array | float", alp
 _HALVINGS = 30
 
 
-def _end_of_unskewed(mean: "Array", spread: "Array", conversations: "Array", alpha: float) -> "Array":
+_Added = tuple[float, "Array"]
+"""How many conversations are added, and the quantile of t with them."""
+
+
+def _end_of_unskewed(
+    mean: "Array", spread: "Array", conversations: "Array", halls: _Added, edgeworths: _Added
+) -> "Array":
     """The lower end for differences of this mean and spread without skewness, of equal weights."""
     import numpy as np
 
@@ -279,8 +293,8 @@ def _end_of_unskewed(mean: "Array", spread: "Array", conversations: "Array", alp
         third = (conversations * (3 * off * spread**2 + off**3) - added * (1 + whole) ** 3) / size
         return Moments(whole, np.maximum(variance, _NO_VARIANCE), third, size)
 
-    hall = hall_end(with_added(_added_to_halls(alpha)), alpha)
-    return np.maximum(hall, _edgeworth_end(with_added(unseen(alpha)), alpha))
+    hall, edgeworth = hall_end(with_added(halls[0]), halls[1]), _edgeworth_end(with_added(edgeworths[0]), edgeworths[1])
+    return np.maximum(hall, edgeworth)
 
 
 def conversations_needed(effect: float, alpha: float, spread: float = WORST_SPREAD) -> int | None:
@@ -291,13 +305,14 @@ def conversations_needed(effect: float, alpha: float, spread: float = WORST_SPRE
     import numpy as np
 
     low, high = MIN_CONVERSATIONS, MOST_CONVERSATIONS
-    if detectable_effect(high, spread, alpha) > effect:
-        return None
     while low < high:
         sizes = np.unique(np.geomspace(low, high, _GRID).round().astype(int))
-        first = int(np.argmax(detectable_effect(sizes, spread, alpha) <= effect))
+        enough = detectable_effect(sizes, spread, alpha) <= effect
+        if not enough[-1]:
+            return None
+        first = int(np.argmax(enough))
         low, high = int(sizes[first - 1]) + 1 if first else low, int(sizes[first])
     return high
 
 
-_GRID = 32
+_GRID = 128

@@ -55,6 +55,7 @@ def build_baseline(
         window=window,
         actions=actions,
         policy_version=in_force.version if in_force else None,
+        provenance=in_force.provenance if in_force else (),
         policy_share=policy_share(attributed.samples, actions) if actions else None,
         policies=attributed.policies,
         samples=kept,

@@ -20,7 +20,7 @@ from sia_dagster.defs.claims import (
     SELECTION_IS_SCORED,
     UPDATER_IS_USABLE,
 )
-from sia_dagster.defs.metadata import outcome_metadata, table
+from sia_dagster.defs.metadata import outcome_metadata, present, table
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
@@ -94,6 +94,7 @@ def _earlier_reports(stage: StageContext) -> tuple[ValidationReport, ...]:
 
 
 def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str, Any]:
+    from sia_dagster.reports.markdown.search import provenance_markdown
     from sia_dagster.reports.markdown.tables import candidates_markdown, change_markdown, edits_markdown
 
     update = outcome.value
@@ -102,6 +103,7 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
         "changed": update.changed,
         "reason": visible(update.reason),
         **({"carried_from": update.carried.window, "tried_before": update.carried.times} if update.carried else {}),
+        **_strategies(update),
         "candidates": len(update.candidates),
         "candidates_stopped_by_guard": tried["stopped_by_guard"],
         "candidates_for_a_person": sum(bool(candidate.concerns) for candidate in update.candidates),
@@ -112,7 +114,24 @@ def _metadata(outcome: StageResult[PolicyUpdate], names: LoopNames) -> dict[str,
         "prompt_diff": dg.MetadataValue.md(change_markdown(update)),
         "edits": dg.MetadataValue.md(edits_markdown(update)),
         "candidates_tried": dg.MetadataValue.md(candidates_markdown(update)),
+        "sentences_of_the_loop": dg.MetadataValue.md(provenance_markdown(update.provenance)),
     }
+
+
+def _strategies(update: PolicyUpdate) -> dict[str, Any]:
+    """What the strategies used and found; the numbers plot by window."""
+    from sia_dagster.reports import search_figures
+
+    selected = update.selected
+    numbers = {
+        "search_calls": sum(run.total for run in update.strategies),
+        "search_cost_usd": search_figures.search_cost(update.strategies),
+        "selection_gain_shrunk": selected.shrunk if selected else None,
+        "selection_gain_observed": selected.observed if selected else None,
+    }
+    rows = search_figures.strategy_rows(update)
+    shown = [dict(zip(search_figures.STRATEGY_HEAD, map(visible, row), strict=True)) for row in rows]
+    return {**present(numbers), **({"strategies": table(shown)} if shown else {})}
 
 
 def _unprotected(update: PolicyUpdate, protected: Sequence[str]) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """`validation_results`: the verdict on held-out samples, and the window's report."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from sia_dagster.adapters.files.span_table import stored_in
 from sia_dagster.adapters.files.storage import StoragePath, write_atomically
-from sia_dagster.core.records.gate import HeldOut
+from sia_dagster.core.records.gate import HeldOut, Look
 from sia_dagster.core.records.judge_report import JudgeReport
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.search import PolicyUpdate
@@ -17,8 +18,11 @@ from sia_dagster.defs.claims import CANDIDATE_IS_BETTER, ERROR_BUDGET_IS_LEFT, N
 from sia_dagster.defs.names import LoopNames
 from sia_dagster.defs.partitions import windows_before
 from sia_dagster.defs.stage import StageContext, StageSpec, staged
-from sia_dagster.defs.verdicts import verdict_claims, verdict_metadata
+from sia_dagster.defs.verdicts import selection_metadata, verdict_claims, verdict_metadata
 from sia_dagster.wiring.loop_session import StageResult
+
+if TYPE_CHECKING:
+    from sia_dagster.core.cost import PromptLength
 
 SPEC = StageSpec(
     stage="validation_results",
@@ -44,10 +48,12 @@ def build(names: LoopNames) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with staged(names, context) as stage:
             outcome = _validated(stage, baseline_state_actions, updated_policy, judge_watch)
-            report = _write_report(stage, baseline_state_actions, updated_policy, outcome.value)
+            looks = stage.storage.gate_log(names.name).looks(stage.window.end)
+            report = _write_report(stage, baseline_state_actions, updated_policy, outcome.value, looks)
             return dg.MaterializeResult(
                 value=outcome.value,
-                metadata=verdict_metadata(outcome, baseline_state_actions, updated_policy, report),
+                metadata=verdict_metadata(outcome, baseline_state_actions, updated_policy, report)
+                | selection_metadata(updated_policy, outcome.value, looks),
                 check_results=verdict_claims(outcome.value, names.loop.validation.max_unscored_share),
             )
 
@@ -75,7 +81,7 @@ def _validated(
 
 
 def _write_report(
-    stage: StageContext, state: StateActions, update: PolicyUpdate, report: ValidationReport
+    stage: StageContext, state: StateActions, update: PolicyUpdate, report: ValidationReport, looks: Sequence[Look]
 ) -> StoragePath:
     from sia_dagster.reports.html.page import render_report
     from sia_dagster.wiring.endpoint import window_spend
@@ -83,9 +89,20 @@ def _write_report(
     name, window = stage.names.name, stage.window
     path = stage.storage.path("reports", name, f"{window.key}.html")
     spend = window_spend(stage.session.chat, name, window)
-    looks = stage.storage.gate_log(name).looks(window.end)
-    write_atomically(path, render_report(state, update, report, spend=spend, looks=looks).encode())
+    page = render_report(state, update, report, spend=spend, looks=looks, lengths=_lengths(stage, state, update))
+    write_atomically(path, page.encode())
     return path
+
+
+def _lengths(stage: StageContext, state: StateActions, update: PolicyUpdate) -> "tuple[PromptLength, ...]":
+    """Of the prompt's versions that were known at the window's end, at its traffic."""
+    from sia_dagster.adapters.engine.money.list_prices import called_price
+    from sia_dagster.core.cost import calls_a_week, prompt_lengths
+
+    known = [entry for entry in stage.storage.policies(stage.names.name).timeline() if entry.at < stage.window.end]
+    price = partial(called_price, llm=stage.session.chat.llm.at("replay"))
+    calls = calls_a_week(state)
+    return prompt_lengths(known, update.baseline, update.candidate, calls_a_week=calls, price_of=price)
 
 
 def _held_out(stage: StageContext, state: StateActions, update: PolicyUpdate) -> HeldOut:

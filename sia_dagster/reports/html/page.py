@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sia_dagster.core.cost import PromptLength
 from sia_dagster.core.records.evaluation import EvalConstant
 from sia_dagster.core.records.gate import Look
 from sia_dagster.core.records.report import ValidationReport
@@ -15,11 +16,12 @@ from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.spend import Spend, total
 from sia_dagster.core.records.state import StateActions
 from sia_dagster.core.text import count, number_in_groups, short_in_groups
-from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, summary, wording
+from sia_dagster.reports import changes, policy_shares, prompt_diff, sample_pairs, search_figures, summary, wording
 from sia_dagster.reports.figures import scores as figures
 from sia_dagster.reports.funnel_table import funnel_rows
 from sia_dagster.reports.html.gate_tables import gate_tables
 from sia_dagster.reports.human_agreement import human_agreements
+from sia_dagster.reports.provenance import origin_notes, passages
 
 if TYPE_CHECKING:
     import jinja2
@@ -39,18 +41,20 @@ def render_report(
     *,
     spend: Mapping[str, Spend] | None = None,
     looks: Sequence[Look] = (),
+    lengths: Sequence[PromptLength] = (),
 ) -> str:
     """One window's report as a self-contained HTML page; the same values give the same text.
 
     `spend` is by stage (or by stage and model, `judge gpt-4o-mini`); by default that of `update` and `report`. `looks`
-    are those of the looks ledger up to this window, for the figure of the remaining error budget. Works for an empty
-    window and for a policy that stays. The text can always be encoded as UTF-8.
+    are those of the looks ledger up to this window, for the figure of the remaining error budget and the gains of
+    earlier windows. `lengths` are those of the prompt's versions. Works for an empty window and for a policy that
+    stays. The text can always be encoded as UTF-8.
     """
     spent = dict(spend) if spend is not None else {"search": update.spend, "validation": report.spend}
     style = _text("report.css")
     content = {"state": state, "update": update, "report": report, "pairs": _pairs(report), "facts": _facts(state)}
     content |= _verdict(state, update, report, tuple(spent)) | _scores(state, report) | _policy(state, update, report)
-    content |= _evidence(report, looks)
+    content |= _evidence(report, looks) | _search(update, report, looks) | _origins(update, lengths)
     content |= {"spend": spent, "total": total(spent.values()), "people": human_agreements(state)}
     template = _environment().get_template("report.html.j2")
     return template.render(style=_trusted(style), csp=_policy_of(style), **content) + "\n"
@@ -122,6 +126,35 @@ def _policy(state: StateActions, update: PolicyUpdate, report: ValidationReport)
     }
 
 
+def _search(update: PolicyUpdate, report: ValidationReport, looks: Sequence[Look]) -> dict[str, Any]:
+    """What the strategies used, and the gain on selection beside that on the holdout."""
+    gains = search_figures.gain_pairs(update, report, looks)
+    return {
+        "search": {
+            "strategy_head": _head(search_figures.STRATEGY_HEAD),
+            "strategies": search_figures.strategy_rows(update),
+            "gain_head": _head(search_figures.SELECTION_HEAD),
+            "gains": search_figures.gain_rows(gains),
+            "gain_sentence": search_figures.gain_sentence(gains),
+        }
+    }
+
+
+def _origins(update: PolicyUpdate, lengths: Sequence[PromptLength]) -> dict[str, Any]:
+    """The candidate's prompt with a note on each sentence that the loop wrote, and how long the prompt has grown."""
+    return {
+        "passages": passages(update.candidate.system_prompt if update.candidate else "", update.provenance),
+        "origins": origin_notes(update.provenance),
+        "length_head": _head(search_figures.LENGTH_HEAD),
+        "lengths": search_figures.length_rows(lengths),
+        "length_sentence": search_figures.length_sentence(lengths),
+    }
+
+
+def _head(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{name[:1].upper()}{name[1:]}" for name in names)
+
+
 def _pairs(report: ValidationReport) -> list[dict[str, Any]]:
     """The groups of samples before and after, each with its heading; empty groups are left out but the first."""
     every = sample_pairs.paired(report.rows, sample_pairs.primary_name(report))
@@ -174,6 +207,7 @@ def _environment() -> "jinja2.Environment":
     for name in ("number", "signed", "interval", "p_value", "share", "usd", "trimmed", "capped", "left_out"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["count"] = count
+    environment.filters["race"] = search_figures.race_sentence
     environment.filters["short_in_groups"] = lambda comparison: short_in_groups(*comparison.counted)
     environment.filters["in_groups"] = lambda comparison: number_in_groups(*comparison.counted)
     environment.filters["json"] = functools.partial(json.dumps, ensure_ascii=False, indent=1, sort_keys=True)

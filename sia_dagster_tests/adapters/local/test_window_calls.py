@@ -1,5 +1,6 @@
 """A call counts once, however often it is recorded, and what is left out is counted."""
 
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,17 @@ def test_more_calls_are_looked_at_where_the_first_have_no_answer(tmp_path: Path,
     assert all(int(row["span_id"][-4:]) % 20 == 0 for row in sampled)
     assert all(row["output_messages"] for row in sampled)
     assert funnel(path, limit=30).sampled == 30
+
+
+@WRITERS
+def test_the_sample_is_found_where_the_calls_with_the_smallest_hashes_failed(tmp_path: Path, write: Any) -> None:
+    spans = sorted((span(n) for n in range(60)), key=lambda row: md5(row["context.span_id"].encode()).hexdigest())
+    rows = [row | {"status_code": "ERROR"} for row in spans[:-1]] + spans[-1:]
+    (sampled,) = [row for row in read(write(tmp_path / "a", rows), limit=1) if row["sampled"]]
+    assert sampled["span_id"] == spans[-1]["context.span_id"]
+    assert "Answer" in sampled["output_messages"]
+
+
+def test_a_condition_on_a_text_holds_for_calls_that_are_not_sampled(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [span(n) for n in range(60)])
+    assert len(read(path, "attributes.llm.output_messages LIKE '%Answer%'", limit=1)) == 60

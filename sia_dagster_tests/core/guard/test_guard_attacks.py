@@ -97,6 +97,8 @@ def test_without_users_each_conversation_is_a_source_and_the_reason_says_so() ->
     assert "support: no edit names" in " ".join(
         finding.reason for finding in check_contract(candidate, POLICY, samples, edits=())
     )
+    other_model = POLICY.model_copy(update={"model": "another"})
+    assert not check_contract(other_model, POLICY, samples, edits=()), "words that stay need no samples behind them"
 
 
 UNITS = (

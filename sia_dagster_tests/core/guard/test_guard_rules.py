@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sia_dagster.core.guard import GuardLimits, check_contract, missing_passages
+from sia_dagster.core.guard import ContractGuard, GuardLimits, check_contract, missing_passages
 from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.sample import Message, Sample, ToolCall
 from sia_dagster_tests.core.guard.test_guard import added, changed, sample
@@ -195,6 +195,14 @@ def test_a_longer_prompt_is_priced_at_the_weeks_calls(limits: dict[str, Any], pa
     reason = why(added("abc " * 40, base), base, **limits)
     assert (part in reason) if part else not reason
     assert why(base.model_copy(update={"system_prompt": "Be."}), base, **limits) == ""
+
+
+def test_the_cost_of_another_model_is_left_to_a_verdict_that_asks_for_it() -> None:
+    base = Actions(system_prompt="Be kind.", model="m")
+    guard = ContractGuard(base, (), GuardLimits(max_extra_usd_a_week=1.0))
+    other = base.model_copy(update={"model": "small"})
+    assert [found.rule for found in guard.check(other)] == ["cost"]
+    assert guard.check(other, question="not_worse") == ()
 
 
 def test_what_many_say_and_what_is_asked_is_no_instruction_from_a_trace() -> None:

@@ -18,7 +18,7 @@ from sia_dagster.core.policy.rollback import rollback, rolled_back_policies
 from sia_dagster.core.records.comparison import EvaluatorComparison, SliceComparison
 from sia_dagster.core.records.gate import TrafficCost
 from sia_dagster.core.records.judge_report import JudgeWatch, WatchRecord
-from sia_dagster.core.records.policy import Actions
+from sia_dagster.core.records.policy import Actions, SentenceOrigin
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.report import ValidationReport
 from sia_dagster.core.records.sample import TimeWindow
@@ -529,3 +529,18 @@ def test_nothing_comes_into_force_without_two_keys(
     record(root, found)
     done = promote(found, ruling(kind), stores(root))
     assert (done.promoted is not None) == (verdict == "accept" and low > 0 and p_value <= 0.0095)
+
+
+def test_a_version_keeps_where_its_sentences_are_from_and_a_rollback_to_it_too(there: PromotionStores) -> None:
+    origin = SentenceOrigin(text="Name the order.", window=WINDOW.key, cause="no order", gain=0.1)
+    first = promote(accepted(provenance=(origin,)), ruling(), there).promoted
+    assert first is not None
+    assert first.provenance == (origin,)
+    assert rollback(there.policies, 0, at=MONDAY, by="Ada").provenance == (), "before any promotion there was none"
+    assert rollback(there.policies, 1, at=MONDAY, by="Ada").provenance == (origin,)
+
+
+def test_a_version_without_such_sentences_keeps_the_bytes_that_it_had(there: PromotionStores) -> None:
+    entry = promote(accepted(), ruling(), there).promoted
+    assert entry is not None
+    assert "provenance" not in entry.model_dump()

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sia_dagster.core.ports.model import ChatModel
+from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import Edit, PolicyUpdate
 from sia_dagster.core.search import ask_guard_model
 from sia_dagster_tests.worlds.search_world import BASELINE, in_shop, state
@@ -20,14 +22,14 @@ def answer(serves: str) -> dict[str, object]:
 
 
 def asked(
-    folder: Path, reply: dict[str, object] | Reply, *, changed: bool = True
+    folder: Path, reply: dict[str, object] | Reply, *, changed: bool = True, candidate: Actions = CANDIDATE
 ) -> tuple[PolicyUpdate, ScriptedServer]:
     before = state()
     update = PolicyUpdate(
         loop=before.loop,
         window=before.window,
         baseline=BASELINE,
-        candidate=CANDIDATE,
+        candidate=candidate,
         changed=changed,
         edits=(Edit(operation="add", text=NOTE, samples=("s1",)),),
     )
@@ -59,7 +61,8 @@ def test_only_a_plain_yes_passes(tmp_path: Path, reply: dict[str, object], why: 
     assert "new text: Send refunds first." in user
 
 
-def test_nothing_is_asked_where_the_policy_stays(tmp_path: Path) -> None:
-    update, server = asked(tmp_path, answer("somebody_else"), changed=False)
+@pytest.mark.parametrize("given", [{"changed": False}, {"candidate": BASELINE.model_copy(update={"model": "another"})}])
+def test_nothing_is_asked_where_the_policy_or_its_words_stay(tmp_path: Path, given: dict[str, Any]) -> None:
+    update, server = asked(tmp_path, answer("somebody_else"), **given)
     assert not server.requests
     assert update.concerns == ()

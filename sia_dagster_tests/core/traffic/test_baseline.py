@@ -6,7 +6,7 @@ from typing import Any
 
 from sia_dagster.core.openinference.samples import MappedSpans
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.policy import Actions, Example
+from sia_dagster.core.records.policy import Actions, Example, SentenceOrigin
 from sia_dagster.core.records.registry import PolicyVersion
 from sia_dagster.core.records.sample import Message, Sample
 from sia_dagster.core.records.state import StateActions
@@ -139,3 +139,10 @@ def test_share_counts_filled_in_prompts_and_is_unknown_without_samples() -> None
     actions = Actions(system_prompt="Greet {name}.", variables=("name",))
     assert policy_share([greeted(0, "Ada"), greeted(1, None), spoke(2, variables={"name": "Eve"})], actions) == 1 / 3
     assert policy_share([], actions) is None
+
+
+def test_the_search_knows_which_sentences_of_the_policy_in_force_the_loop_wrote() -> None:
+    origin = SentenceOrigin(text="Be brief.", window="2026-09-21", cause="too long", gain=0.1)
+    entry = promoted(Actions(system_prompt="Be brief.")).model_copy(update={"provenance": (origin,)})
+    assert baseline([], entry).provenance == (origin,)
+    assert "provenance" not in baseline([]).model_dump()

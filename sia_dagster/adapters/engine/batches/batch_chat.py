@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
@@ -132,9 +132,9 @@ class BatchChat:
             raise AnswerPending
         return await self._called(request, sent)
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
         """See `core.ports.ChatModel.stored`."""
-        return await self._direct.stored(request)
+        return await self._direct.stored(requests)
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""

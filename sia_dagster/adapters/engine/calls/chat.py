@@ -1,7 +1,7 @@
 """The chat model behind an OpenAI-compatible endpoint: stored answers first, then attempts under the caps."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -96,9 +96,9 @@ class OpenAIChat:
         self._ledger.use(request, key, reply)
         return reply
 
-    async def stored(self, request: ChatRequest) -> ChatReply | None:
+    async def stored(self, requests: Sequence[ChatRequest]) -> Sequence[ChatReply | None]:
         """See `core.ports.ChatModel.stored`."""
-        return await self._answers.get(self._key(self._called(request)))
+        return await self._answers.get_many([self._key(self._called(request)) for request in requests])
 
     def ignores_form(self, request: ChatRequest) -> bool:
         """See `core.ports.ChatModel.ignores_form`."""

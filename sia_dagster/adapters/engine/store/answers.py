@@ -58,7 +58,13 @@ class Answers:
 
     async def get(self, key: str) -> ChatReply | None:
         """The stored answer that can be used, with `cached=True`, or None; see `CompletionStore.usable`."""
-        return self._store.usable([key]).get(key) if self._thread is None else await self._gets.ask(key)
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[ChatReply | None]:
+        """`get` for each, in one question to the store."""
+        if self._thread is None:
+            return self._found(keys)
+        return await asyncio.gather(*(self._gets.ask(key) for key in keys))
 
     async def put(self, paid: Paid) -> ChatReply:
         """See `CompletionStore.put`; it is stored also where whoever waits for this is cancelled."""

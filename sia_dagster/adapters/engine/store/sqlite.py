@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -38,7 +39,7 @@ class SqliteStore(CompletionStore):
 
     def __init__(self, path: Path | str) -> None:
         """Open or create the file and its folder. Raises SiaError where that cannot be."""
-        self.sql = StoreSql("sqlite")
+        self.sql = _sql()
         self.path = Path(path)
         self.name = str(self.path)
         self.limits = Path(f"{self.path}.limits")
@@ -107,10 +108,7 @@ class SqliteStore(CompletionStore):
 
     def _opened(self) -> sa.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(
-            "sqlite://", creator=lambda: _connected(self.path), poolclass=sa.NullPool, hide_parameters=True
-        )
-        db = engine.connect()
+        db = _engine(self.path).connect()
         try:
             # Turning on WAL is the one step in which SQLite does not wait for other processes.
             with closing(self._hold("lock", alone=True)), db.begin():
@@ -159,6 +157,17 @@ class SqliteStore(CompletionStore):
             yield
         except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise self._failed(action, error) from error
+
+
+@cache
+def _sql() -> StoreSql:
+    return StoreSql("sqlite")
+
+
+@lru_cache(maxsize=8)
+def _engine(path: Path) -> sa.Engine:
+    """Kept, as the tables are: every stage of a window opens the store, and an engine compiles each statement once."""
+    return sa.create_engine("sqlite://", creator=lambda: _connected(path), poolclass=sa.NullPool, hide_parameters=True)
 
 
 def _connected(path: Path, timeout: float = LOCK_TIMEOUT) -> sqlite3.Connection:

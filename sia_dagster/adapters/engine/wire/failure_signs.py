@@ -130,6 +130,7 @@ SIGNS: Final[tuple[Sign, ...]] = (
     Sign(
         "bad_request", (403, 404), (), (r"support\w* (?:\w{1,20} )?(?:image|audio|video|vision|file|pdf|multimodal)",)
     ),
+    Sign("bad_request", (500,), (), ("(?:image|audio|video) input is not supported",)),  # llama.cpp
     Sign(
         "no_model",
         (400, 403, 404, 410, 412, 422, 424, 500),

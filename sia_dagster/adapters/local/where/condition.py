@@ -190,6 +190,8 @@ def _column_of(names: Sequence[str], columns: Mapping[str, str]) -> tuple[str, .
 
 def named_columns(where: str) -> frozenset[str]:
     """The names in a condition, which may be read before any file is. Raises TraceError as `parse_condition`."""
+    if not where.strip():
+        return frozenset()
     import duckdb
 
     with duckdb.connect() as connection:

@@ -109,7 +109,7 @@ async def without_effect(
     left = list(proposed)
     for each in [each for each in proposed if each.mended < each.probed]:
         rest = [other for other in left if other is not each]
-        actions = assembled(rest) if rest else desk.start
+        actions = assembled(rest)
         if actions is not None:
             again = each.probed_on(await desk.probe(actions, each.targets))
             left = rest if again.mended >= each.mended else left
@@ -128,7 +128,7 @@ async def _culprit(
     while suspects:
         half = suspects[: max(1, len(suspects) // 2)]
         rest = [each for each in proposed if each not in half]
-        actions = assembled(rest) if rest else desk.start
+        actions = assembled(rest)
         if actions is None:
             return None
         outcome = (await desk.probe(actions, [span])).get(span)

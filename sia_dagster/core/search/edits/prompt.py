@@ -12,9 +12,12 @@ from sia_dagster.core.records.evaluation import EvalConstant, EvalMetrics
 from sia_dagster.core.records.sample import Sample
 from sia_dagster.core.records.value import JsonObject, Value, fingerprint
 from sia_dagster.core.search.causes import Cause, clauses_about, shortfall
+from sia_dagster.core.text import count
 
 PLACEHOLDERS = frozenset({"notice", "max_prompt_tokens", "policy", "criteria", "groups", "focus", "samples"})
 WENT_WELL = 3
+MOST_TRIED = 12
+"""Edits that did not help, the newest."""
 MOST_SHOWN = 6
 """Samples of one cause at most: more say the same again."""
 LEAST_FIELD_TOKENS = 40
@@ -40,6 +43,10 @@ class Evidence(Value):
     """The primary evaluator's, by span id."""
     constants: tuple[EvalConstant, ...]
     """The primary one first."""
+    tried: tuple[str, ...] = ()
+    """Edits for the same causes that did not help."""
+    whole: bool = False
+    """Whether explanations are shown whole, not only what they say of the causes: where that did not help."""
 
 
 class _SampleGroup(Value):
@@ -92,15 +99,25 @@ def build_prompt(
         "max_prompt_tokens": str(config.max_prompt_tokens),
         "policy": quote(policy, "policy"),
         "criteria": _criteria(constants, max_tokens // 16),
-        "groups": "\n".join(
-            f"- {_title(cause, n, evidence)}: {len(cause.samples)} answers" for n, cause in _numbered(causes)
-        ),
-        "focus": task.focus,
+        "groups": "\n".join(_named(cause, number, evidence) for number, cause in _numbered(causes)),
+        "focus": f"{task.focus}{_tried(evidence.tried)}",
     }
     room = max_tokens - _tokens(_fill(task, {**texts, "samples": ""}))
     groups = [*(_failing(cause, number, causes, evidence) for number, cause in _numbered(causes)), _went_well(evidence)]
     samples, span_ids = _samples(groups, constants, room)
     return UpdatePrompt(messages=_fill(task, {**texts, "samples": samples}), span_ids=span_ids)
+
+
+def _tried(texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    shown = "\n".join(
+        quote(trim_middle(text, LEAST_FIELD_TOKENS), "tried") for text in dict.fromkeys(texts[-MOST_TRIED:])
+    )
+    return (
+        "\n\nThese edits were tried for these groups. They did not help, or other answers got worse with them. Propose "
+        f"something else, or the same for the requests alone that need it:\n{shown}"
+    )
 
 
 def _numbered(causes: Sequence[Cause]) -> Iterable[tuple[int, Cause]]:
@@ -156,15 +173,22 @@ def _title(cause: Cause, number: int, evidence: Evidence) -> str:
     return f"Group {number} ({cause.evaluator}: {verdict_of(evidence.metrics[cause.samples[0]], constant)})"
 
 
+def _named(cause: Cause, number: int, evidence: Evidence) -> str:
+    """The group and its fault: where answers have several, their explanations do not tell which one is meant."""
+    heading = f"- {_title(cause, number, evidence)}, {count(len(cause.samples), 'answer')}:"
+    return f"{heading}\n{quote(trim_middle(cause.text, LEAST_FIELD_TOKENS), 'fault')}" if cause.text else heading
+
+
 def _failing(cause: Cause, number: int, causes: Sequence[Cause], evidence: Evidence) -> _SampleGroup:
     shown = [(evidence.samples[span], evidence.metrics[span]) for span in cause.samples[:MOST_SHOWN]]
     return _SampleGroup(
         title=_title(cause, number, evidence),
-        pairs=tuple(
-            (sample, metric.model_copy(update={"explanation": clauses_about(metric, causes)}))
-            for sample, metric in shown
-        ),
+        pairs=tuple((sample, metric if evidence.whole else _cut(metric, causes)) for sample, metric in shown),
     )
+
+
+def _cut(metric: EvalMetrics, causes: Sequence[Cause]) -> EvalMetrics:
+    return metric.model_copy(update={"explanation": clauses_about(metric, causes)})
 
 
 def _went_well(evidence: Evidence) -> _SampleGroup:

@@ -14,7 +14,7 @@ from sia_dagster.core.records.guard import for_a_person, stops
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.report import ArmOutcome
 from sia_dagster.core.records.search import Candidate, Edit, RaceResult
-from sia_dagster.core.search.causes import Cause, Complaints, same_cause, without_causes
+from sia_dagster.core.search.causes import Cause, Complaints, same_cause, shortfall, without_causes
 from sia_dagster.core.search.desk import Desk
 from sia_dagster.core.search.edits.answers import FORM, read_edits
 from sia_dagster.core.search.edits.apply import EditError, apply_edits
@@ -27,8 +27,12 @@ CAUSES_A_CALL: Final = 3
 CALLS_A_ROUND: Final = 4
 TRIES: Final = 3
 """Questions about one cause whose edits did not help: more would repeat themselves."""
-IDLE_ROUNDS: Final = 2
+DETAILS: Final = frozenset({"copied detail", "personal data", "secret", "URL", "identifier", "quoted wording"})
+"""Rules of the guard whose doubts keep an edit out: it repeats a detail of a sample, and another wording would not."""
+IDLE_ROUNDS: Final = 3
 """Rounds without a better policy, after which the search ends."""
+LOOKED_AT: Final = 8
+"""Train samples that are answered anew after a round that brought nothing, those believed best first."""
 WORTH_A_CALL: Final = 0.005
 """A cause that costs less of the mean score, as a share of the evaluator's range, is left."""
 
@@ -51,10 +55,14 @@ class _Search:
     seen: list[Candidate] = field(default_factory=list)
     tries: list[Cause] = field(default_factory=list)
     """One entry for each time that a cause was tried in vain."""
+    failed: list[tuple[Cause, str]] = field(default_factory=list)
+    """Edits that were tried and left, with their causes: the next question says so."""
     spare: list[ProposedEdit] = field(default_factory=list)
     """Further edits for a cause of which another is tried first."""
     best: Candidate | None = None
     asked: int = 0
+    idle: int = 0
+    """Rounds in a row that brought nothing."""
     complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,12 +76,13 @@ class _Search:
         self.complaints = Complaints.of(self.metrics, primary)
 
     async def run(self) -> Sequence[Candidate]:
-        idle = 0
         try:
-            while idle < IDLE_ROUNDS and (causes := await self._worthwhile()):
+            while self.idle < IDLE_ROUNDS and (causes := await self._worthwhile()):
                 proposed = await self._proposed(causes)
-                idle = 0 if proposed and await self._better(proposed) else idle + 1
-            self.desk.ended = f"{IDLE_ROUNDS} rounds brought nothing" if idle else "no cause is worth a further call"
+                self.idle = 0 if proposed and await self._better(proposed) else self.idle + 1
+            self.desk.ended = (
+                f"{IDLE_ROUNDS} rounds brought nothing" if self.idle else "no cause is worth a further call"
+            )
         except SearchCapReached as error:
             self.desk.ended = str(error)
         return [*([self.best] if self.best else []), *self.seen]
@@ -81,12 +90,23 @@ class _Search:
     async def _worthwhile(self) -> list[Cause]:
         """The causes to propose edits for, the largest first."""
         self.asked += 1
+        if self.idle:
+            await self._look_again()
         await name_faults(self.desk, self.complaints, self.metrics, draw=f"faults/{self.asked}")
         return [
             cause
             for cause in self.complaints.causes(self.metrics)
             if cause.worth >= WORTH_A_CALL and sum(same_cause(cause, tried) for tried in self.tries) < TRIES
         ][: CAUSES_A_CALL * CALLS_A_ROUND]
+
+    async def _look_again(self) -> None:
+        """Answer some train samples anew of which it is only assumed how they fare under what was adopted."""
+        primary = self.desk.constants[0]
+        train = {sample.span_id: sample for sample in self.desk.train}
+        unseen = [span for span in sorted(self.metrics) if self.desk.known(self.policy, train[span]) is None]
+        unseen.sort(key=lambda span: shortfall(self.metrics[span], primary) or 0.0)
+        for span, outcome in (await self.desk.probe(self.policy, unseen[:LOOKED_AT])).items():
+            self.metrics[span] = _metric(outcome, primary.name) or self.metrics[span]
 
     async def _proposed(self, causes: Sequence[Cause]) -> list[ProposedEdit]:
         """One edit for each cause, if there is any: a spare one, else what the model proposes now."""
@@ -119,6 +139,8 @@ class _Search:
             samples={sample.span_id: sample for sample in self.desk.train},
             metrics=self.metrics,
             constants=self.desk.constants,
+            whole=self.idle > 0,
+            tried=tuple(text for cause, text in self.failed if any(same_cause(each, cause) for each in causes)),
         )
         prompt = build_prompt(self.policy.system_prompt, causes, evidence, self.desk.config)
         self.asked += 1
@@ -139,10 +161,17 @@ class _Search:
         actions = self._with([proposed])
         if actions is None or actions == self.policy:
             return False
-        findings = stops(self.desk.guard(actions, edits=[*self.adopted, *proposed.edits]))
-        if findings:
-            self._note("stopped_by_guard", actions, [proposed], tuple(finding.reason for finding in findings))
-        return not findings
+        if all(each.operation == "add" and each.text in self.policy.system_prompt for each in proposed.edits):
+            self._unusable("it adds what the prompt has already")
+            return False
+        findings = self.desk.guard(actions, edits=[*self.adopted, *proposed.edits])
+        if stopping := stops(findings):
+            self._note("stopped_by_guard", actions, [proposed], tuple(finding.reason for finding in stopping))
+            return False
+        doubts = [finding.reason for finding in for_a_person(findings) if finding.rule in DETAILS]
+        if doubts:
+            self._note("not_chosen", actions, [proposed], (f"a person would have to look: {'; '.join(doubts)}",))
+        return not doubts
 
     def _with(self, proposed: Sequence[ProposedEdit]) -> Actions | None:
         """The policy with these edits; None where one does not apply, or the prompt does not change."""
@@ -177,6 +206,7 @@ class _Search:
                 self._adopt(actions, kept, result)
                 break
             self._note("not_chosen", actions, kept, (_lost(result),), result)
+            self.failed += [(each.cause, each.text) for each in kept]
             kept = sorted(kept, key=lambda each: (-each.mended_share, -each.cause.worth))[: len(kept) // 2]
         left = [each.cause for each in proposed if each.edits[0].text not in {edit.text for edit in self.adopted}]
         self._tried_in_vain(left)
@@ -205,6 +235,7 @@ class _Search:
         return [each for each in kept if each not in useless]
 
     def _drop(self, proposed: ProposedEdit, reason: str) -> None:
+        self.failed.append((proposed.cause, proposed.text))
         actions = self._with([proposed])
         if actions is not None:
             self._note("not_chosen", actions, [proposed], (reason,))

@@ -35,10 +35,14 @@ def without_details(shown: Example, texts: Sequence[str], holders: Holders, turn
     numbers = dict.fromkeys(number for number in _NUMBER.findall(both) if holders(number) < SHARED)
     names = dict.fromkeys(name for name in _names(both, texts) if holders(" ".join(name)) < SHARED)
     free = _from([pair for pair in INVENTED if not any(word in text for word in pair for text in texts)], turn)
-    if len(names) > len(free):
-        return None
+    people: dict[str, tuple[str, str]] = {}
     instead: dict[str, str] = {}
-    for name, (first, last) in zip(names, free, strict=False):
+    for name in sorted(names, key=len):  # "Dear Mara Lind" is Mara Lind.
+        if any(name[-len(other) :] == other for other in names if other != name):
+            continue
+        if name[-1] not in people and len(people) == len(free):
+            return None
+        first, last = people.setdefault(name[-1], free[min(len(people), len(free) - 1)])
         instead |= dict.fromkeys(name[:-1], first) | {name[-1]: last, " ".join(name): f"{first} {last}"}
     for number in numbers:
         others = _from([_COUNT[at : at + len(number)] for at in range(len(_COUNT) - len(number) + 1)], turn)

@@ -49,7 +49,7 @@ def pool_of(desk: Desk, answers: Mapping[str, ArmOutcome]) -> Pool:
     found, left_out = dict[str, Shown](), Counter[str]()
     usual, shown_before = _medians(answers.values()), {each.input.strip() for each in desk.start.examples}
     groups = group_conversations(desk.train).grouping.group_of
-    for sample in desk.train:
+    for sample in sorted(desk.train, key=lambda each: each.span_id):
         answer = answers.get(sample.span_id)
         group = groups.get(sample.conversation_id, sample.conversation_id)
         reason = _ill_judged(answer, desk.constants[0], usual) or _unfit(sample, answer, desk.start)

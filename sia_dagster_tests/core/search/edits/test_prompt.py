@@ -53,7 +53,13 @@ def test_the_model_is_shown_policy_criteria_groups_and_quoted_samples() -> None:
     assert quote(CORRECTNESS.criteria, "criteria") in text
     assert "Evaluator correctness (it decides; higher is better: correct = 1, incorrect = 0)" in text
     assert "Evaluator is_brief (it must not get worse; higher is better: from 0 to 1)" in text
-    assert "- Group 1 (correctness: incorrect): 2 answers\n- Group 2 (correctness: incorrect): 1 answers" in text
+    groups = [
+        "- Group 1 (correctness: incorrect), 2 answers:",
+        quote(NO_ORDER.removesuffix("."), "fault"),
+        "- Group 2 (correctness: incorrect), 1 answer:",
+        quote(RUDE.removesuffix("."), "fault"),
+    ]
+    assert "\n".join(groups) in text
     block = [
         "Sample train-00 (correctness: incorrect)",
         quote("Where is my train parcel 0?", "request"),
