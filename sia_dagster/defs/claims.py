@@ -81,8 +81,8 @@ UPDATER_IS_USABLE = Claim(
 GUARD_STOPPED_NOTHING = Claim("guard_stopped_nothing", "No candidate broke the contract of the policy in force.")
 SELECTION_IS_SCORED = Claim(
     "selection_is_scored",
-    "Where candidates were compared, the share of selection samples without a score under the policy in force "
-    "is within validation.max_unscored_share.",
+    "Of the answers that the search replayed under the policy that failed least, the share without a score is within "
+    "validation.max_unscored_share.",
     blocking=True,
 )
 REPLAYS_ARE_SCORED = Claim(

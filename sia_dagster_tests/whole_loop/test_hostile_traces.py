@@ -95,6 +95,7 @@ def test_a_terminal_is_told_and_not_spoken_to() -> None:
         "report": "r.html",
         "examined_in": None,
         "approve": None,
+        "not_promoted": "",
         "search": "",
     }
     refused = Promotion(loop="desk", window=cases.WINDOW, reason=f"the verdict is reject: {TAG}")

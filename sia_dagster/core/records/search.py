@@ -129,6 +129,10 @@ class PolicyUpdate(Document):
     """Where the candidate comes from an earlier window that could not decide it."""
     strategies: tuple[StrategyRun, ...] = ()
     """What each strategy used, in the order in which they ran."""
+    answered: int = Field(default=0, exclude_if=not_)
+    """Answers that the search replayed under the policy whose answers failed least."""
+    unscored: int = Field(default=0, exclude_if=not_)
+    """Those of `answered` without a score of the primary evaluator."""
     spend: Spend = Field(default_factory=Spend)
 
     @property

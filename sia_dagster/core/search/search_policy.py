@@ -162,16 +162,22 @@ def _concluded(work: SearchWork, found: Sequence[_Found], best: Candidate | None
     state = work.state
     candidates = tuple(candidate for each in found for candidate in each.candidates)
     runs = tuple(each.run for each in found)
+    answered, unscored = work.failures()
+    counted = {"strategies": runs, "answered": answered, "unscored": unscored}
     if best is None:
         reason = _none_left(candidates, runs)
-        return _stays(state, reason, candidates).model_copy(update={"strategies": runs})
+        if unscored > work.rules.rule.max_unscored_share * answered:
+            reason = (
+                f"{unscored} of {count(answered, 'answer')} could not be scored: replays or judges failed; {reason}"
+            )
+        return _stays(state, reason, candidates).model_copy(update=counted)
     place = next(place for place, candidate in enumerate(candidates) if candidate is best)
     others = [
         _set_aside(c, f"{best.name} came after it, and gains more") if c.status == "not_chosen" and not c.reasons else c
         for c in candidates
     ]
     others[place] = best
-    return _goes_on(state, others, place, _why(best, work)).model_copy(update={"strategies": runs})
+    return _goes_on(state, others, place, _why(best, work)).model_copy(update=counted)
 
 
 def _why(best: Candidate, work: SearchWork) -> str:

@@ -129,6 +129,18 @@ class SearchWork:
             for (span_id, repeat), outcome in arm.items():
                 self.outcomes[actions.fingerprint, span_id, repeat] = outcome
 
+    def failures(self) -> tuple[int, int]:
+        """Answers of the policy that failed least, and those of them that have no score: an error that all share.
+
+        A single policy's answers may fail for what it asks; those of all fail where an endpoint does.
+        """
+        rows: dict[str, list[bool]] = {}
+        for (policy, _, _), outcome in self.outcomes.items():
+            applies = not outcome.does_not_apply(self.constants[0].name)
+            rows.setdefault(policy, []).append(applies and outcome.score(self.constants[0].name) is None)
+        least = min(rows.values(), key=lambda failed: (sum(failed) / len(failed), -len(failed)), default=[])
+        return len(least), sum(least)
+
     def check_answers(self) -> None:
         """Raise WaitsForBatch where the last step's answers are still to come."""
         if self.chat.pending:

@@ -174,16 +174,14 @@ def _updater_is_usable(update: PolicyUpdate) -> dg.AssetCheckResult:
 
 def _selection_is_scored(update: PolicyUpdate, allowed: float) -> dg.AssetCheckResult:
     """Judged by the policy whose answers fail least: one candidate that fails is not chosen, and stops no run."""
-    compared = [c for candidate in update.candidates for c in candidate.selection if c.samples]
-    best = min(compared, key=lambda c: max(c.unscored_baseline, c.unscored_candidate) / c.samples, default=None)
-    if best is None:
-        return SELECTION_IS_SCORED.holds(True, "Nothing was compared on the selection split.")
-    share = max(best.unscored_baseline, best.unscored_candidate) / best.samples
+    if not update.answered:
+        return SELECTION_IS_SCORED.holds(True, "Nothing was answered anew by the search.")
+    share = update.unscored / update.answered
     advice = " Replays or judges failed, so no candidate can be chosen: run `sia check`, then run the window again."
     failed = "" if share <= allowed else advice
     return SELECTION_IS_SCORED.holds(
         share <= allowed,
-        f"{best.evaluator}: {max(best.unscored_baseline, best.unscored_candidate)} of {best.samples} selection samples "
-        f"have no score under one of the policies (allowed: {allowed:.0%}).{failed}",
+        f"{update.unscored} of {count(update.answered, 'answer')} of the search have no score (allowed: {allowed:.0%})."
+        f"{failed}",
         unscored_share=round(share, 6),
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import flight
 
 from sia_dagster.adapters.arize.arize_traces import ArizeTraces, _hour_before, _hour_from, export_columns
-from sia_dagster.adapters.local.columns import STATUSES, SpanExpressions
+from sia_dagster.adapters.local.columns import ANSWERED, STATUSES, SpanExpressions
 from sia_dagster.adapters.local.local_traces import LocalTraces
 from sia_dagster.core.errors import TraceError, TracesUnavailable
 from sia_dagster.core.openinference.samples import samples_from_rows
@@ -255,8 +255,10 @@ def test_a_store_that_refuses_unknown_columns_is_asked_for_all(store: ArizeFligh
 OTHERS_WORDS = {
     *{"span_kind", "context.parent_id", "parent_span_id", "attributes.metadata.user_id", "attributes.otel.status_code"},
     *STATUSES,
+    ANSWERED,
 }
-"""Columns that other stores have: Arize has them under another name, or keeps them in `metadata`."""
+"""Columns that other stores have: Arize has them under another name, or keeps them in `metadata`. One that converted
+files have."""
 
 
 class _Asked(dict[str, str]):

@@ -113,9 +113,9 @@ def test_every_stage_makes_the_calls_that_its_asset_makes() -> None:
         ("eval_results", "judge correctness"): 20,
         ("next_window_results", "replay"): 30,
         ("next_window_results", "judge correctness"): 30,
-        ("updated_policy", "update"): 12,
-        ("updated_policy", "replay"): 114,
-        ("updated_policy", "judge correctness"): 114,
+        ("updated_policy", "update"): 15,
+        ("updated_policy", "replay"): 142,
+        ("updated_policy", "judge correctness"): 142,
         ("validation_results", "replay"): 20,
         ("validation_results", "judge correctness"): 20,
     }
@@ -135,7 +135,7 @@ def test_repeats_are_replayed_again() -> None:
     found = estimate(loop(validation={**PLAIN, "repeats": 3}), window(), at_one_dollar)
     assert line(found, "validation_results", "replay").spend.calls == 2 * 3 * 10
     assert line(found, "next_window_results", "replay").spend.calls == 3 * 3 * 10
-    assert line(found, "updated_policy", "replay").spend.calls == 114
+    assert line(found, "updated_policy", "replay").spend.calls == 142
 
 
 def test_few_conversations_are_replayed_three_times() -> None:
@@ -322,8 +322,8 @@ def test_the_updater_is_shown_no_more_than_its_budget() -> None:
         ).spend
         for budget in (2_000, 20_000)
     )
-    assert small.prompt_tokens <= 12 * (2_000 + 2 * MESSAGE_TOKENS) < large.prompt_tokens
-    assert small.completion_tokens == 12 * UPDATE_TOKENS
+    assert small.prompt_tokens <= 15 * (2_000 + 2 * MESSAGE_TOKENS) < large.prompt_tokens
+    assert small.completion_tokens == 15 * UPDATE_TOKENS
 
 
 def test_an_unknown_price_makes_the_total_unknown_and_is_named() -> None:

@@ -46,7 +46,7 @@ def test_a_built_in_judge_is_a_template_that_explains_its_rails(name: str) -> No
 
 @pytest.mark.parametrize("name", ["nothing", "../judges", "Correctness", ""])
 def test_an_unknown_prompt_is_named_with_those_there_are(name: str) -> None:
-    with pytest.raises(ConfigError, match="correctness, faithfulness, format"):
+    with pytest.raises(ConfigError, match="correctness, edits, faithfulness, format"):
         load_prompt(name)
 
 
