@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,6 @@ def test_the_text_below_a_field_is_its_description_and_is_inherited() -> None:
 
 def test_a_section_whose_source_is_not_there_works_without_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compiled_alone", ModuleType("compiled_alone"))
-    section = type("Bell", (Section,), {"__module__": "compiled_alone", "__annotations__": {"volume": int}})
+    section: Any = type("Bell", (Section,), {"__module__": "compiled_alone", "__annotations__": {"volume": int}})
     assert section.model_fields["volume"].description is None
     assert section.model_validate({"volume": 3}).model_dump() == {"volume": 3}
