@@ -25,18 +25,17 @@ def call_texts(attributes: JsonObject, columns: JsonObject, query: SpanQuery) ->
 
 def is_answered(attributes: JsonObject) -> bool:
     """Whether one of the columns of an answer holds more than an empty text."""
-    for name in _ANSWERS:
-        value = attributes.get(name)
-        if value.__class__ in (list, dict):
-            filled = bool(value)
-        elif value is not None:
-            filled = (text_of(value) or "") not in EMPTY_TEXTS
-        else:
-            prefix = f"{name}."
-            filled = any(key.startswith(prefix) for key in attributes)
-        if filled:
-            return True
-    return False
+    whole = [attributes.get(name) for name in _ANSWERS]
+    if any(map(_is_filled, whole)):
+        return True
+    apart = tuple(f"{name}." for name, value in zip(_ANSWERS, whole, strict=True) if value is None)
+    return bool(apart) and any(name.startswith(apart) for name in attributes)
+
+
+def _is_filled(value: Any) -> bool:
+    if value.__class__ in (list, dict):
+        return bool(value)
+    return (text_of(value) or "") not in EMPTY_TEXTS
 
 
 def _gathered(attributes: JsonObject) -> JsonObject:

@@ -24,4 +24,7 @@ __all__ = ["BAD_SHAPES", "FORMS", "Form", "FormError", "Span", "form_of"]
 
 def form_of(record: JsonObject) -> Form | None:
     """The form of a record; None if it is of none that is read."""
-    return next((form for form in FORMS if form.recognises(record)), None)
+    for form in FORMS:
+        if form.recognises(record):
+            return form
+    return None

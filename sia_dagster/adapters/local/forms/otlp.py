@@ -22,6 +22,7 @@ _KEYS = frozenset((*_RESOURCES, *_SCOPES, *_STARTS))
 _HEX = (16, 32)
 _BASE64 = {12: 8, 24: 16}
 """Bytes of an id by the length of its base64."""
+_TEXT = {str}
 _MESSAGES = ("llm.input_messages.", "gen_ai.prompt.", "llm.prompts.")
 """Conventions that write an attribute for each field of a message."""
 
@@ -119,12 +120,13 @@ def read_pairs(pairs: Any) -> JsonObject:
             text = (value.get("stringValue") or value.get("string_value")) if value.__class__ is dict else value
             if text is None:
                 text = any_value(value)
-                nested = nested or isinstance(text, dict)
-            if text is not None:
-                found[pair["key"]] = text
+                nested = nested or text.__class__ is dict
+                if text is None:
+                    continue
+            found[pair["key"]] = text
     except (AttributeError, KeyError, TypeError) as error:
         raise FormError("its attributes are no list of keys and values") from error
-    if not all(name.__class__ is str for name in found):
+    if not {*map(type, found)} <= _TEXT:
         raise FormError("its attributes are no list of keys and values")
     return flat(found) if nested else found
 

@@ -15,11 +15,13 @@ from sia_dagster.core.openinference.attributes import load_json
 from sia_dagster.core.records.value import JsonObject
 
 _PREFIX = "attributes."
+_AFTER = len(_PREFIX)
 _CONTEXTS = ("context", "spanContext", "_spanContext")
 _IDS = ("context.span_id", "span_id", "spanId", "SpanId", "context.spanId")
 _TRACES = ("context.trace_id", "trace_id", "traceId", "TraceId", "context.traceId")
 _PARENTS = ("parent_id", "parent_span_id", "parentSpanId", "ParentSpanId", "parentId", "parentSpanContext.spanId")
 _ATTRIBUTES = ("attributes", "span_attributes", "SpanAttributes")
+_MARKS = frozenset(("context.span_id", *_ATTRIBUTES))
 _STARTS = ("start_time", "startTime", "start_timestamp", "Timestamp", "timestamp")
 _ENDS = ("end_time", "endTime", "end_timestamp")
 _KINDS = ("span_kind", "kind", "SpanKind")
@@ -31,13 +33,11 @@ _NOTHING = "None"
 
 def _recognises(record: JsonObject) -> bool:
     """Whether it has an id, and attributes; a table by columns has an object under each name."""
-    if not any(isinstance(record.get(name), dict) for name in _CONTEXTS):
-        ids = [record[name] for name in _IDS if name in record] or ([record["id"]] if _is_javascripts(record) else [])
-        if not ids or isinstance(ids[0], (dict, list)):
+    if not any(record.get(name).__class__ is dict for name in _CONTEXTS if name in record):
+        name = next((name for name in _IDS if name in record), "id" if _is_javascripts(record) else "")
+        if not name or record[name].__class__ in (dict, list):
             return False
-    return any(name in record for name in ("context.span_id", *_ATTRIBUTES)) or any(
-        name.startswith(_PREFIX) for name in record
-    )
+    return not _MARKS.isdisjoint(record) or any(name.startswith(_PREFIX) for name in record)
 
 
 def _is_javascripts(record: JsonObject) -> bool:
@@ -74,8 +74,8 @@ def _named(record: JsonObject) -> JsonObject:
     found: JsonObject = {}
     for key, value in record.items():
         if key.startswith(_PREFIX) and value is not None and value != _NOTHING:
-            name = key[len(_PREFIX) :]
-            opened = _opened(name, value)
+            name = key[_AFTER:]
+            opened = value if "." in name else _opened(value)
             if opened.__class__ is dict:
                 found |= flat({name: opened})
             else:
@@ -83,8 +83,8 @@ def _named(record: JsonObject) -> JsonObject:
     return found
 
 
-def _opened(name: str, value: Any) -> Any:
-    if "." in name or not isinstance(value, str) or not value.startswith("{"):
+def _opened(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith("{"):
         return value
     try:
         return read_attributes(value)

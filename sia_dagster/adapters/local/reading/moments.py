@@ -39,6 +39,8 @@ def microseconds(value: Any) -> int | None:
 
 
 def _microseconds(value: Any) -> int | None:
+    if value.__class__ is int:  # most times are, and a list of types costs more than the number
+        return _of_number(value)
     for kind, read in _READERS:
         if isinstance(value, kind):
             return read(value)
