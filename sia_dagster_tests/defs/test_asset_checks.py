@@ -115,7 +115,7 @@ def test_a_candidate_that_obeys_a_note_is_reported(tmp_path: Path) -> None:
     stopped = checks(result)["guard_stopped_nothing"]
     assert not stopped.passed
     assert "URL" in str(stopped.description)
-    assert int(str(stopped.metadata["candidates_stopped_by_guard"].value)) >= 1
+    assert stopped.metadata["candidates_stopped_by_guard"].value != 0
 
 
 def test_samples_that_lack_a_variable_of_the_policy_are_named(tmp_path: Path) -> None:
