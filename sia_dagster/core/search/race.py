@@ -101,6 +101,11 @@ class Race:
         middle = (EXPECTED_SHARE * self.expected / PRIOR**2 + mean / error**2) / precision
         return middle, middle * math.sqrt(precision)
 
+    def shrunk_to_zero(self) -> float:
+        """The mean under a prior without any expectation: what is reported, since the expectation may flatter."""
+        mean, error = self.estimate()
+        return 0.0 if math.isinf(error) else mean * PRIOR**2 / (PRIOR**2 + error**2)
+
     def decision(self) -> Literal["better", "worse", "unclear"]:
         """The choice by what is known so far."""
         if self.groups < self.fewest:

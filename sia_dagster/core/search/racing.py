@@ -76,7 +76,7 @@ class Racing:
         while decision == "unclear" and repeat < REPEATS and self._race.is_noisy:
             await self._ask([(s, group) for s in (0, 1) for group in self._race.found[s]], repeat=repeat)
             decision, repeat = self._race.decision(), repeat + 1
-        mean, _ = self._race.shrunk()
+        mean = self._race.shrunk_to_zero()
         error = self._race.estimate()[1]
         objection = self._lacking() or (self._objection() if decision == "better" else "")
         return RaceResult(
