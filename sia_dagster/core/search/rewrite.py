@@ -66,7 +66,7 @@ class _Search:
         await name_faults(desk, complaints, self.metrics, draw="faults")
         causes = complaints.causes(self.metrics)[:MOST_CAUSES]
         if not causes:
-            desk.ended = f"{primary.name} says nothing against any of the {count(len(self.metrics), 'scored sample')}"
+            desk.ended = f"{primary.name} names no cause: what it says of failures it says of good answers as well"
             return []
         drafts = await self._drafts(causes)
         if not drafts:

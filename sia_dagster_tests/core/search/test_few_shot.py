@@ -16,7 +16,7 @@ from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.progress import Advance, Progress
 from sia_dagster.core.records.evaluation import EvalMetrics
-from sia_dagster.core.records.policy import Example
+from sia_dagster.core.records.policy import Actions, Example
 from sia_dagster.core.records.sample import Message, Sample, Split, ToolCall
 from sia_dagster.core.records.search import Candidate, PolicyUpdate
 from sia_dagster.core.records.state import StateActions
@@ -299,6 +299,10 @@ def test_a_sample_with_anything_else_of_somebody_is_no_example(tmp_path: Path, r
         ({"output": " "}, "have no request or no answer"),
         ({"messages": (Message(role="user", content="\n"),)}, "have no request or no answer"),
         ({"evals": (said("correct"), EvalMetrics(name="is_brief", score=0.0))}, "are below the median of is_brief"),
+        (
+            {"evals": (said("correct"), EvalMetrics(name="other", error="x"), EvalMetrics(name="is_brief", score=0.5))},
+            "are below the median of is_brief",
+        ),
         ({"evals": (EvalMetrics(name="correctness", error="cut off"),)}, "have no score"),
     ],
 )
@@ -335,19 +339,44 @@ def test_without_anything_to_show_or_to_mend_nothing_is_asked(
     tmp_path: Path, train: Sequence[Sample], why: str
 ) -> None:
     """Also where the driver asks it although nothing is to be mended."""
-    before = window(*train)
-
-    async def ask(chat: ChatModel) -> tuple[Sequence[Candidate], str]:
-        metered = MeteredChat(chat, POLICY)
-        work = SearchWork(before, metered, evaluators(metered), SearchRules(), POLICY)
-        desk = Desk(work, BASELINE, "few_shot")
-        return await FewShot().search(desk), desk.ended
-
-    with ScriptedServer(Taught(by_one)) as server:
-        found, ended = in_shop(server, tmp_path, ask)
+    found, ended, server = at_a_desk(tmp_path, window(*train), BASELINE)
     assert found == []
     assert why in ended
     assert not server.requests
+
+
+def at_a_desk(
+    folder: Path, before: StateActions, start: Actions, config: PolicyConfig = POLICY
+) -> tuple[Sequence[Candidate], str, ScriptedServer]:
+    """What the strategy returns, and why it ended."""
+
+    async def ask(chat: ChatModel) -> tuple[Sequence[Candidate], str]:
+        metered = MeteredChat(chat, config)
+        rules = SearchRules(limits=GuardLimits.of(config))
+        desk = Desk(SearchWork(before, metered, evaluators(metered), rules, config), start, "few_shot")
+        return await FewShot().search(desk), desk.ended
+
+    with ScriptedServer(Taught(by_one)) as server:
+        found, ended = in_shop(server, folder, ask)
+    return found, ended, server
+
+
+def test_beside_a_prompt_that_grew_no_set_may_fit(tmp_path: Path) -> None:
+    grown = BASELINE.model_copy(update={"system_prompt": f"{BASELINE.system_prompt} {'Be kind. ' * 20}"})
+    config = POLICY.model_copy(update={"max_prompt_tokens": 60})
+    found, ended, server = at_a_desk(tmp_path, window(*GOOD, *BAD), grown, config)
+    assert ended == "no set of examples passes the guard"
+    assert {each.status for each in found} == {"stopped_by_guard"}
+    assert not server.requests
+
+
+def test_the_examples_in_force_are_no_candidate_by_themselves(tmp_path: Path) -> None:
+    shown = Example(input=f"{about(THINGS[8])} {about(THINGS[9])}", output="Soon.")
+    start = BASELINE.model_copy(update={"examples": (shown,)})
+    before = window(*GOOD, *BAD[:2]).model_copy(update={"actions": start})
+    found, _, _ = at_a_desk(tmp_path, before, start)
+    assert found
+    assert start not in [each.actions for each in found]
 
 
 def test_two_samples_are_enough_to_try(tmp_path: Path) -> None:

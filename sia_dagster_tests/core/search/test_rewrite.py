@@ -10,6 +10,7 @@ from sia_dagster.core.config.loop import PolicyConfig
 from sia_dagster.core.guard import GuardLimits
 from sia_dagster.core.ports.model import ChatModel
 from sia_dagster.core.prompting import estimate_tokens
+from sia_dagster.core.records.evaluation import EvalMetrics
 from sia_dagster.core.records.policy import Actions
 from sia_dagster.core.records.search import PolicyUpdate
 from sia_dagster.core.records.state import StateActions
@@ -199,6 +200,25 @@ def test_drafts_that_are_worse_or_useless_are_not_raced(tmp_path: Path) -> None:
     assert {each.reasons for each in update.candidates} == {("it gains nothing on the train samples tried",)}
 
 
+def test_a_draft_under_which_another_evaluator_falls_is_not_chosen(tmp_path: Path) -> None:
+    brief = EvalMetrics(name="is_brief", score=1.0)
+    told = tuple(each.model_copy(update={"evals": (*each.evals, brief)}) for each in NO_ORDERS.samples)
+    before = NO_ORDERS.model_copy(update={"samples": told})
+    update = rewritten(tmp_path, answer(f"Be a chatty desk.\n{ASK_FOR_ORDER}"), before=before)
+    assert not update.changed
+    assert "is_brief falls by 100.0% of its range" in update.reason
+
+
+def test_without_a_cause_no_draft_is_asked_for(tmp_path: Path) -> None:
+    alike = [sample(number, "train", said(label, RUDE)) for number, label in enumerate(["correct", "incorrect"] * 3)]
+    update = rewritten(tmp_path, answer(GOOD), before=state_of(*alike, *NO_ORDERS.of("selection")), look=no_call)
+    assert "correctness names no cause: what it says of failures it says of good answers as well" in update.reason
+
+
+def no_call(requests: Sequence[Body]) -> None:
+    assert not requests
+
+
 def test_a_window_too_small_to_choose_in_lets_the_best_draft_through(tmp_path: Path) -> None:
     before = window(*["The answer does not name the order number."] * 5, selection=4)
     update = rewritten(tmp_path, answer("Sell more."), answer(GOOD), before=before)
@@ -229,7 +249,7 @@ def test_without_room_for_a_sample_no_model_is_asked(tmp_path: Path) -> None:
         answer(GOOD),
         before=NO_ORDERS.model_copy(update={"actions": long}),
         max_context_tokens=1000,
-        look=lambda requests: None if not requests else pytest.fail("a model was asked"),
+        look=no_call,
     )
     assert "no room to show samples: raise policy.max_context_tokens" in update.reason
     assert len(update.candidates) == 1
